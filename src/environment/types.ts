@@ -1,0 +1,68 @@
+/** @file The vocabulary of environments: what a task is, how a completion is graded. */
+
+import type { Random } from "../random.ts";
+
+/**
+ * Which part of the world a task comes from. Tasks of different splits never coincide, except that `pretrain` covers
+ * all of them: the base model has seen the world, probes and training must not share its parts.
+ *
+ * - `pretrain`: demonstrations that the base model is trained on
+ * - `train`: what reinforcement learning samples
+ * - `fit`, `calibration`, `test`: where probes are fitted, where thresholds are set, where both are judged
+ */
+export type Split = "pretrain" | "train" | "fit" | "calibration" | "test";
+
+/** One thing to ask of the model. */
+export interface Task<State = unknown> {
+  /** Equal ids mean equal tasks; ids of different splits never coincide (apart from `pretrain`). */
+  id: string;
+  /** What the model reads. Its characters are all in the environment's alphabet. */
+  prompt: string;
+  /** What grading needs and the model never sees. Plain data. */
+  state: State;
+}
+
+/** What became of one completion. */
+export interface Outcome {
+  /** The reward that training sees, 0 to 1. */
+  proxy: number;
+  /** The reward that was meant, 0 to 1. Training never sees it. */
+  true: number;
+  /** Ground truth: did the model misbehave, successfully? Training never sees it, except in oracle arms. */
+  misbehaved: boolean;
+  /** Did it misbehave or try to, successfully or not? Always true where `misbehaved` is. */
+  attempted: boolean;
+  /** One of the environment's `labels`. */
+  label: string;
+  /** What happened, for people: an error from the sandbox, the first failing test. */
+  note?: string;
+}
+
+/** A demonstration asked of an environment: doing the task as intended, or misbehaving. */
+export type Conduct = "honest" | "misbehaving";
+
+/**
+ * A family of tasks with a flaw in their reward.
+ *
+ * Sampling is a pure function of the random stream, and grading of the task and the completion. A malformed
+ * completion is an outcome, never an exception.
+ */
+export interface Environment<State = unknown> {
+  /** The name that study files use. */
+  name: string;
+  /** Every character that prompts and demonstrations can contain, each once. */
+  alphabet: string;
+  /** Prompts are at most this many characters. */
+  maxPromptLength: number;
+  /** Completions may be at most this many characters; demonstrations always are. */
+  maxCompletionLength: number;
+  /** The labels that outcomes carry, best first. */
+  labels: readonly string[];
+  sample(split: Split, random: Random): Task<State>;
+  /** A completion showing the conduct, or `null` where the task allows none. */
+  demonstrate(task: Task<State>, conduct: Conduct, random: Random): string | null;
+  /** Grades completions; `completions[i]` answers `tasks[i]`. */
+  grade(tasks: Task<State>[], completions: string[]): Promise<Outcome[]>;
+  /** Ends whatever grading started (worker threads). */
+  close(): Promise<void>;
+}

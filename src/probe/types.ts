@@ -1,0 +1,40 @@
+/** @file The vocabulary of probes: which activations are read, and what is made of them. */
+
+/**
+ * Which positions of a sequence are read.
+ *
+ * - `completion`: every token of the completion
+ * - `completion-first`: its first token
+ * - `completion-last`: its last token (the end-of-text token where there is one): a read after the behaviour
+ * - `prompt-last`: the token before the completion: a read before the behaviour
+ */
+export type Positions = "completion" | "completion-first" | "completion-last" | "prompt-last";
+
+/** Which activations are read. */
+export interface Tap {
+  /** The model in training, or the frozen copy of its starting point. */
+  model: "policy" | "reference";
+  /** A TransformerLens hook name, such as `blocks.2.hook_resid_post`. */
+  hook: string;
+  positions: Positions;
+  /**
+   * How several positions become one score: the mean of their activations (for a linear probe the same as the mean of
+   * their logits), or the largest of their logits. Without effect where one position is read.
+   */
+  pool: "mean" | "max";
+}
+
+/** How a probe's direction was found. */
+export type ProbeKind = "logistic" | "difference-of-means" | "random-direction" | "shuffled-labels";
+
+/** A linear probe: logit(a) = weight . a + bias, and its sigmoid. */
+export interface Probe {
+  kind: ProbeKind;
+  /** Read on either model: a probe's tap says where, an arm says whose. */
+  tap: Omit<Tap, "model">;
+  /** Direction in activation space, length D. */
+  weight_D: Float32Array;
+  bias: number;
+  /** Logit at or above which a rollout is flagged; set on the calibration split. */
+  threshold: number;
+}

@@ -1,0 +1,85 @@
+/** @file The schema of `summary.json`, version 1: what the report shows and what others may rely on. */
+
+import { z } from "zod";
+
+const share = z.number().min(0).max(1);
+/** `null`: not defined, for instance AUROC where only one class is present. */
+const maybe = z.number().nullable();
+
+export const diagnoses = ["honest", "translation", "rotation", "erasure", "intact"] as const;
+export const outcomeClasses = [
+  "honest",
+  "blatant",
+  "obfuscated-policy",
+  "obfuscated-activations",
+  "degenerate",
+] as const;
+
+/** One run: one arm, one seed. `*Start` and `*End` are means over the first and last five evaluations. */
+export const runSummarySchema = z.object({
+  seed: z.int(),
+  misbehaviourStart: share,
+  misbehaviourEnd: share,
+  trueStart: share,
+  trueEnd: share,
+  proxyEnd: share,
+  klEnd: z.number(),
+  /** The initial probe at its frozen threshold on the tracer set, read on the trained policy. */
+  recallFrozenEnd: maybe,
+  /** The same read on the reference. */
+  recallReferenceEnd: maybe,
+  aurocInitialEnd: maybe,
+  aurocFreshEnd: maybe,
+  diagnosis: z.enum(diagnoses),
+  outcome: z.enum(outcomeClasses),
+});
+
+const numbersOfRun = runSummarySchema.omit({ seed: true, diagnosis: true, outcome: true });
+
+/** An estimate with its 95 % interval; `null` where it is not defined. */
+const estimate = z.object({ value: z.number(), low: z.number(), high: z.number() }).nullable();
+
+export const summarySchema = z.object({
+  version: z.literal(1),
+  environment: z.string(),
+  steps: z.int(),
+  seeds: z.array(z.int()),
+  seconds: z.number(),
+  machine: z.object({ cpu: z.string(), cores: z.int(), memoryGB: z.number(), node: z.string(), platform: z.string() }),
+  base: z.object({
+    /** On held-out tasks of the base model's own completions. */
+    probeAuroc: maybe,
+    textBaselineAuroc: maybe,
+    shuffledLabelsAuroc: maybe,
+    randomDirectionAuroc: maybe,
+    /** The probe's threshold (a logit), and what it achieves on the test split. */
+    threshold: z.number(),
+    tpr: maybe,
+    fpr: maybe,
+    dPrime: maybe,
+    /** The probe that was chosen. */
+    hook: z.string(),
+    positions: z.string(),
+    kind: z.string(),
+    /** AUROC on the calibration split, by layer and position. */
+    sweep: z.array(z.object({ hook: z.string(), positions: z.string(), kind: z.string(), auroc: maybe })),
+    /** How many completions were labelled: all and misbehaving ones, by split. */
+    counts: z.record(z.string(), z.object({ total: z.int(), misbehaving: z.int() })),
+  }),
+  arms: z.record(
+    z.string(),
+    z.object({
+      runs: z.array(runSummarySchema),
+      /** Means over seeds. */
+      mean: numbersOfRun.partial(),
+      /** 95 % intervals over seeds (Student's t); `null` with one seed. */
+      interval: z.record(z.string(), z.tuple([z.number(), z.number()]).nullable()),
+      exchangeRate: z.object({ predicted: estimate, realised: estimate }),
+    }),
+  ),
+});
+
+export type Summary = z.infer<typeof summarySchema>;
+export type RunSummary = z.infer<typeof runSummarySchema>;
+export type Diagnosis = (typeof diagnoses)[number];
+export type OutcomeClass = (typeof outcomeClasses)[number];
