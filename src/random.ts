@@ -1,7 +1,7 @@
 /** @file Seeded randomness addressed by name, so that nothing random needs to be checkpointed. */
 
 import { uniformFloat64 } from "pure-rand/distribution/uniformFloat64";
-import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
+import { xoroshiro128plusFromState } from "pure-rand/generator/xoroshiro128plus";
 
 /** A source of uniform numbers in [0, 1). */
 export type Random = () => number;
@@ -10,21 +10,23 @@ export type Random = () => number;
  * The random stream that belongs to a list of keys, for instance `randomFor(seed, "step", 12, "sample", 3)`.
  *
  * Equal keys give equal streams, whatever was drawn before: a run that is stopped and started again draws the same
- * numbers. Keys are hashed with 64-bit FNV-1a, so streams with different keys are unrelated for all practical purposes.
+ * numbers. The keys are hashed to all 128 bits of the generator's state, so that streams do not collide.
  */
 export function randomFor(...keys: (string | number)[]): Random {
-  const generator = xoroshiro128plus(Number(BigInt.asIntN(32, hash64(keys.join("\u0000")))));
+  const generator = xoroshiro128plusFromState(hash128(keys.join("\u0000")));
   return () => uniformFloat64(generator);
 }
 
-/** 64-bit FNV-1a of a string's UTF-16 code units, folded so that the low half depends on the whole. */
-function hash64(text: string): bigint {
-  let hash = 0xcbf29ce484222325n;
+/** Four 32-bit words that depend on every UTF-16 code unit of a text (cyrb128, a public-domain mixing function). */
+function hash128(text: string): number[] {
+  const words = [1779033703, 3144134277, 1013904242, 2773480762];
+  const factors = [597399067, 2869860233, 951274213, 2716044179];
   for (let i = 0; i < text.length; i++) {
-    hash ^= BigInt(text.charCodeAt(i));
-    hash = BigInt.asUintN(64, hash * 0x100000001b3n);
+    const code = text.charCodeAt(i);
+    for (let w = 0; w < 4; w++) words[w] = words[(w + 1) % 4]! ^ Math.imul(words[w]! ^ code, factors[w]!);
   }
-  return hash ^ (hash >> 32n);
+  for (let w = 0; w < 4; w++) words[w] = Math.imul(words[(w + 2) % 4]! ^ (words[w]! >>> 18), factors[w]!);
+  return words.map((word) => word | 0);
 }
 
 /** A whole number drawn uniformly from 0 to `below - 1`. */
