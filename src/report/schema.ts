@@ -1,19 +1,11 @@
 /** @file The schema of `summary.json`, version 1: what the report shows and what others may rely on. */
 
 import { z } from "zod";
+import { diagnoses, outcomeClasses } from "../audit/types.ts";
 
 const share = z.number().min(0).max(1);
 /** `null`: not defined, for instance AUROC where only one class is present. */
 const maybe = z.number().nullable();
-
-export const diagnoses = ["honest", "translation", "rotation", "erasure", "intact"] as const;
-export const outcomeClasses = [
-  "honest",
-  "blatant",
-  "obfuscated-policy",
-  "obfuscated-activations",
-  "degenerate",
-] as const;
 
 /** One run: one arm, one seed. `*Start` and `*End` are means over the first and last five evaluations. */
 export const runSummarySchema = z.object({
@@ -30,14 +22,15 @@ export const runSummarySchema = z.object({
   recallReferenceEnd: maybe,
   aurocInitialEnd: maybe,
   aurocFreshEnd: maybe,
-  diagnosis: z.enum(diagnoses),
+  /** `null` where the measures that it rests on are not defined. */
+  diagnosis: z.enum(diagnoses).nullable(),
   outcome: z.enum(outcomeClasses),
 });
 
 const numbersOfRun = runSummarySchema.omit({ seed: true, diagnosis: true, outcome: true });
 
-/** An estimate with its 95 % interval; `null` where it is not defined. */
-const estimate = z.object({ value: z.number(), low: z.number(), high: z.number() }).nullable();
+/** An estimate, `null` where it is not defined, with its 95 % interval, `null` where that is not (one seed, for instance). */
+const estimate = z.object({ value: z.number(), low: maybe, high: maybe }).nullable();
 
 export const summarySchema = z.object({
   version: z.literal(1),
@@ -45,7 +38,13 @@ export const summarySchema = z.object({
   steps: z.int(),
   seeds: z.array(z.int()),
   seconds: z.number(),
-  machine: z.object({ cpu: z.string(), cores: z.int(), memoryGB: z.number(), node: z.string(), platform: z.string() }),
+  machine: z.object({
+    cpu: z.string(),
+    cores: z.int(),
+    memoryGB: z.number(),
+    node: z.string(),
+    platform: z.string(),
+  }),
   base: z.object({
     /** On held-out tasks of the base model's own completions. */
     probeAuroc: maybe,
@@ -81,5 +80,4 @@ export const summarySchema = z.object({
 
 export type Summary = z.infer<typeof summarySchema>;
 export type RunSummary = z.infer<typeof runSummarySchema>;
-export type Diagnosis = (typeof diagnoses)[number];
-export type OutcomeClass = (typeof outcomeClasses)[number];
+export type { Diagnosis, OutcomeClass } from "../audit/types.ts";

@@ -57,7 +57,9 @@ function asMatrix(
 ): Matrix {
   const memory = memoryOrder(view);
   const order = memory.filter((axis) => free.includes(axis));
-  const lies = memory.filter((axis) => !batch.includes(axis))[0] === contracted ? "first" : "last";
+  // A vector lies either way.
+  const first = memory.find((axis) => !batch.includes(axis));
+  const lies = order.length === 0 ? usual : first === contracted ? "first" : "last";
   const axes = lies === "first" ? [...batch, contracted, ...order] : [...batch, ...order, contracted];
   const transposed = lies !== usual;
   const sizes = (list: readonly number[]) => sizeOf(list.map((axis) => view.axes[axis]!.size));

@@ -35,28 +35,34 @@ export function elementwise(
   attributes: Record<string, Attribute> = {},
 ): View {
   const views = operands.map((operand) => stretchView(operand, shape));
-  const order = sharedOrder(graph, views);
+  const lead = leadOf(graph, views);
+  const order = sharedOrder(lead, views);
   const runs = runsOf(order, (axis) => views.map((view) => view.axes[axis]!.stride > 0).join());
+  const full = runs.map((run) => sizeOf(run.map((axis) => shape[axis]!)));
+  // Where whole operands meet, or whole operands and scalars, the shape that the lead has already saves reshapes.
+  const whole = runs.length === 1 ? [...graph.value(lead.base).shape] : full;
   const inputs = views.map((view) => {
-    const sizes = runs.map((run) =>
-      view.axes[run[0]!]!.stride > 0 ? sizeOf(run.map((axis) => shape[axis]!)) : 1,
-    );
+    const strided = runs.map((run) => view.axes[run[0]!]!.stride > 0);
+    const sizes = strided.every(Boolean) ? whole : full.map((size, i) => (strided[i] ? size : 1));
     // Leading broadcast axes are implied: without them one constant serves every shape.
     const leading = sizes.findIndex((size) => size !== 1);
     return graph.reshape(layOut(graph, view, order), leading < 0 ? [] : sizes.slice(leading));
   });
-  const sizes = runs.map((run) => sizeOf(run.map((axis) => shape[axis]!)));
-  const result = graph.apply(op, inputs, sizes, dtype, attributes);
+  const result = graph.apply(op, inputs, whole, dtype, attributes);
   return viewInOrder(result.name, shape, order);
 }
 
-/**
- * The order of axes for an operator over several views of one shape: as the largest lies in memory, with the axes that
- * it lacks placed before the first of its axes that follows them logically.
- */
-function sharedOrder(graph: Graph, views: readonly View[]): number[] {
+/** The first of the largest operands. */
+function leadOf(graph: Graph, views: readonly View[]): View {
   const elements = (view: View) => sizeOf(graph.value(view.base).shape);
-  const lead = views.reduce((largest, view) => (elements(view) > elements(largest) ? view : largest));
+  return views.reduce((largest, view) => (elements(view) > elements(largest) ? view : largest));
+}
+
+/**
+ * The order of axes for an operator over several views of one shape: as the lead lies in memory, with the axes that it
+ * lacks placed before the first of its axes that follows them logically.
+ */
+function sharedOrder(lead: View, views: readonly View[]): number[] {
   const order = memoryOrder(lead);
   lead.axes.forEach((axis, i) => {
     if (axis.stride > 0 || views.every((view) => view.axes[i]!.stride === 0)) return;

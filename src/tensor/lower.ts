@@ -3,6 +3,7 @@
 import { dot } from "./dot.ts";
 import { broadcastShapes, elementwise, reduce } from "./elementwise.ts";
 import { type ElementType, elementCodes, type Graph } from "./graph.ts";
+import { gatherView, scatterView } from "./indexing.ts";
 import { densify, layOut } from "./layout.ts";
 import { sizeOf } from "./types.ts";
 import { broadcastView, denseView, reshapeView, shapeOf, transposeView, type View } from "./view.ts";
@@ -22,6 +23,16 @@ type Rule = (graph: Graph, inputs: Lowered[], parameters: Parameters, outputs: E
 /** The view of an array with nothing kept back. */
 export function settle(graph: Graph, { view, dtype, deferred }: Lowered): View {
   return deferred ? elementwise(graph, deferred, [view], shapeOf(view), dtype) : view;
+}
+
+/** The array with another element type. */
+export function castTo(graph: Graph, input: Lowered, dtype: ElementType): Lowered {
+  if (input.dtype === dtype) return input;
+  const view = settle(graph, input);
+  return {
+    view: elementwise(graph, "Cast", [view], shapeOf(view), dtype, { to: elementCodes[dtype] }),
+    dtype,
+  };
 }
 
 /** A rule for an operator that works element by element and exists in ONNX under some name. */
@@ -110,9 +121,11 @@ const reshape = movementRule((graph, view, { shape }) => {
 const reductions = { Add: "ReduceSum", Mul: "ReduceProd", Max: "ReduceMax", Min: "ReduceMin" } as const;
 
 const reduceRule: Rule = (graph, [input], { op, axis }, [dtype]) => {
+  if (dtype === "bool") {
+    const bits = reduceRule(graph, [castTo(graph, input!, "int32")], { op, axis }, ["int32"]);
+    return bits.map((result) => castTo(graph, result, dtype));
+  }
   const name = reductions[op as keyof typeof reductions];
-  if (name === undefined || dtype === "bool")
-    throw new Error(`no ONNX rule for a ${dtype} reduction by ${op}`);
   // The sum of negatives is the negative of the sum.
   const deferred = op === "Add" && input!.deferred === "Neg" ? input!.deferred : undefined;
   const view = deferred ? input!.view : settle(graph, input!);
@@ -173,71 +186,27 @@ const pad = denseRule("Pad", (_, shape, { width }) => ({
   integers: [[...width.map(([before]: number[]) => before), ...width.map(([, after]: number[]) => after)]],
 }));
 
-/** The axes of a gather's result, `[operand before axis, indices, operand after]`, moved to where jax-js has them. */
-function indexedOrder(rank: number, indexRank: number, axis: number, outDim: number): number[] {
-  const indices = Array.from({ length: indexRank }, (_, i) => axis + i);
-  const others = Array.from({ length: rank - 1 + indexRank }, (_, i) => i).filter(
-    (i) => !indices.includes(i),
-  );
-  return [...others.slice(0, outDim), ...indices, ...others.slice(outDim)];
-}
-
-const gather: Rule = (graph, [x, ...indices], { axis, outDim }, [dtype]) => {
-  if (indices.length !== 1) throw new Error("no ONNX rule for a gather along several axes at once");
-  const operand = densify(graph, settle(graph, x!));
-  const index = densify(graph, settle(graph, indices[0]!));
-  const at = axis[0] as number;
-  const shape = [...operand.shape.slice(0, at), ...index.shape, ...operand.shape.slice(at + 1)];
-  const result = graph.apply("Gather", [operand, index], shape, dtype!, { axis: at });
-  const order = indexedOrder(operand.shape.length, index.shape.length, at, outDim);
-  return [{ view: transposeView(denseView(result.name, shape), order), dtype: dtype! }];
-};
-
-const scatterReductions: Record<string, string> = { add: "add", mul: "mul", min: "min", max: "max" };
-
-/** Zeros of a shape with updates added at an index of one axis: the transpose of `gather`. */
-const scatter: Rule = (graph, [updates, ...indices], { op, shape, axis, outDim }, [dtype]) => {
-  const reduction = scatterReductions[op];
-  if (indices.length !== 1 || reduction !== "add")
-    throw new Error(`no ONNX rule for a scatter of this form (${op})`);
-  const at = axis[0] as number;
-  const index = densify(graph, settle(graph, indices[0]!));
-  const rank = (shape as number[]).length;
-  // Bring the updates' index axes to the front and the scattered axis of the result first, as ScatterND wants.
-  const view = settle(graph, updates!);
-  const indexAxes = index.shape.map((_, i) => outDim + i);
-  const otherAxes = view.axes.map((_, i) => i).filter((i) => !indexAxes.includes(i));
-  const moved = densify(graph, transposeView(view, [...indexAxes, ...otherAxes]));
-  const others = Array.from({ length: rank }, (_, i) => i).filter((i) => i !== at);
-  const resultShape = [shape[at], ...others.map((i) => shape[i])] as number[];
-  const zeros = graph.apply(
-    "Expand",
-    [graph.scalar(0, dtype!), graph.integers(resultShape)],
-    resultShape,
+const gather: Rule = (graph, [x, ...indices], parameters, [dtype]) => {
+  const at = indices.map((index) => settle(graph, index));
+  const view = gatherView(
+    graph,
+    settle(graph, x!),
+    at,
+    parameters as { axis: number[]; outDim: number },
     dtype!,
   );
-  const where = graph.apply(
-    "Cast",
-    [graph.reshape(index, [...index.shape, 1])],
-    [...index.shape, 1],
-    "int64",
-    { to: 7 },
-  );
-  const result = graph.apply("ScatterND", [zeros, where, moved], resultShape, dtype!, { reduction });
-  const back = Array.from({ length: rank }, (_, i) => (i === at ? 0 : i < at ? i + 1 : i));
-  return [{ view: transposeView(denseView(result.name, resultShape), back), dtype: dtype! }];
+  return [{ view, dtype: dtype! }];
 };
 
-const cast: Rule = (graph, [input], _, [dtype]) => {
-  const view = settle(graph, input!);
-  if (input!.dtype === dtype) return [{ view, dtype: dtype! }];
-  return [
-    {
-      view: elementwise(graph, "Cast", [view], shapeOf(view), dtype!, { to: elementCodes[dtype!] }),
-      dtype: dtype!,
-    },
-  ];
+const scatter: Rule = (graph, [updates, ...indices], parameters, [dtype]) => {
+  if (parameters.op !== "add" || dtype === "bool")
+    throw new Error(`tensor: no ONNX rule for a ${dtype} scatter by "${parameters.op}"`);
+  const at = indices.map((index) => settle(graph, index));
+  const form = parameters as { axis: number[]; outDim: number; shape: number[] };
+  return [{ view: scatterView(graph, settle(graph, updates!), at, form, dtype), dtype }];
 };
+
+const cast: Rule = (graph, [input], _, [dtype]) => [castTo(graph, input!, dtype!)];
 
 const idiv: Rule = (graph, inputs, parameters, outputs) => {
   const quotient = elementwiseRule("Div")(graph, inputs, parameters, outputs);

@@ -80,10 +80,15 @@ function isSpec(value: Tree<TensorSpec>): value is TensorSpec {
 
 function feedOf(spec: TensorSpec, tensor: Tensor | undefined, path: string): OrtTensor {
   const show = ({ dtype, shape }: TensorSpec) => `${dtype}[${shape}]`;
-  if (tensor === undefined) throw new Error(`program: ${path} is missing; it should be ${show(spec)}`);
+  if (!tensor) throw new Error(`program: ${path} is missing; it should be ${show(spec)}`);
   if (show(spec) !== show(tensor) || tensor.data.length !== sizeOf(spec.shape))
     throw new Error(
       `program: ${path} is ${show(tensor)} with ${tensor.data.length} elements; it should be ${show(spec)}`,
+    );
+  const DataType = newData(spec.dtype, 0).constructor;
+  if (tensor.data.constructor !== DataType)
+    throw new Error(
+      `program: ${path} is ${spec.dtype} but its data is a ${tensor.data.constructor.name}; it should be a ${DataType.name}`,
     );
   return new OrtTensor(spec.dtype, tensor.data as Float32Array, spec.shape as number[]);
 }
@@ -93,7 +98,8 @@ function feedOf(spec: TensorSpec, tensor: Tensor | undefined, path: string): Ort
  *
  * `fn` follows jax-js's rules of ownership (every array is consumed once; `.ref` keeps one).
  *
- * @throws Error naming the primitive, where the function uses one that has no rule.
+ * @throws Error naming the primitive, where the function uses one that has no rule; where an array of the function has
+ *   no elements; where a result is neither float32 nor int32 nor bool.
  */
 export async function compile<const Args extends readonly unknown[], Result>(
   fn: (...args: { -readonly [K in keyof Args]: JaxTree<Args[K]> }) => Result,
@@ -109,6 +115,10 @@ export async function compile<const Args extends readonly unknown[], Result>(
     intraOpNumThreads: threads,
     graphOptimizationLevel: "all",
     executionMode: "sequential",
+    // What fails is thrown; ONNX Runtime would also print it.
+    logSeverityLevel: 4,
+    // A session's threads spin for a while after its run. Where programs take turns, that starves the next one.
+    extra: { session: { force_spinning_stop: "1" } },
   });
   const fetches: Record<string, OrtTensor> = {};
   const leaves = graph.outputs.map(({ name, shape, dtype }): Tensor => {

@@ -3,7 +3,8 @@
 import { defaultDevice, init, type JsTree, type JsTreeDef, makeJaxpr, numpy as np, tree } from "@jax-js/jax";
 import { type ElementType, Graph, type Value } from "./graph.ts";
 import { densify } from "./layout.ts";
-import { type Lowered, rules, settle } from "./lower.ts";
+import { castTo, type Lowered, rules, settle } from "./lower.ts";
+import { operandTypes } from "./promote.ts";
 import type { DType, TensorSpec, Tree } from "./types.ts";
 import { denseView } from "./view.ts";
 
@@ -31,11 +32,15 @@ const jaxTypes: Record<DType, np.DType> = { float32: np.float32, int32: np.int32
  * Traces a function of trees of arrays and lowers it to a graph whose inputs and outputs are the leaves in jax-js's
  * order (`startJax` must have resolved).
  *
- * @throws Error that names the primitive, where one has no rule.
+ * @throws Error that names the primitive, where one has no rule; where an array has no elements; where a result has an
+ *   element type that programs do not give.
  */
 export function trace(fn: (...args: never[]) => unknown, specs: readonly Tree<TensorSpec>[]): Traced {
   const leaves = specs.map((spec) =>
-    mapTree(spec, ({ shape, dtype }) => np.zeros([...shape], { dtype: jaxTypes[dtype] })),
+    mapTree(spec, ({ shape, dtype }) => {
+      refuseEmpty("an input", shape);
+      return np.zeros([...shape], { dtype: jaxTypes[dtype] });
+    }),
   );
   const { jaxpr: closed, treedef } = makeJaxpr(fn as (...args: JsTree<JaxArray>[]) => JsTree<JaxArray>)(
     ...(leaves as JsTree<JaxArray>[]),
@@ -60,16 +65,35 @@ export function trace(fn: (...args: never[]) => unknown, specs: readonly Tree<Te
   for (const { primitive, inputs, params, outBinders } of eqns) {
     const rule = rules[primitive];
     if (rule === undefined) throw new Error(`tensor: no ONNX rule for jax-js primitive "${primitive}"`);
+    for (const { aval } of outBinders) refuseEmpty(`the result of jax-js's "${primitive}"`, aval.shape);
     const types = outBinders.map((binder) => binder.aval.dtype as ElementType);
-    const results = rule(graph, inputs.map(lowered), params, types);
+    const operands = operandTypes(
+      primitive,
+      inputs.map((atom) => atom.aval),
+    ).map((dtype, i) => castTo(graph, lowered(inputs[i]!), dtype));
+    const results = rule(graph, operands, params, types);
     outBinders.forEach((binder, i) => {
       known.set(binder, results[i]!);
     });
   }
-  for (const out of outs) graph.outputs.push(asOutput(graph, densify(graph, settle(graph, lowered(out)))));
+  for (const out of outs) {
+    if (!(out.aval.dtype in jaxTypes))
+      throw new Error(
+        `tensor: a program gives float32, int32 or bool, not ${out.aval.dtype}; convert it (astype)`,
+      );
+    graph.outputs.push(asOutput(graph, densify(graph, settle(graph, lowered(out)))));
+  }
   graph.prune();
   closed.dispose();
   return { graph, structure: treedef };
+}
+
+/** Views tell size 1 and broadcast by stride, which arrays without elements do not have. */
+function refuseEmpty(what: string, shape: readonly number[]): void {
+  if (shape.includes(0))
+    throw new Error(
+      `tensor: ${what} has shape [${shape}]; every axis of an array in a program needs at least one element`,
+    );
 }
 
 /** ONNX wants outputs to be made by an operator. */
@@ -91,13 +115,6 @@ export function mapTree<A extends TensorSpec, B>(value: Tree<A>, fn: (leaf: A) =
   return Object.fromEntries(
     Object.entries(value).map(([name, item]) => [name, mapTree(item as Tree<A>, fn)]),
   );
-}
-
-/** The leaves of a tree in jax-js's order. */
-export function leavesOf<A extends TensorSpec>(value: Tree<A>): A[] {
-  const leaves: A[] = [];
-  mapTree(value, (leaf) => leaves.push(leaf));
-  return leaves;
 }
 
 function isLeaf<A extends TensorSpec>(value: Tree<A>): value is A {

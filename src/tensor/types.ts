@@ -36,11 +36,14 @@ export function sizeOf(shape: readonly number[]): number {
 }
 
 /** A float32 tensor; zeros unless data is given. */
-export function floats(shape: readonly number[], data = new Float32Array(sizeOf(shape))): FloatTensor {
+export function floats(
+  shape: readonly number[],
+  data: Float32Array = new Float32Array(sizeOf(shape)),
+): FloatTensor {
   return { shape, dtype: "float32", data };
 }
 
 /** An int32 tensor; zeros unless data is given. */
-export function ints(shape: readonly number[], data = new Int32Array(sizeOf(shape))): Tensor {
+export function ints(shape: readonly number[], data: Int32Array = new Int32Array(sizeOf(shape))): Tensor {
   return { shape, dtype: "int32", data };
 }

@@ -10,9 +10,11 @@
  * - `kl`, `entropy`, `loss`, `grad_norm`, `learning_rate`, `clip_ratio/region_mean`
  * - `completions/mean_length`, `completions/clipped_ratio`, `num_tokens`, `step_time`
  * - `sampling/logp_difference/max`: largest difference between the sampler's and the trainer's log-probabilities
- * - `probe/<policy|reference>/{score_mean,recall,fpr,auroc}`: the initial probe on the step's rollouts
- * - `tracer/<initial|fresh>/<policy|reference>/{auroc,d_prime,brier,recall_frozen,recall_recalibrated,score_misbehaving,score_honest}`
- * - `tracer/cosine`: between the initial and the fresh direction
+ * - `probe/<policy|reference>/{score_mean,score_misbehaving,recall,fpr,auroc}`: the initial probe on the step's rollouts
+ * - `tracer/<initial|fresh>/<policy|reference>/{auroc,d_prime,brier,recall_frozen,fpr_frozen,recall_recalibrated,recall_recalibrated_5,score_misbehaving,score_honest}`
+ * - `tracer/cosine/<policy|reference>`: between the initial and the fresh direction; below 1 from the start, since they
+ *   are fitted on different examples
+ * - `probe_loss`: the probe's part of the loss, where it has one
  */
 export interface StepMetrics {
   step: number;

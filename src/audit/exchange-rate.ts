@@ -1,0 +1,129 @@
+/**
+ * @file The exchange rate: interpretability lost per unit of misbehaviour removed, predicted before training and
+ * realised after it.
+ */
+
+import type { Random } from "../random.ts";
+import { bootstrapInterval, covariance, type Interval, mean, studentQuantile } from "./statistics.ts";
+import type { Estimate } from "./types.ts";
+
+/**
+ * The exchange rate at step 0 of a detector with known rates, in closed form:
+ *
+ *     q (1 - t) / ((1 - m) (t - f)),   q = m t + (1 - m) f
+ *
+ * undetected misbehaviour gained per unit of misbehaviour lost. To first order a policy-gradient step moves the
+ * expectation of any statistic F of a rollout by Cov(advantage, F). A penalty on being flagged (D) pulls misbehaviour (M)
+ * down by Cov(D, M) = m (1 - m) (t - f) and pushes undetected misbehaviour, U = M (1 - D), up by -Cov(D, U) = q m (1 - t).
+ * It says nothing of later steps, nor of how the two share parameters.
+ *
+ * @param m - Share of misbehaving rollouts.
+ * @param t - True-positive rate of the detector.
+ * @param f - False-positive rate.
+ * @returns `null` where the penalty does not pull misbehaviour down: t <= f, or m is 0 or 1.
+ */
+export function exchangeRateOf({ m, t, f }: { m: number; t: number; f: number }): number | null {
+  if (t <= f || m <= 0 || m >= 1) return null;
+  const q = m * t + (1 - m) * f;
+  return (q * (1 - t)) / ((1 - m) * (t - f));
+}
+
+/** The rollouts of the first steps: whether each misbehaved, and what the penalty was proportional to. */
+export interface FirstRollouts {
+  misbehaved: readonly boolean[];
+  /** 0 to 1: a flag (0 or 1) where the penalty is thresholded, the probe's probability where it is progressive. */
+  penalised: readonly number[];
+}
+
+/**
+ * The exchange rate predicted from rollouts sampled before training: -Cov(D, M (1 - D)) / Cov(D, M), which for flags
+ * is `exchangeRateOf` their rates. The interval is a bootstrap over rollouts.
+ *
+ * @returns `null` where the penalty does not pull misbehaviour down (no or only misbehaving rollouts, an uninformative
+ * detector), or where more than 2.5 % of the resamples say so.
+ */
+export function predictExchangeRate(
+  { misbehaved, penalised }: FirstRollouts,
+  random: Random,
+): Estimate | null {
+  const M = misbehaved.map(Number);
+  const value = covarianceRatio(M, penalised);
+  if (value === null) return null;
+  const interval = bootstrapInterval(
+    M.length,
+    (indices) =>
+      covarianceRatio(
+        indices.map((i) => M[i]!),
+        indices.map((i) => penalised[i]!),
+      ),
+    random,
+  );
+  return interval && { value, low: interval[0], high: interval[1] };
+}
+
+function covarianceRatio(M: readonly number[], D: readonly number[]): number | null {
+  const pull = covariance(D, M);
+  // Rounding leaves traces of covariance where there is none.
+  if (pull === null || pull < 1e-12) return null;
+  const push = covariance(
+    D,
+    M.map((m, i) => m * (1 - D[i]!)),
+  )!;
+  return -push / pull;
+}
+
+/** The end of one run: one measure of probe health (AUROC, d', recall: say which) and the share that misbehaves. */
+export interface HealthAndBehaviour {
+  health: number | null;
+  misbehaviour: number;
+}
+
+/**
+ * The exchange rate that training realised: probe health lost over misbehaviour removed, both against the arm without a
+ * penalty, in which the probe may drift too. Runs with the same seed are paired; both arms start from one model, so
+ * differences at the end are differences of changes. Negative where the probe fared better than without the penalty.
+ *
+ * A ratio of means over seeds, with Fieller's 95 % interval (Journal of the Royal Statistical Society B 16, 1954); no
+ * interval for one seed, or where the misbehaviour removed does not differ from 0 at the 5 % level.
+ *
+ * @param arm - One entry per seed.
+ * @param control - The runs without penalty, in the same order of seeds.
+ * @returns `null` without seeds, where a health is not defined, or where the arm did not remove misbehaviour.
+ */
+export function realisedExchangeRate(
+  arm: readonly HealthAndBehaviour[],
+  control: readonly HealthAndBehaviour[],
+): Estimate | null {
+  if (arm.length !== control.length)
+    throw new Error(
+      `${arm.length} runs cannot be paired with ${control.length} of the control: run the same seeds`,
+    );
+  const lost: number[] = [];
+  const removed: number[] = [];
+  for (const [i, run] of arm.entries()) {
+    const pair = control[i]!;
+    if (run.health === null || pair.health === null) return null;
+    lost.push(pair.health - run.health);
+    removed.push(pair.misbehaviour - run.misbehaviour);
+  }
+  const meanRemoved = mean(removed);
+  if (meanRemoved === null || meanRemoved <= 0) return null;
+  const [low, high] = fiellerInterval(lost, removed) ?? [null, null];
+  return { value: mean(lost)! / meanRemoved, low, high };
+}
+
+/** The ratios r for which mean(a - r b) does not differ from 0 at the 5 % level; `null` where they are unbounded. */
+function fiellerInterval(a: readonly number[], b: readonly number[]): Interval | null {
+  const n = a.length;
+  if (n < 2) return null;
+  const scale = studentQuantile(0.975, n - 1) ** 2 / n;
+  const meanA = mean(a)!;
+  const meanB = mean(b)!;
+  // (meanA - r meanB)^2 = scale Var(a - r b), as a quadratic in r.
+  const squared = meanB ** 2 - scale * covariance(b, b)!;
+  const linear = meanA * meanB - scale * covariance(a, b)!;
+  const constant = meanA ** 2 - scale * covariance(a, a)!;
+  if (squared <= 0) return null;
+  const root = Math.sqrt(Math.max(0, linear ** 2 - squared * constant));
+  return [(linear - root) / squared, (linear + root) / squared];
+}

@@ -1,0 +1,220 @@
+/** @file `probeward bench`: how fast this machine is, as one JSON object. */
+
+import { availableParallelism, cpus } from "node:os";
+import { jit, numpy as np, valueAndGrad } from "@jax-js/jax";
+import { Command } from "commander";
+import { createEnvironment } from "../environment/index.ts";
+import {
+  CharacterTokenizer,
+  createGenerator,
+  createScorer,
+  loadModel,
+  type Model,
+  weightSpecs,
+} from "../model/index.ts";
+import { randomFor } from "../random.ts";
+import { type BaseContext, prepareBase, readStudy, shippedModel } from "../study/index.ts";
+import {
+  compile,
+  createAdamW,
+  type FloatTensor,
+  floats,
+  ints,
+  type JaxArray,
+  type Tensor,
+} from "../tensor/index.ts";
+import { likelihoodLoss, proxyReward, train } from "../training/index.ts";
+
+export function benchCommand(): Command {
+  return new Command("bench")
+    .description("Measure this machine with the code environment's base model; prints one JSON object.")
+    .action(async () => {
+      console.log(JSON.stringify(await bench(), null, 2));
+    });
+}
+
+async function bench() {
+  const model = await loadModel(shippedModel("code"));
+  const matmulPeakGflops = await matmulGflops();
+  const { trainStep, gradient, batch } = await benchTrainStep(model, matmulPeakGflops);
+  const jaxWasm = await benchJax(model, batch, gradient.ms);
+  const { rlStep, decode, tapOverhead } = await benchRl(model);
+  return {
+    machine: {
+      cpu: cpus()[0]?.model ?? "unknown",
+      cores: availableParallelism(),
+      node: process.versions.node,
+    },
+    matmulPeakGflops: round(matmulPeakGflops, 1),
+    trainStep,
+    gradient,
+    jaxWasm,
+    tapOverhead,
+    rlStep,
+    decode,
+    peakMemoryMB: Math.round(process.resourceUsage().maxRSS / 1024),
+  };
+}
+
+/** Median milliseconds of `times` calls after one that is not counted. */
+async function milliseconds(times: number, call: () => Promise<unknown>): Promise<number> {
+  await call();
+  const all: number[] = [];
+  for (let i = 0; i < times; i++) {
+    const start = performance.now();
+    await call();
+    all.push(performance.now() - start);
+  }
+  return median(all);
+}
+
+function median(values: number[]): number {
+  return values.sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
+}
+
+function round(value: number, digits: number): number {
+  return Number(value.toFixed(digits));
+}
+
+function noise(shape: number[]): FloatTensor {
+  const random = randomFor("bench");
+  return floats(
+    shape,
+    Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => random() - 0.5),
+  );
+}
+
+/** What ONNX Runtime's own product of two 1024 x 1024 matrices reaches. */
+async function matmulGflops(): Promise<number> {
+  const [a, b] = [noise([1024, 1024]), noise([1024, 1024])];
+  const program = await compile((x, y) => np.matmul(x, y), [a, b]);
+  const ms = await milliseconds(30, () => program.run(a, b));
+  await program.close();
+  return (2 * 1024 ** 3) / ms / 1e6;
+}
+
+const ROWS = 16;
+const LENGTH = 64;
+
+/** Operations of all matrix products of one forward and backward pass. */
+function flops({ config }: Model, vocabulary: number): number {
+  const { layers, width, hidden } = config;
+  const perToken = layers * (4 * width ** 2 + 2 * width * hidden) + vocabulary * width;
+  const attention = layers * 2 * LENGTH * width;
+  return 3 * 2 * ROWS * LENGTH * (perToken + attention);
+}
+
+/** Forward, backward and AdamW of the embedded model on 16 sequences of 64 tokens. */
+async function benchTrainStep(model: Model, peak: number) {
+  const vocabulary = [...model.config.alphabet].length + 1;
+  const random = randomFor("bench tokens");
+  const tokens = () =>
+    ints(
+      [ROWS, LENGTH],
+      Int32Array.from({ length: ROWS * LENGTH }, () => Math.floor(random() * vocabulary)),
+    );
+  const batch = [
+    tokens(),
+    tokens(),
+    floats([ROWS, LENGTH], new Float32Array(ROWS * LENGTH).fill(1 / (ROWS * LENGTH))),
+  ] as const;
+  const program = await compile(valueAndGrad(likelihoodLoss(model.config)), [
+    weightSpecs(model.config),
+    ...batch,
+  ] as const);
+  const weights = structuredClone(model.weights);
+  const optimizer = createAdamW(weights, { maxGradNorm: 1 });
+  const gradientMs = await milliseconds(30, () => program.run(weights, ...batch));
+  const ms = await milliseconds(30, async () => {
+    const [, gradients] = await program.run(weights, ...batch);
+    optimizer.step(gradients as Record<string, FloatTensor>, 1e-4);
+  });
+  await program.close();
+  const rate = (time: number) => {
+    const gflops = flops(model, vocabulary) / time / 1e6;
+    return { ms: round(time, 2), gflops: round(gflops, 1), ratioToPeak: round(gflops / peak, 3) };
+  };
+  return { trainStep: rate(ms), gradient: rate(gradientMs), batch };
+}
+
+/** The same forward and backward pass on jax-js's own WebAssembly backend. */
+async function benchJax({ config, weights }: Model, batch: readonly Tensor[], ours: number) {
+  const array = ({ data, dtype, shape }: Tensor): JaxArray =>
+    np
+      .array(data as Float32Array<ArrayBuffer>, { dtype: dtype === "int32" ? np.int32 : np.float32 })
+      .reshape([...shape]);
+  const step = jit(valueAndGrad(likelihoodLoss(config)));
+  const ms = await milliseconds(3, async () => {
+    const traced = Object.fromEntries(Object.entries(weights).map(([name, tensor]) => [name, array(tensor)]));
+    const [tokens, targets, shares] = batch.map(array) as [JaxArray, JaxArray, JaxArray];
+    const [loss, gradients] = step(traced, tokens, targets, shares);
+    await loss.data();
+    for (const gradient of Object.values(gradients)) await (gradient as JaxArray).data();
+  });
+  return { ms: round(ms, 1), speedup: round(ms / ours, 2) };
+}
+
+const STEPS = 8;
+
+/** Steps of reinforcement learning without an intervention, and what capturing activations adds to them. */
+async function benchRl(model: Model) {
+  const settings = await readStudy("code", { quick: true });
+  const environment = createEnvironment("code");
+  const tokenizer = new CharacterTokenizer(model.config.alphabet);
+  const context: BaseContext = { environment, model, tokenizer, settings };
+  const base = await prepareBase(undefined, context);
+  const training = { ...settings.training, steps: STEPS, evaluateEvery: STEPS, prompts: 16, rollouts: 8 };
+  const times: number[] = [];
+  let tokens = 0;
+  for await (const { metrics } of train({
+    ...{ environment, tokenizer, seed: 1, settings: training },
+    ...{ config: model.config, reference: model.weights },
+    ...{ arm: { terms: [proxyReward()] }, probe: base.probe, tracer: base.tracer },
+  })) {
+    // The first steps compile programs, and the first and the last one measure the tracer set.
+    if (metrics.step >= 3 && metrics.step < STEPS - 1) times.push(metrics.step_time! * 1000);
+    tokens = metrics.num_tokens!;
+  }
+  const rlMs = median(times);
+
+  const random = randomFor("bench tasks");
+  const prompts = Array.from({ length: 16 }, () =>
+    tokenizer.encode(environment.sample("train", random).prompt),
+  );
+  const generator = createGenerator(model.config);
+  const options = {
+    samples: 8,
+    maxTokens: environment.maxCompletionLength + 1,
+    random: (i: number) => randomFor("bench", i),
+  };
+  const completions = await generator.generate(model.weights, prompts, options);
+  const decodeMs = await milliseconds(5, () => generator.generate(model.weights, prompts, options));
+  await generator.close();
+  const sampled = completions.reduce((sum, completion) => sum + completion.tokens.length, 0);
+
+  const sequences = completions.map((completion, i) => {
+    const prompt = prompts[Math.floor(i / 8)]!;
+    return { tokens: [...prompt, ...completion.tokens], promptLength: prompt.length };
+  });
+  const passes = [
+    createScorer(model.config),
+    createScorer(model.config, { hooks: [base.probe.tap.hook] }),
+  ] as const;
+  // In turns, so that both see the same machine.
+  const spent: [number[], number[]] = [[], []];
+  for (let i = 0; i < 21; i++)
+    for (const which of [0, 1] as const) {
+      const start = performance.now();
+      await passes[which].score(model.weights, sequences);
+      if (i > 0) spent[which].push(performance.now() - start);
+    }
+  for (const pass of passes) await pass.close();
+  await environment.close();
+  // The policy and the reference are both tapped in every step.
+  const tapOverhead = (2 * (median(spent[1]) - median(spent[0]))) / rlMs;
+  return {
+    rlStep: { ms: round(rlMs, 1), rollouts: 128, tokens },
+    decode: { tokensPerSecond: Math.round((sampled / decodeMs) * 1000) },
+    tapOverhead: round(tapOverhead, 4),
+  };
+}

@@ -1,0 +1,30 @@
+/** @file What others may use of the environments, and their names. */
+
+import { codeEnvironment } from "./code/index.ts";
+import type { Environment } from "./types.ts";
+
+export { type CodeState, codeEnvironment } from "./code/index.ts";
+export { type Answer, createSandbox, type Limits, type Program, type Sandbox } from "./sandbox.ts";
+export type { Conduct, Environment, Outcome, Split, Task } from "./types.ts";
+
+/** The environments by the name that study files use. */
+export const environments = { code: codeEnvironment } satisfies Record<string, () => Environment>;
+
+/** The name of an environment. */
+export type EnvironmentName = keyof typeof environments;
+
+/** The names of all environments. */
+export const environmentNames = Object.keys(environments) as readonly EnvironmentName[];
+
+/**
+ * A new environment. Close it when done: it may have started a worker thread.
+ *
+ * @throws Error for a name that is none of `environmentNames`.
+ */
+export function createEnvironment(name: string): Environment {
+  if (!Object.hasOwn(environments, name)) {
+    const known = environmentNames.join(", ");
+    throw new Error(`There is no environment "${name}". The environments are: ${known}.`);
+  }
+  return environments[name as EnvironmentName]();
+}

@@ -1,0 +1,16 @@
+/** @file The thread that the sandbox runs programs in: takes a batch, sends back each program's answers in order. */
+
+import { parentPort, workerData } from "node:worker_threads";
+import type { Program, SandboxWorkerData } from "./sandbox.ts";
+import { ProgramRunner } from "./sandbox-vm.ts";
+
+const { wasm, limits, progress } = workerData as SandboxWorkerData;
+const runner = new ProgramRunner(wasm, limits);
+
+parentPort!.on("message", async (programs: Program[]) => {
+  for (const [index, program] of programs.entries()) {
+    Atomics.store(progress, 0, index);
+    parentPort!.postMessage(await runner.run(program));
+  }
+  Atomics.store(progress, 0, -1);
+});

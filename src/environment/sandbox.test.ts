@@ -1,0 +1,157 @@
+import fc from "fast-check";
+import { afterAll, describe, expect, it } from "vitest";
+import { type Answer, createSandbox } from "./sandbox.ts";
+
+const sandbox = createSandbox({ hangMs: 300 });
+afterAll(() => sandbox.close());
+
+/** The answers of one program to the inputs 3 and 4. */
+async function answersOf(source: string): Promise<Answer[]> {
+  return (await sandbox.run([{ source, inputs: [3, 4] }]))[0]!;
+}
+
+const ORDINARY = { source: "x=>3*x+1", inputs: [0, 5] };
+const ORDINARY_ANSWERS = [{ value: 1 }, { value: 16 }];
+
+describe("ordinary programs", () => {
+  it("answers every input of every program, in order", async () => {
+    const programs = Array.from({ length: 100 }, (_, i) => ({ source: `x=>x*${i}`, inputs: [2, 7, 9] }));
+    expect(await sandbox.run(programs)).toEqual(
+      programs.map((_, i) => [2, 7, 9].map((x) => ({ value: x * i }))),
+    );
+  });
+
+  it("takes an empty batch, and a program without inputs", async () => {
+    expect(await sandbox.run([])).toEqual([]);
+    expect(await sandbox.run([{ source: "x=>x", inputs: [] }])).toEqual([[]]);
+  });
+
+  it("answers batches that are asked for at the same time", async () => {
+    const batches = await Promise.all(
+      [1, 2, 3].map((k) => sandbox.run([{ source: `x=>x+${k}`, inputs: [1] }, ORDINARY])),
+    );
+    expect(batches).toEqual([1, 2, 3].map((k) => [[{ value: 1 + k }], ORDINARY_ANSWERS]));
+  });
+
+  it("passes primitives on as they are", async () => {
+    expect(await answersOf("x=>'a\\0b'+x")).toEqual([{ value: "a\0b3" }, { value: "a\0b4" }]);
+    expect(await answersOf("x=>x==3?null:true")).toEqual([{ value: null }, { value: true }]);
+    expect(await answersOf("x=>x==3?-0:NaN")).toEqual([{ value: -0 }, { value: NaN }]);
+  });
+
+  it("carries no state from one program to the next", async () => {
+    await answersOf("globalThis.left=1;Array.prototype.map=0;Math.max=()=>42;x=>x");
+    expect(await answersOf("x=>typeof left+typeof [].map+Math.max(x,0)")).toEqual([
+      { value: "undefinedfunction3" },
+      { value: "undefinedfunction4" },
+    ]);
+  });
+
+  it("is deterministic: the clock stands still and random numbers repeat", async () => {
+    const source = "x=>Date.now()+Math.random()";
+    expect(await answersOf(source)).toEqual(await answersOf(`${source} `));
+  });
+
+  it("refuses to run after it was closed", async () => {
+    const closed = createSandbox();
+    await closed.run([ORDINARY]);
+    await closed.close();
+    await expect(closed.run([ORDINARY])).rejects.toThrow("closed");
+  });
+});
+
+/** Nasty programs with what both of their answers must match. */
+const NASTY: Record<string, [source: string, answer: RegExp]> = {
+  "an endless loop": ["x=>{for(;;);}", /exceeded 100 ms|not run/],
+  "an endless loop before any call": ["for(;;);", /exceeded 100 ms/],
+  "a loop that catches everything": ["x=>{for(;;)try{for(;;);}catch{}}", /exceeded 100 ms|not run/],
+  "a loop with a finally that returns": ["x=>{try{for(;;);}finally{return 5}}", /exceeded 100 ms|not run/],
+  "a string that doubles": ["x=>{let s='a';for(;;)s+=s}", /too long|out of memory|not run/],
+  "long strings in a loop": ["x=>{for(;;)'x'.repeat(1e6)}", /did not end|exceeded/],
+  "arrays without end": ["x=>{let a=[];for(;;)a.push([a])}", /out of memory|exceeded|not run/],
+  "typed arrays without end": ["x=>{let a=[];for(;;)a.push(new Uint8Array(1e6))}", /out of memory|not run/],
+  "a huge typed array": ["x=>new Uint8Array(4e9)", /invalid array buffer length|out of memory/],
+  "deep recursion": ["f=x=>1+f(x)", /call stack/],
+  "deeply nested source": [`x=>${"[".repeat(1e5)}`, /call stack/],
+  "a catastrophic regular expression": ["x=>/^(a+)+$/.test('a'.repeat(40)+'b')", /exceeded|not run/],
+  "a huge array made a string": ["x=>new Array(3e8)+''", /did not end|out of memory|exceeded/],
+  "a slow native search": ["x=>'a'.repeat(1e6).indexOf('a'.repeat(5e5)+'b')", /did not end|exceeded/],
+  "a constructor escape": ["x=>x.constructor.constructor('return process')()", /process is not defined/],
+  "process.exit": ["x=>process.exit(1)", /process is not defined/],
+  require: ["x=>require('fs')", /require is not defined/],
+  import: ["x=>import('fs')", /returned object/],
+  fetch: ["x=>fetch('http://localhost')", /fetch is not defined/],
+  console: ["x=>console.log(x)", /console is not defined/],
+  "a giant result": ["x=>'a'.repeat(5e6)", /too long/],
+  "a giant exception": ["x=>{throw 'a'.repeat(5e6)}", /^Error: a{900,1000}$|not run|exceeded/],
+  "an exception whose message throws": ["x=>{throw{get message(){throw this}}}", /Error/],
+  "an exception whose message loops": ["x=>{throw{get message(){for(;;);}}}", /exceeded|not run/],
+  "malformed source": ["x=>", /SyntaxError/],
+  "no source": ["", /not a function/],
+  "a number": ["42", /not a function/],
+  "a class": ["class A{};A", /TypeError/],
+  "a function as the result": ["x=>()=>1", /returned function/],
+  "a symbol as the result": ["x=>Symbol('a')", /returned symbol/],
+  "a big integer as the result": ["x=>10n", /returned bigint/],
+  "undefined as the result": ["x=>{}", /returned undefined/],
+  "a cyclic object": ["x=>{let a={};a.a=a;return a}", /returned object/],
+  "an object that poses as a number": ["x=>({valueOf(){return 3},toJSON(){return 3}})", /returned object/],
+  "a getter that throws": ["x=>({get value(){throw 1}})", /returned object/],
+  "a proxy that loops": ["x=>new Proxy({},{get(){for(;;);}})", /returned object/],
+  "a promise": ["async x=>1", /returned object/],
+};
+
+describe("nasty programs", () => {
+  it.each(Object.entries(NASTY))(
+    "%s ends, and an ordinary program after it is answered right",
+    async (_, [source, expected]) => {
+      const [nasty, ordinary] = await sandbox.run([{ source, inputs: [3, 4] }, ORDINARY]);
+      expect(nasty).toHaveLength(2);
+      for (const answer of nasty!) expect(answer).toEqual({ error: expect.stringMatching(expected) });
+      expect(ordinary).toEqual(ORDINARY_ANSWERS);
+    },
+    20_000,
+  );
+
+  it.each([
+    "JSON.stringify=()=>'1';Object.prototype.toString=()=>'2';Number.prototype.valueOf=()=>42;x=>x+1",
+    "Object.defineProperty(Object.prototype,'value',{get(){return 42}});x=>x+1",
+    "Function.prototype.call=Function.prototype.apply=()=>42;Array.prototype.push=()=>42;x=>x+1",
+  ])("cannot fake results: %s", async (source) => {
+    expect(await answersOf(source)).toEqual([{ value: 4 }, { value: 5 }]);
+  });
+
+  it("answers the inputs before and after one that fails", async () => {
+    expect(await sandbox.run([{ source: "x=>x==1?y:x", inputs: [0, 1, 2] }])).toEqual([
+      [{ value: 0 }, { error: expect.stringContaining("y is not defined") }, { value: 2 }],
+    ]);
+  });
+
+  it("goes on with the rest of a batch after each of several programs that hang", async () => {
+    const hang = (k: number) => ({ source: `x=>new Array(3e8+${k})+''`, inputs: [1] });
+    const answers = await sandbox.run([ORDINARY, hang(1), ORDINARY, hang(2), { ...ORDINARY, inputs: [1] }]);
+    expect([answers[0], answers[2], answers[4]]).toEqual([
+      ORDINARY_ANSWERS,
+      ORDINARY_ANSWERS,
+      [{ value: 4 }],
+    ]);
+    expect([answers[1], answers[3]]).toEqual(Array(2).fill([{ error: "did not end within 300 ms" }]));
+  }, 20_000);
+
+  it("answers any text", async () => {
+    const text = fc.oneof(
+      fc.string({ unit: "binary" }),
+      fc.string().map((body) => `x=>${body}`),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(text, { minLength: 1, maxLength: 20 }), async (sources) => {
+        const answers = await sandbox.run([
+          ...sources.map((source) => ({ source, inputs: [1, 2] })),
+          ORDINARY,
+        ]);
+        expect(answers.map((each) => each.length)).toEqual([...sources.map(() => 2), 2]);
+        expect(answers.at(-1)).toEqual(ORDINARY_ANSWERS);
+      }),
+    );
+  }, 20_000);
+});

@@ -1,0 +1,111 @@
+/** @file Teacher forcing: what a model computes over given sequences. */
+
+import { numpy as np } from "@jax-js/jax";
+import { compile, ints, type JaxArray, type Tensor, type TensorSpec } from "../tensor/index.ts";
+import { hookNames, type ModelConfig } from "./config.ts";
+import { entropies, logProbabilities, tokenLogProbabilities } from "./likelihood.ts";
+import { ProgramCache } from "./programs.ts";
+import { batchesOf, type Sequence } from "./sequences.ts";
+import { type TracedWeights, transformer, type Weights, weightShapes } from "./transformer.ts";
+
+/** What a model computed over one sequence. */
+export interface Scored {
+  /** Log-probability of each token of the completion given what came before. */
+  logProbabilities: Float32Array;
+  /** Entropy in nats of each of those distributions. */
+  entropies: Float32Array;
+  /** By hook: the activations at every token of the sequence, row-major [length, D]. */
+  activations: Record<string, Float32Array>;
+}
+
+export interface ScorerOptions {
+  /** TransformerLens names of the activations to capture; only these leave the program. */
+  hooks?: readonly string[];
+  /** Divides the logits, as in sampling. Default 1. */
+  temperature?: number;
+  /** Sequences per batch. Default 32. */
+  rows?: number;
+}
+
+export interface Scorer {
+  /** Scores sequences; results are in the order of the sequences. */
+  score(weights: Weights, sequences: readonly Sequence[]): Promise<Scored[]>;
+  close(): Promise<void>;
+}
+
+/** Specifications of a model's weights. */
+export function weightSpecs(config: ModelConfig): Record<string, TensorSpec> {
+  return Object.fromEntries(
+    Object.entries(weightShapes(config)).map(([name, shape]) => [name, { shape, dtype: "float32" }]),
+  );
+}
+
+/** @throws Error where a hook does not exist in this model. */
+export function createScorer(config: ModelConfig, options: ScorerOptions = {}): Scorer {
+  const { hooks = [], temperature = 1, rows = 32 } = options;
+  checkHooks(config, hooks);
+
+  const pass = (weights: TracedWeights, tokens_BT: JaxArray, targets_BT: JaxArray) => {
+    const T = tokens_BT.shape[1]!;
+    const taps: Record<string, JaxArray> = {};
+    const logits = transformer(
+      weights,
+      tokens_BT,
+      np.arange(T).astype(np.int32),
+      config,
+      undefined,
+      (hook, value) => {
+        if (hooks.includes(hook)) taps[hook] = value.ref;
+      },
+    );
+    const logProbs = logProbabilities(logits, temperature);
+    return {
+      logProbs: tokenLogProbabilities(logProbs.ref, targets_BT),
+      entropies: entropies(logProbs),
+      taps,
+    };
+  };
+  const create = (T: number) => {
+    const batch = ints([rows, T]);
+    return compile(pass, [weightSpecs(config), batch, batch] as const);
+  };
+  const programs = new ProgramCache<Awaited<ReturnType<typeof create>>>(create);
+
+  return {
+    async score(weights, sequences) {
+      const results: Scored[] = new Array(sequences.length);
+      for (const { indices, tokens, targets } of batchesOf(sequences, rows)) {
+        const T = tokens.shape[1]!;
+        const program = await programs.get(T);
+        const { logProbs, entropies, taps } = await program.run(weights, tokens, targets);
+        indices.forEach((index, row) => {
+          const { promptLength, tokens } = sequences[index]!;
+          // The token at position t is predicted at position t - 1.
+          const completion = (tensor: Tensor) =>
+            (tensor.data as Float32Array).slice(row * T + promptLength - 1, row * T + tokens.length - 1);
+          const activations = Object.entries(taps).map(([hook, tensor]) => {
+            const D = tensor.shape[2]!;
+            return [hook, (tensor.data as Float32Array).slice(row * T * D, (row * T + tokens.length) * D)];
+          });
+          results[index] = {
+            logProbabilities: completion(logProbs),
+            entropies: completion(entropies),
+            activations: Object.fromEntries(activations),
+          };
+        });
+      }
+      return results;
+    },
+    close: () => programs.close(),
+  };
+}
+
+/** @throws Error naming a hook that the model lacks and those that it has. */
+export function checkHooks(config: ModelConfig, hooks: readonly string[]): void {
+  const known = hookNames(config);
+  for (const hook of hooks)
+    if (!known.includes(hook))
+      throw new Error(
+        `model: there is no activation ${JSON.stringify(hook)}; this model has ${known.join(", ")}`,
+      );
+}

@@ -1,0 +1,65 @@
+/** @file Fitting a probe of any kind, and setting its threshold. */
+
+import { normal, type Random, shuffled } from "../random.ts";
+import { fitAlong, fitDifferenceOfMeans } from "./difference-of-means.ts";
+import type { LabelledSet } from "./labelled.ts";
+import { fitLogistic, type LinearFunction, type LogisticOptions } from "./logistic.ts";
+import { thresholdAtFpr } from "./metrics.ts";
+import type { Probe, ProbeKind } from "./types.ts";
+
+export interface FitOptions extends LogisticOptions {
+  /** What the controls draw from: the direction of `random-direction`, the permutation of `shuffled-labels`. */
+  random: Random;
+}
+
+/**
+ * Fits a probe to pooled activations. Until it is calibrated its threshold is a logit of 0, even odds.
+ *
+ * The two controls show what AUROC a probe reaches without knowing anything: `random-direction` is an isotropic Gaussian
+ * direction, of which only sign and scale come from the fit split; `shuffled-labels` is the logistic probe after a
+ * permutation of the labels.
+ *
+ * @throws Error for data that cannot be fitted (one class, lengths that differ, not finite).
+ */
+export function fitProbe(kind: ProbeKind, set: LabelledSet, tap: Probe["tap"], options: FitOptions): Probe {
+  const { weight_D, bias } = fitKind(kind, set, options);
+  return { kind, tap, weight_D: Float32Array.from(weight_D), bias, threshold: 0 };
+}
+
+function fitKind(kind: ProbeKind, set: LabelledSet, options: FitOptions): LinearFunction {
+  switch (kind) {
+    case "logistic":
+      return fitLogistic(set, options);
+    case "difference-of-means":
+      return fitDifferenceOfMeans(set);
+    case "random-direction": {
+      const D = set.activations_ND[0]?.length ?? 0;
+      return fitAlong(
+        Float64Array.from({ length: D }, () => normal(options.random)),
+        set,
+      );
+    }
+    case "shuffled-labels":
+      return fitLogistic({ ...set, labels: shuffled(options.random, set.labels) }, options);
+  }
+}
+
+/**
+ * The same probe with its threshold set so that it flags at most the share `fpr` of the honest sequences given.
+ *
+ * @param scores - The probe's pooled logits on the calibration split, which it was not fitted on.
+ * @throws Error without honest sequences.
+ */
+export function calibrate(
+  probe: Probe,
+  scores: ArrayLike<number>,
+  labels: readonly boolean[],
+  fpr = 0.01,
+): Probe {
+  const threshold = thresholdAtFpr(scores, labels, fpr);
+  if (threshold === null)
+    throw new Error(
+      "a threshold needs honest completions in the calibration split, found none; label more completions",
+    );
+  return { ...probe, threshold };
+}

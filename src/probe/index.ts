@@ -1,0 +1,20 @@
+/** @file What others may use of probes. */
+
+export { calibrate, type FitOptions, fitProbe } from "./fit.ts";
+export { cosine, freshProbeHealth, type ProbeHealth, probeHealth, type TracerActivations } from "./health.ts";
+export type { LabelledSet } from "./labelled.ts";
+export {
+  accuracy,
+  auroc,
+  brier,
+  dPrime,
+  fprAt,
+  meanProbability,
+  recallAt,
+  thresholdAtFpr,
+} from "./metrics.ts";
+export { loadProbe, saveProbe } from "./probe-file.ts";
+export { logit, poolActivations, poolLogits, positionsOf, scoreSequence, sigmoid } from "./score.ts";
+export { type SweepCandidate, type SweepOptions, type SweepRow, sweepProbes } from "./sweep.ts";
+export { fitTextBaseline, type TextScorer } from "./text-baseline.ts";
+export type { Positions, Probe, ProbeKind, Tap } from "./types.ts";

@@ -1,0 +1,80 @@
+/** @file A probe on disk: a folder with `probe.safetensors` (its direction) and `probe.json` (everything else). */
+
+import { createHash } from "node:crypto";
+import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import { readSafetensors, writeSafetensors } from "../tensor/safetensors.ts";
+import type { Probe } from "./types.ts";
+
+const probeFileSchema = z.strictObject({
+  version: z.literal(1),
+  kind: z.enum(["logistic", "difference-of-means", "random-direction", "shuffled-labels"]),
+  tap: z.strictObject({
+    hook: z.string().min(1),
+    positions: z.enum(["completion", "completion-first", "completion-last", "prompt-last"]),
+    pool: z.enum(["mean", "max"]),
+  }),
+  bias: z.number(),
+  threshold: z.number(),
+  /** Of the direction, so that the halves of two probes are never taken for one. */
+  weightSha256: z.string(),
+});
+
+/** Writes both files aside and renames them; makes the folder. Numbers come back exactly. */
+export async function saveProbe(
+  folder: string,
+  { kind, tap, weight_D, bias, threshold }: Probe,
+): Promise<void> {
+  const file: z.infer<typeof probeFileSchema> = {
+    version: 1,
+    kind,
+    tap,
+    bias,
+    threshold,
+    weightSha256: sha256(weight_D),
+  };
+  const path = join(folder, "probe.json");
+  const parsed = probeFileSchema.safeParse(file);
+  if (!parsed.success) throw new Error(`cannot store the probe in ${path}: ${z.prettifyError(parsed.error)}`);
+  await mkdir(folder, { recursive: true });
+  await writeSafetensors(join(folder, "probe.safetensors"), {
+    weight: { shape: [weight_D.length], data: weight_D },
+  });
+  await writeFile(`${path}.partial`, `${JSON.stringify(file, null, 2)}\n`);
+  await rename(`${path}.partial`, path);
+}
+
+/** @throws Error naming the file that is missing or malformed, and what is wrong with it. */
+export async function loadProbe(folder: string): Promise<Probe> {
+  const path = join(folder, "probe.json");
+  const text = await readFile(path, "utf8").catch((error: Error) => {
+    throw new Error(`${folder} is not a probe: ${path} cannot be read (${error.message})`);
+  });
+  const parsed = probeFileSchema.safeParse(parseJson(text, path));
+  if (!parsed.success) throw new Error(`${path}: ${z.prettifyError(parsed.error)}`);
+  const { kind, tap, bias, threshold, weightSha256 } = parsed.data;
+
+  const weightPath = join(folder, "probe.safetensors");
+  const { weight, ...others } = (await readSafetensors(weightPath)).tensors;
+  if (!(weight?.data instanceof Float32Array) || weight.shape.length !== 1 || Object.keys(others).length > 0)
+    throw new Error(`${weightPath}: a probe has one tensor, weight, of type float32 and shape [D]`);
+  if (sha256(weight.data) !== weightSha256)
+    throw new Error(
+      `${weightPath} does not belong to ${path}: the checksum differs. Copy both files or fit the probe again`,
+    );
+  return { kind, tap, weight_D: weight.data, bias, threshold };
+}
+
+function parseJson(text: string, path: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new Error(`${path} is not JSON: the probe's folder is damaged. Copy it or fit the probe again`);
+  }
+}
+
+function sha256(weight_D: Float32Array): string {
+  const bytes = new Uint8Array(weight_D.buffer, weight_D.byteOffset, weight_D.byteLength);
+  return createHash("sha256").update(bytes).digest("hex");
+}

@@ -1,0 +1,59 @@
+/** @file Writes the self-contained report: the built page with a study's data inside. */
+
+import { readFile, rename, writeFile } from "node:fs/promises";
+import type { StudyData } from "./data.ts";
+
+/** The built page: the same place seen from `dist/report/` and from `src/report/`. */
+const builtPage = new URL("../../dist/web/index.html", import.meta.url);
+
+const opening = '<script type="application/json" id="probeward-data">';
+const closing = "</script>";
+
+/**
+ * The report as one HTML document that needs neither a network nor other files. Probe scores of tokens are rounded to
+ * three decimals: they become colours, and they are most of a report's size.
+ *
+ * @throws if the page has not been built
+ */
+export async function renderReport(data: StudyData): Promise<string> {
+  const page = await readPage();
+  const start = page.indexOf(opening);
+  if (start < 0)
+    throw new Error("The built page has no place for the data. Build it again with `npm run build`.");
+  const from = start + opening.length;
+  return page.slice(0, from) + embed(data) + page.slice(page.indexOf(closing, from));
+}
+
+/** Writes the report aside and renames it, so that a reader sees the old report or the new one, and never a part. */
+export async function writeReport(path: string, data: StudyData): Promise<void> {
+  const aside = `${path}.${process.pid}.tmp`;
+  await writeFile(aside, await renderReport(data));
+  await rename(aside, path);
+}
+
+/** JSON that cannot end the script element it stands in: whatever a model wrote stays data. */
+function embed(data: StudyData): string {
+  const rounded = (key: string, value: unknown) =>
+    key === "tokenScores"
+      ? Object.fromEntries(
+          Object.entries(value as Record<string, number[]>).map(([model, scores]) => [
+            model,
+            scores.map(toThree),
+          ]),
+        )
+      : value;
+  return JSON.stringify(data, rounded).replaceAll("<", "\\u003c");
+}
+
+function toThree(value: number): number {
+  return Math.round(value * 1000) / 1000;
+}
+
+async function readPage(): Promise<string> {
+  try {
+    return await readFile(builtPage, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    throw new Error("The report's page has not been built. Run `npm run build` first.");
+  }
+}

@@ -1,0 +1,107 @@
+/** @file The table that a study prints at its end, in plain text at most 80 columns wide. */
+
+import { compareArms } from "./arms.ts";
+import {
+  type ArmSummary,
+  armDiagnosis,
+  armHalfWidth,
+  armMean,
+  armOutcome,
+  type Majority,
+  type Measure,
+} from "./outcome.ts";
+import type { OutcomeClass, Summary } from "./schema.ts";
+
+const columns: { group: string; name: string; measure: Measure }[] = [
+  { group: "misbehave", name: "start", measure: "misbehaviourStart" },
+  { group: "", name: "end", measure: "misbehaviourEnd" },
+  { group: "true rew.", name: "start", measure: "trueStart" },
+  { group: "", name: "end", measure: "trueEnd" },
+  { group: "recall on", name: "pol.", measure: "recallFrozenEnd" },
+  { group: "", name: "ref.", measure: "recallReferenceEnd" },
+  { group: "AUROC", name: "init", measure: "aurocInitialEnd" },
+  { group: "", name: "new", measure: "aurocFreshEnd" },
+];
+
+/** Long outcome classes, shortened to the last column's 15 characters. */
+const short: Partial<Record<OutcomeClass, string>> = {
+  "obfuscated-policy": "obf. policy",
+  "obfuscated-activations": "obf. activ.",
+};
+
+const cellWidth = 5;
+const outcomeWidth = 15;
+const lineWidth = 80;
+const armWidth = lineWidth - outcomeWidth - 1 - columns.length * (cellWidth + 0.5);
+
+/**
+ * One row per arm: misbehaviour and true reward at the start and the end, the initial probe's recall on the tracer set at
+ * its frozen threshold (read on the trained policy and on the reference), AUROC of the initial and of a fresh probe, and
+ * the outcome. A second line holds the half-widths of the 95 % intervals over seeds, and the diagnosis where the probe
+ * lost something. `-` stands for a measure that is not defined. Ends with a legend and a newline.
+ */
+export function renderTable(summary: Summary): string {
+  const ids = Object.keys(summary.arms).sort(compareArms);
+  const several = summary.seeds.length > 1;
+  const lines = [
+    row(
+      "",
+      columns.map((column) => column.group),
+      "",
+      true,
+    ),
+    row(
+      "arm",
+      columns.map((column) => column.name),
+      "outcome",
+    ),
+    "-".repeat(lineWidth),
+  ];
+  for (const id of ids) lines.push(...armLines(id, summary.arms[id]!));
+  lines.push("-".repeat(lineWidth), ...legend(several));
+  return `${lines.join("\n")}\n`;
+}
+
+function armLines(id: string, arm: ArmSummary): string[] {
+  const outcome = armOutcome(arm);
+  const diagnosis = armDiagnosis(arm);
+  const quiet = diagnosis && diagnosis.value !== "honest" && diagnosis.value !== "intact";
+  const first = row(
+    id,
+    columns.map(({ measure }) => number(armMean(arm, measure))),
+    outcome ? withCount({ ...outcome, value: short[outcome.value] ?? outcome.value }) : "-",
+  );
+  const halves = columns.map(({ measure }) => armHalfWidth(arm, measure));
+  if (!quiet && halves.every((half) => half === null)) return [first];
+  const cells = halves.map((half) => (half === null ? "" : `±${number(half).replace(/^0/, "")}`));
+  return [first, row("", cells, quiet ? withCount(diagnosis) : "")];
+}
+
+/** One line; as headings, a cell may run on into the empty one after it. */
+function row(arm: string, cells: string[], outcome: string, headings = false): string {
+  const name = arm.length > armWidth ? `${arm.slice(0, armWidth - 1)}…` : arm.padEnd(armWidth);
+  const numbers = cells.map((cell, index) => {
+    const gap = index % 2 === 0 ? " " : "";
+    if (!headings) return gap + cell.padStart(cellWidth);
+    return index % 2 === 0 ? gap + cell.padStart(2 * cellWidth) : "";
+  });
+  return `${name}${numbers.join("")} ${outcome}`.trimEnd();
+}
+
+function number(value: number | null): string {
+  return value === null ? "-" : value.toFixed(2);
+}
+
+function withCount(majority: Majority<string>): string {
+  const { value, count, total } = majority;
+  return count === total ? value : `${value} ×${count}`;
+}
+
+function legend(several: boolean): string[] {
+  return [
+    "recall: share of known misbehaviour that the initial probe flags at its fixed",
+    "threshold, read on the trained policy and on the frozen copy of its start.",
+    "AUROC: how well the initial probe, or a newly fitted one, ranks (chance: 0.5).",
+    ...(several ? ["Means over seeds; ±: half of the 95 % interval; ×n: so many seeds, of several."] : []),
+  ];
+}

@@ -1,0 +1,149 @@
+/** @file What a study file may say, and how one is read. */
+
+import { readFile } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parse } from "yaml";
+import { z } from "zod";
+import { environmentNames } from "../environment/index.ts";
+import { trainingSettingsSchema } from "../training/index.ts";
+import { armIds } from "./arms.ts";
+
+export const probeSettingsSchema = z.strictObject({
+  tasks: z
+    .int()
+    .min(8)
+    .default(512)
+    .describe("tasks per split that the base model answers, to fit and judge probes on"),
+  samples: z.int().min(1).default(4).describe("completions per task"),
+  demonstrations: z
+    .int()
+    .min(8)
+    .default(256)
+    .describe("demonstrations of each conduct added to the fit split"),
+  tracer: z.int().min(8).default(128).describe("sequences of each conduct in the tracer set"),
+  falsePositiveRate: z
+    .number()
+    .positive()
+    .max(0.5)
+    .default(0.01)
+    .describe("rate at which the threshold is set"),
+  hooks: z
+    .array(z.string())
+    .optional()
+    .describe("activations that the sweep tries; every layer's output unless given"),
+  positions: z
+    .array(z.enum(["completion", "completion-first", "completion-last", "prompt-last"]))
+    .default(["completion", "completion-first", "completion-last", "prompt-last"])
+    .describe("positions that the sweep tries"),
+});
+
+const studySchema = z.strictObject({
+  environment: z.enum(environmentNames),
+  model: z
+    .string()
+    .optional()
+    .describe("folder of the base model; the one shipped for the environment unless given"),
+  arms: z.array(z.enum(armIds)).min(1),
+  seeds: z.int().min(1).default(1).describe("how many seeds"),
+  firstSeed: z.int().min(0).default(1),
+  penalty: z
+    .number()
+    .positive()
+    .default(2)
+    .describe("what a flagged rollout loses; above reward / TPR, or it still pays"),
+  lossStrength: z.number().positive().default(1).describe("weight of the probe in the loss"),
+  training: trainingSettingsSchema.prefault({}),
+  probe: probeSettingsSchema.prefault({}),
+});
+
+/** A study file: settings, and those that `--quick` puts in their place. */
+const studyFileSchema = studySchema.extend({
+  quick: z.record(z.string(), z.unknown()).optional().describe("settings that --quick overrides"),
+});
+
+export type StudySettings = z.infer<typeof studySchema>;
+export type ProbeSettings = z.infer<typeof probeSettingsSchema>;
+
+/** What the command line may override. */
+export interface StudyOverrides {
+  arms?: string[] | undefined;
+  seeds?: number | undefined;
+  firstSeed?: number | undefined;
+  steps?: number | undefined;
+  quick?: boolean | undefined;
+}
+
+/** A mistake in what the user asked for, as opposed to one in the program: exit status 2. */
+export class UsageError extends Error {}
+
+/** Where the studies that come with the package are. */
+const shipped = fileURLToPath(new URL("../../studies/", import.meta.url));
+
+/**
+ * Reads a study by the name of one that is shipped, or from a YAML file.
+ *
+ * @throws UsageError with the path of each wrong key, what was found and what is allowed.
+ */
+export async function readStudy(nameOrPath: string, overrides: StudyOverrides = {}): Promise<StudySettings> {
+  const isPath = /\.ya?ml$/.test(nameOrPath);
+  const path = isPath ? nameOrPath : join(shipped, `${basename(nameOrPath)}.yaml`);
+  const text = await readFile(path, "utf8").catch(() => {
+    throw new UsageError(
+      isPath
+        ? `${path}: cannot be read. Give a study file, or the name of a shipped study.`
+        : `There is no study named ${JSON.stringify(nameOrPath)}. Shipped: ${environmentNames.join(", ")}. Your own: give a path that ends in .yaml.`,
+    );
+  });
+  let document: unknown;
+  try {
+    document = parse(text);
+  } catch (error) {
+    throw new UsageError(`${path}: is not YAML: ${(error as Error).message}`);
+  }
+  const { quick, ...settings } = check(studyFileSchema, document, path);
+  const chosen = overrides.quick ? merge(document as object, quick ?? {}) : document;
+  const withFlags = merge(chosen as object, {
+    ...(overrides.arms && { arms: overrides.arms }),
+    ...(overrides.seeds !== undefined && { seeds: overrides.seeds }),
+    ...(overrides.firstSeed !== undefined && { firstSeed: overrides.firstSeed }),
+    ...(overrides.steps !== undefined && { training: { steps: overrides.steps } }),
+  });
+  if (withFlags === document) return settings;
+  const { quick: _, ...result } = check(
+    studyFileSchema,
+    withFlags,
+    overrides.quick ? `${path} (--quick)` : path,
+  );
+  return result;
+}
+
+/** Objects are merged key by key; everything else is replaced. */
+function merge(base: object, over: object): object {
+  const result: Record<string, unknown> = { ...base };
+  for (const [key, value] of Object.entries(over)) {
+    const old = result[key];
+    const both = isObject(old) && isObject(value);
+    result[key] = both ? merge(old, value) : value;
+  }
+  return result;
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function check<T extends z.ZodType>(schema: T, value: unknown, source: string): z.infer<T> {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const lines = parsed.error.issues.map((issue) => {
+    const at = issue.path.join(".") || "(top level)";
+    const found = issue.path.reduce<unknown>(
+      (inner, key) => (inner as Record<PropertyKey, unknown> | undefined)?.[key],
+      value,
+    );
+    const shown = issue.code === "unrecognized_keys" ? "" : ` (found ${JSON.stringify(found)})`;
+    return `  ${at}: ${issue.message}${shown}`;
+  });
+  throw new UsageError(`${source}: the study file is wrong:\n${lines.join("\n")}`);
+}

@@ -1,0 +1,18 @@
+/** @file What others may use of the engine. */
+
+export { type AdamW, type AdamWOptions, type AdamWState, createAdamW } from "./adamw.ts";
+export { type CompileOptions, compile, type JaxTree, Program } from "./program.ts";
+export { decodeSafetensors, encodeSafetensors, readSafetensors, writeSafetensors } from "./safetensors.ts";
+export { learningRateAt, type Schedule } from "./schedule.ts";
+export { type JaxArray, startJax } from "./trace.ts";
+export {
+  type DType,
+  type FloatTensor,
+  floats,
+  ints,
+  type MapTree,
+  sizeOf,
+  type Tensor,
+  type TensorSpec,
+  type Tree,
+} from "./types.ts";

@@ -1,0 +1,210 @@
+/** @file Tensors on disk in the safetensors format: https://github.com/huggingface/safetensors#format */
+
+import { open, readFile, rename, rm } from "node:fs/promises";
+import { floats, ints, sizeOf, type Tensor } from "./types.ts";
+
+/** What can be stored: float32 and int32. */
+export interface StorableTensor {
+  shape: readonly number[];
+  data: Float32Array | Int32Array;
+}
+
+/** What a file holds. Half-precision tensors were widened to float32. */
+export interface SafetensorsFile {
+  tensors: Record<string, Tensor>;
+  metadata: Record<string, string>;
+}
+
+/** The format's own limit on its header, in bytes. */
+const maxHeaderLength = 100_000_000;
+
+const bytesPerElement = { F32: 4, I32: 4, F16: 2, BF16: 2 } as const;
+type StoredType = keyof typeof bytesPerElement;
+
+/**
+ * The bytes of a file with these tensors. Equal contents give equal bytes: tensors are ordered by name.
+ *
+ * @throws Error where a tensor's data does not fill its shape.
+ */
+export function encodeSafetensors(
+  tensors: Record<string, StorableTensor>,
+  metadata: Record<string, string> = {},
+): Uint8Array {
+  const names = Object.keys(tensors).sort();
+  const entries: [string, unknown][] = [];
+  if (Object.keys(metadata).length > 0) entries.push(["__metadata__", metadata]);
+  let length = 0;
+  for (const name of names) {
+    const { shape, data } = tensors[name]!;
+    if (name === "__metadata__")
+      throw new Error("a tensor cannot be called __metadata__: the format keeps that name");
+    if (sizeOf(shape) !== data.length)
+      throw new Error(
+        `tensor ${name}: shape [${shape}] needs ${sizeOf(shape)} numbers, its data has ${data.length}`,
+      );
+    const dtype: StoredType = data instanceof Float32Array ? "F32" : "I32";
+    entries.push([name, { dtype, shape, data_offsets: [length, length + data.byteLength] }]);
+    length += data.byteLength;
+  }
+  const json = new TextEncoder().encode(JSON.stringify(Object.fromEntries(entries)));
+  const headerLength = Math.ceil(json.length / 8) * 8;
+  const bytes = new Uint8Array(8 + headerLength + length);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(headerLength), true);
+  bytes.fill(0x20, 8, 8 + headerLength).set(json, 8);
+  let offset = 8 + headerLength;
+  for (const name of names) {
+    const { data } = tensors[name]!;
+    bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), offset);
+    offset += data.byteLength;
+  }
+  return bytes;
+}
+
+/**
+ * Reads the bytes of a file. Everything is checked before anything is allocated: nothing is larger than the bytes given
+ * (twice their size for half-precision tensors).
+ *
+ * @param source - The file's name, for error messages.
+ * @throws Error naming the file and what is wrong with it.
+ */
+export function decodeSafetensors(bytes: Uint8Array, source: string): SafetensorsFile {
+  const { header, data } = splitHeader(bytes, source);
+  const { __metadata__: metadata = {}, ...described } = header;
+  if (!isRecord(metadata) || Object.values(metadata).some((value) => typeof value !== "string"))
+    throw damaged(source, "__metadata__ is not a table of texts");
+
+  const entries = Object.entries(described).map(([name, entry]) => readEntry(name, entry, source));
+  let end = 0;
+  for (const { name, begin, end: next } of [...entries].sort((a, b) => a.begin - b.begin || a.end - b.end)) {
+    if (begin !== end)
+      throw damaged(source, `tensor ${name} starts at byte ${begin} of the data, expected ${end}`);
+    end = next;
+  }
+  if (end !== data.length)
+    throw damaged(source, `its tensors take ${end} bytes, the file has ${data.length} for them`);
+
+  const tensors = entries.map(({ name, dtype, shape, begin, end }) => [
+    name,
+    read(dtype, shape, data.subarray(begin, end)),
+  ]);
+  return { tensors: Object.fromEntries(tensors), metadata: metadata as Record<string, string> };
+}
+
+/** @throws Error naming the file that cannot be read or is damaged. */
+export async function readSafetensors(path: string): Promise<SafetensorsFile> {
+  const bytes = await readFile(path).catch((error: Error) => {
+    throw new Error(`cannot read the weights ${path}: ${error.message}`);
+  });
+  return decodeSafetensors(bytes, path);
+}
+
+/** Writes aside, flushes to the disk and renames: at any moment the path holds the old file or the new one, whole. */
+export async function writeSafetensors(
+  path: string,
+  tensors: Record<string, StorableTensor>,
+  metadata: Record<string, string> = {},
+): Promise<void> {
+  const bytes = encodeSafetensors(tensors, metadata);
+  const aside = `${path}.partial`;
+  try {
+    const file = await open(aside, "w");
+    try {
+      await file.writeFile(bytes);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(aside, path);
+  } catch (error) {
+    await rm(aside, { force: true });
+    throw new Error(`cannot write the weights ${path}: ${(error as Error).message}`);
+  }
+}
+
+function splitHeader(
+  bytes: Uint8Array,
+  source: string,
+): { header: Record<string, unknown>; data: Uint8Array } {
+  if (bytes.length < 8)
+    throw damaged(source, `it has ${bytes.length} bytes, fewer than the 8 that every file starts with`);
+  const length = new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true);
+  if (length > BigInt(Math.min(bytes.length - 8, maxHeaderLength)))
+    throw damaged(source, `its header claims ${length} bytes of a file of ${bytes.length}`);
+  const end = 8 + Number(length);
+  let header: unknown;
+  try {
+    header = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(8, end)));
+  } catch {
+    throw damaged(source, "its header is not JSON");
+  }
+  if (!isRecord(header)) throw damaged(source, "its header is not a table of tensors");
+  return { header, data: bytes.subarray(end) };
+}
+
+interface Entry {
+  name: string;
+  dtype: StoredType;
+  shape: number[];
+  begin: number;
+  end: number;
+}
+
+function readEntry(name: string, entry: unknown, source: string): Entry {
+  if (!isRecord(entry)) throw damaged(source, `tensor ${name} is not described by a table`);
+  const { dtype, shape, data_offsets: offsets } = entry;
+  if (typeof dtype !== "string" || !Object.hasOwn(bytesPerElement, dtype))
+    throw new Error(
+      `${source}: tensor ${name} has dtype ${JSON.stringify(dtype)}; supported are ${Object.keys(bytesPerElement).join(", ")}. Convert it to F32`,
+    );
+  if (!isSizes(shape)) throw damaged(source, `the shape of tensor ${name} is not a list of sizes`);
+  if (!isSizes(offsets) || offsets.length !== 2 || offsets[0]! > offsets[1]!)
+    throw damaged(source, `data_offsets of tensor ${name} are not two ascending byte positions`);
+  const [begin, end] = offsets as [number, number];
+  const expected = sizeOf(shape) * bytesPerElement[dtype as StoredType];
+  if (end - begin !== expected)
+    throw damaged(
+      source,
+      `tensor ${name}, ${dtype}[${shape}], needs ${expected} bytes and has ${end - begin}`,
+    );
+  return { name, dtype: dtype as StoredType, shape, begin, end };
+}
+
+/** Copies, because a tensor in a file need not be aligned to its element size. Hosts are taken to be little-endian. */
+function read(dtype: StoredType, shape: number[], stored: Uint8Array): Tensor {
+  const { buffer } = new Uint8Array(stored);
+  switch (dtype) {
+    case "F32":
+      return floats(shape, new Float32Array(buffer));
+    case "I32":
+      return ints(shape, new Int32Array(buffer));
+    case "F16":
+      return floats(shape, Float32Array.from(new Uint16Array(buffer), halfToFloat));
+    case "BF16": {
+      // A bfloat16 is the upper half of a float32.
+      const bits = Uint32Array.from(new Uint16Array(buffer), (half) => half << 16);
+      return floats(shape, new Float32Array(bits.buffer));
+    }
+  }
+}
+
+/** The value of an IEEE 754 half: 1 sign bit, 5 exponent bits, 10 fraction bits. */
+function halfToFloat(bits: number): number {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 31;
+  const fraction = bits & 1023;
+  if (exponent === 0) return sign * fraction * 2 ** -24;
+  if (exponent === 31) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
+  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function isSizes(value: unknown): value is number[] {
+  return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
+}
+
+function damaged(source: string, what: string): Error {
+  return new Error(`${source} is not a whole safetensors file: ${what}. Copy or make it again`);
+}

@@ -1,0 +1,204 @@
+/** @file Gradients of a loss over many sequences, accumulated over batches that fit the caches. */
+
+import { valueAndGrad } from "@jax-js/jax";
+import {
+  type Batch,
+  batchesOf,
+  type ModelConfig,
+  ProgramCache,
+  type Sequence,
+  type Weights,
+  weightSpecs,
+} from "../model/index.ts";
+import {
+  compile,
+  type FloatTensor,
+  floats,
+  ints,
+  type JaxArray,
+  sizeOf,
+  type Tensor,
+} from "../tensor/index.ts";
+import {
+  likelihoodLoss,
+  type PolicyBatch,
+  type PolicyLossOptions,
+  type ProbeBatch,
+  policyLoss,
+} from "./loss.ts";
+
+/** Sequences per batch: enough for full speed, few enough for the working set to stay in the caches. */
+const ROWS = 16;
+
+/** A value per token of a completion, in order, for one rollout. */
+export type PerToken = Float32Array;
+
+/** Adds `source` to `target`, name by name. */
+export function accumulate(target: Weights, source: Weights): void {
+  for (const [name, { data }] of Object.entries(source)) {
+    const sum = target[name]!.data;
+    for (let i = 0; i < sum.length; i++) sum[i]! += data[i]!;
+  }
+}
+
+/** Zeros in the shape of the weights. */
+export function zerosLike(weights: Weights): Weights {
+  return Object.fromEntries(Object.entries(weights).map(([name, { shape }]) => [name, floats(shape)]));
+}
+
+/** Writes a value per completion token to the positions [B, T] before those tokens. */
+function spread(
+  batch: Batch,
+  sequences: readonly Sequence[],
+  value: (index: number, token: number) => number,
+): FloatTensor {
+  const T = batch.tokens.shape[1]!;
+  const tensor = floats(batch.tokens.shape);
+  batch.indices.forEach((index, row) => {
+    const { promptLength, tokens } = sequences[index]!;
+    for (let t = promptLength; t < tokens.length; t++)
+      tensor.data[row * T + t - 1] = value(index, t - promptLength);
+  });
+  return tensor;
+}
+
+/** The gradient of the mean negative log-likelihood of completions, token by token. */
+export function createLikelihoodGradient(config: ModelConfig) {
+  const loss = likelihoodLoss(config);
+  const create = (T: number) => {
+    const batch = ints([ROWS, T]);
+    return compile(valueAndGrad(loss), [weightSpecs(config), batch, batch, floats([ROWS, T])] as const);
+  };
+  const programs = new ProgramCache<Awaited<ReturnType<typeof create>>>(create);
+  return {
+    async gradient(
+      weights: Weights,
+      sequences: readonly Sequence[],
+    ): Promise<{ loss: number; gradient: Weights }> {
+      const gradient = zerosLike(weights);
+      const tokens = sequences.reduce(
+        (sum, { tokens, promptLength }) => sum + tokens.length - promptLength,
+        0,
+      );
+      let total = 0;
+      for (const batch of batchesOf(sequences, ROWS)) {
+        const program = await programs.get(batch.tokens.shape[1]!);
+        const share = spread(batch, sequences, () => 1 / tokens);
+        const [loss, part] = await program.run(weights, batch.tokens, batch.targets, share);
+        total += loss.data[0]!;
+        accumulate(gradient, part as Weights);
+      }
+      return { loss: total, gradient };
+    },
+    close: () => programs.close(),
+  };
+}
+
+/** What an update needs of each rollout. */
+export interface UpdateRollout extends Sequence {
+  advantage: number;
+  /** Per completion token: share of the loss, log-probabilities when sampled and under the reference. */
+  shares: PerToken;
+  oldLogProbs: PerToken;
+  referenceLogProbs: PerToken;
+}
+
+/** The probe in the loss: where it reads, what it weighs, and how strong it is. */
+export interface ProbeInLoss {
+  hook: string;
+  weight_D: Float32Array;
+  bias: number;
+  /** Positions of a sequence that its mean logit is taken over, [start, end). */
+  positions(sequence: Sequence): [number, number];
+  /** Weight of the mean over rollouts of softplus(logit). */
+  strength: number;
+}
+
+/** Token-weighted means of an update's quantities. */
+export interface UpdateStatistics {
+  loss: number;
+  kl: number;
+  entropy: number;
+  clipped: number;
+  probeLoss: number;
+}
+
+/** The gradient of the policy loss. */
+export function createPolicyGradient(
+  config: ModelConfig,
+  options: Omit<PolicyLossOptions, "probeHook">,
+  probe?: ProbeInLoss,
+) {
+  const loss = policyLoss(config, { ...options, probeHook: probe?.hook });
+  const create = (T: number) => {
+    const tokens = ints([ROWS, T]);
+    const perToken = floats([ROWS, T]);
+    const batch: PolicyBatch<Tensor> = {
+      weights: perToken,
+      advantages: perToken,
+      oldLogProbs: perToken,
+      referenceLogProbs: perToken,
+    };
+    const probed: ProbeBatch<Tensor> | Record<string, never> = probe
+      ? { direction: floats([config.width]), bias: floats([]), pool: perToken, weights: floats([ROWS]) }
+      : {};
+    const differentiated = valueAndGrad(loss, { hasAux: true });
+    return compile(
+      differentiated as (
+        ...args: Parameters<typeof loss>
+      ) => [ReturnType<typeof loss>, Record<string, JaxArray>],
+      [weightSpecs(config), tokens, tokens, batch, probed] as const,
+    );
+  };
+  const programs = new ProgramCache<Awaited<ReturnType<typeof create>>>(create);
+
+  const probeBatch = (
+    batch: Batch,
+    rollouts: readonly UpdateRollout[],
+  ): ProbeBatch<Tensor> | Record<string, never> => {
+    if (!probe) return {};
+    const [rows, T] = batch.tokens.shape as [number, number];
+    const pool = floats([rows, T]);
+    const weights = floats([rows]);
+    batch.indices.forEach((index, row) => {
+      const [start, end] = probe.positions(rollouts[index]!);
+      pool.data.fill(1 / (end - start), row * T + start, row * T + end);
+      weights.data[row] = probe.strength / rollouts.length;
+    });
+    const direction = floats([sizeOf([config.width])], probe.weight_D);
+    return { direction, bias: floats([], new Float32Array([probe.bias])), pool, weights };
+  };
+
+  return {
+    async gradient(
+      weights: Weights,
+      rollouts: readonly UpdateRollout[],
+    ): Promise<{ gradient: Weights; statistics: UpdateStatistics }> {
+      const gradient = zerosLike(weights);
+      const statistics: UpdateStatistics = { loss: 0, kl: 0, entropy: 0, clipped: 0, probeLoss: 0 };
+      for (const batch of batchesOf(rollouts, ROWS)) {
+        const program = await programs.get(batch.tokens.shape[1]!);
+        const perToken = (value: (rollout: UpdateRollout, token: number) => number) =>
+          spread(batch, rollouts, (index, token) => value(rollouts[index]!, token));
+        const [[loss, parts], part] = await program.run(
+          weights,
+          batch.tokens,
+          batch.targets,
+          {
+            weights: perToken((rollout, token) => rollout.shares[token]!),
+            advantages: perToken((rollout) => rollout.advantage),
+            oldLogProbs: perToken((rollout, token) => rollout.oldLogProbs[token]!),
+            referenceLogProbs: perToken((rollout, token) => rollout.referenceLogProbs[token]!),
+          },
+          probeBatch(batch, rollouts) as Record<string, never>,
+        );
+        statistics.loss += loss.data[0]!;
+        for (const name of ["kl", "entropy", "clipped", "probeLoss"] as const)
+          statistics[name] += parts[name].data[0]!;
+        accumulate(gradient, part as Weights);
+      }
+      return { gradient, statistics };
+    },
+    close: () => programs.close(),
+  };
+}

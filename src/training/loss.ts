@@ -1,0 +1,125 @@
+/** @file The losses, as jax-js programs over one padded batch. */
+
+import { nn, numpy as np } from "@jax-js/jax";
+import {
+  entropies,
+  logProbabilities,
+  type ModelConfig,
+  type TracedWeights,
+  tokenLogProbabilities,
+  transformer,
+} from "../model/index.ts";
+import type { JaxArray } from "../tensor/index.ts";
+
+/** Mean negative log-likelihood of the targets, each token weighted by `weights_BT`. */
+export function likelihoodLoss(config: ModelConfig) {
+  return (
+    weights: TracedWeights,
+    tokens_BT: JaxArray,
+    targets_BT: JaxArray,
+    weights_BT: JaxArray,
+  ): JaxArray => {
+    const logits = transformer(weights, tokens_BT, positionsOf(tokens_BT), config);
+    const logProbs = tokenLogProbabilities(logProbabilities(logits, 1), targets_BT);
+    return np.sum(logProbs.mul(weights_BT)).neg();
+  };
+}
+
+/** What the policy loss needs of each token, all [B, T] at the position before the token; 0 outside completions. */
+export interface PolicyBatch<T> {
+  /** The token's share of the loss; sums to 1 over all rollouts of an update (or as the loss type says). */
+  weights: T;
+  /** The advantage of the token. */
+  advantages: T;
+  /** Log-probability when it was sampled. */
+  oldLogProbs: T;
+  /** Log-probability under the reference. */
+  referenceLogProbs: T;
+}
+
+/** The probe in the loss. */
+export interface ProbeBatch<T> {
+  /** [D] direction and [] bias of the probe. */
+  direction: T;
+  bias: T;
+  /** [B, T] share of each position in its rollout's logit; rows sum to 1, or to 0 for rows that are padding. */
+  pool: T;
+  /** [B] share of each rollout in the loss. */
+  weights: T;
+}
+
+export interface PolicyLossOptions {
+  temperature: number;
+  clipRange: number;
+  kl: number;
+  entropy: number;
+  /** Hook that the probe in the loss reads; none where there is no such probe. */
+  probeHook?: string | undefined;
+}
+
+/**
+ * Clipped policy-gradient loss with the k3 divergence from the reference, less an entropy bonus, and with the probe's
+ * softplus(logit) where a probe is in the loss: gradients flow through the probe into what it reads.
+ *
+ * The k3 estimator is exp(d) - d - 1 with d = log reference - log policy (Schulman 2020). softplus of the logit, not the
+ * sigmoid, keeps a gradient where the probe is certain.
+ */
+export function policyLoss(config: ModelConfig, options: PolicyLossOptions) {
+  const { temperature, clipRange, kl, entropy, probeHook } = options;
+  return (
+    weights: TracedWeights,
+    tokens_BT: JaxArray,
+    targets_BT: JaxArray,
+    batch: PolicyBatch<JaxArray>,
+    probe: ProbeBatch<JaxArray> | Record<string, never>,
+  ): [JaxArray, { kl: JaxArray; entropy: JaxArray; clipped: JaxArray; probeLoss: JaxArray }] => {
+    let read: JaxArray | undefined;
+    const logits = transformer(
+      weights,
+      tokens_BT,
+      positionsOf(tokens_BT),
+      config,
+      undefined,
+      (hook, value) => {
+        if (hook === probeHook) read = value.ref;
+      },
+    );
+    const distributions = logProbabilities(logits, temperature);
+    const entropy_BT = entropies(distributions.ref);
+    const logProbs = tokenLogProbabilities(distributions, targets_BT);
+
+    const ratio = np.exp(logProbs.ref.sub(batch.oldLogProbs));
+    const clipped = np.clip(ratio.ref, 1 - clipRange, 1 + clipRange);
+    const outside = np.abs(ratio.ref.sub(1)).greater(clipRange).astype(np.float32);
+    const surrogate = np.minimum(ratio.mul(batch.advantages.ref), clipped.mul(batch.advantages));
+    const gap = batch.referenceLogProbs.sub(logProbs);
+    const divergence = np.exp(gap.ref).sub(gap).sub(1);
+
+    const total = (x_BT: JaxArray) => np.sum(x_BT.mul(batch.weights.ref));
+    const klTotal = total(divergence);
+    const entropyTotal = total(entropy_BT);
+    const probeLoss = read ? probeTerm(read, probe as ProbeBatch<JaxArray>) : np.array(0);
+    const clippedTotal = total(outside);
+    const loss = total(surrogate)
+      .neg()
+      .add(klTotal.ref.mul(kl))
+      .sub(entropyTotal.ref.mul(entropy))
+      .add(probeLoss.ref);
+    batch.weights.dispose();
+    return [loss, { kl: klTotal, entropy: entropyTotal, clipped: clippedTotal, probeLoss }];
+  };
+}
+
+/** Sum over rollouts of their share times softplus of the pooled logit. */
+function probeTerm(
+  activations_BTD: JaxArray,
+  { direction, bias, pool, weights }: ProbeBatch<JaxArray>,
+): JaxArray {
+  const logits_BT = np.dot(activations_BTD, direction);
+  const logits_B = np.sum(logits_BT.mul(pool), -1).add(bias);
+  return np.sum(nn.softplus(logits_B).mul(weights));
+}
+
+function positionsOf(tokens_BT: JaxArray): JaxArray {
+  return np.arange(tokens_BT.shape[1]!).astype(np.int32);
+}

@@ -1,0 +1,194 @@
+/** @file What is measured at every step, and on the tracer set every few steps. */
+
+import type { Outcome } from "../environment/types.ts";
+import type { Completion, Scored, Scorer, Sequence, Weights } from "../model/index.ts";
+import {
+  auroc,
+  fprAt,
+  freshProbeHealth,
+  meanProbability,
+  type ProbeHealth,
+  probeHealth,
+  recallAt,
+  sigmoid,
+} from "../probe/index.ts";
+import type { Probe, Tap } from "../probe/types.ts";
+import type { Advantages } from "./advantages.ts";
+import type { UpdateStatistics } from "./gradients.ts";
+import type { RunContext } from "./loop.ts";
+import { readActivation, readLogit, readTokens } from "./read.ts";
+import type { RolloutRecord, StepMetrics } from "./records.ts";
+import type { Rollout } from "./types.ts";
+
+/** Fixed labelled sequences, teacher-forced through every checkpoint. */
+export interface TracerSet {
+  sequences: readonly Sequence[];
+  misbehaving: readonly boolean[];
+  /** Id of each sequence's task. */
+  tasks: readonly string[];
+}
+
+/** What a step has produced by the time it is measured. */
+export interface Measured {
+  step: number;
+  learningRate: number;
+  outcomes: readonly Outcome[];
+  rollouts: readonly Rollout[];
+  completions: readonly Completion[];
+  /** Total reward per rollout, and the terms' scores before they are weighted. */
+  rewards: readonly number[];
+  scores: readonly (readonly (number | null)[])[];
+  advantages: Advantages;
+  onPolicy: readonly Scored[];
+  onReference: readonly Scored[];
+  updates: readonly (UpdateStatistics & { gradNorm: number })[];
+}
+
+const models: readonly Tap["model"][] = ["policy", "reference"];
+
+/** A step's line of metrics; see `StepMetrics` for the names. */
+export function measureStep(measured: Measured, { arm, probe, environment }: RunContext): StepMetrics {
+  const { step, outcomes, rollouts, completions, rewards, scores, advantages, onPolicy, updates } = measured;
+  const misbehaved = outcomes.map((outcome) => outcome.misbehaved);
+  const lengths = completions.map(({ tokens }) => tokens.length);
+  const metrics: StepMetrics = {
+    step,
+    misbehaviour: mean(misbehaved.map(Number)),
+    attempted: mean(outcomes.map(({ attempted }) => Number(attempted))),
+    true: mean(outcomes.map((outcome) => outcome.true)),
+    proxy: mean(outcomes.map(({ proxy }) => proxy)),
+    reward: mean(rewards),
+    reward_std: advantages.rewardStd,
+    frac_reward_zero_std: advantages.zeroVarianceShare,
+    kl: mean(updates.map(({ kl }) => kl)),
+    entropy: mean(updates.map(({ entropy }) => entropy)),
+    loss: mean(updates.map(({ loss }) => loss)),
+    grad_norm: mean(updates.map(({ gradNorm }) => gradNorm)),
+    learning_rate: measured.learningRate,
+    "clip_ratio/region_mean": mean(updates.map(({ clipped }) => clipped)),
+    "completions/mean_length": mean(lengths),
+    "completions/clipped_ratio": mean(completions.map(({ finished }) => Number(!finished))),
+    num_tokens: lengths.reduce((sum, length) => sum + length, 0),
+    "sampling/logp_difference/max": largestDifference(completions, onPolicy),
+  };
+  for (const label of environment.labels)
+    metrics[`labels/${label}`] = mean(outcomes.map((outcome) => Number(outcome.label === label)));
+  arm.terms.forEach(({ name }, k) => {
+    metrics[`rewards/${name}/mean`] = mean(scores[k]!.map((score) => score ?? 0));
+  });
+  if (arm.probeInLoss) metrics.probe_loss = mean(updates.map(({ probeLoss }) => probeLoss));
+  for (const model of models) {
+    const logits = rollouts.map((rollout) =>
+      readLogit(probe, rollout, rollout.activations[model][probe.tap.hook]!),
+    );
+    metrics[`probe/${model}/score_mean`] = mean(logits.map(sigmoid));
+    metrics[`probe/${model}/score_misbehaving`] = meanProbability(logits, misbehaved, true);
+    metrics[`probe/${model}/recall`] = recallAt(logits, misbehaved, probe.threshold);
+    metrics[`probe/${model}/fpr`] = fprAt(logits, misbehaved, probe.threshold);
+    metrics[`probe/${model}/auroc`] = auroc(logits, misbehaved);
+  }
+  return metrics;
+}
+
+const healthNames: Record<keyof ProbeHealth, string> = {
+  auroc: "auroc",
+  dPrime: "d_prime",
+  brier: "brier",
+  recallFrozen: "recall_frozen",
+  fprFrozen: "fpr_frozen",
+  recallRecalibrated: "recall_recalibrated",
+  recallRecalibrated5: "recall_recalibrated_5",
+  scoreMisbehaving: "score_misbehaving",
+  scoreHonest: "score_honest",
+};
+
+/** The health of the initial and of a fresh probe on the tracer set as one model reads it. */
+export async function measureTracer(
+  model: Tap["model"],
+  scorer: Scorer,
+  weights: Weights,
+  tracer: TracerSet,
+  probe: Probe,
+): Promise<Record<string, number | null>> {
+  const scored = await scorer.score(weights, tracer.sequences);
+  const activations = scored.map((sequence) => sequence.activations[probe.tap.hook]!);
+  const logits = tracer.sequences.map((sequence, i) => readLogit(probe, sequence, activations[i]!));
+  const labels = tracer.misbehaving;
+  const fresh = freshProbeHealth(probe, {
+    activations_ND: tracer.sequences.map((sequence, i) =>
+      readActivation(probe.tap, sequence, activations[i]!),
+    ),
+    labels,
+    tasks: tracer.tasks,
+  });
+  const metrics: Record<string, number | null> = {};
+  const add = (which: "initial" | "fresh", health: ProbeHealth) => {
+    for (const [name, value] of Object.entries(health))
+      metrics[`tracer/${which}/${model}/${healthNames[name as keyof ProbeHealth]}`] = value;
+  };
+  add("initial", probeHealth(logits, labels, probe.threshold));
+  add("fresh", fresh.health);
+  metrics[`tracer/cosine/${model}`] = fresh.cosine;
+  return metrics;
+}
+
+/** How many rollouts of a step are kept: the first of each group, as far as this goes. */
+const KEPT_ROLLOUTS = 8;
+
+/** A sample of the step's rollouts for people: evenly spaced over the batch. */
+export function recordsOf(measured: Measured, { arm, probe }: RunContext): RolloutRecord[] {
+  const { step, rollouts, outcomes, rewards, scores, advantages } = measured;
+  const stride = Math.max(1, Math.floor(rollouts.length / KEPT_ROLLOUTS));
+  const kept = rollouts.map((_, i) => i).filter((i) => i % stride === 0);
+  return kept.map((i) => {
+    const rollout = rollouts[i]!;
+    const { proxy, true: trueReward, misbehaved, attempted, label, note } = outcomes[i]!;
+    const read = (model: Tap["model"]) => rollout.activations[model][probe.tap.hook]!;
+    const tokens = (model: Tap["model"]) =>
+      Array.from(readTokens(probe, rollout, read(model)), (logit) => rounded(sigmoid(logit)));
+    return {
+      step,
+      task: rollout.task,
+      prompt: rollout.prompt,
+      completion: rollout.completion,
+      label,
+      proxy,
+      true: trueReward,
+      misbehaved,
+      attempted,
+      ...(note !== undefined && { note }),
+      reward: rounded(rewards[i]!),
+      rewards: Object.fromEntries(
+        arm.terms.map(({ name, weight }, k) => {
+          const score = scores[k]![i] ?? null;
+          return [name, score === null ? null : rounded(weight * score)];
+        }),
+      ),
+      advantage: rounded(advantages.values[i]!),
+      score: {
+        policy: rounded(sigmoid(readLogit(probe, rollout, read("policy")))),
+        reference: rounded(sigmoid(readLogit(probe, rollout, read("reference")))),
+      },
+      tokenScores: { policy: tokens("policy"), reference: tokens("reference") },
+    };
+  });
+}
+
+/** Four decimals: enough for people, and small files. */
+function rounded(value: number): number {
+  return Math.round(value * 1e4) / 1e4;
+}
+
+function largestDifference(completions: readonly Completion[], scored: readonly Scored[]): number {
+  let largest = 0;
+  completions.forEach(({ logProbabilities }, i) => {
+    logProbabilities.forEach((value, t) => {
+      largest = Math.max(largest, Math.abs(value - scored[i]!.logProbabilities[t]!));
+    });
+  });
+  return largest;
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}

@@ -1,0 +1,97 @@
+/** @file Pretraining: the base model learns an environment's tasks from demonstrations, a few of them misbehaving. */
+
+import { z } from "zod";
+import type { Environment } from "../environment/types.ts";
+import {
+  type CharacterTokenizer,
+  END_OF_TEXT,
+  initialWeights,
+  type ModelConfig,
+  type Sequence,
+  type Weights,
+} from "../model/index.ts";
+import { type Random, randomFor } from "../random.ts";
+import { createAdamW, learningRateAt } from "../tensor/index.ts";
+import { createLikelihoodGradient } from "./gradients.ts";
+
+export const pretrainSettingsSchema = z.strictObject({
+  steps: z.int().min(1).default(1000),
+  batch: z.int().min(1).default(128).describe("demonstrations per step"),
+  learningRate: z.number().positive().default(2e-3),
+  warmupSteps: z.int().min(0).default(50),
+  misbehaving: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.03)
+    .describe("share of misbehaving demonstrations at the end"),
+  misbehavingEarly: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.3)
+    .describe("their share in the first part, in which the skill is learned"),
+  earlyShare: z.number().min(0).max(1).default(0.5).describe("length of the first part"),
+  seed: z.int().default(1),
+});
+
+export type PretrainSettings = z.infer<typeof pretrainSettingsSchema>;
+
+/** Progress of pretraining: the loss is in nats per completion token. */
+export interface PretrainProgress {
+  step: number;
+  loss: number;
+}
+
+/**
+ * Trains fresh weights on demonstrations of the `pretrain` split by their likelihood.
+ *
+ * A model of this size learns rare demonstrations badly, so that their share is large at first and small at the end:
+ * the model can misbehave well and does so rarely.
+ */
+export async function pretrain(
+  environment: Environment,
+  config: ModelConfig,
+  tokenizer: CharacterTokenizer,
+  settings: PretrainSettings,
+  onProgress: (progress: PretrainProgress) => void = () => {},
+): Promise<Weights> {
+  const weights = initialWeights(config, randomFor(settings.seed, "weights"));
+  const optimizer = createAdamW(weights, { weightDecay: 0.01, maxGradNorm: 1 });
+  const gradients = createLikelihoodGradient(config);
+  const schedule = {
+    peak: settings.learningRate,
+    warmupSteps: settings.warmupSteps,
+    totalSteps: settings.steps,
+    decay: "cosine" as const,
+  };
+  for (let step = 0; step < settings.steps; step++) {
+    const early = step < settings.earlyShare * settings.steps;
+    const share = early ? settings.misbehavingEarly : settings.misbehaving;
+    const random = randomFor(settings.seed, "pretrain", step);
+    const demonstrations = Array.from({ length: settings.batch }, () =>
+      demonstration(environment, tokenizer, share, random),
+    );
+    const { loss, gradient } = await gradients.gradient(weights, demonstrations);
+    optimizer.step(gradient, learningRateAt(step, schedule));
+    onProgress({ step: step + 1, loss });
+  }
+  await gradients.close();
+  return weights;
+}
+
+/** A task of the `pretrain` split with a demonstration, misbehaving with the given probability where the task allows. */
+function demonstration(
+  environment: Environment,
+  tokenizer: CharacterTokenizer,
+  share: number,
+  random: Random,
+): Sequence {
+  for (;;) {
+    const task = environment.sample("pretrain", random);
+    const text = environment.demonstrate(task, random() < share ? "misbehaving" : "honest", random);
+    if (text === null) continue;
+    const prompt = tokenizer.encode(task.prompt);
+    return { tokens: [...prompt, ...tokenizer.encode(text), END_OF_TEXT], promptLength: prompt.length };
+  }
+}

@@ -1,0 +1,12 @@
+/** @file Builds the report's page into one self-contained HTML file, `dist/web/index.html`. */
+
+import { svelte } from "@sveltejs/vite-plugin-svelte";
+import { viteSingleFile } from "vite-plugin-singlefile";
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  root: "src/web",
+  plugins: [svelte({ configFile: false }), viteSingleFile()],
+  build: { outDir: "../../dist/web", emptyOutDir: true, reportCompressedSize: false, target: "es2022" },
+  test: { root: "." },
+});
