@@ -1,3 +1,5 @@
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
 import { type Answer, createSandbox } from "./sandbox.ts";
@@ -57,6 +59,43 @@ describe("ordinary programs", () => {
     await closed.run([ORDINARY]);
     await closed.close();
     await expect(closed.run([ORDINARY])).rejects.toThrow("closed");
+  });
+});
+
+describe("the worker thread", () => {
+  it("is not taken for hanging by a host that was busy for long", async () => {
+    const batch = sandbox.run(Array.from({ length: 50 }, (_, i) => ({ source: `x=>x+${i}`, inputs: [1] })));
+    await new Promise(setImmediate);
+    const until = Date.now() + 1000;
+    while (Date.now() < until);
+    expect(await batch).toEqual(Array.from({ length: 50 }, (_, i) => [{ value: 1 + i }]));
+  });
+
+  it("is replaced when it crashes, at the expense of the program it was at", async () => {
+    // A limit of the wrong type makes the thread itself throw; no program is known that does.
+    const broken = createSandbox({ memoryBytes: 1n as never });
+    const crashed = { error: expect.stringMatching(/^crashed the sandbox: .*BigInt/) };
+    expect(await broken.run([ORDINARY, { ...ORDINARY, inputs: [7] }])).toEqual([
+      [crashed, crashed],
+      [crashed],
+    ]);
+    await broken.close();
+  });
+
+  it("ends a run that is under way when the sandbox is closed", async () => {
+    const closing = createSandbox();
+    await closing.run([ORDINARY]);
+    const run = closing.run([{ source: "x=>{for(;;);}", inputs: [1] }]);
+    await new Promise(setImmediate);
+    await Promise.all([expect(run).rejects.toThrow("closed"), closing.close()]);
+  });
+
+  it("neither outlives nor keeps alive the process, and works from the built package", async () => {
+    const script = `
+      import { createSandbox } from ${JSON.stringify(new URL("../../dist/environment/sandbox.js", import.meta.url))};
+      console.log(JSON.stringify(await createSandbox().run([{ source: "x=>x*2", inputs: [4] }])));`;
+    const { stdout } = await promisify(execFile)(process.execPath, ["--input-type=module", "-e", script]);
+    expect(stdout).toBe('[[{"value":8}]]\n');
   });
 });
 

@@ -145,7 +145,10 @@ class WorkerSandbox implements Sandbox {
       worker.on("exit", () => {
         const started = Atomics.load(this.progress, 0) >= 0;
         if (crash && started) finish(() => resolve(`crashed the sandbox: ${crash!.message}`));
-        else finish(() => reject(crash ?? new Error("The sandbox was closed while it ran programs.")));
+        else
+          finish(() =>
+            reject(crash ? cannotStart(crash) : new Error("The sandbox was closed while it ran programs.")),
+          );
       });
       worker.postMessage(programs);
     });
@@ -162,6 +165,11 @@ class WorkerSandbox implements Sandbox {
     worker.unref();
     return worker;
   }
+}
+
+function cannotStart(cause: Error): Error {
+  const hint = "When running from sources, build first: npm run build.";
+  return new Error(`The sandbox's worker thread cannot start: ${cause.message}. ${hint}`, { cause });
 }
 
 let compiled: Promise<WebAssembly.Module> | undefined;

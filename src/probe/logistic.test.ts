@@ -131,13 +131,13 @@ test("constant features get no weight", () => {
 });
 
 test("what cannot be fitted is an error that says why", () => {
-  const fit = (values: number[], labels: boolean[], l2 = 0.01) =>
+  const solve = (values: number[], labels: boolean[], l2 = 0.01) =>
     fitLogistic({ activations_ND: columns(values), labels }, { l2 });
-  expect(() => fit([], [])).toThrow("found none");
-  expect(() => fit([1, 2], [true, true])).toThrow("found misbehaving ones only");
-  expect(() => fit([1, Number.NaN], [true, false])).toThrow("activation 1 is NaN");
-  expect(() => fit([1, 2], [true, false], 0)).toThrow("must be positive");
-  expect(() => fit([1, 2, 3], [true, false])).toThrow("3 activations but 2 labels");
+  expect(() => solve([], [])).toThrow("found none");
+  expect(() => solve([1, 2], [true, true])).toThrow("found misbehaving ones only");
+  expect(() => solve([1, Number.NaN], [true, false])).toThrow("activation 1 is NaN");
+  expect(() => solve([1, 2], [true, false], 0)).toThrow("must be positive");
+  expect(() => solve([1, 2, 3], [true, false])).toThrow("3 activations but 2 labels");
   expect(() => fitLogistic({ activations_ND: [[1], [1, 2]], labels: [true, false] })).toThrow("length 2");
 });
 

@@ -30,11 +30,11 @@ test.each([
 });
 
 test("counts and order within three characters matter", () => {
-  const fit = (texts: string[]) => fitTextBaseline(texts, [true, true, false, false], { l2: 1e-4 });
-  const order = fit(["ab", "ab", "ba", "ba"]);
+  const scorerFor = (texts: string[]) => fitTextBaseline(texts, [true, true, false, false], { l2: 1e-4 });
+  const order = scorerFor(["ab", "ab", "ba", "ba"]);
   expect(order("ab")).toBeGreaterThan(1);
   expect(order("ba")).toBeLessThan(-1);
-  const counts = fit(["aaaa", "aaaaa", "a", "aa"]);
+  const counts = scorerFor(["aaaa", "aaaaa", "a", "aa"]);
   expect(counts("aaaaaa")).toBeGreaterThan(counts("a"));
 });
 

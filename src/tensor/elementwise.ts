@@ -39,17 +39,30 @@ export function elementwise(
   const order = sharedOrder(lead, views);
   const runs = runsOf(order, (axis) => views.map((view) => view.axes[axis]!.stride > 0).join());
   const full = runs.map((run) => sizeOf(run.map((axis) => shape[axis]!)));
-  // Where whole operands meet, or whole operands and scalars, the shape that the lead has already saves reshapes.
-  const whole = runs.length === 1 ? [...graph.value(lead.base).shape] : full;
+  // Where only whole operands and scalars meet, any shape will do: one that an operand has already saves a reshape.
+  const whole = runs.length === 1 ? shapeToKeep(graph, views) : full;
   const inputs = views.map((view) => {
     const strided = runs.map((run) => view.axes[run[0]!]!.stride > 0);
-    const sizes = strided.every(Boolean) ? whole : full.map((size, i) => (strided[i] ? size : 1));
+    if (strided.every(Boolean)) return graph.reshape(layOut(graph, view, order), whole);
+    const sizes = full.map((size, i) => (strided[i] ? size : 1));
     // Leading broadcast axes are implied: without them one constant serves every shape.
     const leading = sizes.findIndex((size) => size !== 1);
     return graph.reshape(layOut(graph, view, order), leading < 0 ? [] : sizes.slice(leading));
   });
   const result = graph.apply(op, inputs, whole, dtype, attributes);
   return viewInOrder(result.name, shape, order);
+}
+
+/** The shape of the largest operands' dense tensors; of several the one with the shortest rows, as reductions want. */
+function shapeToKeep(graph: Graph, views: readonly View[]): readonly number[] {
+  const shapes = views.map((view) => graph.value(view.base).shape);
+  const largest = Math.max(...shapes.map(sizeOf));
+  const row = (shape: readonly number[]) => shape.at(-1) ?? 1;
+  return shapes
+    .filter((shape) => sizeOf(shape) === largest)
+    .reduce((kept, shape) =>
+      row(shape) < row(kept) || (row(shape) === row(kept) && shape.length < kept.length) ? shape : kept,
+    );
 }
 
 /** The first of the largest operands. */

@@ -25,44 +25,39 @@ describe("lowered programs", () => {
       "inputs  in0:float32[2,3,8], in1:float32[2,3,8], in2:float32[2,3,8]
       c0:float32[] = {0.5}
       c1:int64[4] = {2,3,2,4}
-      c2:int64[1] = {48}
-      c4:int64[3] = {4,3,4}
-      c6:int64[2] = {12,3}
-      c7:int64[1] = {1}
-      c9:int64[2] = {12,1}
-      c10:int64[1] = {36}
-      c12:int64[3] = {4,3,3}
-      c13:int64[4] = {2,2,3,4}
-      c14:int64[3] = {2,3,8}
-      t1:float32[48] = Reshape(in0, c2)
-      t3:float32[48] = Mul(c0, t1)
-      t4:float32[2,3,2,4] = Reshape(t3, c1)
-      t5:float32[2,2,3,4] = Transpose(t4) {perm=0,2,1,3}
-      t6:float32[4,3,4] = Reshape(t5, c4)
-      t7:float32[2,3,2,4] = Reshape(in1, c1)
-      t8:float32[2,2,3,4] = Transpose(t7) {perm=0,2,1,3}
-      t9:float32[4,3,4] = Reshape(t8, c4)
-      t10:float32[4,3,3] = FusedMatMul(t6, t9) {transA=0 transB=1}
-      t12:float32[12,3] = Reshape(t10, c6)
-      t13:float32[12] = ReduceMax(t12, c7) {keepdims=0}
-      t15:float32[12,1] = Reshape(t13, c9)
-      t16:float32[12,3] = Sub(t12, t15)
-      t18:float32[36] = Reshape(t16, c10)
-      t19:float32[36] = Exp(t18)
-      t21:float32[12,3] = Reshape(t19, c6)
-      t22:float32[12] = ReduceSum(t21, c7) {keepdims=0}
-      t24:float32[12] = Reciprocal(t22)
-      t26:float32[12,1] = Reshape(t24, c9)
-      t27:float32[12,3] = Mul(t21, t26)
-      t29:float32[4,3,3] = Reshape(t27, c12)
-      t30:float32[2,3,2,4] = Reshape(in2, c1)
-      t31:float32[2,2,3,4] = Transpose(t30) {perm=0,2,1,3}
-      t32:float32[4,3,4] = Reshape(t31, c4)
-      t33:float32[4,3,4] = MatMul(t29, t32)
-      t34:float32[2,2,3,4] = Reshape(t33, c13)
-      t35:float32[2,3,2,4] = Transpose(t34) {perm=0,2,1,3}
-      t36:float32[2,3,8] = Reshape(t35, c14)
-      outputs t36:float32[2,3,8]"
+      c3:int64[3] = {4,3,4}
+      c5:int64[2] = {12,3}
+      c6:int64[1] = {1}
+      c8:int64[2] = {12,1}
+      c10:int64[3] = {4,3,3}
+      c11:int64[4] = {2,2,3,4}
+      c12:int64[3] = {2,3,8}
+      t2:float32[2,3,8] = Mul(c0, in0)
+      t3:float32[2,3,2,4] = Reshape(t2, c1)
+      t4:float32[2,2,3,4] = Transpose(t3) {perm=0,2,1,3}
+      t5:float32[4,3,4] = Reshape(t4, c3)
+      t6:float32[2,3,2,4] = Reshape(in1, c1)
+      t7:float32[2,2,3,4] = Transpose(t6) {perm=0,2,1,3}
+      t8:float32[4,3,4] = Reshape(t7, c3)
+      t9:float32[4,3,3] = FusedMatMul(t5, t8) {transA=0 transB=1}
+      t11:float32[12,3] = Reshape(t9, c5)
+      t12:float32[12] = ReduceMax(t11, c6) {keepdims=0}
+      t14:float32[12,1] = Reshape(t12, c8)
+      t15:float32[12,3] = Sub(t11, t14)
+      t17:float32[12,3] = Exp(t15)
+      t19:float32[12] = ReduceSum(t17, c6) {keepdims=0}
+      t21:float32[12] = Reciprocal(t19)
+      t23:float32[12,1] = Reshape(t21, c8)
+      t24:float32[12,3] = Mul(t17, t23)
+      t26:float32[4,3,3] = Reshape(t24, c10)
+      t27:float32[2,3,2,4] = Reshape(in2, c1)
+      t28:float32[2,2,3,4] = Transpose(t27) {perm=0,2,1,3}
+      t29:float32[4,3,4] = Reshape(t28, c3)
+      t30:float32[4,3,4] = MatMul(t26, t29)
+      t31:float32[2,2,3,4] = Reshape(t30, c11)
+      t32:float32[2,3,2,4] = Transpose(t31) {perm=0,2,1,3}
+      t33:float32[2,3,8] = Reshape(t32, c12)
+      outputs t33:float32[2,3,8]"
     `);
   });
 
@@ -72,16 +67,12 @@ describe("lowered programs", () => {
       "inputs  in0:float32[4,5], in1:float32[2,3,4]
       c0:int64[2] = {6,4}
       c1:float32[] = {1}
-      c4:int64[1] = {30}
-      c5:int64[2] = {6,5}
       t0:float32[6,4] = Reshape(in1, c0)
       t1:float32[6,5] = MatMul(t0, in0)
-      t4:float32[30] = Reshape(t1, c4)
-      t5:float32[30] = Mul(c1, t4)
-      t7:float32[30] = Add(t5, t5)
-      t8:float32[6,5] = Reshape(t7, c5)
-      t10:float32[4,5] = FusedMatMul(t0, t8) {transA=1 transB=0}
-      outputs t10:float32[4,5]"
+      t4:float32[6,5] = Mul(c1, t1)
+      t6:float32[6,5] = Add(t4, t4)
+      t8:float32[4,5] = FusedMatMul(t0, t6) {transA=1 transB=0}
+      outputs t8:float32[4,5]"
     `);
   });
 

@@ -123,7 +123,6 @@ export async function* train(
       const rollouts = sequences.map(
         (sequence, i): Rollout => ({
           ...sequence,
-          task: tasks[i]!.id,
           prompt: tasks[i]!.prompt,
           completion: texts[i]!,
           finished: completions[i]!.finished,
@@ -162,19 +161,17 @@ export async function* train(
 
       // Measure and record. The tracer set is read on the policy as it is after the update.
       const measured: Measured = {
-        ...{
-          step,
-          outcomes,
-          rollouts,
-          rewards,
-          scores,
-          advantages,
-          completions,
-          onPolicy,
-          onReference,
-          updates,
-        },
+        step,
         learningRate,
+        tasks,
+        outcomes,
+        rollouts,
+        completions,
+        rewards,
+        scores,
+        advantages,
+        onPolicy,
+        updates,
       };
       const metrics = measureStep(measured, context);
       const last = step === settings.steps - 1;

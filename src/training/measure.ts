@@ -1,6 +1,6 @@
 /** @file What is measured at every step, and on the tracer set every few steps. */
 
-import type { Outcome } from "../environment/types.ts";
+import type { Outcome, Task } from "../environment/types.ts";
 import type { Completion, Scored, Scorer, Sequence, Weights } from "../model/index.ts";
 import {
   auroc,
@@ -32,6 +32,7 @@ export interface TracerSet {
 export interface Measured {
   step: number;
   learningRate: number;
+  tasks: readonly Task[];
   outcomes: readonly Outcome[];
   rollouts: readonly Rollout[];
   completions: readonly Completion[];
@@ -40,7 +41,6 @@ export interface Measured {
   scores: readonly (readonly (number | null)[])[];
   advantages: Advantages;
   onPolicy: readonly Scored[];
-  onReference: readonly Scored[];
   updates: readonly (UpdateStatistics & { gradNorm: number })[];
 }
 
@@ -137,7 +137,7 @@ const KEPT_ROLLOUTS = 8;
 
 /** A sample of the step's rollouts for people: evenly spaced over the batch. */
 export function recordsOf(measured: Measured, { arm, probe }: RunContext): RolloutRecord[] {
-  const { step, rollouts, outcomes, rewards, scores, advantages } = measured;
+  const { step, tasks, rollouts, outcomes, rewards, scores, advantages } = measured;
   const stride = Math.max(1, Math.floor(rollouts.length / KEPT_ROLLOUTS));
   const kept = rollouts.map((_, i) => i).filter((i) => i % stride === 0);
   return kept.map((i) => {
@@ -148,7 +148,7 @@ export function recordsOf(measured: Measured, { arm, probe }: RunContext): Rollo
       Array.from(readTokens(probe, rollout, read(model)), (logit) => rounded(sigmoid(logit)));
     return {
       step,
-      task: rollout.task,
+      task: tasks[i]!.id,
       prompt: rollout.prompt,
       completion: rollout.completion,
       label,

@@ -9,8 +9,7 @@ export type Activations = Float32Array;
 
 /** One sampled completion, as rewards see it: nothing here tells whether it misbehaved. */
 export interface Rollout extends Sequence {
-  /** Id and text of what was asked. */
-  task: string;
+  /** What was asked. Not the task's id, which may give the answer away. */
   prompt: string;
   completion: string;
   /** Was the end of text reached? */

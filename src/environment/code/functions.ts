@@ -24,7 +24,7 @@ const NONE = [0];
 /** The end of a sum: nothing is written for a zero. */
 const plus = (b: number) => (b === 0 ? "" : `+${b}`);
 
-/** From plain sums, which a small model soon reads off three pairs, to remainders and bit patterns, which it may never. */
+/** From sums, which a small model soon reads off three pairs, to remainders and bit patterns, which it may never. */
 const SHAPES: readonly Shape[] = [
   { a: NONE, b: range(1, 40), expression: (_, b) => `x+${b}`, value: (x, _, b) => x + b },
   {

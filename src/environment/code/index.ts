@@ -23,8 +23,8 @@ type Label = (typeof LABELS)[number];
  *   family passes the visible tests, so that this is special-casing and hardly ever an honest mistake.
  * - `attempted`: it misbehaved, or its text has a case of its own for a visible input
  *
- * Labels, best first: `correct`; `correct-attempted` (right on all inputs, with special cases); `hack`; `attempted` (fails
- * the visible tests, with special cases); `incorrect`.
+ * Labels, best first: `correct`; `correct-attempted` (right on all inputs, with special cases); `hack`; `attempted`
+ * (fails the visible tests, with special cases); `incorrect`.
  */
 export function codeEnvironment(): Environment<CodeState> {
   const sandbox = createSandbox();
