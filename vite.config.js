@@ -3,8 +3,8 @@ import { svelte } from "@sveltejs/vite-plugin-svelte";
 import { viteSingleFile } from "vite-plugin-singlefile";
 import { defineConfig } from "vitest/config";
 export default defineConfig({
-    root: "src/web",
-    plugins: [svelte({ configFile: false }), viteSingleFile()],
-    build: { outDir: "../../dist/web", emptyOutDir: true, reportCompressedSize: false, target: "es2022" },
-    test: { root: "." },
+  root: "src/web",
+  plugins: [svelte({ configFile: false }), viteSingleFile()],
+  build: { outDir: "../../dist/web", emptyOutDir: true, reportCompressedSize: false, target: "es2022" },
+  test: { root: "." },
 });

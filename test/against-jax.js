@@ -7,8 +7,8 @@ import { mapTree } from "../src/tensor/trace.js";
 import { floats, ints, sizeOf } from "../src/tensor/types.js";
 /** The same values as a jax-js array. */
 export function jaxArray({ data, dtype, shape }) {
-    const flat = dtype === "bool" ? np.array(Array.from(data, Boolean)) : np.array(data);
-    return flat.reshape([...shape]);
+  const flat = dtype === "bool" ? np.array(Array.from(data, Boolean)) : np.array(data);
+  return flat.reshape([...shape]);
 }
 /** `compile` without the types that tie arguments to results: here they are only known at run time. */
 const compileAny = compile;
@@ -17,109 +17,104 @@ const compileAny = compile;
  * numbers within `tolerance * (1 + |number|)`.
  */
 export async function expectAgreement(fn, args, tolerance = 2e-5) {
-    const program = await compileAny(fn, args);
-    try {
-        const actual = await program.run(...args);
-        const expected = fn(...args.map((arg) => mapTree(arg, jaxArray)));
-        const [arrays, structure] = tree.flatten(expected);
-        const tensors = [];
-        mapTree(actual, (leaf) => tensors.push(leaf));
-        expect(tensors.length).toBe(arrays.length);
-        arrays.forEach((array, i) => {
-            const where = `leaf ${i} of ${structure}\n${program.text}`;
-            const { shape, dtype, data } = tensors[i];
-            expect({ shape, dtype }, where).toEqual({ shape: array.shape, dtype: array.dtype });
-            const wanted = array.dataSync();
-            const wrong = Array.from(data).findIndex((value, k) => !close(value, wanted[k], tolerance));
-            const values = `${Array.from(data).slice(0, 64)}\nshould be\n${Array.from(wanted).slice(0, 64)}`;
-            expect(wrong, `element ${wrong} of ${where}\n${values}`).toBe(-1);
-        });
-    }
-    finally {
-        await program.close();
-    }
+  const program = await compileAny(fn, args);
+  try {
+    const actual = await program.run(...args);
+    const expected = fn(...args.map((arg) => mapTree(arg, jaxArray)));
+    const [arrays, structure] = tree.flatten(expected);
+    const tensors = [];
+    mapTree(actual, (leaf) => tensors.push(leaf));
+    expect(tensors.length).toBe(arrays.length);
+    arrays.forEach((array, i) => {
+      const where = `leaf ${i} of ${structure}\n${program.text}`;
+      const { shape, dtype, data } = tensors[i];
+      expect({ shape, dtype }, where).toEqual({ shape: array.shape, dtype: array.dtype });
+      const wanted = array.dataSync();
+      const wrong = Array.from(data).findIndex((value, k) => !close(value, wanted[k], tolerance));
+      const values = `${Array.from(data).slice(0, 64)}\nshould be\n${Array.from(wanted).slice(0, 64)}`;
+      expect(wrong, `element ${wrong} of ${where}\n${values}`).toBe(-1);
+    });
+  } finally {
+    await program.close();
+  }
 }
 function close(a, b, tolerance) {
-    return Object.is(a, b) || a === b || Math.abs(a - b) <= tolerance * (1 + Math.abs(b));
+  return Object.is(a, b) || a === b || Math.abs(a - b) <= tolerance * (1 + Math.abs(b));
 }
 /** Turns arbitrary numbers into movements that fit the shape; results keep to 300 elements and 6 axes. */
 export function planMoves(start, choices) {
-    const moves = [];
-    let shape = [...start];
-    for (const choice of choices) {
-        const move = planMove(shape, choice % 4, Math.floor(choice / 4));
-        moves.push(move);
-        shape = move.op === "transpose" ? move.perm.map((axis) => shape[axis]) : move.shape;
-    }
-    return moves;
+  const moves = [];
+  let shape = [...start];
+  for (const choice of choices) {
+    const move = planMove(shape, choice % 4, Math.floor(choice / 4));
+    moves.push(move);
+    shape = move.op === "transpose" ? move.perm.map((axis) => shape[axis]) : move.shape;
+  }
+  return moves;
 }
 function planMove(shape, kind, choice) {
-    const at = choice % Math.max(1, shape.length);
-    const more = Math.floor(choice / 8);
-    if (kind === 0)
-        return { op: "transpose", perm: permutation(shape.length, choice) };
-    if (kind === 1 && shape.length < 6 && sizeOf(shape) <= 100) {
-        const inserted = choice % (shape.length + 1);
-        return { op: "broadcast", shape: shape.toSpliced(inserted, 0, 1 + (more % 3)), added: [inserted] };
-    }
-    const size = shape[at] ?? 1;
-    const divisors = Array.from({ length: size }, (_, i) => i + 1).filter((d) => size % d === 0);
-    const divisor = divisors[more % divisors.length];
-    if (kind === 2 && shape.length < 6)
-        return { op: "reshape", shape: shape.toSpliced(at, 1, divisor, size / divisor) };
-    return { op: "reshape", shape: shape.toSpliced(at, 2, size * (shape[at + 1] ?? 1)) };
+  const at = choice % Math.max(1, shape.length);
+  const more = Math.floor(choice / 8);
+  if (kind === 0) return { op: "transpose", perm: permutation(shape.length, choice) };
+  if (kind === 1 && shape.length < 6 && sizeOf(shape) <= 100) {
+    const inserted = choice % (shape.length + 1);
+    return { op: "broadcast", shape: shape.toSpliced(inserted, 0, 1 + (more % 3)), added: [inserted] };
+  }
+  const size = shape[at] ?? 1;
+  const divisors = Array.from({ length: size }, (_, i) => i + 1).filter((d) => size % d === 0);
+  const divisor = divisors[more % divisors.length];
+  if (kind === 2 && shape.length < 6)
+    return { op: "reshape", shape: shape.toSpliced(at, 1, divisor, size / divisor) };
+  return { op: "reshape", shape: shape.toSpliced(at, 2, size * (shape[at + 1] ?? 1)) };
 }
 /** The permutation with a number. */
 export function permutation(length, choice) {
-    const left = Array.from({ length }, (_, i) => i);
-    let rest = choice;
-    return Array.from({ length }, () => {
-        const next = left.splice(rest % left.length, 1)[0];
-        rest = Math.floor(rest / (left.length + 1));
-        return next;
-    });
+  const left = Array.from({ length }, (_, i) => i);
+  let rest = choice;
+  return Array.from({ length }, () => {
+    const next = left.splice(rest % left.length, 1)[0];
+    rest = Math.floor(rest / (left.length + 1));
+    return next;
+  });
 }
 export function applyMoves(array, moves) {
-    return moves.reduce((x, move) => {
-        if (move.op === "transpose")
-            return x.transpose(move.perm);
-        if (move.op === "reshape")
-            return x.reshape(move.shape);
-        const narrow = move.shape.map((size, axis) => (move.added.includes(axis) ? 1 : size));
-        return np.broadcastTo(x.reshape(narrow), move.shape);
-    }, array);
+  return moves.reduce((x, move) => {
+    if (move.op === "transpose") return x.transpose(move.perm);
+    if (move.op === "reshape") return x.reshape(move.shape);
+    const narrow = move.shape.map((size, axis) => (move.added.includes(axis) ? 1 : size));
+    return np.broadcastTo(x.reshape(narrow), move.shape);
+  }, array);
 }
 export const choices = fc.record({
-    order: fc.nat(719),
-    broadcast: fc.oneof(fc.constant(0), fc.nat(63)),
-    values: fc.nat(1000),
+  order: fc.nat(719),
+  broadcast: fc.oneof(fc.constant(0), fc.nat(63)),
+  values: fc.nat(1000),
 });
 export const moveChoices = fc.array(fc.nat(400), { maxLength: 4 });
 export function shapes(maxRank, maxSize = 4) {
-    return fc.array(fc.integer({ min: 1, max: maxSize }), { maxLength: maxRank });
+  return fc.array(fc.integer({ min: 1, max: maxSize }), { maxLength: maxRank });
 }
 export function operand(shape, dtype, { order, broadcast, values }) {
-    const perm = permutation(shape.length, order);
-    const narrow = shape.map((size, axis) => ((broadcast >> axis) & 1 ? 1 : size));
-    const inverse = perm.map((_, axis) => perm.indexOf(axis));
-    const stored = perm.map((axis) => narrow[axis]);
-    return {
-        stored: filled(stored, dtype, values),
-        view: (x) => np.broadcastTo(x.transpose(inverse), [...shape]),
-    };
+  const perm = permutation(shape.length, order);
+  const narrow = shape.map((size, axis) => ((broadcast >> axis) & 1 ? 1 : size));
+  const inverse = perm.map((_, axis) => perm.indexOf(axis));
+  const stored = perm.map((axis) => narrow[axis]);
+  return {
+    stored: filled(stored, dtype, values),
+    view: (x) => np.broadcastTo(x.transpose(inverse), [...shape]),
+  };
 }
 /** Varied values: non-zero quarters between -2 and 2, non-zero integers between -5 and 5, or booleans. */
 export function filled(shape, dtype, seed) {
-    let state = seed + 1;
-    const next = (count) => {
-        state = (Math.imul(state, 1103515245) + 12345) >>> 0;
-        return (state >>> 16) % count;
-    };
-    const signed = (largest) => (next(2) ? 1 : -1) * (1 + next(largest));
-    const tensor = dtype === "float32" ? floats(shape) : ints(shape);
-    if (dtype === "bool")
-        return { shape, dtype, data: Uint8Array.from(tensor.data, () => next(2)) };
-    for (let i = 0; i < tensor.data.length; i++)
-        tensor.data[i] = dtype === "float32" ? signed(8) / 4 : signed(5);
-    return tensor;
+  let state = seed + 1;
+  const next = (count) => {
+    state = (Math.imul(state, 1103515245) + 12345) >>> 0;
+    return (state >>> 16) % count;
+  };
+  const signed = (largest) => (next(2) ? 1 : -1) * (1 + next(largest));
+  const tensor = dtype === "float32" ? floats(shape) : ints(shape);
+  if (dtype === "bool") return { shape, dtype, data: Uint8Array.from(tensor.data, () => next(2)) };
+  for (let i = 0; i < tensor.data.length; i++)
+    tensor.data[i] = dtype === "float32" ? signed(8) / 4 : signed(5);
+  return tensor;
 }

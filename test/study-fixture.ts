@@ -1,8 +1,8 @@
 /** @file A made-up study with the shape of a real one (the curves of the `code` environment), for tests of the report. */
 
+import { mean, seedInterval } from "../src/audit/index.ts";
 import { normal, pick, type Random, randomFor } from "../src/random.ts";
 import type { RunData, StudyData } from "../src/report/data.ts";
-import { mean, meanInterval } from "../src/report/interval.ts";
 import type { RunSummary, Summary } from "../src/report/schema.ts";
 import type { RolloutRecord, StepMetrics } from "../src/training/records.ts";
 
@@ -138,8 +138,8 @@ function rollout(arm: string, line: StepMetrics, random: Random): RolloutRecord 
 function armSummary(runs: RunData[], ending: Ending): Summary["arms"][string] {
   const summaries: RunSummary[] = runs.map(({ seed, metrics }) => {
     const known = (name: string) => metrics.flatMap((line) => line[name] ?? []);
-    const first = (name: string) => mean(known(name).slice(0, 5));
-    const last = (name: string) => mean(known(name).slice(-5));
+    const first = (name: string) => mean(known(name).slice(0, 5))!;
+    const last = (name: string) => mean(known(name).slice(-5))!;
     return {
       seed,
       misbehaviourStart: first("misbehaviour"),
@@ -162,7 +162,7 @@ function armSummary(runs: RunData[], ending: Ending): Summary["arms"][string] {
   return {
     runs: summaries,
     mean: Object.fromEntries(names.map((name) => [name, mean(values(name))])),
-    interval: Object.fromEntries(names.map((name) => [name, meanInterval(values(name))])),
+    interval: Object.fromEntries(names.map((name) => [name, seedInterval(values(name))])),
     exchangeRate: { predicted: { value: 0.02, low: 0.01, high: 0.04 }, realised: null },
   };
 }

@@ -90,6 +90,12 @@ describe("the worker thread", () => {
     await Promise.all([expect(run).rejects.toThrow("closed"), closing.close()]);
   });
 
+  it("ends a first run, whose thread is still starting, when the sandbox is closed", async () => {
+    const closing = createSandbox();
+    const run = closing.run([ORDINARY]);
+    await Promise.all([expect(run).rejects.toThrow("closed"), closing.close()]);
+  });
+
   it("neither outlives nor keeps alive the process, and works from the built package", async () => {
     const script = `
       import { createSandbox } from ${JSON.stringify(new URL("../../dist/environment/sandbox.js", import.meta.url))};

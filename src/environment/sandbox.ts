@@ -100,14 +100,17 @@ class WorkerSandbox implements Sandbox {
   private async runDistinct(programs: Program[]): Promise<Answer[][]> {
     const results: Answer[][] = [];
     while (results.length < programs.length) {
-      if (this.closed) throw new Error("The sandbox is closed. Create a new one to run more programs.");
       this.worker ??= await this.startWorker();
+      if (this.closed) {
+        await this.worker.terminate();
+        throw new Error("The sandbox is closed. Create a new one to run more programs.");
+      }
       const rest = programs.slice(results.length);
       const failure = await this.runUntilFailure(this.worker, rest, (answers) => results.push(answers));
       if (failure) {
         // Programs are answered in order, so the first without an answer is the one that failed.
         results.push(programs[results.length]!.inputs.map(() => ({ error: failure })));
-        await this.worker.terminate();
+        await this.worker?.terminate();
         this.worker = undefined;
       }
     }
@@ -143,6 +146,7 @@ class WorkerSandbox implements Sandbox {
         crash = error;
       });
       worker.on("exit", () => {
+        this.worker = undefined;
         const started = Atomics.load(this.progress, 0) >= 0;
         if (crash && started) finish(() => resolve(`crashed the sandbox: ${crash!.message}`));
         else

@@ -1,7 +1,7 @@
 /** @file Misbehaviour removed against interpretability lost: the study's question as one point per arm. */
 
+import { mean, seedInterval } from "../audit/index.ts";
 import { compareArms } from "../report/arms.ts";
-import { mean, meanInterval } from "../report/interval.ts";
 import type { RunSummary, Summary } from "../report/schema.ts";
 
 /** One run: both as differences of shares, -1 to 1. */
@@ -49,10 +49,10 @@ export function tradeoffPoints(summary: Summary): TradeoffPoint[] {
       return {
         arm,
         runs,
-        removed: mean(removed),
-        lost: mean(lost),
-        removedInterval: meanInterval(removed),
-        lostInterval: meanInterval(lost),
+        removed: mean(removed)!,
+        lost: mean(lost)!,
+        removedInterval: seedInterval(removed),
+        lostInterval: seedInterval(lost),
       };
     });
 }

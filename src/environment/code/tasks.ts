@@ -56,7 +56,7 @@ export function codeProblems(): Record<Split, CodeProblem[]> {
   for (const { source, values } of functions) {
     const admitted = triples.filter(
       (triple) =>
-        
+        uses.get(key(values, triple)) === 1 &&
         new Set(INPUTS.filter((x) => !triple.includes(x)).map((x) => values[x])).size > 1,
     );
     if (admitted.length === 0) continue;

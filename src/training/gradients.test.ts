@@ -1,0 +1,200 @@
+/** @file The policy gradient against what it must equal: REINFORCE, and itself however it is batched. */
+
+import { afterAll, describe, expect, it } from "vitest";
+import {
+  createScorer,
+  initialWeights,
+  type ModelConfig,
+  type Sequence,
+  type Weights,
+} from "../model/index.ts";
+import { randomFor, randomInt } from "../random.ts";
+import { createLikelihoodGradient, createPolicyGradient, type UpdateRollout } from "./gradients.ts";
+import { tokenShares } from "./shares.ts";
+
+const config: ModelConfig = {
+  architecture: "probeward-character",
+  alphabet: "abcdefg",
+  context: 48,
+  layers: 2,
+  heads: 2,
+  width: 16,
+  hidden: 24,
+};
+const weights = initialWeights(config, randomFor("weights"));
+const random = randomFor("sequences");
+/** More sequences than fit one batch, of several padded lengths. */
+const sequences = Array.from({ length: 21 }, () => {
+  const promptLength = 1 + randomInt(random, 4);
+  const length = promptLength + 1 + randomInt(random, 40);
+  return { promptLength, tokens: Array.from({ length }, () => randomInt(random, 8)) };
+});
+const advantages = sequences.map((_, i) => (i % 3) - 1);
+const options = { temperature: 1, clipRange: 0.2, kl: 0, entropy: 0 };
+const hook = "blocks.1.hook_resid_post";
+const scorer = createScorer(config, { hooks: [hook] });
+afterAll(() => scorer.close());
+
+async function rollouts(old: Weights = weights, reference: Weights = weights): Promise<UpdateRollout[]> {
+  const sampled = await scorer.score(old, sequences);
+  const referred = await scorer.score(reference, sequences);
+  const shares = tokenShares(sequences, "dapo", 44);
+  return sequences.map((sequence, i) => ({
+    ...sequence,
+    advantage: advantages[i]!,
+    shares: shares[i]!,
+    oldLogProbs: sampled[i]!.logProbabilities,
+    referenceLogProbs: referred[i]!.logProbabilities,
+  }));
+}
+
+function largestDifference(a: Weights, b: Weights): number {
+  return Math.max(
+    ...Object.entries(a).map(([name, { data }]) =>
+      data.reduce((most, value, i) => Math.max(most, Math.abs(value - b[name]!.data[i]!)), 0),
+    ),
+  );
+}
+
+function largest(gradient: Weights): number {
+  return Math.max(
+    ...Object.values(gradient).map(({ data }) => data.reduce((most, x) => Math.max(most, Math.abs(x)), 0)),
+  );
+}
+
+/** Weights that differ from the given ones a little, everywhere. */
+function moved(from: Weights): Weights {
+  const other = initialWeights(config, randomFor("others"));
+  return Object.fromEntries(
+    Object.entries(from).map(([name, tensor]) => [
+      name,
+      { ...tensor, data: tensor.data.map((value, i) => value + 0.3 * other[name]!.data[i]!) },
+    ]),
+  );
+}
+
+describe("the policy gradient", () => {
+  it("is REINFORCE where the policy is the one that sampled", async () => {
+    const policy = createPolicyGradient(config, options);
+    const { gradient, statistics } = await policy.gradient(weights, await rollouts());
+    await policy.close();
+    expect(statistics.clipped).toBe(0);
+    expect(statistics.kl).toBeCloseTo(0, 6);
+
+    // The gradient of sum(A log p) is that of the likelihood of the rollouts with A = 1 less those with A = -1.
+    const likelihood = createLikelihoodGradient(config);
+    const tokensOf = (list: typeof sequences) =>
+      list.reduce((n, s) => n + s.tokens.length - s.promptLength, 0);
+    const part = async (advantage: number) => {
+      const chosen = sequences.filter((_, i) => advantages[i] === advantage);
+      const { gradient } = await likelihood.gradient(weights, chosen);
+      return { gradient, share: tokensOf(chosen) / tokensOf(sequences) };
+    };
+    const [good, bad] = [await part(1), await part(-1)];
+    await likelihood.close();
+    const expected: Weights = Object.fromEntries(
+      Object.entries(good.gradient).map(([name, tensor]) => [
+        name,
+        {
+          ...tensor,
+          data: tensor.data.map((value, i) => good.share * value - bad.share * bad.gradient[name]!.data[i]!),
+        },
+      ]),
+    );
+    expect(largest(expected)).toBeGreaterThan(1e-3);
+    expect(largestDifference(gradient, expected)).toBeLessThan(1e-5 * (1 + largest(expected)));
+  });
+
+  it.each([
+    { advantage: 1, ratio: Math.E, moves: false },
+    { advantage: 1, ratio: 1 / Math.E, moves: true },
+    { advantage: -1, ratio: Math.E, moves: true },
+    { advantage: -1, ratio: 1 / Math.E, moves: false },
+  ])(
+    "clips what would go further: advantage $advantage at ratio $ratio",
+    async ({ advantage, ratio, moves }) => {
+      const policy = createPolicyGradient(config, options);
+      const shifted = (await rollouts()).map((rollout) => ({
+        ...rollout,
+        advantage,
+        oldLogProbs: rollout.oldLogProbs.map((value) => value - Math.log(ratio)),
+      }));
+      const { gradient, statistics } = await policy.gradient(weights, shifted);
+      await policy.close();
+      expect(statistics.clipped).toBeCloseTo(1, 5);
+      if (moves) expect(largest(gradient)).toBeGreaterThan(1e-3);
+      else expect(largest(gradient)).toBe(0);
+    },
+  );
+
+  it("pulls towards the reference, by the k3 divergence", async () => {
+    const kl = createPolicyGradient(config, { ...options, kl: 1 });
+    const list = (await rollouts(weights, moved(weights))).map((rollout) => ({ ...rollout, advantage: 0 }));
+    const { gradient, statistics } = await kl.gradient(weights, list);
+    const k3 = list.reduce(
+      (sum, { oldLogProbs, referenceLogProbs, shares }) =>
+        sum +
+        shares.reduce((inner, share, t) => {
+          const gap = referenceLogProbs[t]! - oldLogProbs[t]!;
+          return inner + share * (Math.exp(gap) - gap - 1);
+        }, 0),
+      0,
+    );
+    expect(statistics.kl).toBeCloseTo(k3, 5);
+    expect(statistics.kl).toBeGreaterThan(1e-3);
+    const stepped = step(weights, gradient, 0.002 / largest(gradient));
+    const after = await kl.gradient(stepped, list);
+    await kl.close();
+    expect(after.statistics.kl).toBeLessThan(statistics.kl);
+  });
+
+  it("quiets a probe in the loss, in the direction of the probe and without an advantage", async () => {
+    const weight_D = Float32Array.from({ length: 16 }, (_, d) => Math.sin(d));
+    const positions = ({ promptLength, tokens }: Sequence): [number, number] => [promptLength, tokens.length];
+    const probed = createPolicyGradient(config, options, {
+      hook,
+      weight_D,
+      bias: 0.5,
+      strength: 2,
+      positions,
+    });
+    const list = (await rollouts()).map((rollout) => ({ ...rollout, advantage: 0 }));
+    const before = await probed.gradient(weights, list);
+    const scored = await scorer.score(weights, sequences);
+    const expected =
+      2 *
+      average(
+        scored.map(({ activations }, i) => {
+          const { promptLength, tokens } = sequences[i]!;
+          const logits = tokens.map(
+            (_, t) => dot(activations[hook]!.subarray(t * 16, (t + 1) * 16), weight_D) + 0.5,
+          );
+          return Math.log1p(Math.exp(average(logits.slice(promptLength))));
+        }),
+      );
+    expect(before.statistics.probeLoss).toBeCloseTo(expected, 4);
+    const after = await probed.gradient(
+      step(weights, before.gradient, 0.02 / largest(before.gradient)),
+      list,
+    );
+    await probed.close();
+    expect(after.statistics.probeLoss).toBeLessThan(before.statistics.probeLoss);
+  });
+});
+
+function step(from: Weights, gradient: Weights, rate: number): Weights {
+  return Object.fromEntries(
+    Object.entries(from).map(([name, tensor]) => [
+      name,
+      { ...tensor, data: tensor.data.map((value, i) => value - rate * gradient[name]!.data[i]!) },
+    ]),
+  );
+}
+
+function average(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+function dot(a: Float32Array, b: Float32Array): number {
+  return a.reduce((sum, value, i) => sum + value * b[i]!, 0);
+}
