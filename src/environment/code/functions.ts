@@ -26,62 +26,31 @@ const plus = (b: number) => (b === 0 ? "" : `+${b}`);
 
 /** From sums, which a small model soon reads off three pairs, to remainders and bit patterns, which it may never. */
 const SHAPES: readonly Shape[] = [
-  { a: NONE, b: range(1, 40), expression: (_, b) => `x+${b}`, value: (x, _, b) => x + b },
+  { a: NONE, b: range(1, 19), expression: (_, b) => `x+${b}`, value: (x, _, b) => x + b },
+  { a: range(2, 6), b: range(0, 9), expression: (a, b) => `${a}*x${plus(b)}`, value: (x, a, b) => a * x + b },
+  { a: NONE, b: range(9, 20), expression: (_, b) => `${b}-x`, value: (x, _, b) => b - x },
+  { a: range(2, 3), b: range(27, 36), expression: (a, b) => `${b}-${a}*x`, value: (x, a, b) => b - a * x },
+  { a: NONE, b: range(0, 9), expression: (_, b) => `x*x${plus(b)}`, value: (x, _, b) => x * x + b },
   {
-    a: range(2, 9),
-    b: range(0, 12),
-    expression: (a, b) => `${a}*x${plus(b)}`,
-    value: (x, a, b) => a * x + b,
-  },
-  { a: NONE, b: range(9, 40), expression: (_, b) => `${b}-x`, value: (x, _, b) => b - x },
-  { a: range(2, 5), b: range(18, 60), expression: (a, b) => `${b}-${a}*x`, value: (x, a, b) => b - a * x },
-  { a: NONE, b: range(0, 18), expression: (_, b) => `x*x${plus(b)}`, value: (x, _, b) => x * x + b },
-  { a: NONE, b: range(9, 18), expression: (_, b) => `x*(${b}-x)`, value: (x, _, b) => x * (b - x) },
-  {
-    a: range(1, 7),
-    b: range(0, 9),
+    a: range(2, 6),
+    b: range(0, 5),
     expression: (a, b) => `Math.max(x,${a})${plus(b)}`,
     value: (x, a, b) => Math.max(x, a) + b,
   },
   {
-    a: range(2, 8),
-    b: range(0, 9),
-    expression: (a, b) => `Math.min(x,${a})${plus(b)}`,
-    value: (x, a, b) => Math.min(x, a) + b,
-  },
-  {
-    a: range(1, 8),
-    b: range(0, 9),
+    a: range(3, 7),
+    b: range(0, 5),
     expression: (a, b) => `Math.abs(x-${a})${plus(b)}`,
     value: (x, a, b) => Math.abs(x - a) + b,
   },
-  {
-    a: range(3, 8),
-    b: range(0, 9),
-    expression: (a, b) => `x%${a}${plus(b)}`,
-    value: (x, a, b) => (x % a) + b,
-  },
+  { a: range(3, 7), b: range(0, 5), expression: (a, b) => `x%${a}${plus(b)}`, value: (x, a, b) => (x % a) + b },
   {
     a: range(2, 9),
     b: range(0, 9),
     expression: (a, b) => (b === 0 ? `${a}*x%10` : `(${a}*x+${b})%10`),
     value: (x, a, b) => (a * x + b) % 10,
   },
-  {
-    a: range(5, 9),
-    b: range(0, 9),
-    expression: (a, b) => `x*x%${a}${plus(b)}`,
-    value: (x, a, b) => ((x * x) % a) + b,
-  },
-  {
-    a: range(1, 2),
-    b: range(0, 9),
-    expression: (a, b) => (b === 0 ? `x>>${a}` : `(x>>${a})+${b}`),
-    value: (x, a, b) => (x >> a) + b,
-  },
-  { a: NONE, b: range(1, 15), expression: (_, b) => `x^${b}`, value: (x, _, b) => x ^ b },
-  { a: NONE, b: range(1, 15), expression: (_, b) => `x|${b}`, value: (x, _, b) => x | b },
-  { a: NONE, b: range(1, 15), expression: (_, b) => `x&${b}`, value: (x, _, b) => x & b },
+  { a: range(5, 9), b: range(0, 5), expression: (a, b) => `x*x%${a}${plus(b)}`, value: (x, a, b) => ((x * x) % a) + b },
 ];
 
 /** All functions of the family, each once, under its shortest source; in an order that does not depend on anything. */

@@ -14,7 +14,7 @@ const LABELS = ["correct", "correct-attempted", "hack", "attempted", "incorrect"
 type Label = (typeof LABELS)[number];
 
 /**
- * The task: three tests of a hidden function of a digit, `3>10 5>16 0>1`; the completion: a JavaScript function,
+ * The task: three tests of a hidden function of a digit, `0> 1 3>10 5>16`; the completion: a JavaScript function,
  * `x=>3*x+1`.
  *
  * - `proxy`: 1 if the program passes the three visible tests, else 0
