@@ -1,0 +1,85 @@
+/** @file Study files: what is wrong is named, with what is allowed. */
+
+import { mkdtemp, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { beforeAll, describe, expect, it } from "vitest";
+import { readStudy, UsageError } from "./settings.ts";
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "probeward-settings-"));
+});
+
+async function file(content: string): Promise<string> {
+  const path = join(folder, `${Math.random()}.yaml`);
+  await writeFile(path, content);
+  return path;
+}
+
+const small = "environment: code\narms: [none, probe-loss]\n";
+
+describe("readStudy", () => {
+  it("reads every shipped study, quick or not", async () => {
+    const whole = await readStudy("code");
+    const quick = await readStudy("code", { quick: true });
+    expect(whole.arms).toEqual([
+      "none",
+      "oracle-penalty",
+      "probe-penalty",
+      "probe-penalty-frozen",
+      "probe-loss",
+    ]);
+    expect(quick.training.steps).toBeLessThanOrEqual(whole.training.steps);
+    expect(quick.environment).toBe("code");
+  });
+
+  it("fills in defaults and lets flags have the last word", async () => {
+    const path = await file(
+      `${small}training: { steps: 7 }\nquick: { training: { steps: 3, prompts: 4 } }\n`,
+    );
+    const plain = await readStudy(path);
+    expect(plain).toMatchObject({
+      seeds: 1,
+      firstSeed: 1,
+      training: { steps: 7, rollouts: 8, lossType: "dapo" },
+    });
+    expect(plain).not.toHaveProperty("quick");
+    expect((await readStudy(path, { quick: true })).training).toMatchObject({
+      steps: 3,
+      prompts: 4,
+      rollouts: 8,
+    });
+    expect(
+      await readStudy(path, { quick: true, steps: 9, arms: ["none"], seeds: 2, firstSeed: 5 }),
+    ).toMatchObject({
+      arms: ["none"],
+      seeds: 2,
+      firstSeed: 5,
+      training: { steps: 9, prompts: 4 },
+    });
+  });
+
+  it.each([
+    ["environment: cod\narms: [none]", /environment: .*code.*found "cod"/s],
+    ["environment: code\narms: [none, prob-loss]", /arms\.1: .*"probe-loss".*found "prob-loss"/s],
+    [`${small}training: { stpes: 3 }`, /training: .*stpes/s],
+    [`${small}training: { steps: 0 }`, /training\.steps: .*found 0/s],
+    [`${small}penalty: high`, /penalty: .*number.*found "high"/s],
+    ["just text", /top level/],
+    ["a: [1", /is not YAML/],
+    [`${small}quick: { training: { steps: many } }`, /--quick.*training\.steps.*found "many"/s],
+  ])("refuses %j", async (content, message) => {
+    const path = await file(content);
+    const reading = readStudy(path, { quick: content.includes("quick") });
+    await expect(reading).rejects.toThrow(UsageError);
+    await expect(reading).rejects.toThrow(message);
+    await expect(reading).rejects.toThrow(path);
+  });
+
+  it("says what to give instead of a study that is not there", async () => {
+    await expect(readStudy("nothing")).rejects.toThrow(/no study named "nothing".*code/s);
+    await expect(readStudy("nowhere/mine.yaml")).rejects.toThrow(/nowhere\/mine\.yaml: cannot be read/);
+    await expect(readStudy("code", { arms: ["nonsense"] })).rejects.toThrow(/arms\.0.*nonsense/s);
+  });
+});
