@@ -1,9 +1,8 @@
 /** @file What others may use of training. */
 
 export { groupAdvantages } from "./advantages.ts";
-export { initialState, type RunContext, type RunState, type StepResult, train } from "./loop.ts";
+export { initialState, type RunState, type StepResult, train } from "./loop.ts";
 export { likelihoodLoss } from "./loss.ts";
-export type { TracerSet } from "./measure.ts";
 export {
   type PretrainProgress,
   type PretrainSettings,
@@ -14,4 +13,4 @@ export { readActivation } from "./read.ts";
 export type { RolloutRecord, StepMetrics } from "./records.ts";
 export { oraclePenalty, probePenalty, proxyReward } from "./rewards.ts";
 export { type TrainingSettings, trainingSettingsSchema } from "./settings.ts";
-export type { Arm, RewardTerm, Rollout } from "./types.ts";
+export type { Arm, RewardTerm, Rollout, RunContext, TracerSet } from "./types.ts";

@@ -2,9 +2,9 @@
 
 import { describe, expect, it } from "vitest";
 import { tinyContext, tinyHook } from "../../test/tiny.ts";
-import { type RunContext, type StepResult, train } from "./loop.ts";
+import { type StepResult, train } from "./loop.ts";
 import { oraclePenalty, probePenalty, proxyReward } from "./rewards.ts";
-import type { Arm, Rollout } from "./types.ts";
+import type { Arm, Rollout, RunContext } from "./types.ts";
 
 async function run(context: RunContext): Promise<StepResult[]> {
   const results: StepResult[] = [];

@@ -1,39 +1,17 @@
 /** @file Reinforcement learning of one run, in the order of the science. */
 
-import type { Environment, Outcome, Task } from "../environment/types.ts";
-import {
-  type CharacterTokenizer,
-  createGenerator,
-  createScorer,
-  type ModelConfig,
-  type Weights,
-} from "../model/index.ts";
+import type { Outcome, Task } from "../environment/types.ts";
+import { createGenerator, createScorer, type Weights } from "../model/index.ts";
 import { positionsOf } from "../probe/index.ts";
-import type { Probe, Tap } from "../probe/types.ts";
+import type { Tap } from "../probe/types.ts";
 import { randomFor } from "../random.ts";
 import { type AdamWState, createAdamW, learningRateAt } from "../tensor/index.ts";
 import { groupAdvantages } from "./advantages.ts";
 import { createPolicyGradient, type UpdateStatistics } from "./gradients.ts";
-import { type Measured, measureStep, measureTracer, recordsOf, type TracerSet } from "./measure.ts";
+import { type Measured, measureStep, measureTracer, recordsOf } from "./measure.ts";
 import type { RolloutRecord, StepMetrics } from "./records.ts";
-import type { TrainingSettings } from "./settings.ts";
 import { tokenShares } from "./shares.ts";
-import type { Arm, RewardTerm, Rollout } from "./types.ts";
-
-/** Everything that a run needs; nothing here changes while it runs. */
-export interface RunContext {
-  environment: Environment;
-  config: ModelConfig;
-  tokenizer: CharacterTokenizer;
-  /** Weights of the reference: where the policy starts. */
-  reference: Weights;
-  arm: Arm;
-  seed: number;
-  settings: TrainingSettings;
-  /** The probe that is measured in every arm, whether it takes part in training or not. */
-  probe: Probe;
-  tracer: TracerSet;
-}
+import type { Arm, RewardTerm, Rollout, RunContext } from "./types.ts";
 
 /** Where a run stands after some steps: all that continuing it takes, since randomness is addressed by seed and step. */
 export interface RunState {

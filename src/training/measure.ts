@@ -1,7 +1,7 @@
 /** @file What is measured at every step, and on the tracer set every few steps. */
 
 import type { Outcome, Task } from "../environment/types.ts";
-import type { Completion, Scored, Scorer, Sequence, Weights } from "../model/index.ts";
+import type { Completion, Scored, Scorer, Weights } from "../model/index.ts";
 import {
   auroc,
   fprAt,
@@ -15,18 +15,9 @@ import {
 import type { Probe, Tap } from "../probe/types.ts";
 import type { Advantages } from "./advantages.ts";
 import type { UpdateStatistics } from "./gradients.ts";
-import type { RunContext } from "./loop.ts";
 import { readActivation, readLogit, readTokens } from "./read.ts";
 import type { RolloutRecord, StepMetrics } from "./records.ts";
-import type { Rollout } from "./types.ts";
-
-/** Fixed labelled sequences, teacher-forced through every checkpoint. */
-export interface TracerSet {
-  sequences: readonly Sequence[];
-  misbehaving: readonly boolean[];
-  /** Id of each sequence's task. */
-  tasks: readonly string[];
-}
+import type { Rollout, RunContext, TracerSet } from "./types.ts";
 
 /** What a step has produced by the time it is measured. */
 export interface Measured {

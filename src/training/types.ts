@@ -1,8 +1,9 @@
-/** @file The vocabulary of training: rollouts, reward terms, arms. */
+/** @file The vocabulary of training: rollouts, reward terms, arms, and what a run needs. */
 
-import type { Outcome } from "../environment/types.ts";
-import type { Sequence } from "../model/index.ts";
+import type { Environment, Outcome } from "../environment/types.ts";
+import type { CharacterTokenizer, ModelConfig, Sequence, Weights } from "../model/index.ts";
 import type { Probe, Tap } from "../probe/types.ts";
+import type { TrainingSettings } from "./settings.ts";
 
 /** Activations of one sequence at one hook: row-major [length, D], one row per token. */
 export type Activations = Float32Array;
@@ -49,4 +50,27 @@ export interface Arm {
   terms: readonly RewardTerm[];
   /** The probe whose activation is part of the loss, and the weight of that part. */
   probeInLoss?: { probe: Probe; strength: number };
+}
+
+/** Fixed labelled sequences, teacher-forced through every checkpoint. */
+export interface TracerSet {
+  sequences: readonly Sequence[];
+  misbehaving: readonly boolean[];
+  /** Id of each sequence's task. */
+  tasks: readonly string[];
+}
+
+/** Everything that a run needs; nothing here changes while it runs. */
+export interface RunContext {
+  environment: Environment;
+  config: ModelConfig;
+  tokenizer: CharacterTokenizer;
+  /** Weights of the reference: where the policy starts. */
+  reference: Weights;
+  arm: Arm;
+  seed: number;
+  settings: TrainingSettings;
+  /** The probe that is measured in every arm, whether it takes part in training or not. */
+  probe: Probe;
+  tracer: TracerSet;
 }
