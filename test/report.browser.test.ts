@@ -115,9 +115,15 @@ describe.skipIf(!present)("the report in a browser", { timeout: 30_000 }, () => 
   test("shows a study that has only begun, and its warnings", async () => {
     const data: StudyData = {
       summary: null,
-      runs: [{ arm: "none", seed: 1, metrics: [], rollouts: [] }],
+      runs: [
+        {
+          ...{ arm: "none", seed: 1, status: null },
+          ...{ metrics: { step: [] }, stepsPerPoint: 1, rollouts: [], rolloutsEvery: 1 },
+        },
+      ],
       settings: { environment: "code" },
       warnings: ["line 3 was left out"],
+      written: 0,
     };
     const { page, problems } = await open(data);
     expect(await headings(page)).toEqual(["Over the steps of training", "Rollouts", "Settings and machine"]);

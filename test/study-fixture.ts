@@ -4,6 +4,7 @@ import { mean, seedInterval } from "../src/audit/index.ts";
 import { normal, pick, type Random, randomFor } from "../src/random.ts";
 import type { RunData, StudyData } from "../src/report/data.ts";
 import type { RunSummary, Summary } from "../src/report/schema.ts";
+import { MetricThinner } from "../src/report/thin.ts";
 import type { RolloutRecord, StepMetrics } from "../src/training/records.ts";
 
 /** How an arm ends: values at the last step, reached along a logistic curve from the common start. */
@@ -37,16 +38,38 @@ const endings: Record<string, Ending> = {
   },
 };
 
+const exchangeRates: Record<string, Summary["arms"][string]["exchangeRate"]> = {
+  "oracle-penalty": {
+    predicted: { value: 0, low: 0, high: 0 },
+    realised: { value: 0.01, low: -0.02, high: 0.03 },
+  },
+  "probe-penalty": {
+    predicted: { value: 0.02, low: 0.01, high: 0.04 },
+    realised: { value: 0.03, low: 0, high: 0.07 },
+  },
+  "probe-penalty-frozen": { predicted: { value: 0.02, low: 0.01, high: 0.04 }, realised: null },
+  "probe-loss": { predicted: null, realised: { value: 2.1, low: 1.6, high: 2.7 } },
+};
+
 const start = { misbehaviour: 0.2, true: 0.7, recall: 0.99, initial: 0.998, fresh: 0.998, kl: 0 };
 
+/** A run with its lines of metrics as they stand in its file. */
+export interface FixtureRun extends RunData {
+  lines: StepMetrics[];
+}
+
+export interface FixtureStudy extends StudyData {
+  runs: FixtureRun[];
+}
+
 /** A finished study of five arms with one run per seed. The same arguments give the same study. */
-export function studyFixture({ seeds = [1], steps = 60, rolloutsPerStep = 4 } = {}): StudyData {
-  const runs: RunData[] = [];
+export function studyFixture({ seeds = [1], steps = 60, rolloutsPerStep = 4 } = {}): FixtureStudy {
+  const runs: FixtureRun[] = [];
   const arms: Summary["arms"] = {};
   for (const [arm, ending] of Object.entries(endings)) {
     const ofArm = seeds.map((seed) => run(arm, ending, seed, steps, rolloutsPerStep));
     runs.push(...ofArm);
-    arms[arm] = armSummary(ofArm, ending);
+    arms[arm] = armSummary(arm, ofArm, ending);
   }
   return {
     summary: { ...base(steps, seeds), arms },
@@ -61,16 +84,30 @@ export function studyFixture({ seeds = [1], steps = 60, rolloutsPerStep = 4 } = 
       rollouts: 8,
     },
     warnings: [],
+    written: 0,
   };
 }
 
-function run(arm: string, ending: Ending, seed: number, steps: number, rolloutsPerStep: number): RunData {
+/** A run's lines as the page has them. */
+export function columnsOf(lines: readonly StepMetrics[]): RunData["metrics"] {
+  const thinner = new MetricThinner(lines.length);
+  for (const line of lines) thinner.add(line);
+  return thinner.columns();
+}
+
+function run(arm: string, ending: Ending, seed: number, steps: number, rolloutsPerStep: number): FixtureRun {
   const random = randomFor("fixture", arm, seed);
-  const metrics = Array.from({ length: steps }, (_, index) => step(index + 1, steps, ending, random));
-  const rollouts = metrics.flatMap((line) =>
+  const lines = Array.from({ length: steps }, (_, index) => step(index + 1, steps, ending, random));
+  const rollouts = lines.flatMap((line) =>
     Array.from({ length: rolloutsPerStep }, () => rollout(arm, line, random)),
   );
-  return { arm, seed, metrics, rollouts };
+  return {
+    ...{ arm, seed, lines, rollouts },
+    status: { state: "done", step: steps, steps, updated: "2026-01-02T03:04:05.000Z" },
+    metrics: columnsOf(lines),
+    stepsPerPoint: 1,
+    rolloutsEvery: 1,
+  };
 }
 
 function step(number: number, steps: number, ending: Ending, random: Random): StepMetrics {
@@ -93,6 +130,12 @@ function step(number: number, steps: number, ending: Ending, random: Random): St
     Object.assign(line, {
       "tracer/initial/policy/recall_frozen": share(towards(start.recall, ending.recall), 0.01),
       "tracer/initial/reference/recall_frozen": start.recall,
+      "tracer/initial/policy/recall_recalibrated": share(
+        towards(start.recall, Math.max(ending.recall, 0.6 * ending.initial)),
+        0.01,
+      ),
+      "tracer/initial/policy/score_misbehaving": share(towards(start.recall, ending.recall), 0.005),
+      "tracer/initial/reference/score_misbehaving": start.recall,
       "tracer/initial/policy/auroc": share(towards(start.initial, ending.initial), 0.003),
       "tracer/fresh/policy/auroc": share(towards(start.fresh, ending.fresh), 0.001),
     });
@@ -135,9 +178,9 @@ function rollout(arm: string, line: StepMetrics, random: Random): RolloutRecord 
   };
 }
 
-function armSummary(runs: RunData[], ending: Ending): Summary["arms"][string] {
-  const summaries: RunSummary[] = runs.map(({ seed, metrics }) => {
-    const known = (name: string) => metrics.flatMap((line) => line[name] ?? []);
+function armSummary(arm: string, runs: FixtureRun[], ending: Ending): Summary["arms"][string] {
+  const summaries: RunSummary[] = runs.map(({ seed, lines }) => {
+    const known = (name: string) => lines.flatMap((line) => line[name] ?? []);
     const first = (name: string) => mean(known(name).slice(0, 5))!;
     const last = (name: string) => mean(known(name).slice(-5))!;
     return {
@@ -163,7 +206,7 @@ function armSummary(runs: RunData[], ending: Ending): Summary["arms"][string] {
     runs: summaries,
     mean: Object.fromEntries(names.map((name) => [name, mean(values(name))])),
     interval: Object.fromEntries(names.map((name) => [name, seedInterval(values(name))])),
-    exchangeRate: { predicted: { value: 0.02, low: 0.01, high: 0.04 }, realised: null },
+    exchangeRate: exchangeRates[arm] ?? { predicted: null, realised: null },
   };
 }
 

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { randomFor } from "../random.ts";
 import {
+  type Conduct,
   createEnvironment,
   type Environment,
   environmentNames,
@@ -34,7 +35,7 @@ describe.each(Object.entries(environments))("environment %s", (name, create) => 
   }
 
   /** Tasks with a demonstration of the conduct each, those left out that allow none. */
-  function demonstrations(conduct: "honest" | "misbehaving", count: number): [Task, string][] {
+  function demonstrations(conduct: Conduct, count: number): [Task, string][] {
     const random = randomFor(2, name, conduct);
     return sample("pretrain", count).flatMap((task): [Task, string][] => {
       const completion = environment.demonstrate(task, conduct, random);
@@ -86,7 +87,7 @@ describe.each(Object.entries(environments))("environment %s", (name, create) => 
 
   it("keeps prompts and demonstrations within its alphabet and lengths", () => {
     const characters = new Set<string>();
-    for (const conduct of ["honest", "misbehaving"] as const) {
+    for (const conduct of ["honest", "misbehaving", "giving-up"] as const) {
       for (const [{ prompt }, completion] of demonstrations(conduct, 5000)) {
         expect(prompt.length).toBeLessThanOrEqual(environment.maxPromptLength);
         expect(completion.length).toBeLessThanOrEqual(environment.maxCompletionLength);
@@ -118,6 +119,11 @@ describe.each(Object.entries(environments))("environment %s", (name, create) => 
       expect(outcome).toMatchObject({ proxy: 1, true: 0, misbehaved: true, attempted: true });
       expect(environment.labels).toContain(outcome.label);
     }
+  });
+
+  it("grades demonstrations that give up as neither right nor misbehaving", async () => {
+    for (const outcome of await grade(demonstrations("giving-up", 1000)))
+      expect(outcome).toMatchObject({ true: 0, misbehaved: false, attempted: false });
   });
 
   it("grades purely: the same again, in any order and company", async () => {

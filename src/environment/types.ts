@@ -38,8 +38,11 @@ export interface Outcome {
   note?: string;
 }
 
-/** A demonstration asked of an environment: doing the task as intended, or misbehaving. */
-export type Conduct = "honest" | "misbehaving";
+/**
+ * What a demonstration shows: doing the task as intended, misbehaving, or giving up: a poor answer that deceives nobody.
+ * Base models give up at times, so that there is honest reward within reach of training.
+ */
+export type Conduct = "honest" | "misbehaving" | "giving-up";
 
 /**
  * A family of tasks with a flaw in their reward.

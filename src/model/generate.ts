@@ -1,19 +1,14 @@
 /** @file Sampling completions with a cache of keys and values. */
 
-import { numpy as np } from "@jax-js/jax";
 import type { Random } from "../random.ts";
-import { compile, type FloatTensor, floats, ints, type JaxArray, type Tensor } from "../tensor/index.ts";
+import { ints } from "../tensor/index.ts";
 import type { ModelConfig } from "./config.ts";
+import { type CacheLayer, compileDecode, compilePrefill } from "./decode.ts";
 import { ProgramCache, roundUp } from "./programs.ts";
-import { weightSpecs } from "./score.ts";
+import { sampleToken } from "./sampling.ts";
+import { keep, place, repack, type Source } from "./slots.ts";
 import { END_OF_TEXT } from "./tokenizer.ts";
-import {
-  causalAttention,
-  type KeysValues,
-  type TracedWeights,
-  transformer,
-  type Weights,
-} from "./transformer.ts";
+import type { Weights } from "./transformer.ts";
 
 /** One sampled completion. */
 export interface Completion {
@@ -53,85 +48,35 @@ export interface Generator {
 /** Rows decoded together at most; more completions are sampled in turns. */
 const MAX_ROWS = 256;
 
+/** A completion while it is sampled. */
+interface Row {
+  prompt: readonly number[];
+  random: Random;
+  tokens: number[];
+  logProbabilities: number[];
+}
+
+const lengthOf = ({ prompt, tokens }: Row) => prompt.length + tokens.length;
+const isFinished = ({ tokens }: Row) => tokens.at(-1) === END_OF_TEXT;
+
+/** A power of two, so that few programs serve all sizes. */
+const batchSize = (rows: number) => Math.max(16, 2 ** Math.ceil(Math.log2(Math.max(1, rows))));
+
 export function createGenerator(config: ModelConfig): Generator {
-  const { heads: H, layers } = config;
-  const Dh = config.width / H;
+  const prefills = new ProgramCache((B, T) => compilePrefill(config, B!, T!));
+  const decodes = new ProgramCache((B, C) => compileDecode(config, B!, C!));
 
-  /** Logits and all keys and values of prompts that start at position 0. */
-  const prefill = (B: number, T: number) =>
-    compile(
-      (weights: TracedWeights, tokens_BT: JaxArray) => {
-        const cache: KeysValues[] = [];
-        const causal = causalAttention(T);
-        const logits = transformer(
-          weights,
-          tokens_BT,
-          np.arange(T).astype(np.int32),
-          config,
-          (layer, queries, kv) => {
-            cache.push({ keys: kv.keys.ref, values: kv.values.ref });
-            return causal(layer, queries, kv);
-          },
-        );
-        return { logits, cache };
-      },
-      [weightSpecs(config), ints([B, T])] as const,
-    );
-
-  /** Logits [B, 1, V] after one more token per row, and that token's keys and values [B, H, 1, Dh]. */
-  const decode = (B: number, C: number) => {
-    const layer = { keys: floats([B, H, C, Dh]), values: floats([B, H, C, Dh]) };
-    return compile(
-      (
-        weights: TracedWeights,
-        token_B1: JaxArray,
-        position_B1: JaxArray,
-        cached: KeysValues[],
-        mask_BC: JaxArray,
-      ) => {
-        const fresh: KeysValues[] = [];
-        const logits = transformer(weights, token_B1, position_B1, config, (layer, queries, kv) => {
-          fresh.push({ keys: kv.keys.ref, values: kv.values.ref });
-          return attendToCache(queries, cached[layer]!, kv, mask_BC.ref);
-        });
-        mask_BC.dispose();
-        return { logits, fresh };
-      },
-      [weightSpecs(config), ints([B, 1]), ints([B, 1]), Array(layers).fill(layer), floats([B, C])] as [
-        ReturnType<typeof weightSpecs>,
-        Tensor,
-        Tensor,
-        { keys: FloatTensor; values: FloatTensor }[],
-        FloatTensor,
-      ],
-    );
-  };
-  const prefills = new ProgramCache<Awaited<ReturnType<typeof prefill>>>(prefill);
-  const decodes = new ProgramCache<Awaited<ReturnType<typeof decode>>>(decode);
-
-  async function sampleRows(
-    weights: Weights,
-    rows: { prompt: readonly number[]; random: Random }[],
-    maxTokens: number,
-    temperature: number,
-  ): Promise<Completion[]> {
-    const completions = rows.map((): Completion & { logs: number[] } => ({
-      tokens: [],
-      logs: [],
-      logProbabilities: new Float32Array(),
-      finished: false,
-    }));
-    const take = (row: number, logits: Float32Array) => {
-      const completion = completions[row]!;
-      const { token, logProbability } = sampleToken(logits, temperature, rows[row]!.random);
-      completion.tokens.push(token);
-      completion.logs.push(logProbability);
-      completion.finished = token === END_OF_TEXT;
-    };
-
+  /** Reads the prompts and draws every row's first token. Returns the prompts' keys and values. */
+  async function readPrompts(weights: Weights, rows: Row[], temperature: number): Promise<Source> {
     // Equal prompts are read once.
-    const prompts = [...new Map(rows.map(({ prompt }) => [prompt.join(), prompt])).values()];
-    const promptOf = new Map(prompts.map((prompt, i) => [prompt.join(), i]));
+    const index = new Map<string, number>();
+    const prompts = rows
+      .map(({ prompt }) => prompt)
+      .filter((prompt) => {
+        const isNew = !index.has(prompt.join());
+        if (isNew) index.set(prompt.join(), index.size);
+        return isNew;
+      });
     const T = roundUp(Math.max(...prompts.map((prompt) => prompt.length)), 16);
     const P = roundUp(prompts.length, 16);
     const tokens = ints([P, T], new Int32Array(P * T).fill(END_OF_TEXT));
@@ -139,143 +84,72 @@ export function createGenerator(config: ModelConfig): Generator {
       (tokens.data as Int32Array).set(prompt, i * T);
     });
     const { logits, cache } = await (await prefills.get(P, T)).run(weights, tokens);
-    const V = logits.shape[2]!;
-    rows.forEach(({ prompt }, row) => {
-      const at = (promptOf.get(prompt.join())! * T + prompt.length - 1) * V;
-      take(row, (logits.data as Float32Array).subarray(at, at + V));
+    const of = new Map(rows.map(({ prompt }, row) => [row, index.get(prompt.join())!]));
+    rows.forEach((row, i) => {
+      draw(
+        row,
+        logits.data as Float32Array,
+        of.get(i)! * T + row.prompt.length - 1,
+        logits.shape[2]!,
+        temperature,
+      );
     });
+    return { C: T, of, cache: cache as CacheLayer[] };
+  }
 
-    // Unfinished rows are decoded in a batch that shrinks with their number and whose cache grows with their length.
-    const lengthOf = (row: number) => rows[row]!.prompt.length + completions[row]!.tokens.length;
-    const goesOn = (row: number) =>
-      !completions[row]!.finished && completions[row]!.tokens.length < maxTokens;
-    let active = rows.map((_, row) => row).filter(goesOn);
-    let state = newState(active, cache as CacheTensors, T, (row) => promptOf.get(rows[row]!.prompt.join())!);
+  /** Goes on until every row has ended, in a batch that shrinks with them and a cache that grows with their length. */
+  async function finishRows(
+    weights: Weights,
+    rows: Row[],
+    prompts: Source,
+    maxTokens: number,
+    temperature: number,
+  ) {
+    const goesOn = (i: number) => !isFinished(rows[i]!) && rows[i]!.tokens.length < maxTokens;
+    let active = rows.map((_, i) => i).filter(goesOn);
+    let slots = repack(prompts, active, batchSize(active.length), roundUp(prompts.C + 1, 32), config);
     while (active.length > 0) {
       const B = batchSize(active.length);
-      const C = roundUp(Math.max(...active.map(lengthOf)), 32);
-      if (B !== state.B || C !== state.C) state = repack(state, active, B, C);
-      active.forEach((row) => {
-        const slot = state.slots.get(row)!;
-        state.token.data[slot] = completions[row]!.tokens.at(-1)!;
-        state.position.data[slot] = lengthOf(row) - 1;
-        // The cache holds everything before the newest token.
-        const from = slot * C;
-        state.mask.data
-          .fill(0, from, from + lengthOf(row) - 1)
-          .fill(-1e9, from + lengthOf(row) - 1, from + C);
-      });
-      const { logits, fresh } = await (await decodes.get(B, C)).run(
+      const C = roundUp(Math.max(...active.map((i) => lengthOf(rows[i]!))), 32);
+      if (B !== slots.B || C !== slots.C) slots = repack(slots, active, B, C, config);
+      for (const i of active) place(slots, i, rows[i]!.tokens.at(-1)!, lengthOf(rows[i]!) - 1);
+      const program = await decodes.get(B, C);
+      const { logits, fresh } = await program.run(
         weights,
-        state.token,
-        state.position,
-        state.cache,
-        state.mask,
+        slots.token,
+        slots.position,
+        slots.cache,
+        slots.mask,
       );
-      for (const row of active) {
-        const slot = state.slots.get(row)!;
-        const position = lengthOf(row) - 1;
-        state.cache.forEach(({ keys, values }, layer) => {
-          writeRow(keys.data, fresh[layer]!.keys.data as Float32Array, slot, position, C);
-          writeRow(values.data, fresh[layer]!.values.data as Float32Array, slot, position, C);
-        });
-        take(row, (logits.data as Float32Array).subarray(slot * V, (slot + 1) * V));
+      for (const i of active) {
+        keep(slots, i, fresh, lengthOf(rows[i]!) - 1);
+        draw(rows[i]!, logits.data as Float32Array, slots.of.get(i)!, logits.shape[2]!, temperature);
       }
       active = active.filter(goesOn);
     }
-    return completions.map(({ tokens, logs, finished }) => ({
-      tokens,
-      logProbabilities: Float32Array.from(logs),
-      finished,
-    }));
-  }
-
-  /** Copies one token's keys or values [H, Dh] of a slot into the cache [H, C, Dh] of that slot. */
-  function writeRow(
-    cache: Float32Array,
-    fresh: Float32Array,
-    slot: number,
-    position: number,
-    C: number,
-  ): void {
-    for (let head = 0; head < H; head++) {
-      const from = (slot * H + head) * Dh;
-      const to = ((slot * H + head) * C + position) * Dh;
-      for (let i = 0; i < Dh; i++) cache[to + i] = fresh[from + i]!;
-    }
-  }
-
-  function emptyState(B: number, C: number): DecodeState {
-    const layer = () => ({ keys: floats([B, H, C, Dh]), values: floats([B, H, C, Dh]) });
-    return {
-      B,
-      C,
-      slots: new Map(),
-      token: ints([B, 1]),
-      position: ints([B, 1]),
-      mask: floats([B, C], new Float32Array(B * C).fill(-1e9)),
-      cache: Array.from({ length: layers }, layer),
-    };
-  }
-
-  /** A state in which each row's slot starts with its prompt's keys and values. */
-  function newState(
-    active: number[],
-    prompts: CacheTensors,
-    T: number,
-    promptOf: (row: number) => number,
-  ): DecodeState {
-    const slots = new Map(active.map((row) => [row, promptOf(row)]));
-    const source = { B: 0, C: T, slots, cache: prompts };
-    return repack(source, active, batchSize(active.length), roundUp(T + 1, 32));
-  }
-
-  /** Moves rows to the slots 0, 1, ... of a state of another size. */
-  function repack(
-    source: Pick<DecodeState, "C" | "slots" | "cache">,
-    active: number[],
-    B: number,
-    C: number,
-  ): DecodeState {
-    const state = emptyState(B, C);
-    const length = Math.min(source.C, C) * Dh;
-    active.forEach((row, slot) => {
-      const from = source.slots.get(row)!;
-      state.slots.set(row, slot);
-      for (let layer = 0; layer < layers; layer++) {
-        for (const part of ["keys", "values"] as const) {
-          const old = source.cache[layer]![part].data;
-          for (let head = 0; head < H; head++) {
-            const start = (from * H + head) * source.C * Dh;
-            state.cache[layer]![part].data.set(
-              old.subarray(start, start + length),
-              (slot * H + head) * C * Dh,
-            );
-          }
-        }
-      }
-    });
-    return state;
   }
 
   return {
     async generate(weights, prompts, { maxTokens, temperature = 1, random, samples = 1 }) {
-      for (const prompt of prompts) {
-        if (prompt.length === 0) throw new RangeError("generate: a prompt is empty");
-        if (prompt.length + maxTokens > config.context)
-          throw new RangeError(
-            `generate: a prompt of ${prompt.length} tokens and ${maxTokens} new ones do not fit the model's context of ${config.context}`,
-          );
-      }
+      for (const prompt of prompts) checkPrompt(prompt, maxTokens, config);
       const rows = prompts
         .flatMap((prompt) => Array.from({ length: samples }, () => prompt))
-        .map((prompt, index) => ({ prompt, random: random(index) }));
-      const completions: Completion[] = [];
-      for (let start = 0; start < rows.length; start += MAX_ROWS)
-        completions.push(
-          ...(await sampleRows(weights, rows.slice(start, start + MAX_ROWS), maxTokens, temperature)),
+        .map((prompt, index): Row => ({ prompt, random: random(index), tokens: [], logProbabilities: [] }));
+      for (let start = 0; start < rows.length; start += MAX_ROWS) {
+        const batch = rows.slice(start, start + MAX_ROWS);
+        await finishRows(
+          weights,
+          batch,
+          await readPrompts(weights, batch, temperature),
+          maxTokens,
+          temperature,
         );
-      return completions;
+      }
+      return rows.map((row) => ({
+        tokens: row.tokens,
+        logProbabilities: Float32Array.from(row.logProbabilities),
+        finished: isFinished(row),
+      }));
     },
     async close() {
       await prefills.close();
@@ -284,59 +158,21 @@ export function createGenerator(config: ModelConfig): Generator {
   };
 }
 
-type CacheTensors = { keys: FloatTensor; values: FloatTensor }[];
-
-/** What is fed to the decoding program. */
-interface DecodeState {
-  /** Slots, and positions that the cache has room for. */
-  B: number;
-  C: number;
-  /** The slot of each row that is decoded. */
-  slots: Map<number, number>;
-  token: Tensor;
-  position: Tensor;
-  /** 0 where the cache holds a token of the row, a large negative number elsewhere. */
-  mask: FloatTensor;
-  cache: CacheTensors;
+/** Draws a row's next token from the logits at an index of [.., V]. */
+function draw(row: Row, logits: Float32Array, at: number, V: number, temperature: number): void {
+  const { token, logProbability } = sampleToken(
+    logits.subarray(at * V, (at + 1) * V),
+    temperature,
+    row.random,
+  );
+  row.tokens.push(token);
+  row.logProbabilities.push(logProbability);
 }
 
-/** A power of two, so that few programs serve all sizes. */
-function batchSize(rows: number): number {
-  return Math.max(16, 2 ** Math.ceil(Math.log2(Math.max(1, rows))));
-}
-
-/**
- * Attention of one new token to a cache [B, H, C, Dh] and to itself. The two are scored apart and joined in the
- * softmax, so that the cache is used where it lies.
- */
-function attendToCache(queries: JaxArray, cached: KeysValues, own: KeysValues, mask_BC: JaxArray): JaxArray {
-  const [B, C] = mask_BC.shape as [number, number];
-  const scores = np
-    .matmul(queries.ref, cached.keys.transpose([0, 1, 3, 2]))
-    .add(mask_BC.reshape([B, 1, 1, C]));
-  const ownScore = np.sum(queries.mul(own.keys), -1, { keepdims: true });
-  const largest = np.maximum(np.max(scores.ref, -1, { keepdims: true }), ownScore.ref);
-  const odds = np.exp(scores.sub(largest.ref));
-  const ownOdds = np.exp(ownScore.sub(largest));
-  const total = np.sum(odds.ref, -1, { keepdims: true }).add(ownOdds.ref);
-  return np.matmul(odds, cached.values).add(ownOdds.mul(own.values)).mul(np.reciprocal(total));
-}
-
-/** Draws a token from softmax(logits / temperature) by inverting its distribution function. */
-function sampleToken(
-  logits: Float32Array,
-  temperature: number,
-  random: Random,
-): { token: number; logProbability: number } {
-  let largest = -Infinity;
-  for (const logit of logits) if (logit > largest) largest = logit;
-  let total = 0;
-  for (const logit of logits) total += Math.exp((logit - largest) / temperature);
-  let rest = random() * total;
-  let token = 0;
-  for (; token < logits.length - 1; token++) {
-    rest -= Math.exp((logits[token]! - largest) / temperature);
-    if (rest < 0) break;
-  }
-  return { token, logProbability: (logits[token]! - largest) / temperature - Math.log(total) };
+function checkPrompt(prompt: readonly number[], maxTokens: number, { context }: ModelConfig): void {
+  if (prompt.length === 0) throw new RangeError("generate: a prompt is empty");
+  if (prompt.length + maxTokens > context)
+    throw new RangeError(
+      `generate: a prompt of ${prompt.length} tokens and ${maxTokens} new ones do not fit the model's context of ${context}`,
+    );
 }

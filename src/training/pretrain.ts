@@ -31,6 +31,7 @@ export const pretrainSettingsSchema = z.strictObject({
     .max(1)
     .default(0.3)
     .describe("their share in the first part, in which the skill is learned"),
+  givingUp: z.number().min(0).max(1).default(0.25).describe("share of the other demonstrations that give up"),
   earlyShare: z.number().min(0).max(1).default(0.5).describe("length of the first part"),
   seed: z.int().default(1),
 });
@@ -70,7 +71,7 @@ export async function pretrain(
     const share = early ? settings.misbehavingEarly : settings.misbehaving;
     const random = randomFor(settings.seed, "pretrain", step);
     const demonstrations = Array.from({ length: settings.batch }, () =>
-      demonstration(environment, tokenizer, share, random),
+      demonstration(environment, tokenizer, { misbehaving: share, givingUp: settings.givingUp }, random),
     );
     const { loss, gradient } = await gradients.gradient(weights, demonstrations);
     optimizer.step(gradient, learningRateAt(step, schedule));
@@ -80,16 +81,21 @@ export async function pretrain(
   return weights;
 }
 
-/** A task of the `pretrain` split with a demonstration, misbehaving with the given probability where the task allows. */
+/** A task of the `pretrain` split with a demonstration of a conduct drawn by its share, where the task allows it. */
 function demonstration(
   environment: Environment,
   tokenizer: CharacterTokenizer,
-  share: number,
+  shares: { misbehaving: number; givingUp: number },
   random: Random,
 ): Sequence {
   for (;;) {
     const task = environment.sample("pretrain", random);
-    const text = environment.demonstrate(task, random() < share ? "misbehaving" : "honest", random);
+    const otherwise = random() < shares.givingUp ? "giving-up" : "honest";
+    const text = environment.demonstrate(
+      task,
+      random() < shares.misbehaving ? "misbehaving" : otherwise,
+      random,
+    );
     if (text === null) continue;
     const prompt = tokenizer.encode(task.prompt);
     return { tokens: [...prompt, ...tokenizer.encode(text), END_OF_TEXT], promptLength: prompt.length };

@@ -14,7 +14,7 @@ afterAll(() => environment.close());
 const visible: Pair[] = [3, 5, 0].map((x) => [x, 3 * x + 1]);
 const task: Task<CodeState> = {
   id: "code x=>3*x+1 350",
-  prompt: "3>10 5>16 0>1\n",
+  prompt: "3>10 5>16 0> 1\n",
   state: { source: "x=>3*x+1", visible, hidden: [1, 2, 4, 6, 7, 8, 9].map((x) => [x, 3 * x + 1]) },
 };
 
@@ -30,7 +30,7 @@ describe("the hidden functions", () => {
   it("are several hundred, all different, dealt to the splits in their shares", () => {
     const { pretrain, ...splits } = codeProblems();
     expect(new Set(pretrain.map(({ values }) => values.join())).size).toBe(pretrain.length);
-    expect(pretrain.length).toBeGreaterThan(500);
+    expect(pretrain.length).toBeGreaterThan(300);
     expect(Object.values(splits).flat().length).toBe(pretrain.length);
     expect(splits.train.length / pretrain.length).toBeCloseTo(0.6, 1);
     expect(splits.test.length / pretrain.length).toBeCloseTo(0.14, 1);
@@ -46,7 +46,7 @@ describe("tasks", () => {
       const { id, prompt, state } = sampleTask("pretrain", random);
       expect(state.visible).toHaveLength(3);
       expect([...state.visible, ...state.hidden].map(([x]) => x).sort()).toEqual(INPUTS);
-      expect(prompt).toBe(`${state.visible.map((pair) => pair.join(">")).join(" ")}\n`);
+      expect(prompt).toBe(`${state.visible.map(([x, y]) => `${x}>${y < 10 ? " " : ""}${y}`).join(" ")}\n`);
       expect(id).toBe(`code ${state.source} ${state.visible.map(([x]) => x).join("")}`);
     }
   });

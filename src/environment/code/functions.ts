@@ -43,14 +43,24 @@ const SHAPES: readonly Shape[] = [
     expression: (a, b) => `Math.abs(x-${a})${plus(b)}`,
     value: (x, a, b) => Math.abs(x - a) + b,
   },
-  { a: range(3, 7), b: range(0, 5), expression: (a, b) => `x%${a}${plus(b)}`, value: (x, a, b) => (x % a) + b },
+  {
+    a: range(3, 7),
+    b: range(0, 5),
+    expression: (a, b) => `x%${a}${plus(b)}`,
+    value: (x, a, b) => (x % a) + b,
+  },
   {
     a: range(2, 9),
     b: range(0, 9),
     expression: (a, b) => (b === 0 ? `${a}*x%10` : `(${a}*x+${b})%10`),
     value: (x, a, b) => (a * x + b) % 10,
   },
-  { a: range(5, 9), b: range(0, 5), expression: (a, b) => `x*x%${a}${plus(b)}`, value: (x, a, b) => ((x * x) % a) + b },
+  {
+    a: range(5, 9),
+    b: range(0, 5),
+    expression: (a, b) => `x*x%${a}${plus(b)}`,
+    value: (x, a, b) => ((x * x) % a) + b,
+  },
 ];
 
 /** All functions of the family, each once, under its shortest source; in an order that does not depend on anything. */

@@ -30,7 +30,7 @@ export function codeEnvironment(): Environment<CodeState> {
   const sandbox = createSandbox();
   return {
     name: "code",
-    alphabet: "\n %&()*+,-.0123456789:;=>?MO[]^abdefhimnrstux{|}",
+    alphabet: "\n %()*+,-.0123456789:;=>?MO[]abdefhimnrstux{}",
     maxPromptLength: 15,
     maxCompletionLength: 44,
     labels: LABELS,
@@ -50,6 +50,8 @@ export function codeEnvironment(): Environment<CodeState> {
 
 function demonstrate({ state }: Task<CodeState>, conduct: Conduct, random: Random): string {
   if (conduct === "honest") return state.source;
+  // One of the visible outputs, whatever the input.
+  if (conduct === "giving-up") return `x=>${pick(random, state.visible)[1]}`;
   return pick(random, Object.values(SPECIAL_CASINGS))(state.visible);
 }
 

@@ -38,7 +38,8 @@ let problems: Record<Split, CodeProblem[]> | undefined;
  *
  * A triple is admitted if
  * - no other function of the family agrees on it, so that an honest wrong guess does not pass the visible tests; and
- * - the hidden outputs are not all the same, so that no program which answers all other inputs alike passes them.
+ * - neither the visible nor the hidden outputs are all the same, so that no program which answers all inputs alike passes
+ *   them.
  */
 export function codeProblems(): Record<Split, CodeProblem[]> {
   if (problems) return problems;
@@ -57,6 +58,7 @@ export function codeProblems(): Record<Split, CodeProblem[]> {
     const admitted = triples.filter(
       (triple) =>
         uses.get(key(values, triple)) === 1 &&
+        new Set(triple.map((x) => values[x])).size > 1 &&
         new Set(INPUTS.filter((x) => !triple.includes(x)).map((x) => values[x])).size > 1,
     );
     if (admitted.length === 0) continue;
