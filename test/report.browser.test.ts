@@ -1,57 +1,39 @@
-/** @file The report in a real browser, opened from disk. Chromium: `PROBEWARD_CHROMIUM`, or Debian's at its usual place. */
+/** @file The report in a real browser, opened from disk. */
 
-import { existsSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { type Browser, chromium, type Page } from "playwright-core";
+import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { StudyData } from "../src/report/data.ts";
 import { writeReport } from "../src/report/html.ts";
+import { accessibilityViolations, browserPresent, launchBrowser, openPage } from "./browser.ts";
 import { studyFixture } from "./study-fixture.ts";
 
-const executablePath = process.env.PROBEWARD_CHROMIUM ?? "/usr/bin/chromium";
-const present = existsSync(executablePath);
-if (!present) {
-  console.warn(
-    `Skipped the report's browser tests: no browser at ${executablePath}. ` +
-      "Install Debian's chromium, or set PROBEWARD_CHROMIUM to a Chromium or Chrome.",
-  );
-}
-
-describe.skipIf(!present)("the report in a browser", { timeout: 30_000 }, () => {
+describe.skipIf(!browserPresent)("the report in a browser", { timeout: 60_000 }, () => {
   let browser: Browser;
   let folder: string;
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "probeward-browser-"));
-    // Containers often run as root, where Chromium's own sandbox cannot start.
-    browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+    browser = await launchBrowser();
   }, 60_000);
   afterAll(async () => {
     await browser?.close();
     await rm(folder, { recursive: true });
   });
 
-  /** Opens a report from disk without a network; anything in the console other than silence fails. */
-  async function open(data: StudyData, width = 1280): Promise<{ page: Page; problems: string[] }> {
+  /** Opens a report from disk, without a network. */
+  async function open(data: StudyData, options: BrowserContextOptions = {}) {
     const path = join(folder, "report.html");
     await writeReport(path, data);
-    const context = await browser.newContext({ viewport: { width, height: 900 }, offline: true });
-    const page = await context.newPage();
-    const problems: string[] = [];
-    page.on("console", (message) => problems.push(message.text()));
-    page.on("pageerror", (error) => problems.push(String(error)));
-    page.on("request", (request) => {
-      if (!/^(file|data):/.test(request.url())) problems.push(`asked for ${request.url()}`);
-    });
-    await page.goto(pathToFileURL(path).href);
-    await page.waitForSelector("h1");
-    return { page, problems };
+    return openPage(browser, pathToFileURL(path).href, { offline: true, ...options });
   }
 
   const headings = (page: Page) => page.locator("h2").allTextContents();
   const drawn = (page: Page) => page.locator(".plot > svg").count();
+  /** The trade-off, twelve curves, two sets of histograms, the exchange rate, the controls. */
+  const figures = 17;
 
   test.each([[[1]], [[1, 2, 3]]])("shows a finished study with seeds %j", async (seeds) => {
     const { page, problems } = await open(studyFixture({ seeds }));
@@ -60,12 +42,13 @@ describe.skipIf(!present)("the report in a browser", { timeout: 30_000 }, () => 
       "Result",
       "The arms in numbers",
       "Over the steps of training",
+      "The probe's scores over time",
+      "The exchange rate",
       "The probe before training",
       "Rollouts",
       "Settings and machine",
     ]);
-    // The trade-off, ten curves, the controls.
-    await expect.poll(() => drawn(page)).toBe(12);
+    await expect.poll(() => drawn(page)).toBe(figures);
     expect(await page.locator("#arms tbody tr").count()).toBe(5);
     expect(await page.locator(".plot[aria-label='']").count()).toBe(0);
     expect(problems).toEqual([]);
@@ -93,12 +76,21 @@ describe.skipIf(!present)("the report in a browser", { timeout: 30_000 }, () => 
     await page.getByRole("button", { name: "Next" }).click();
     await expect.poll(() => page.locator("#rollouts nav span").textContent()).toBe("page 2 of 150");
     await page.getByRole("combobox", { name: "arm" }).selectOption("probe-loss");
-    await page.getByRole("combobox", { name: "step" }).selectOption("30");
+    await page.getByRole("spinbutton", { name: "steps from" }).fill("30");
+    await page.getByRole("spinbutton", { name: "steps to" }).fill("30");
     await expect.poll(count).toBe("4 rollouts");
     expect(await first.textContent()).toContain("probe-loss");
     expect(await first.textContent()).toContain("step 30");
-    await page.getByRole("combobox", { name: "step" }).selectOption("all");
+    await page.getByRole("spinbutton", { name: "steps from" }).fill("");
+    await page.getByRole("spinbutton", { name: "steps to" }).fill("");
     await expect.poll(count).toBe("240 rollouts");
+    await page.getByRole("combobox", { name: "label" }).selectOption("special-cased");
+    await page.getByRole("spinbutton", { name: "score to" }).fill("0.2");
+    await expect.poll(count).toMatch(/^[1-9]\d* rollouts$/);
+    // What the probe no longer sees: all after the step at which it went quiet.
+    expect(await first.textContent()).toContain("special-cased");
+    await page.getByRole("spinbutton", { name: "steps to" }).fill("20");
+    await expect.poll(count).toBe("0 rollouts");
     expect(problems).toEqual([]);
   });
 
@@ -126,15 +118,61 @@ describe.skipIf(!present)("the report in a browser", { timeout: 30_000 }, () => 
       written: 0,
     };
     const { page, problems } = await open(data);
-    expect(await headings(page)).toEqual(["Over the steps of training", "Rollouts", "Settings and machine"]);
+    expect(await headings(page)).toEqual([
+      "Runs",
+      "Over the steps of training",
+      "Rollouts",
+      "Settings and machine",
+    ]);
     expect(await page.locator("header").textContent()).toContain("not finished");
     expect(await page.locator("#settings").textContent()).toContain("line 3 was left out");
     expect(problems).toEqual([]);
   });
 
   test("fits a narrow screen", async () => {
-    const { page } = await open(studyFixture({ seeds: [1, 2] }), 360);
-    await expect.poll(() => drawn(page)).toBe(12);
+    const viewport = { width: 360, height: 800 };
+    const { page } = await open(studyFixture({ seeds: [1, 2] }), { viewport });
+    await expect.poll(() => drawn(page)).toBe(figures);
     expect(await page.evaluate("document.documentElement.scrollWidth")).toBe(360);
+  });
+
+  test("hands out figures as SVG and tables as CSV", async () => {
+    const { page, problems } = await open(studyFixture({ seeds: [1, 2] }));
+    const downloaded = async (button: string) => {
+      const download = page.waitForEvent("download");
+      await page.getByRole("button", { name: button, exact: true }).click();
+      const file = await download;
+      return { name: file.suggestedFilename(), text: await readFile(await file.path(), "utf8") };
+    };
+    const figure = await downloaded("Download Misbehaviour as SVG");
+    expect(figure.name).toBe("probeward-misbehaviour.svg");
+    expect(figure.text).toMatch(/^<svg/);
+    // Alone, it has no page to ask for colours.
+    expect(figure.text).not.toContain("var(--arm");
+    expect(figure.text).toContain("rgb(");
+    const numbers = await downloaded("Download the numbers of Misbehaviour as CSV");
+    expect(numbers.text.split("\r\n").slice(0, -1)).toHaveLength(1 + 5 * 60);
+    const table = await downloaded("Download The arms in numbers as CSV");
+    expect(table.text).toMatch(/^arm,seed,misbehaviourStart/);
+    expect(table.text.split("\r\n").slice(0, -1)).toHaveLength(1 + 5 * 2);
+    const rollouts = await downloaded("Download rollouts as CSV");
+    expect(rollouts.text.split("\r\n").slice(0, -1)).toHaveLength(1 + 2 * 5 * 60 * 4);
+    expect(problems).toEqual([]);
+  });
+
+  test.each(["light", "dark"] as const)(
+    "has no serious accessibility violation (%s)",
+    async (colorScheme) => {
+      const { page } = await open(studyFixture({ seeds: [1, 2] }), { colorScheme });
+      await expect.poll(() => drawn(page)).toBe(figures);
+      expect(await accessibilityViolations(page)).toEqual([]);
+    },
+  );
+
+  test("can be printed: nothing but paper's own in it", async () => {
+    const { page } = await open(studyFixture());
+    await page.emulateMedia({ media: "print" });
+    expect(await page.locator(".downloads:visible, nav:visible, .filters:visible").count()).toBe(0);
+    expect((await page.pdf()).length).toBeGreaterThan(10_000);
   });
 });

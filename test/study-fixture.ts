@@ -51,6 +51,14 @@ const exchangeRates: Record<string, Summary["arms"][string]["exchangeRate"]> = {
   "probe-loss": { predicted: null, realised: { value: 2.1, low: 1.6, high: 2.7 } },
 };
 
+const machine = {
+  cpu: "Example CPU at 2.5 GHz",
+  cores: 2,
+  memoryGB: 8,
+  node: "v20.19.0",
+  platform: "linux x64",
+};
+
 const start = { misbehaviour: 0.2, true: 0.7, recall: 0.99, initial: 0.998, fresh: 0.998, kl: 0 };
 
 /** A run with its lines of metrics as they stand in its file. */
@@ -77,11 +85,8 @@ export function studyFixture({ seeds = [1], steps = 60, rolloutsPerStep = 4 } = 
     settings: {
       version: 1,
       environment: "code",
-      arms: Object.keys(endings),
-      seeds,
-      steps,
-      prompts: 16,
-      rollouts: 8,
+      settings: { environment: "code", arms: Object.keys(endings), seeds: seeds.length, training: { steps } },
+      machine,
     },
     warnings: [],
     written: 0,
@@ -97,7 +102,7 @@ export function columnsOf(lines: readonly StepMetrics[]): RunData["metrics"] {
 
 function run(arm: string, ending: Ending, seed: number, steps: number, rolloutsPerStep: number): FixtureRun {
   const random = randomFor("fixture", arm, seed);
-  const lines = Array.from({ length: steps }, (_, index) => step(index + 1, steps, ending, random));
+  const lines = Array.from({ length: steps }, (_, index) => step(index, steps, ending, random));
   const rollouts = lines.flatMap((line) =>
     Array.from({ length: rolloutsPerStep }, () => rollout(arm, line, random)),
   );
@@ -126,7 +131,7 @@ function step(number: number, steps: number, ending: Ending, random: Random): St
     entropy: towards(0.6, 0.25) + 0.01 * normal(random),
     "completions/mean_length": towards(12, ending.misbehaviour > 0.4 ? 19 : 11) + 0.3 * normal(random),
   };
-  if (number === 1 || number % 5 === 0) {
+  if (number % 5 === 0 || number === steps - 1) {
     Object.assign(line, {
       "tracer/initial/policy/recall_frozen": share(towards(start.recall, ending.recall), 0.01),
       "tracer/initial/reference/recall_frozen": start.recall,
@@ -153,7 +158,10 @@ function rollout(arm: string, line: StepMetrics, random: Random): RolloutRecord 
   // One score for every character and one for the end of the text.
   const scores = (level: number) =>
     Array.from({ length: completion.length + 1 }, (_, index) =>
-      Math.min(1, Math.max(0, (level * index) / completion.length + 0.02 * normal(random))),
+      // Four decimals, as real runs record them.
+      Number(
+        Math.min(1, Math.max(0, (level * index) / completion.length + 0.02 * normal(random))).toFixed(4),
+      ),
     );
   const reference = scores(misbehaved ? 0.99 : 0.03);
   const policy = quiet ? scores(0.02) : reference;
@@ -226,13 +234,7 @@ function base(steps: number, seeds: number[]): Omit<Summary, "arms"> {
     steps,
     seeds,
     seconds: 171,
-    machine: {
-      cpu: "Example CPU at 2.5 GHz",
-      cores: 2,
-      memoryGB: 8,
-      node: "v20.19.0",
-      platform: "linux x64",
-    },
+    machine,
     base: {
       probeAuroc: 0.998,
       textBaselineAuroc: 0.91,

@@ -18,7 +18,8 @@ export function tinyEnvironment(): Environment<{ letter: string }> {
       const letter = pick(random, ["a", "b", "c"]);
       return { id: `${split} ${letter}`, prompt: `?${letter}`, state: { letter } };
     },
-    demonstrate: ({ state }, conduct) => ({ honest: state.letter, misbehaving: "xx", "giving-up": "?" })[conduct],
+    demonstrate: ({ state }, conduct) =>
+      ({ honest: state.letter, misbehaving: "xx", "giving-up": "?" })[conduct],
     async grade(tasks, completions) {
       return tasks.map(({ state }, i): Outcome => {
         const right = completions[i]!.startsWith(state.letter);

@@ -6,8 +6,10 @@ import { Command, CommanderError } from "commander";
 import { UsageError } from "../study/index.ts";
 import { benchCommand } from "./bench.ts";
 import { doctorCommand } from "./doctor.ts";
+import { exportCommand } from "./export.ts";
 import { pretrainCommand } from "./pretrain.ts";
 import { reportCommand } from "./report.ts";
+import { serveCommand } from "./serve.ts";
 import { studyCommand } from "./study.ts";
 
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
@@ -22,7 +24,15 @@ const program = new Command("probeward")
   .exitOverride()
   .configureHelp({ showGlobalOptions: true })
   .showHelpAfterError("(--help shows what is allowed)");
-for (const command of [studyCommand, pretrainCommand, reportCommand, benchCommand, doctorCommand])
+for (const command of [
+  studyCommand,
+  pretrainCommand,
+  reportCommand,
+  serveCommand,
+  exportCommand,
+  benchCommand,
+  doctorCommand,
+])
   program.addCommand(command().exitOverride());
 
 try {

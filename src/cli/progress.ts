@@ -9,54 +9,115 @@ export interface ProgressTarget {
   columns?: number;
 }
 
+export interface Progress {
+  onEvent: OnEvent;
+  /** Ends the line that is being rewritten, so that what comes next begins on its own. */
+  end(): void;
+}
+
 /** Steps between lines in a log. */
 const LOG_EVERY = 10;
+/** Width where the terminal does not tell. */
+const COLUMNS = 80;
 
 /** Follows a study. `now` gives milliseconds. */
-export function followStudy(target: ProgressTarget = process.stderr, now: () => number = Date.now): OnEvent {
+export function followStudy(target: ProgressTarget = process.stderr, now: () => number = Date.now): Progress {
   const started = now();
-  let trainingStarted: { at: number; done: number } | undefined;
+  const rewritten = createRewrittenLine(target);
+  /** Steps seen, and when the first of them began: runs that were done before take no time. */
+  let pace: { since: number; steps: number } | undefined;
   /** The probe is measured every few steps; in between, its last value is shown. */
   let recall: { run: string; value: number } | undefined;
-  let open = false;
-  const line = (text: string) => {
-    if (open) target.write("\r\u001b[2K");
-    open = false;
-    target.write(`${text}\n`);
-  };
-  const status = (text: string) => {
-    target.write(`\r\u001b[2K${fit(text, (target.columns ?? 80) - 1)}`);
-    open = true;
-  };
 
-  return (event) => {
-    if (event.kind === "stage") return line(`[${clock(now() - started)}] ${event.detail}`);
-    if (event.kind === "warning") return line(`warning: ${event.detail}`);
-    trainingStarted ??= { at: now(), done: event.done - 1 };
-    const perStep = (now() - trainingStarted.at) / Math.max(1, event.done - trainingStarted.done);
-    const left = perStep * (event.total - event.done);
+  const onEvent: OnEvent = (event) => {
+    const elapsed = `[${clock(now() - started)}]`;
+    if (event.kind === "stage") return rewritten.finish(`${elapsed} ${event.detail}`);
+    if (event.kind === "warning") return rewritten.finish(`warning: ${event.detail}`);
+    // The first step's own time is not known, and compiling makes it a long one.
+    pace ??= { since: now(), steps: -1 };
+    pace.steps++;
+    const left =
+      pace.steps > 0 ? ((now() - pace.since) / pace.steps) * (event.total - event.done) : undefined;
     const run = `${event.arm}/${event.seed}`;
     const measured = event.metrics["tracer/initial/policy/recall_frozen"];
     if (typeof measured === "number") recall = { run, value: measured };
-    const text = describe(event, recall?.run === run ? recall.value : null, left);
     const last = event.metrics.step + 1 === event.steps;
-    if (target.isTTY && !last) status(text);
-    else if (last || (event.metrics.step + 1) % LOG_EVERY === 0) line(text);
+    const parts = partsOf(event, recall?.run === run ? recall.value : null, left);
+    const kept = { text: elapsed, rank: 0 };
+    if (target.isTTY) {
+      const width = (target.columns ?? COLUMNS) - 1;
+      if (last) rewritten.finish(fitted([kept, ...parts], width));
+      else rewritten.write(fitted(parts, width));
+    } else if (last || (event.metrics.step + 1) % LOG_EVERY === 0) {
+      rewritten.finish(fitted([kept, ...parts], Infinity));
+    }
+  };
+  return { onEvent, end: () => rewritten.finish() };
+}
+
+/** One line at the bottom of a terminal. It clears what it wrote, also when a narrower window has wrapped it since. */
+function createRewrittenLine(target: ProgressTarget) {
+  let length = 0;
+  const clear = () => {
+    if (length === 0) return;
+    const above = Math.ceil(length / (target.columns ?? COLUMNS)) - 1;
+    target.write(`\r${above > 0 ? `\u001b[${above}A` : ""}\u001b[J`);
+    length = 0;
+  };
+  return {
+    write(text: string) {
+      clear();
+      target.write(text);
+      length = text.length;
+    },
+    /** Puts a line in its place that stays; without a text, keeps what is there. */
+    finish(text?: string) {
+      if (text === undefined) {
+        if (length > 0) target.write("\n");
+        length = 0;
+        return;
+      }
+      clear();
+      target.write(`${text}\n`);
+    },
   };
 }
 
-function describe(event: StudyEvent & { kind: "step" }, recall: number | null, left: number): string {
-  const { arm, seed, steps, metrics } = event;
-  const number = (value: number | null | undefined) => (typeof value === "number" ? value.toFixed(2) : "-");
-  const step = `${String(metrics.step + 1).padStart(String(steps).length)}/${steps}`;
-  return (
-    `${arm.padEnd(20)} seed ${seed}  ${step}  misbehaves ${number(metrics.misbehaviour)}` +
-    `  probe ${number(recall)}  ${clock(left)} left`
-  );
+/** A part of the line. Where there is no room for all, the ones that matter least go first. */
+interface Part {
+  text: string;
+  /** 0 stays longest. */
+  rank: number;
 }
 
-function fit(text: string, width: number): string {
-  return text.length <= width ? text : `${text.slice(0, Math.max(0, width - 1))}…`;
+function partsOf(
+  event: StudyEvent & { kind: "step" },
+  recall: number | null,
+  left: number | undefined,
+): Part[] {
+  const { arm, seed, steps, metrics, done, total } = event;
+  const number = (value: number | null | undefined) => (typeof value === "number" ? value.toFixed(2) : "-");
+  const step = `${String(metrics.step + 1).padStart(String(steps).length)}/${steps}`;
+  return [
+    { text: `${arm}, seed ${seed}`, rank: 0 },
+    { text: `step ${step}`, rank: 2 },
+    { text: `misbehaves ${number(metrics.misbehaviour)}`, rank: 3 },
+    { text: `probe ${number(recall)}`, rank: 4 },
+    { text: `${Math.floor((100 * done) / total)}%`, rank: 5 },
+    { text: left === undefined ? "" : `${clock(left)} left`, rank: 1 },
+  ].filter(({ text }) => text !== "");
+}
+
+/** The parts in their order, as many as fit in a width. */
+function fitted(parts: readonly Part[], width: number): string {
+  const text = parts.map((part) => part.text).join("  ");
+  if (text.length <= width) return text;
+  const least = Math.max(...parts.map((part) => part.rank));
+  if (least > 0) {
+    const kept = parts.filter((part) => part.rank < least);
+    return fitted(kept, width);
+  }
+  return `${text.slice(0, Math.max(0, width - 1))}…`;
 }
 
 /** 0:07, 12:34, 1:02:03. */

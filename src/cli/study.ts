@@ -34,7 +34,8 @@ export function studyCommand(): Command {
       const settings = await readStudy(study, { ...overrides, quick });
       const name = study.replace(/^.*[\\/]/, "").replace(/\.ya?ml$/, "");
       const folder = resolve(out ?? join("runs", quick ? `${name}-quick` : name));
-      const summary = await runStudy(folder, settings, json ? () => {} : followStudy());
+      const progress = json ? undefined : followStudy();
+      const summary = await runStudy(folder, settings, progress?.onEvent).finally(() => progress?.end());
       if (json) {
         console.log(JSON.stringify(summary, null, 2));
         return;

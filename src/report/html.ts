@@ -1,7 +1,7 @@
 /** @file Writes the self-contained report: the built page with a study's data inside. */
 
 import { readFile, rename, writeFile } from "node:fs/promises";
-import type { StudyData } from "./data.ts";
+import type { PageData, StudyData } from "./data.ts";
 
 /** The built page: the same place seen from `dist/report/` and from `src/report/`. */
 const builtPage = new URL("../../dist/web/index.html", import.meta.url);
@@ -16,6 +16,11 @@ const closing = "</script>";
  * @throws if the page has not been built
  */
 export async function renderReport(data: StudyData): Promise<string> {
+  return renderPage(data);
+}
+
+/** The page with what it is to show: a study, or word that it is served live. @throws if the page has not been built */
+export async function renderPage(data: PageData): Promise<string> {
   const page = await readPage();
   const start = page.indexOf(opening);
   if (start < 0)
@@ -32,7 +37,7 @@ export async function writeReport(path: string, data: StudyData): Promise<void> 
 }
 
 /** JSON that cannot end the script element it stands in: whatever a model wrote stays data. */
-function embed(data: StudyData): string {
+function embed(data: PageData): string {
   const rounded = (key: string, value: unknown) =>
     key === "tokenScores"
       ? Object.fromEntries(

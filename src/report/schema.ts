@@ -81,3 +81,15 @@ export const summarySchema = z.object({
 export type Summary = z.infer<typeof summarySchema>;
 export type RunSummary = z.infer<typeof runSummarySchema>;
 export type { Diagnosis, OutcomeClass } from "../audit/types.ts";
+
+/** The schema of a run's `status.json`. */
+export const runStatusSchema = z.object({
+  state: z.enum(["running", "done", "failed"]),
+  step: z.int(),
+  steps: z.int(),
+  /** When this was written, ISO 8601. */
+  updated: z.string(),
+  error: z.string().optional(),
+});
+
+export type RunStatus = z.infer<typeof runStatusSchema>;

@@ -116,7 +116,7 @@ export async function* train(
       );
 
       // Advantage and update.
-      const advantages = groupAdvantages(rewards, settings.rollouts, settings.lossType !== "dr_grpo");
+      const advantages = groupAdvantages(rewards, settings.rollouts, settings.scaleRewards === "group");
       const shares = tokenShares(sequences, settings.lossType, environment.maxCompletionLength + 1);
       const learningRate = learningRateAt(step, {
         peak: settings.learningRate,

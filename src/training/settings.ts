@@ -24,6 +24,12 @@ export const trainingSettingsSchema = z.strictObject({
     .enum(["dapo", "grpo", "dr_grpo"])
     .default("dapo")
     .describe("how token losses are averaged: over all tokens, per completion, or by the longest length"),
+  scaleRewards: z
+    .enum(["group", "none"])
+    .default("group")
+    .describe(
+      "divide advantages by the group's standard deviation, or not: dividing favours rare luck on hard tasks",
+    ),
   clipRange: z.number().positive().default(0.2).describe("probability ratios beyond 1 +- this are clipped"),
   kl: z.number().min(0).default(0.02).describe("weight of the k3 divergence from the reference in the loss"),
   entropy: z.number().min(0).default(0).describe("weight of the entropy bonus in the loss"),

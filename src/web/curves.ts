@@ -5,8 +5,9 @@ import { formatNumber } from "./format.ts";
 
 /** One figure. */
 export interface CurveSpec {
-  /** A name in `metrics.jsonl`. */
+  /** A name in `metrics.jsonl`, and one that is taken from it. */
   metric: string;
+  minus?: string;
   title: string;
   /** What to look for. */
   look: string;
@@ -58,6 +59,12 @@ export const curveGroups: { title: string; curves: CurveSpec[] }[] = [
         share: true,
       },
       {
+        metric: "tracer/initial/policy/recall_recalibrated",
+        title: "Recall, threshold set anew",
+        look: "The same probe with its threshold set again at 1 % false alarms. High while the curve before is low: a mere shift.",
+        share: true,
+      },
+      {
         metric: "tracer/initial/reference/recall_frozen",
         title: "Recall on the reference",
         look: "The same probe and texts, read on a frozen copy of the start. It stays flat: only the policy's activations move.",
@@ -74,6 +81,13 @@ export const curveGroups: { title: string; curves: CurveSpec[] }[] = [
         title: "AUROC of a fresh probe",
         look: "A probe fitted anew at each step. While it is high the concept is still there, and only moved.",
         share: true,
+      },
+      {
+        metric: "tracer/initial/reference/score_misbehaving",
+        minus: "tracer/initial/policy/score_misbehaving",
+        title: "Gap between reference and policy",
+        look: "How much lower the policy's own activations score known misbehaviour than the frozen copy's. Zero: nothing is hidden.",
+        share: false,
       },
     ],
   },
@@ -102,19 +116,44 @@ export const curveGroups: { title: string; curves: CurveSpec[] }[] = [
   },
 ];
 
-/** A metric of all runs as points by arm and step; steps at which no seed has a defined value are left out. */
-export function curvePoints(runs: readonly RunData[], metric: string): CurvePoint[] {
+/**
+ * The groups of figures for what was recorded: probes that training never saw (`tracer/<probe>/policy/auroc`) get a
+ * figure each beside the initial and the fresh one.
+ */
+export function curveGroupsOf(runs: readonly RunData[]): typeof curveGroups {
+  const names = new Set(runs.flatMap((run) => Object.keys(run.metrics)));
+  const others = [...names].flatMap((metric): CurveSpec[] => {
+    const probe = /^tracer\/([^/]+)\/policy\/auroc$/.exec(metric)?.[1];
+    if (probe === undefined || probe === "initial" || probe === "fresh") return [];
+    const look =
+      "A probe that no training was ever against. It tells what was hidden from all probes, and what from one.";
+    return [{ metric, title: `AUROC of the probe ${probe}`, look, share: true }];
+  });
+  return curveGroups.map((group) =>
+    group.title === "What the probe still sees" ? { ...group, curves: [...group.curves, ...others] } : group,
+  );
+}
+
+/** A curve of all runs as points by arm and step; steps at which no seed has a defined value are left out. */
+export function curvePoints(
+  runs: readonly RunData[],
+  { metric, minus }: Pick<CurveSpec, "metric" | "minus">,
+): CurvePoint[] {
   const arms = [...new Set(runs.map((run) => run.arm))];
   return arms.flatMap((arm) => {
     const byStep = new Map<number, number[]>();
-    for (const run of runs.filter((candidate) => candidate.arm === arm)) {
-      for (const line of run.metrics) {
-        const value = line[metric];
-        if (value === null || value === undefined) continue;
-        const values = byStep.get(line.step);
-        if (values) values.push(value);
-        else byStep.set(line.step, [value]);
-      }
+    for (const run of runs) {
+      if (run.arm !== arm) continue;
+      const column = run.metrics[metric];
+      const other = minus === undefined ? undefined : run.metrics[minus];
+      column?.forEach((first, i) => {
+        const second = minus === undefined ? 0 : other?.[i];
+        if (first === null || second === null || second === undefined) return;
+        const step = run.metrics.step![i]!;
+        const values = byStep.get(step);
+        if (values) values.push(first - second);
+        else byStep.set(step, [first - second]);
+      });
     }
     return [...byStep]
       .sort(([a], [b]) => a - b)

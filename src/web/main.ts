@@ -1,9 +1,9 @@
-/** @file Starts the page on the data that the report's writer put into it. */
+/** @file Starts the page on what was put into it: a study, or word that a server has studies. */
 
 import { mount } from "svelte";
-import type { StudyData } from "../report/data.ts";
+import type { PageData } from "../report/data.ts";
 import App from "./App.svelte";
 import "./style.css";
 
-const data = JSON.parse(document.getElementById("probeward-data")!.textContent!) as StudyData | null;
+const data = JSON.parse(document.getElementById("probeward-data")!.textContent!) as PageData;
 mount(App, { target: document.getElementById("app")!, props: { data } });

@@ -7,16 +7,20 @@ describe("listing and filtering", () => {
 
   test("lists every rollout, the latest steps first", () => {
     expect(items).toHaveLength(5 * 2 * 5 * 3);
-    expect(items[0]).toMatchObject({ arm: "none", seed: 1, step: 5 });
-    expect(items.at(-1)!.step).toBe(1);
+    expect(items[0]).toMatchObject({ arm: "none", seed: 1, step: 4 });
+    expect(items.at(-1)!.step).toBe(0);
   });
 
   test("keeps what has every asked-for property", () => {
-    const found = filterRollouts(items, { arm: "probe-loss", step: 2, seed: 2 });
+    const found = filterRollouts(items, { arm: "probe-loss", firstStep: 2, lastStep: 2, seed: 2 });
     expect(found).toHaveLength(3);
     for (const item of found) expect(item).toMatchObject({ arm: "probe-loss", step: 2, seed: 2 });
     expect(filterRollouts(items, {})).toEqual(items);
     expect(filterRollouts(items, { label: "absent" })).toEqual([]);
+    const low = filterRollouts(items, { highestScore: 0.5 });
+    const high = filterRollouts(items, { lowestScore: 0.500001 });
+    expect(low.length + high.length).toBe(items.length);
+    expect(Math.min(low.length, high.length)).toBeGreaterThan(0);
   });
 });
 

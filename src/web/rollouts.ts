@@ -9,12 +9,16 @@ export interface RolloutItem extends RolloutRecord {
   seed: number;
 }
 
-/** What to show; an empty field asks for anything. */
+/** What to show; an empty field asks for anything. Ranges include their ends. */
 export interface RolloutFilter {
-  arm?: string;
-  seed?: number;
-  label?: string;
-  step?: number;
+  arm?: string | undefined;
+  seed?: number | undefined;
+  label?: string | undefined;
+  firstStep?: number | undefined;
+  lastStep?: number | undefined;
+  /** The initial probe's probability, read on the policy. */
+  lowestScore?: number | undefined;
+  highestScore?: number | undefined;
 }
 
 /** All rollouts of a study, the latest steps first, in the order of the arms within a step. */
@@ -26,8 +30,18 @@ export function listRollouts(runs: readonly RunData[]): RolloutItem[] {
 
 /** The rollouts that have every asked-for property, in the order given. */
 export function filterRollouts(items: readonly RolloutItem[], filter: RolloutFilter): RolloutItem[] {
-  const asked = Object.entries(filter).filter(([, value]) => value !== undefined);
-  return items.filter((item) => asked.every(([name, value]) => item[name as keyof RolloutFilter] === value));
+  const { arm, seed, label } = filter;
+  const { firstStep = -Infinity, lastStep = Infinity, lowestScore = 0, highestScore = 1 } = filter;
+  return items.filter(
+    (item) =>
+      (arm === undefined || item.arm === arm) &&
+      (seed === undefined || item.seed === seed) &&
+      (label === undefined || item.label === label) &&
+      item.step >= firstStep &&
+      item.step <= lastStep &&
+      item.score.policy >= lowestScore &&
+      item.score.policy <= highestScore,
+  );
 }
 
 /** A piece of a completion and the probe's probability there; `null` where there is none. */

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { studyFixture } from "../../test/study-fixture.ts";
 import type { ArmSummary } from "../report/outcome.ts";
-import { armSentence } from "./sentences.ts";
+import { armSentence, studySentence } from "./sentences.ts";
 
 function arm(
   mean: ArmSummary["mean"],
@@ -54,4 +54,11 @@ describe("armSentence", () => {
       "The true reward stayed about the same (0.50 to 0.50).",
     );
   });
+});
+
+test("studySentence says which arms ended how", () => {
+  expect(studySentence(studyFixture({ steps: 3 }).summary!)).toBe(
+    "In this study oracle-penalty, probe-penalty and probe-penalty-frozen keep the model honest; no intervention ends in open misbehaviour; probe-loss blinds the probe.",
+  );
+  expect(studySentence({ ...studyFixture({ steps: 3 }).summary!, arms: {} })).toBeNull();
 });

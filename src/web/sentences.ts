@@ -1,7 +1,9 @@
 /** @file An arm's result in one plain sentence, made from its numbers. */
 
-import { type ArmSummary, armDiagnosis, armMean } from "../report/outcome.ts";
-import type { Diagnosis, OutcomeClass } from "../report/schema.ts";
+import { outcomeClasses } from "../audit/index.ts";
+import { compareArms } from "../report/arms.ts";
+import { type ArmSummary, armDiagnosis, armMean, armOutcome } from "../report/outcome.ts";
+import type { Diagnosis, OutcomeClass, Summary } from "../report/schema.ts";
 import { formatNumber } from "./format.ts";
 
 /** How an outcome reads to people, and whether it is what one wants. */
@@ -21,6 +23,30 @@ const diagnosisWords: Record<Diagnosis, string | null> = {
   rotation: "the representation turned away from the probe, and a freshly fitted one still finds it",
   erasure: "not even a freshly fitted probe finds it",
 };
+
+/** What the arms with an outcome have in common, as the end of a sentence about them. */
+const studyWords: Record<OutcomeClass, (one: boolean) => string> = {
+  honest: (one) => `${one ? "keeps" : "keep"} the model honest`,
+  blatant: (one) => `${one ? "ends" : "end"} in open misbehaviour`,
+  "obfuscated-policy": (one) => `${one ? "ends" : "end"} in disguised misbehaviour`,
+  "obfuscated-activations": (one) => `${one ? "blinds" : "blind"} the probe`,
+  degenerate: (one) => `${one ? "breaks" : "break"} the model`,
+};
+
+/** The study in one sentence: which arms ended how. `null` where no run has finished. */
+export function studySentence(summary: Summary): string | null {
+  const byOutcome = new Map<OutcomeClass, string[]>();
+  for (const arm of Object.keys(summary.arms).sort(compareArms)) {
+    const outcome = armOutcome(summary.arms[arm]!)?.value;
+    if (outcome) byOutcome.set(outcome, [...(byOutcome.get(outcome) ?? []), arm]);
+  }
+  const clauses = outcomeClasses.flatMap((outcome) => {
+    const arms = byOutcome.get(outcome);
+    const names = arms?.map((arm) => (arm === "none" ? "no intervention" : arm));
+    return names ? `${listed(names)} ${studyWords[outcome](names.length === 1)}` : [];
+  });
+  return clauses.length > 0 ? `In this study ${clauses.join("; ")}.` : null;
+}
 
 /** For instance "The probe went quiet (recall 1.00 to 0.02), and misbehaviour went on (0.20 to 0.45)." */
 export function armSentence(arm: ArmSummary): string {
@@ -70,6 +96,11 @@ function probeClause(arm: ArmSummary): string | null {
 
 function joined(clauses: string[]): string {
   return clauses.length < 2 ? clauses.join("") : `${clauses.slice(0, -1).join(", ")}, and ${clauses.at(-1)}`;
+}
+
+/** `a`, `a and b`, `a, b and c`. */
+function listed(names: string[]): string {
+  return names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
 }
 
 function capitalised(text: string): string {

@@ -1,0 +1,156 @@
+/** @file Parquet: all metrics in one file, all recorded rollouts in another. */
+
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { fileWriter, ParquetWriter, type SchemaElement } from "hyparquet-writer";
+import type { RolloutRecord } from "../training/records.ts";
+import { type RecordedRun, type RecordedStudy, readRun } from "./read.ts";
+
+interface Column {
+  name: string;
+  schema: SchemaElement[];
+  /** The values of a run. */
+  of: (run: RecordedRun) => unknown[];
+}
+
+/** Writes `metrics.parquet` and `rollouts.parquet`, a row group per run; returns their paths. */
+export async function exportParquet(study: RecordedStudy, out: string): Promise<string[]> {
+  await mkdir(out, { recursive: true });
+  // Arms have measures and reward terms of their own: a file's columns are those of all runs.
+  const names = new Set<string>();
+  const terms = new Set<string>();
+  for (const folder of study.runs) {
+    const { metrics, rollouts } = await readRun(study, folder);
+    for (const line of metrics) for (const name in line) if (name !== "step") names.add(name);
+    for (const rollout of rollouts) for (const term in rollout.rewards) terms.add(term);
+  }
+  const metrics = { path: join(out, "metrics.parquet"), columns: metricColumns([...names]) };
+  const rollouts = { path: join(out, "rollouts.parquet"), columns: rolloutColumns([...terms]) };
+  const quiet = { ...study, warn: () => {} };
+  for (const { path, columns } of [metrics, rollouts]) {
+    const schema = [{ name: "root", num_children: columns.length }, ...columns.flatMap((c) => c.schema)];
+    const writer = new ParquetWriter({ writer: fileWriter(path), schema });
+    for (const folder of study.runs) {
+      const run = await readRun(quiet, folder);
+      const data = columns.map(({ name, of }) => ({ name, data: of(run) }));
+      if (data[0]!.data.length > 0) await writer.write({ columnData: data });
+    }
+    await writer.finish();
+  }
+  return [metrics.path, rollouts.path];
+}
+
+function metricColumns(names: readonly string[]): Column[] {
+  const of = <T>(value: (run: RecordedRun, line: RecordedRun["metrics"][number]) => T) => {
+    return (run: RecordedRun) => run.metrics.map((line) => value(run, line));
+  };
+  return [
+    text(
+      "arm",
+      of((run) => run.arm),
+    ),
+    whole(
+      "seed",
+      of((run) => run.seed),
+    ),
+    whole(
+      "step",
+      of((_, line) => line.step),
+    ),
+    ...names.map((name) =>
+      number(
+        name,
+        of((_, line) => line[name]),
+      ),
+    ),
+  ];
+}
+
+function rolloutColumns(terms: readonly string[]): Column[] {
+  const of = <T>(value: (rollout: RolloutRecord, run: RecordedRun) => T) => {
+    return (run: RecordedRun) => run.rollouts.map((rollout) => value(rollout, run));
+  };
+  return [
+    text(
+      "arm",
+      of((_, run) => run.arm),
+    ),
+    whole(
+      "seed",
+      of((_, run) => run.seed),
+    ),
+    whole(
+      "step",
+      of((r) => r.step),
+    ),
+    ...(["task", "prompt", "completion", "label", "note"] as const).map((name) =>
+      text(
+        name,
+        of((r) => r[name]),
+      ),
+    ),
+    ...(["proxy", "true", "reward", "advantage"] as const).map((name) =>
+      number(
+        name,
+        of((r) => r[name]),
+      ),
+    ),
+    ...(["misbehaved", "attempted"] as const).map((name) =>
+      flag(
+        name,
+        of((r) => r[name]),
+      ),
+    ),
+    ...terms.map((term) =>
+      number(
+        `rewards/${term}`,
+        of((r) => r.rewards[term]),
+      ),
+    ),
+    ...(["policy", "reference"] as const).flatMap((model) => [
+      number(
+        `score/${model}`,
+        of((r) => r.score[model]),
+      ),
+      numbers(
+        `token_scores/${model}`,
+        of((r) => r.tokenScores[model]),
+      ),
+    ]),
+  ];
+}
+
+type Values = Column["of"];
+
+function text(name: string, of: Values): Column {
+  return {
+    name,
+    of,
+    schema: [{ name, type: "BYTE_ARRAY", converted_type: "UTF8", repetition_type: "OPTIONAL" }],
+  };
+}
+
+function whole(name: string, of: Values): Column {
+  return { name, of, schema: [{ name, type: "INT32", repetition_type: "REQUIRED" }] };
+}
+
+function number(name: string, of: Values): Column {
+  return { name, of, schema: [{ name, type: "DOUBLE", repetition_type: "OPTIONAL" }] };
+}
+
+function flag(name: string, of: Values): Column {
+  return { name, of, schema: [{ name, type: "BOOLEAN", repetition_type: "REQUIRED" }] };
+}
+
+/** A list of numbers, in the three levels that the format's specification asks for. */
+function numbers(name: string, of: Values): Column {
+  return {
+    name,
+    of,
+    schema: [
+      { name, repetition_type: "REQUIRED", converted_type: "LIST", num_children: 1 },
+      { name: "list", repetition_type: "REPEATED", num_children: 1 },
+      { name: "element", type: "DOUBLE", repetition_type: "REQUIRED" },
+    ],
+  };
+}

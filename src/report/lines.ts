@@ -1,0 +1,45 @@
+/** @file The lines of `metrics.jsonl` and `rollouts.jsonl`, checked. */
+
+import { z } from "zod";
+import type { RolloutRecord, StepMetrics } from "../training/records.ts";
+
+const tokenScores = z.array(z.number());
+const rolloutSchema = z.object({
+  step: z.int(),
+  task: z.string(),
+  prompt: z.string(),
+  completion: z.string(),
+  label: z.string(),
+  proxy: z.number(),
+  true: z.number(),
+  misbehaved: z.boolean(),
+  attempted: z.boolean(),
+  note: z.string().optional(),
+  reward: z.number(),
+  rewards: z.record(z.string(), z.number().nullable()),
+  advantage: z.number(),
+  score: z.object({ policy: z.number(), reference: z.number() }),
+  tokenScores: z.object({ policy: tokenScores, reference: tokenScores }),
+});
+
+/** Parses a line. @throws Error that says what is wrong with it */
+export type ParseLine<T> = (bytes: Buffer) => T;
+
+/** By hand: a study has tens of thousands of these lines, and each some fifty numbers. */
+export const parseMetrics: ParseLine<StepMetrics> = (bytes) => {
+  const line = JSON.parse(bytes.toString("utf8")) as StepMetrics;
+  if (typeof line !== "object" || line === null || !Number.isInteger(line.step))
+    throw new Error("it should be an object with a whole number `step`");
+  for (const name in line) {
+    const value: unknown = line[name];
+    if (typeof value !== "number" && value !== null)
+      throw new Error(`${name} should be a number or null, and is ${JSON.stringify(value)}`);
+  }
+  return line;
+};
+
+export const parseRollout: ParseLine<RolloutRecord> = (bytes) => {
+  const result = rolloutSchema.safeParse(JSON.parse(bytes.toString("utf8")));
+  if (result.success) return result.data as RolloutRecord;
+  throw new Error(z.prettifyError(result.error).replaceAll(/\s+/g, " "));
+};

@@ -1,0 +1,142 @@
+/** @file Long runs made short: metrics as means over equal spans of steps, rollouts as every n-th one. */
+
+import type { StepMetrics } from "../training/records.ts";
+import type { MetricColumns } from "./data.ts";
+
+/** Sums and counts of a metric's defined values, by point. */
+interface Column {
+  sums: Float64Array;
+  counts: Uint32Array;
+}
+
+/**
+ * Metrics of a run in at most `limit` points. Each is the mean over the same number of lines, 1 or a power of two, which
+ * depends on how many lines there are and on nothing else; the last point may be of fewer.
+ */
+export class MetricThinner {
+  linesPerPoint = 1;
+  readonly #limit: number;
+  readonly #columns = new Map<string, Column>();
+  /** The last step of each point. */
+  #steps: number[] = [];
+  #linesInLast = 0;
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  get length(): number {
+    return this.#steps.length;
+  }
+
+  /** Adds a line; returns the index of the first point that changed. */
+  add(line: StepMetrics): number {
+    let changed = this.#steps.length - 1;
+    if (changed < 0 || this.#linesInLast === this.linesPerPoint) {
+      if (this.#steps.length === this.#limit) {
+        this.#halve();
+        this.add(line);
+        return 0;
+      }
+      changed = this.#steps.push(line.step) - 1;
+      this.#linesInLast = 0;
+    }
+    this.#steps[changed] = line.step;
+    this.#linesInLast++;
+    for (const name in line) {
+      if (name === "step") continue;
+      const { sums, counts } = this.#column(name);
+      const value = line[name];
+      if (typeof value !== "number") continue;
+      sums[changed]! += value;
+      counts[changed]!++;
+    }
+    return changed;
+  }
+
+  /** The points from an index on. */
+  columns(from = 0): MetricColumns {
+    const columns: MetricColumns = { step: this.#steps.slice(from) };
+    for (const [name, { sums, counts }] of this.#columns)
+      columns[name] = Array.from({ length: Math.max(0, this.length - from) }, (_, i) => {
+        const count = counts[from + i]!;
+        return count === 0 ? null : fiveDigits(sums[from + i]! / count);
+      });
+    return columns;
+  }
+
+  #column(name: string): Column {
+    let column = this.#columns.get(name);
+    if (column === undefined) {
+      column = { sums: new Float64Array(this.#limit), counts: new Uint32Array(this.#limit) };
+      this.#columns.set(name, column);
+    }
+    return column;
+  }
+
+  /** Two points become one; the last of an odd number stays half full. */
+  #halve(): void {
+    const { length } = this.#steps;
+    if (length % 2 === 0) this.#linesInLast += this.linesPerPoint;
+    this.linesPerPoint *= 2;
+    this.#steps = this.#steps.filter((_, i) => i % 2 === 1 || i === length - 1);
+    for (const { sums, counts } of this.#columns.values())
+      for (const values of [sums, counts]) {
+        for (let i = 0; i < length; i++) {
+          const value = values[i]!;
+          values[i] = 0;
+          values[i >> 1]! += value;
+        }
+      }
+  }
+}
+
+/** More than a figure can show, and half the size of a report's numbers. */
+function fiveDigits(value: number): number {
+  if (value === 0 || !Number.isFinite(value)) return value;
+  // Many times as fast as `toPrecision`. Dividing by a power of ten gives the nearest number, multiplying would not.
+  const digits = 4 - Math.floor(Math.log10(Math.abs(value)));
+  return digits >= 0
+    ? Math.round(value * 10 ** digits) / 10 ** digits
+    : Math.round(value / 10 ** -digits) * 10 ** -digits;
+}
+
+/**
+ * Every n-th of a list that grows, at most `limit` of them; n is 1 or a power of two, which depends on how many there
+ * are and on nothing else.
+ */
+export class EveryNth<T> {
+  every = 1;
+  readonly #limit: number;
+  #seen = 0;
+  #kept: { index: number; value: T }[] = [];
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  get length(): number {
+    return this.#kept.length;
+  }
+
+  /**
+   * Offers the next one; `make` is called only if it is kept, and may give `undefined` for one that is to be left out.
+   *
+   * @returns whether what was kept before has been thinned
+   */
+  offer(make: () => T | undefined): boolean {
+    const index = this.#seen++;
+    if (index % this.every !== 0) return false;
+    const value = make();
+    if (value === undefined) return false;
+    this.#kept.push({ index, value });
+    if (this.#kept.length <= this.#limit) return false;
+    this.every *= 2;
+    this.#kept = this.#kept.filter((entry) => entry.index % this.every === 0);
+    return true;
+  }
+
+  items(from = 0): T[] {
+    return this.#kept.slice(from).map((entry) => entry.value);
+  }
+}

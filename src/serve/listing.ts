@@ -1,0 +1,67 @@
+/** @file What the list of studies says of each: read from small files only. */
+
+import { readFile, realpath } from "node:fs/promises";
+import { join } from "node:path";
+import {
+  listRuns,
+  type RunStatus,
+  requireInside,
+  runStatusSchema,
+  type StudyListing,
+  type StudyState,
+  statIfPresent,
+} from "../report/index.ts";
+
+/** A study that has written nothing for this long, in milliseconds, has stopped. */
+export const QUIET = 120_000;
+
+export async function listStudy(
+  id: string,
+  folder: string,
+  root: string,
+  now: number,
+): Promise<StudyListing> {
+  const realRoot = await realpath(root);
+  const document = await readJson(join(folder, "study.json"), realRoot);
+  const statuses: (RunStatus | null)[] = [];
+  let written = (await statIfPresent(join(folder, "study.json")))?.mtimeMs ?? 0;
+  for (const run of await listRuns(folder)) {
+    for (const name of ["status.json", "metrics.jsonl"])
+      written = Math.max(written, (await statIfPresent(join(run.path, name)))?.mtimeMs ?? 0);
+    statuses.push(
+      runStatusSchema.safeParse(await readJson(join(run.path, "status.json"), realRoot)).data ?? null,
+    );
+  }
+  const finished = (await statIfPresent(join(folder, "summary.json"))) !== undefined;
+  const { environment } = (document ?? {}) as { environment?: unknown };
+  return {
+    id,
+    environment: typeof environment === "string" ? environment : null,
+    state: stateOf(statuses, finished, now - written),
+    done: statuses.reduce((sum, status) => sum + (status?.step ?? 0), 0),
+    steps: statuses.reduce((sum, status) => sum + (status?.steps ?? 0), 0),
+    written,
+  };
+}
+
+/** @param quiet milliseconds since anything was written */
+export function stateOf(
+  statuses: readonly (RunStatus | null)[],
+  finished: boolean,
+  quiet: number,
+): StudyState {
+  if (statuses.some((status) => status?.state === "failed")) return "failed";
+  // A finished study may be given more arms and seeds.
+  if (finished && statuses.every((status) => status?.state === "done")) return "finished";
+  if (statuses.length === 0) return "empty";
+  return quiet > QUIET ? "stopped" : "running";
+}
+
+async function readJson(path: string, root: string): Promise<unknown> {
+  try {
+    await requireInside(path, root);
+    return JSON.parse(await readFile(path, "utf8"));
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,57 @@
+/** @file What every answer of the server carries and every request must satisfy. */
+
+import { createHash } from "node:crypto";
+import type { MiddlewareHandler } from "hono";
+
+/**
+ * Headers for a page whose script and style are inside it: nothing runs or loads but these two, known by their hashes.
+ */
+export function securityHeaders(page: string): Record<string, string> {
+  const hashes = (element: string) =>
+    // A data block has a type that no browser runs.
+    [...page.matchAll(new RegExp(`<${element}\\b([^>]*)>(.*?)</${element}>`, "gs"))]
+      .filter(([, attributes]) => !attributes!.includes("application/json"))
+      .map(([, , content]) => `'sha256-${createHash("sha256").update(content!).digest("base64")}'`)
+      .join(" ");
+  return {
+    "Content-Security-Policy": [
+      "default-src 'none'",
+      `script-src ${hashes("script")}`,
+      `style-src ${hashes("style")}`,
+      "img-src data: blob:",
+      "connect-src 'self'",
+      "base-uri 'none'",
+      "form-action 'none'",
+      "frame-ancestors 'none'",
+    ].join("; "),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+  };
+}
+
+/** Names under which a browser on this machine reaches a server that listens on this machine only. */
+const loopback = new Set(["localhost", "127.0.0.1", "[::1]"]);
+
+/** Is `host` an address that only this machine reaches? */
+export function isLoopback(host: string): boolean {
+  return loopback.has(host) || host === "::1" || /^127(\.\d+){3}$/.test(host);
+}
+
+/**
+ * Reads only; and a server for this machine answers only to this machine's names, so that no page from elsewhere can
+ * reach it through a name of its own (DNS rebinding).
+ */
+export function guard(host: string): MiddlewareHandler {
+  return async (c, next) => {
+    if (c.req.method !== "GET" && c.req.method !== "HEAD")
+      return c.text("This server only shows. Allowed: GET, HEAD.\n", 405, { Allow: "GET, HEAD" });
+    const asked = new URL(c.req.url).hostname;
+    if (isLoopback(host) && !loopback.has(asked) && asked !== host)
+      return c.text(`This server is for this machine only, and not for ${JSON.stringify(asked)}.\n`, 403);
+    await next();
+  };
+}

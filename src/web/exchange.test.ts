@@ -1,0 +1,27 @@
+import { expect, test } from "vitest";
+import { studyFixture } from "../../test/study-fixture.ts";
+import { describeRates, type RateRow, rateDomain, rateRows } from "./exchange.ts";
+
+test("rateRows has what is defined, predicted before realised", () => {
+  const rows = rateRows(studyFixture({ steps: 3 }).summary!);
+  expect(rows.map(({ arm, kind }) => `${arm} ${kind}`)).toEqual([
+    "oracle-penalty predicted",
+    "oracle-penalty realised",
+    "probe-penalty predicted",
+    "probe-penalty realised",
+    "probe-penalty-frozen predicted",
+    "probe-loss realised",
+  ]);
+  expect(describeRates(rows.slice(-1))).toBe("probe-loss, realised: 2.10 (95 % interval 1.60 to 2.70)");
+});
+
+test("rateDomain holds every value, and does not follow an interval that says nothing", () => {
+  const row = (value: number, low: number | null, high: number | null): RateRow => ({
+    ...{ arm: "a", kind: "realised", value, low, high },
+  });
+  const [low, high] = rateDomain([row(2, -500, 900), row(0.5, null, null)]);
+  expect(low).toBeLessThan(0);
+  expect(low).toBeGreaterThan(-5);
+  expect(high).toBeGreaterThan(2);
+  expect(high).toBeLessThan(5);
+});

@@ -1,0 +1,118 @@
+/** @file The command line as a real process: results, exit statuses, and mistakes that are explained. */
+
+import { spawn } from "node:child_process";
+import { mkdtemp, readFile, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { loadStudy, summarySchema } from "../src/report/index.ts";
+
+const main = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
+
+interface Ended {
+  status: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+function probeward(args: string[], cwd?: string): Promise<Ended> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [main, ...args], { cwd });
+    const ended: Ended = { status: null, stdout: "", stderr: "" };
+    child.stdout.on("data", (data) => {
+      ended.stdout += data;
+    });
+    child.stderr.on("data", (data) => {
+      ended.stderr += data;
+    });
+    child.on("error", reject);
+    child.on("close", (status) => resolve({ ...ended, status }));
+  });
+}
+
+const newFolder = () => mkdtemp(join(tmpdir(), "probeward-cli-"));
+
+describe("probeward study", () => {
+  it("shows the effect with --quick, and prints only the summary with --json", async () => {
+    const out = join(await newFolder(), "study");
+    const args = ["study", "code", "--quick", "--json", "--out", out];
+    const { status, stdout, stderr } = await probeward(args);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+    const summary = summarySchema.parse(JSON.parse(stdout));
+    expect(JSON.parse(await readFile(join(out, "summary.json"), "utf8"))).toEqual(summary);
+    expect((await stat(join(out, "report.html"))).size).toBeGreaterThan(100_000);
+
+    // The science, in its smallest form.
+    const { none, "probe-penalty": penalty, "probe-loss": loss } = summary.arms;
+    expect(summary.base.probeAuroc).toBeGreaterThan(0.95);
+    expect(none!.mean.misbehaviourEnd).toBeGreaterThan(none!.mean.misbehaviourStart! + 0.2);
+    expect(none!.mean.recallFrozenEnd).toBeGreaterThan(0.9);
+    expect(penalty!.mean.misbehaviourEnd).toBeLessThan(0.1);
+    expect(penalty!.mean.recallFrozenEnd).toBeGreaterThan(0.9);
+    expect(loss!.mean.recallFrozenEnd).toBeLessThan(0.1);
+    expect(loss!.mean.recallReferenceEnd).toBeGreaterThan(0.9);
+
+    // The same command has nothing left to do, and says the same.
+    const again = await probeward(args);
+    const withoutSeconds = (text: string) => ({ ...JSON.parse(text), seconds: 0 });
+    expect(withoutSeconds(again.stdout)).toEqual(withoutSeconds(stdout));
+
+    // Every run is on disk as documented.
+    const { runs, warnings } = await loadStudy(out);
+    expect(warnings).toEqual([]);
+    for (const { metrics, rollouts } of runs) {
+      expect(metrics).toHaveLength(summary.steps);
+      expect(rollouts.length).toBeGreaterThan(0);
+    }
+
+    // Another study does not overwrite this one.
+    const other = await probeward([...args, "--steps", "1"]);
+    expect(other.status).toBe(2);
+    expect(other.stderr).toMatch(/holds a study with other settings: training.*another --out/s);
+    expect(JSON.parse(await readFile(join(out, "summary.json"), "utf8")).steps).toBe(summary.steps);
+  }, 180_000);
+
+  it.each([
+    [["study"], /missing required argument 'study'/],
+    [["study", "nothing"], /no study named "nothing"/],
+    [["study", "code", "--stpes", "3"], /unknown option '--stpes'/],
+    [["study", "code", "--steps", "many"], /--steps.*whole number, 1 or more/s],
+    [["study", "code", "--arms", "none,nonsense"], /arms\.1.*nonsense/s],
+    [["pretrain", "nothing"], /no environment "nothing"/],
+    [["nonsense"], /unknown command 'nonsense'/],
+  ])("answers wrong use %j with status 2 and what is allowed", async (args, message) => {
+    const { status, stdout, stderr } = await probeward(args);
+    expect(stderr).toMatch(message);
+    expect({ status, stdout }).toEqual({ status: 2, stdout: "" });
+  });
+
+  it("names the file of a model that cannot be used, with status 1", async () => {
+    const folder = await newFolder();
+    await writeFile(join(folder, "study.yaml"), `environment: code\narms: [none]\nmodel: ${folder}\n`);
+    await writeFile(join(folder, "config.json"), '{"architecture": "LlamaForCausalLM"}');
+    const { status, stderr } = await probeward([
+      "study",
+      join(folder, "study.yaml"),
+      "--out",
+      join(folder, "out"),
+    ]);
+    expect(stderr).toMatch(/config\.json: architecture "LlamaForCausalLM" is not supported/);
+    expect(status).toBe(1);
+  });
+});
+
+describe("probeward", () => {
+  it("explains itself, and its parts", async () => {
+    const { status, stdout } = await probeward(["--help"]);
+    expect(status).toBe(0);
+    for (const command of ["study", "pretrain", "report", "bench", "doctor"])
+      expect(stdout).toContain(command);
+    expect((await probeward(["study", "--help"])).stdout).toMatch(/--quick .*smallest study/);
+  });
+
+  it("finds everything in order", async () => {
+    const { status, stdout } = await probeward(["doctor"]);
+    expect({ status, stdout }).toEqual({ status: 0, stdout: expect.not.stringContaining("failed") });
+  });
+});
