@@ -170,8 +170,11 @@ describe.skipIf(!browserPresent)("the report in a browser", { timeout: 60_000 },
   );
 
   test("can be printed: nothing but paper's own in it", async () => {
-    const { page } = await open(studyFixture());
+    const { page } = await open(studyFixture(), { colorScheme: "dark" });
+    const background = "getComputedStyle(document.documentElement).getPropertyValue('--surface').trim()";
+    expect(await page.evaluate(background)).not.toBe("#ffffff");
     await page.emulateMedia({ media: "print" });
+    expect(await page.evaluate(background)).toMatch(/^#fff(fff)?$/);
     expect(await page.locator(".downloads:visible, nav:visible, .filters:visible").count()).toBe(0);
     expect((await page.pdf()).length).toBeGreaterThan(10_000);
   });

@@ -1,0 +1,135 @@
+/** @file Reads one run of a study, and what is added to it, thinned to what a page can hold. */
+
+import { join, relative } from "node:path";
+import type { RolloutRecord } from "../training/records.ts";
+import type { RunData, RunUpdate } from "./data.ts";
+import { Document, type RunFolder } from "./folder.ts";
+import { parseMetrics, parseRollout } from "./lines.ts";
+import { type RunStatus, runStatusSchema } from "./schema.ts";
+import { Tail } from "./tail.ts";
+import { EveryNth, MetricThinner } from "./thin.ts";
+
+/** Points that a figure can show, and rollouts that a page can hold for each of some twenty runs. */
+const POINTS_PER_RUN = 512;
+const ROLLOUTS_PER_RUN = 600;
+
+/** One run, thinned while it is read: what it holds does not depend on when it was looked at. */
+export class RunReader {
+  readonly run: RunFolder;
+  readonly warnings = new Map<string, string>();
+  readonly #study: string;
+  readonly #status: Document<RunStatus>;
+  readonly #metricLines: Tail;
+  readonly #rolloutLines: Tail;
+  #metrics = new MetricThinner(POINTS_PER_RUN);
+  #rollouts = new EveryNth<RolloutRecord>(ROLLOUTS_PER_RUN);
+
+  constructor(study: string, root: string, run: RunFolder) {
+    this.run = run;
+    this.#study = study;
+    this.#status = new Document(join(run.path, "status.json"), root, runStatusSchema);
+    this.#metricLines = new Tail(join(run.path, "metrics.jsonl"), root);
+    this.#rolloutLines = new Tail(join(run.path, "rollouts.jsonl"), root);
+  }
+
+  get written(): number {
+    return Math.max(this.#status.changed, this.#metricLines.changed, this.#rolloutLines.changed);
+  }
+
+  /** What changed since the last time; `null` where nothing did. */
+  async poll(): Promise<RunUpdate | null> {
+    const changedStatus = await this.#attempt("status.json", () => this.#status.read());
+    const metricsFrom = await this.#readMetrics();
+    const rolloutsFrom = await this.#readRollouts();
+    if (!changedStatus && metricsFrom === null && rolloutsFrom === null) return null;
+    return this.#since(metricsFrom ?? this.#metrics.length, rolloutsFrom ?? this.#rollouts.length);
+  }
+
+  data(): RunData {
+    const { metrics, rollouts, ...rest } = this.#since(0, 0);
+    return { ...rest, metrics: metrics.columns, rollouts: rollouts.items };
+  }
+
+  #since(points: number, rollouts: number): RunUpdate {
+    const { arm, seed } = this.run;
+    return {
+      arm,
+      seed,
+      status: this.#status.value ?? null,
+      metrics: { from: points, columns: this.#metrics.columns(points) },
+      stepsPerPoint: this.#metrics.linesPerPoint,
+      rollouts: { from: rollouts, items: this.#rollouts.items(rollouts) },
+      rolloutsEvery: this.#rollouts.every,
+    };
+  }
+
+  /** Returns the first point that changed, `null` where none did. */
+  async #readMetrics(): Promise<number | null> {
+    let from: number | null = null;
+    const name = "metrics.jsonl";
+    await this.#attempt(name, () =>
+      this.#metricLines.read({
+        restart: () => {
+          this.#metrics = new MetricThinner(POINTS_PER_RUN);
+          this.#forget(name);
+          from = 0;
+        },
+        line: (bytes, number) => {
+          const line = this.#parse(name, number, () => parseMetrics(bytes));
+          if (line !== undefined) from = Math.min(from ?? Infinity, this.#metrics.add(line));
+        },
+      }),
+    );
+    return from;
+  }
+
+  /** Returns the first rollout that changed, `null` where none did. */
+  async #readRollouts(): Promise<number | null> {
+    let from: number | null = null;
+    const name = "rollouts.jsonl";
+    await this.#attempt(name, () =>
+      this.#rolloutLines.read({
+        restart: () => {
+          this.#rollouts = new EveryNth(ROLLOUTS_PER_RUN);
+          this.#forget(name);
+          from = 0;
+        },
+        line: (bytes, number) => {
+          const before = this.#rollouts.length;
+          const thinned = this.#rollouts.offer(() => this.#parse(name, number, () => parseRollout(bytes)));
+          if (thinned) from = 0;
+          else if (this.#rollouts.length > before) from ??= before;
+        },
+      }),
+    );
+    return from;
+  }
+
+  #parse<T>(file: string, line: number, parse: () => T): T | undefined {
+    try {
+      return parse();
+    } catch (error) {
+      this.#warn(file, `, line ${line}, was left out: ${(error as Error).message}`, line);
+    }
+  }
+
+  /** A file that cannot be read is a warning, and the others are still shown. */
+  async #attempt<T>(file: string, read: () => Promise<T>): Promise<T | undefined> {
+    try {
+      const result = await read();
+      this.warnings.delete(file);
+      return result;
+    } catch (error) {
+      this.#warn(file, `: ${(error as Error).message}`);
+    }
+  }
+
+  #warn(file: string, problem: string, line?: number): void {
+    const key = line === undefined ? file : `${file} ${line}`;
+    this.warnings.set(key, `${relative(this.#study, join(this.run.path, file))}${problem}`);
+  }
+
+  #forget(file: string): void {
+    for (const key of this.warnings.keys()) if (key.startsWith(`${file} `)) this.warnings.delete(key);
+  }
+}
