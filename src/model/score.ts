@@ -23,8 +23,6 @@ export interface ScorerOptions {
   hooks?: readonly string[];
   /** Divides the logits, as in sampling. Default 1. */
   temperature?: number;
-  /** Sequences per batch. Default 32. */
-  rows?: number;
 }
 
 export interface Scorer {
@@ -42,7 +40,7 @@ export function weightSpecs(config: ModelConfig): Record<string, TensorSpec> {
 
 /** @throws Error where a hook does not exist in this model. */
 export function createScorer(config: ModelConfig, options: ScorerOptions = {}): Scorer {
-  const { hooks = [], temperature = 1, rows = 32 } = options;
+  const { hooks = [], temperature = 1 } = options;
   checkHooks(config, hooks);
 
   const pass = (weights: TracedWeights, tokens_BT: JaxArray, targets_BT: JaxArray) => {
@@ -65,7 +63,7 @@ export function createScorer(config: ModelConfig, options: ScorerOptions = {}): 
       taps,
     };
   };
-  const create = (T: number) => {
+  const create = (rows: number, T: number) => {
     const batch = ints([rows, T]);
     return compile(pass, [weightSpecs(config), batch, batch] as const);
   };
@@ -74,9 +72,9 @@ export function createScorer(config: ModelConfig, options: ScorerOptions = {}): 
   return {
     async score(weights, sequences) {
       const results: Scored[] = new Array(sequences.length);
-      for (const { indices, tokens, targets } of batchesOf(sequences, rows)) {
-        const T = tokens.shape[1]!;
-        const program = await programs.get(T);
+      for (const { indices, tokens, targets } of batchesOf(sequences)) {
+        const [rows, T] = tokens.shape as [number, number];
+        const program = await programs.get(rows, T);
         const { logProbs, entropies, taps } = await program.run(weights, tokens, targets);
         indices.forEach((index, row) => {
           const { promptLength, tokens } = sequences[index]!;

@@ -12,7 +12,7 @@ export interface Sequence {
 
 /** Some sequences of similar length, padded to one shape. */
 export interface Batch {
-  /** Which of the given sequences these are; the rows beyond repeat none and are all padding. */
+  /** Which of the given sequences these are, row by row; rows beyond are all padding. */
   indices: number[];
   /** [B, T] tokens; padding is the end-of-text token. */
   tokens: Tensor;
@@ -20,26 +20,38 @@ export interface Batch {
   targets: Tensor;
 }
 
+/** Tokens per batch: enough to run at full speed, few enough for the working set to stay in the caches. */
+const BATCH_TOKENS = 1024;
+
 /**
- * Sorts sequences by length and cuts them into batches of `rows` rows whose T is a multiple of 16, so that little
- * computation goes to padding.
+ * Cuts sequences into batches of similar length: T is a multiple of 16, and there are as many rows as make about 1,024
+ * tokens. What does not fill a batch of one length goes to the next longer one, so that only the last has empty rows.
  */
-export function batchesOf(sequences: readonly Sequence[], rows: number): Batch[] {
-  const byLength = sequences
-    .map((_, i) => i)
-    .sort((a, b) => sequences[a]!.tokens.length - sequences[b]!.tokens.length || a - b);
+export function batchesOf(sequences: readonly Sequence[]): Batch[] {
+  const byLength = new Map<number, number[]>();
+  sequences.forEach(({ tokens }, index) => {
+    const T = roundUp(tokens.length, 16);
+    byLength.set(T, [...(byLength.get(T) ?? []), index]);
+  });
+  const lengths = [...byLength.keys()].sort((a, b) => a - b);
   const batches: Batch[] = [];
-  for (let start = 0; start < byLength.length; start += rows) {
-    const indices = byLength.slice(start, start + rows);
-    const T = roundUp(sequences[indices.at(-1)!]!.tokens.length, 16);
-    const tokens = ints([rows, T], new Int32Array(rows * T).fill(END_OF_TEXT));
-    const targets = ints([rows, T], new Int32Array(rows * T).fill(END_OF_TEXT));
-    indices.forEach((index, row) => {
-      const sequence = sequences[index]!.tokens;
-      (tokens.data as Int32Array).set(sequence, row * T);
-      (targets.data as Int32Array).set(sequence.slice(1), row * T);
-    });
-    batches.push({ indices, tokens, targets });
+  let waiting: number[] = [];
+  for (const T of lengths) {
+    const rows = Math.max(1, Math.floor(BATCH_TOKENS / T));
+    waiting = [...waiting, ...byLength.get(T)!];
+    while (waiting.length >= rows || (T === lengths.at(-1) && waiting.length > 0))
+      batches.push(padded(sequences, waiting.splice(0, rows), rows, T));
   }
   return batches;
+}
+
+function padded(sequences: readonly Sequence[], indices: number[], rows: number, T: number): Batch {
+  const tokens = ints([rows, T], new Int32Array(rows * T).fill(END_OF_TEXT));
+  const targets = ints([rows, T], new Int32Array(rows * T).fill(END_OF_TEXT));
+  indices.forEach((index, row) => {
+    const sequence = sequences[index]!.tokens;
+    (tokens.data as Int32Array).set(sequence, row * T);
+    (targets.data as Int32Array).set(sequence.slice(1), row * T);
+  });
+  return { indices, tokens, targets };
 }

@@ -27,9 +27,6 @@ import {
   policyLoss,
 } from "./loss.ts";
 
-/** Sequences per batch: enough for full speed, few enough for the working set to stay in the caches. */
-const ROWS = 16;
-
 /** A value per token of a completion, in order, for one rollout. */
 export type PerToken = Float32Array;
 
@@ -65,9 +62,9 @@ function spread(
 /** The gradient of the mean negative log-likelihood of completions, token by token. */
 export function createLikelihoodGradient(config: ModelConfig) {
   const loss = likelihoodLoss(config);
-  const create = (T: number) => {
-    const batch = ints([ROWS, T]);
-    return compile(valueAndGrad(loss), [weightSpecs(config), batch, batch, floats([ROWS, T])] as const);
+  const create = (rows: number, T: number) => {
+    const batch = ints([rows, T]);
+    return compile(valueAndGrad(loss), [weightSpecs(config), batch, batch, floats([rows, T])] as const);
   };
   const programs = new ProgramCache<Awaited<ReturnType<typeof create>>>(create);
   return {
@@ -81,8 +78,8 @@ export function createLikelihoodGradient(config: ModelConfig) {
         0,
       );
       let total = 0;
-      for (const batch of batchesOf(sequences, ROWS)) {
-        const program = await programs.get(batch.tokens.shape[1]!);
+      for (const batch of batchesOf(sequences)) {
+        const program = await programs.get(...batch.tokens.shape);
         const share = spread(batch, sequences, () => 1 / tokens);
         const [loss, part] = await program.run(weights, batch.tokens, batch.targets, share);
         total += loss.data[0]!;
@@ -130,9 +127,9 @@ export function createPolicyGradient(
   probe?: ProbeInLoss,
 ) {
   const loss = policyLoss(config, { ...options, probeHook: probe?.hook });
-  const create = (T: number) => {
-    const tokens = ints([ROWS, T]);
-    const perToken = floats([ROWS, T]);
+  const create = (rows: number, T: number) => {
+    const tokens = ints([rows, T]);
+    const perToken = floats([rows, T]);
     const batch: PolicyBatch<Tensor> = {
       weights: perToken,
       advantages: perToken,
@@ -140,7 +137,7 @@ export function createPolicyGradient(
       referenceLogProbs: perToken,
     };
     const probed: ProbeBatch<Tensor> | Record<string, never> = probe
-      ? { direction: floats([config.width]), bias: floats([]), pool: perToken, weights: floats([ROWS]) }
+      ? { direction: floats([config.width]), bias: floats([]), pool: perToken, weights: floats([rows]) }
       : {};
     const differentiated = valueAndGrad(loss, { hasAux: true });
     return compile(
@@ -176,8 +173,8 @@ export function createPolicyGradient(
     ): Promise<{ gradient: Weights; statistics: UpdateStatistics }> {
       const gradient = zerosLike(weights);
       const statistics: UpdateStatistics = { loss: 0, kl: 0, entropy: 0, clipped: 0, probeLoss: 0 };
-      for (const batch of batchesOf(rollouts, ROWS)) {
-        const program = await programs.get(batch.tokens.shape[1]!);
+      for (const batch of batchesOf(rollouts)) {
+        const program = await programs.get(...batch.tokens.shape);
         const perToken = (value: (rollout: UpdateRollout, token: number) => number) =>
           spread(batch, rollouts, (index, token) => value(rollouts[index]!, token));
         const [[loss, parts], part] = await program.run(
