@@ -1,6 +1,6 @@
 /** @file A study from its settings to its summary and report: the base model, then every arm and seed. */
 
-import { mkdir } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { availableParallelism, cpus, platform, release, totalmem } from "node:os";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
@@ -136,6 +136,21 @@ function checkAlphabet(wanted: string, has: string, settings: StudySettings): vo
     throw new UsageError(
       `the model ${settings.model} cannot write ${JSON.stringify(missing.join(""))}, which the environment ${settings.environment} needs; pretrain one for it`,
     );
+}
+
+/** Versions of this program and of what computes. */
+async function versions(): Promise<Record<string, string>> {
+  const text = await readFile(new URL("../../package.json", import.meta.url), "utf8");
+  const { version, dependencies } = JSON.parse(text) as {
+    version: string;
+    dependencies: Record<string, string>;
+  };
+  const computing = ["onnxruntime-node", "@jax-js/jax", "quickjs-wasi"];
+  return {
+    probeward: version,
+    node: process.versions.node,
+    ...Object.fromEntries(computing.map((name) => [name, dependencies[name]!])),
+  };
 }
 
 function machine(): Summary["machine"] {
