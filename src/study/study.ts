@@ -125,6 +125,7 @@ async function claimFolder(folder: string, settings: StudySettings): Promise<num
     environment: settings.environment,
     settings,
     machine: machine(),
+    versions: await versions(),
   });
   const summary = (await readJson(join(folder, "summary.json"))) as Summary | undefined;
   return summary?.seconds ?? 0;
