@@ -41,7 +41,8 @@ const kindsBySimplicity: ProbeKind[] = ["difference-of-means", "logistic"];
  * The test split plays no part, so it can judge the choice.
  *
  * Rule: the highest AUROC; within 0.002 of it, the position that reads most of the behaviour (`completion`, then
- * `completion-last`, then `completion-first`), then the simpler kind (`difference-of-means`), then the candidate given first.
+ * `completion-last`, then `completion-first`), then the candidate given first (so that the order of hooks says which layer
+ * is preferred), then the kind given first (by default the simpler, `difference-of-means`).
  * Reads at `prompt-last` are reported but never chosen: they score the situation and not the deed, so every rollout of a
  * prompt gets the same score, and a reward made of it teaches nothing.
  *
@@ -71,7 +72,8 @@ export function sweepProbes(
   const highest = Math.max(...eligible.map(({ row }) => row.auroc!));
   const [best] = eligible
     .filter(({ row }) => row.auroc! >= highest - tie)
-    .sort((a, b) => preference(a.row) - preference(b.row));
+    // A stable sort: within a position, candidates stay in their order, and kinds within a candidate.
+    .sort((a, b) => positionRank(a.row) - positionRank(b.row));
   if (!best)
     throw new Error(
       "the sweep has no probe to choose: give candidates read in the completion, with both classes in the calibration split",
@@ -82,8 +84,6 @@ export function sweepProbes(
   };
 }
 
-function preference({ positions, kind }: SweepRow): number {
-  return (
-    positionsByPreference.indexOf(positions) * kindsBySimplicity.length + kindsBySimplicity.indexOf(kind)
-  );
+function positionRank({ positions }: SweepRow): number {
+  return positionsByPreference.indexOf(positions);
 }
