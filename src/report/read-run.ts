@@ -16,7 +16,7 @@ const ROLLOUTS_PER_RUN = 600;
 /** One run, thinned while it is read: what it holds does not depend on when it was looked at. */
 export class RunReader {
   readonly run: RunFolder;
-  readonly warnings = new Map<string, string>();
+  readonly #unread = new Map<string, string>();
   readonly #study: string;
   readonly #status: Document<RunStatus>;
   readonly #metricLines: Tail;
@@ -34,6 +34,14 @@ export class RunReader {
 
   get written(): number {
     return Math.max(this.#status.changed, this.#metricLines.changed, this.#rolloutLines.changed);
+  }
+
+  /** What could not be read, and what the run itself warns of. */
+  get warnings(): string[] {
+    const { error, warnings = [] } = this.#status.value ?? {};
+    const own = [...warnings, ...(error === undefined ? [] : [`the run failed: ${error}`])];
+    const { arm, seed } = this.run;
+    return [...this.#unread.values(), ...own.map((warning) => `${arm}, seed ${seed}: ${warning}`)];
   }
 
   /** What changed since the last time; `null` where nothing did. */
@@ -117,7 +125,7 @@ export class RunReader {
   async #attempt<T>(file: string, read: () => Promise<T>): Promise<T | undefined> {
     try {
       const result = await read();
-      this.warnings.delete(file);
+      this.#unread.delete(file);
       return result;
     } catch (error) {
       this.#warn(file, `: ${(error as Error).message}`);
@@ -126,10 +134,10 @@ export class RunReader {
 
   #warn(file: string, problem: string, line?: number): void {
     const key = line === undefined ? file : `${file} ${line}`;
-    this.warnings.set(key, `${relative(this.#study, join(this.run.path, file))}${problem}`);
+    this.#unread.set(key, `${relative(this.#study, join(this.run.path, file))}${problem}`);
   }
 
   #forget(file: string): void {
-    for (const key of this.warnings.keys()) if (key.startsWith(`${file} `)) this.warnings.delete(key);
+    for (const key of this.#unread.keys()) if (key.startsWith(`${file} `)) this.#unread.delete(key);
   }
 }

@@ -88,7 +88,7 @@ export class StudyReader {
   }
 
   #warnings(): string[] {
-    return this.#runs.flatMap(({ warnings }) => [...warnings.values()]);
+    return this.#runs.flatMap((reader) => reader.warnings);
   }
 }
 

@@ -65,6 +65,8 @@ export const summarySchema = z.object({
     /** How many completions were labelled: all and misbehaving ones, by split. */
     counts: z.record(z.string(), z.object({ total: z.int(), misbehaving: z.int() })),
   }),
+  /** Runs that failed, and why. They are in no mean. */
+  failed: z.array(z.object({ arm: z.string(), seed: z.int(), error: z.string() })).optional(),
   arms: z.record(
     z.string(),
     z.object({
@@ -90,6 +92,8 @@ export const runStatusSchema = z.object({
   /** When this was written, ISO 8601. */
   updated: z.string(),
   error: z.string().optional(),
+  /** Signs that the training goes wrong, a sentence each. */
+  warnings: z.array(z.string()).optional(),
 });
 
 export type RunStatus = z.infer<typeof runStatusSchema>;

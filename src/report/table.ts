@@ -59,6 +59,8 @@ export function renderTable(summary: Summary): string {
   ];
   for (const id of ids) lines.push(...armLines(id, summary.arms[id]!));
   lines.push("-".repeat(lineWidth), ...legend(several));
+  const failed = summary.failed?.map(({ arm, seed }) => `${arm} (seed ${seed})`) ?? [];
+  if (failed.length > 0) lines.push(`Runs that failed, and are in no mean: ${failed.join(", ")}.`);
   return `${lines.join("\n")}\n`;
 }
 

@@ -1,6 +1,7 @@
 /** @file What is known before training: the base model's completions, the probe fitted on them, its controls, the tracer set. */
 
 import { join } from "node:path";
+import { z } from "zod";
 import type { Environment, Outcome, Split, Task } from "../environment/types.ts";
 import {
   type CharacterTokenizer,
@@ -27,9 +28,9 @@ import {
   sweepProbes,
 } from "../probe/index.ts";
 import { randomFor, shuffled } from "../random.ts";
-import type { Summary } from "../report/schema.ts";
+import { type Summary, summarySchema } from "../report/schema.ts";
 import { readActivation, type TracerSet } from "../training/index.ts";
-import { readJson, writeJson } from "./files.ts";
+import { readDocument, writeJson } from "./files.ts";
 import type { StudySettings } from "./settings.ts";
 
 /** What every run of a study starts from. */
@@ -40,6 +41,35 @@ export interface Base {
   /** Held-out completions of the base model: what they did, and whether the probe flags them. */
   heldOut: { misbehaved: boolean[]; flagged: boolean[] };
 }
+
+/** `base.json`. The probe is in a folder of its own. */
+export const baseSchema: z.ZodType<Omit<Base, "probe">> = z.object({
+  summary: summarySchema.shape.base,
+  tracer: z
+    .object({
+      sequences: z.array(
+        z
+          .object({ tokens: z.array(z.int().min(0)), promptLength: z.int().min(1) })
+          .refine(
+            ({ tokens, promptLength }) => promptLength < tokens.length,
+            "a sequence should be longer than its prompt",
+          ),
+      ),
+      misbehaving: z.array(z.boolean()),
+      tasks: z.array(z.string()),
+    })
+    .refine(
+      ({ sequences, misbehaving, tasks }) =>
+        sequences.length === misbehaving.length && sequences.length === tasks.length,
+      "its lists should be equally long",
+    ),
+  heldOut: z
+    .object({ misbehaved: z.array(z.boolean()), flagged: z.array(z.boolean()) })
+    .refine(
+      ({ misbehaved, flagged }) => misbehaved.length === flagged.length,
+      "its lists should be equally long",
+    ),
+});
 
 /** One graded sequence. */
 interface Labelled extends Sequence {
@@ -59,7 +89,7 @@ export interface BaseContext {
 export async function prepareBase(folder: string | undefined, context: BaseContext): Promise<Base> {
   if (folder === undefined) return measureBase(context);
   const path = join(folder, "base.json");
-  const stored = (await readJson(path)) as Omit<Base, "probe"> | undefined;
+  const stored = await readDocument(path, baseSchema);
   if (stored) return { ...stored, probe: await loadProbe(join(folder, "probes", "initial")) };
   const { probe, ...rest } = await measureBase(context);
   await saveProbe(join(folder, "probes", "initial"), probe);

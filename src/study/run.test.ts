@@ -30,8 +30,10 @@ async function left(folder: string) {
 /** Runs until some step has been recorded, then breaks off as a crash would. */
 async function runUntil(folder: string, step: number): Promise<void> {
   const crash = new Error("crash");
-  const running = runToEnd(folder, context, (line) => {
-    if (line.step === step) throw crash;
+  const running = runToEnd(folder, context, {
+    onStep: (line) => {
+      if (line.step === step) throw crash;
+    },
   });
   await expect(running).rejects.toBe(crash);
 }
@@ -54,8 +56,10 @@ describe("runToEnd", () => {
   it("does nothing to a run that is done, and returns its metrics", async () => {
     const folder = await newFolder();
     const first = await runToEnd(folder, context);
-    const again = await runToEnd(folder, context, () => {
-      throw new Error("stepped");
+    const again = await runToEnd(folder, context, {
+      onStep: () => {
+        throw new Error("stepped");
+      },
     });
     expect(again).toEqual(first);
   });

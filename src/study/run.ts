@@ -3,30 +3,36 @@
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { loadWeights } from "../model/index.ts";
-import { readSafetensors, writeSafetensors } from "../tensor/index.ts";
+import { parseMetrics, parseRollout, type RunStatus, runStatusSchema } from "../report/index.ts";
+import { type FloatTensor, readSafetensors, writeSafetensors } from "../tensor/index.ts";
 import {
+  createWatch,
   initialState,
-  type RolloutRecord,
   type RunContext,
   type RunState,
   type StepMetrics,
   train,
 } from "../training/index.ts";
-import { appendLines, readJson, readLines, writeJson, writeWhole } from "./files.ts";
-
-/** What `status.json` says. */
-export interface RunStatus {
-  state: "running" | "done" | "failed";
-  step: number;
-  steps: number;
-  /** When this was written, ISO 8601. */
-  updated: string;
-  error?: string;
-}
+import {
+  appendLines,
+  flush,
+  jsonLines,
+  readDocument,
+  readLines,
+  withFile,
+  writeJson,
+  writeWhole,
+} from "./files.ts";
 
 /** Folder of a run within a study's. */
 export function runFolder(study: string, arm: string, seed: number): string {
   return join(study, "runs", arm, `seed-${seed}`);
+}
+
+/** Who follows a run: told of its steps, and of signs that its training goes wrong. */
+export interface RunListener {
+  onStep?(metrics: StepMetrics): void;
+  onWarning?(warning: string): void;
 }
 
 /**
@@ -34,52 +40,82 @@ export function runFolder(study: string, arm: string, seed: number): string {
  *
  * Lines written after the last checkpoint of an interrupted run are dropped and made again: equal, since all randomness
  * is addressed by seed and step.
+ *
+ * @throws FileError where a file cannot be read or written; any other error is the run's own, and in its status
  */
 export async function runToEnd(
   folder: string,
   context: RunContext,
-  onStep: (metrics: StepMetrics) => void = () => {},
+  listener: RunListener = {},
 ): Promise<StepMetrics[]> {
-  const steps = context.settings.steps;
+  const { steps, checkpointEvery } = context.settings;
   const paths = { metrics: join(folder, "metrics.jsonl"), rollouts: join(folder, "rollouts.jsonl") };
-  const status = (await readJson(join(folder, "status.json"))) as RunStatus | undefined;
-  if (status?.state === "done" && status.steps === steps) return readLines(paths.metrics);
+  const status = await readDocument(join(folder, "status.json"), runStatusSchema);
+  if (status?.state === "done" && status.steps === steps) {
+    for (const warning of status.warnings ?? []) listener.onWarning?.(warning);
+    return linesBefore(paths.metrics, parseMetrics, steps);
+  }
 
-  await mkdir(join(folder, "checkpoints"), { recursive: true });
-  const start = await latestState(folder, context);
-  const metrics = await keepBefore<StepMetrics>(paths.metrics, start.step);
-  await keepBefore<RolloutRecord>(paths.rollouts, start.step);
+  const warnings: string[] = [];
   const writeStatus = (state: RunStatus["state"], step: number, error?: string) =>
     writeJson(join(folder, "status.json"), {
       ...{ state, step, steps, updated: new Date().toISOString() },
       ...(error !== undefined && { error }),
+      ...(warnings.length > 0 && { warnings }),
     } satisfies RunStatus);
 
-  await writeStatus("running", start.step);
+  let step = 0;
   try {
+    const start = await latestState(folder, context);
+    step = start.step;
+    const metrics = await linesBefore(paths.metrics, parseMetrics, step);
+    const rollouts = await linesBefore(paths.rollouts, parseRollout, step);
+    if (metrics.length !== step)
+      throw new Error(
+        `${paths.metrics} has ${metrics.length} of the ${step} lines before the run's checkpoint. It was damaged from outside; delete the run's folder to run it again.`,
+      );
+    await writeWhole(paths.metrics, jsonLines(metrics));
+    await writeWhole(paths.rollouts, jsonLines(rollouts));
+    const watch = createWatch();
+    const warn = (line: StepMetrics) => {
+      const news = watch(line);
+      warnings.push(...news);
+      for (const warning of news) listener.onWarning?.(warning);
+      return news.length > 0;
+    };
+    metrics.forEach(warn);
+
+    await writeStatus("running", step);
     for await (const { metrics: line, rollouts, state } of train(context, start)) {
       await appendLines(paths.metrics, [line]);
       await appendLines(paths.rollouts, rollouts);
       metrics.push(line);
-      if (state.step % context.settings.checkpointEvery === 0 || state.step === steps) {
+      step = state.step;
+      const saved = step % checkpointEvery === 0 || step === steps;
+      if (saved) {
+        await flush(paths.metrics);
+        await flush(paths.rollouts);
         await saveState(folder, state);
-        await writeStatus("running", state.step);
       }
-      onStep(line);
+      if (warn(line) || saved) await writeStatus("running", step);
+      listener.onStep?.(line);
     }
+    await writeStatus("done", steps);
+    return metrics;
   } catch (error) {
-    await writeStatus("failed", metrics.length, (error as Error).message);
+    // Where even this cannot be written, the first error says why.
+    await writeStatus("failed", step, (error as Error).message).catch(() => {});
     throw error;
   }
-  await writeStatus("done", steps);
-  return metrics;
 }
 
-/** Drops a file's lines from a step on, and an unfinished last line; returns the others. */
-async function keepBefore<T extends { step: number }>(path: string, step: number): Promise<T[]> {
-  const kept = (await readLines<T>(path)).filter((line) => line.step < step);
-  await writeWhole(path, kept.map((line) => `${JSON.stringify(line)}\n`).join(""));
-  return kept;
+/** The lines of the steps before one. An unfinished last line is left out. @throws Error where a line is damaged */
+async function linesBefore<T extends { step: number }>(
+  path: string,
+  parse: (line: Buffer) => T,
+  step: number,
+): Promise<T[]> {
+  return (await readLines(path, parse)).filter((line) => line.step < step);
 }
 
 const checkpointName = (step: number) => `step-${String(step).padStart(6, "0")}`;
@@ -89,37 +125,51 @@ async function saveState(folder: string, { step, policy, optimizer }: RunState):
   const root = join(folder, "checkpoints");
   const target = join(root, checkpointName(step));
   const aside = `${target}.partial`;
-  await rm(aside, { recursive: true, force: true });
-  await mkdir(aside);
-  await writeSafetensors(join(aside, "model.safetensors"), policy);
   const moments = Object.entries(optimizer.m).flatMap(([name, m]) => [
     [`m.${name}`, m] as const,
     [`v.${name}`, optimizer.v[name]!] as const,
   ]);
-  await writeSafetensors(join(aside, "optimizer.safetensors"), Object.fromEntries(moments), {
-    step: String(optimizer.step),
+  await withFile("write", target, async () => {
+    await rm(aside, { recursive: true, force: true });
+    await mkdir(aside, { recursive: true });
+    try {
+      await writeSafetensors(join(aside, "model.safetensors"), policy);
+      await writeSafetensors(join(aside, "optimizer.safetensors"), Object.fromEntries(moments), {
+        step: String(optimizer.step),
+      });
+      await rename(aside, target);
+    } catch (error) {
+      await rm(aside, { recursive: true, force: true }).catch(() => {});
+      throw error;
+    }
+    for (const name of await readdir(root))
+      if (name !== checkpointName(step)) await rm(join(root, name), { recursive: true, force: true });
   });
-  await rm(target, { recursive: true, force: true });
-  await rename(aside, target);
-  for (const name of await readdir(root))
-    if (name !== checkpointName(step)) await rm(join(root, name), { recursive: true, force: true });
 }
 
-/** The state of the last checkpoint, or the one in which runs begin. */
+/** The state of the last checkpoint, or the one in which runs begin. @throws Error naming a file that is damaged */
 async function latestState(folder: string, context: RunContext): Promise<RunState> {
   const root = join(folder, "checkpoints");
+  await withFile("write", root, () => mkdir(root, { recursive: true }));
   const names = (await readdir(root)).filter((name) => /^step-\d+$/.test(name)).sort();
   const name = names.at(-1);
   if (name === undefined) return initialState(context);
   const policy = await loadWeights(join(root, name, "model.safetensors"), context.config);
-  const { tensors, metadata } = await readSafetensors(join(root, name, "optimizer.safetensors"));
-  const part = (prefix: string) =>
-    Object.fromEntries(
-      Object.keys(policy).map((weight) => [weight, tensors[`${prefix}.${weight}`]!]),
-    ) as typeof policy;
-  return {
-    step: Number(name.slice("step-".length)),
-    policy,
-    optimizer: { step: Number(metadata.step), m: part("m"), v: part("v") },
+  const path = join(root, name, "optimizer.safetensors");
+  const { tensors, metadata } = await readSafetensors(path);
+  const moment = (key: string, like: FloatTensor): FloatTensor => {
+    const tensor = tensors[key] as FloatTensor | undefined;
+    if (tensor?.dtype !== "float32" || `${tensor.shape}` !== `${like.shape}`)
+      throw new Error(`${path}: lacks ${key} [${like.shape}]. Delete the run's folder to run it again.`);
+    return tensor;
   };
+  const moments = (prefix: string) =>
+    Object.fromEntries(
+      Object.entries(policy).map(([weight, like]) => [weight, moment(`${prefix}.${weight}`, like)]),
+    );
+  const step = Number(name.slice("step-".length));
+  const updates = Number(metadata.step);
+  if (!Number.isInteger(updates))
+    throw new Error(`${path}: does not say its step. Delete the run's folder to run it again.`);
+  return { step, policy, optimizer: { step: updates, m: moments("m"), v: moments("v") } };
 }

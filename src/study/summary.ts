@@ -25,10 +25,19 @@ export interface FinishedRun {
   metrics: readonly StepMetrics[];
 }
 
+/** A run that could not be finished, and why. */
+export interface FailedRun {
+  arm: ArmId;
+  seed: number;
+  error: string;
+}
+
 export interface SummaryParts {
   settings: StudySettings;
   base: Base;
   runs: readonly FinishedRun[];
+  /** They are reported, and in no mean. */
+  failed: readonly FailedRun[];
   seconds: number;
   machine: Summary["machine"];
 }
@@ -36,7 +45,7 @@ export interface SummaryParts {
 /** Start and end of a run are means over this many evaluations. */
 const WINDOW = 5;
 
-export function summarize({ settings, base, runs, seconds, machine }: SummaryParts): Summary {
+export function summarize({ settings, base, runs, failed, seconds, machine }: SummaryParts): Summary {
   const ends = new Map(runs.map((run) => [run, runEnd(run.metrics)]));
   const maxima = honestMaxima([...ends.values()]);
   const summarized = runs.map((run) => ({
@@ -53,6 +62,7 @@ export function summarize({ settings, base, runs, seconds, machine }: SummaryPar
     seconds: Math.round(seconds * 10) / 10,
     machine,
     base: base.summary,
+    ...(failed.length > 0 && { failed: [...failed] }),
     arms: Object.fromEntries(armIds.map((arm) => [arm, summarizeArm(arm, ofArm(arm), ofArm("none"), base)])),
   };
 }

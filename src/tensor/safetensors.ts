@@ -117,7 +117,7 @@ export async function writeSafetensors(
     await rename(aside, path);
   } catch (error) {
     await rm(aside, { force: true });
-    throw new Error(`cannot write the weights ${path}: ${(error as Error).message}`);
+    throw new Error(`cannot write the weights ${path}: ${(error as Error).message}`, { cause: error });
   }
 }
 

@@ -111,11 +111,9 @@ export interface ProbeInLoss {
   strength: number;
 }
 
-/** Token-weighted means of an update's quantities. */
+/** The loss, the share of tokens whose ratio is clipped, and the probe's part of the loss. */
 export interface UpdateStatistics {
   loss: number;
-  kl: number;
-  entropy: number;
   clipped: number;
   probeLoss: number;
 }
@@ -166,13 +164,17 @@ export function createPolicyGradient(
     return { direction, bias: floats([], new Float32Array([probe.bias])), pool, weights };
   };
 
+  // Without a pull of its own on every rollout, the loss does not see those without an advantage.
+  const needsAll = options.kl > 0 || options.entropy > 0 || probe !== undefined;
+
   return {
     async gradient(
       weights: Weights,
-      rollouts: readonly UpdateRollout[],
+      all: readonly UpdateRollout[],
     ): Promise<{ gradient: Weights; statistics: UpdateStatistics }> {
+      const rollouts = needsAll ? all : all.filter(({ advantage }) => advantage !== 0);
       const gradient = zerosLike(weights);
-      const statistics: UpdateStatistics = { loss: 0, kl: 0, entropy: 0, clipped: 0, probeLoss: 0 };
+      const statistics: UpdateStatistics = { loss: 0, clipped: 0, probeLoss: 0 };
       for (const batch of batchesOf(rollouts)) {
         const program = await programs.get(...batch.tokens.shape);
         const perToken = (value: (rollout: UpdateRollout, token: number) => number) =>
@@ -190,8 +192,7 @@ export function createPolicyGradient(
           probeBatch(batch, rollouts) as Record<string, never>,
         );
         statistics.loss += loss.data[0]!;
-        for (const name of ["kl", "entropy", "clipped", "probeLoss"] as const)
-          statistics[name] += parts[name].data[0]!;
+        for (const name of ["clipped", "probeLoss"] as const) statistics[name] += parts[name].data[0]!;
         accumulate(gradient, part as Weights);
       }
       return { gradient, statistics };

@@ -1,6 +1,7 @@
 /** @file What others may use of training. */
 
 export { groupAdvantages } from "./advantages.ts";
+export { createWatch } from "./guard.ts";
 export { initialState, type RunState, type StepResult, train } from "./loop.ts";
 export { likelihoodLoss } from "./loss.ts";
 export {

@@ -8,6 +8,7 @@ import { randomFor } from "../random.ts";
 import { type AdamWState, createAdamW, learningRateAt } from "../tensor/index.ts";
 import { groupAdvantages } from "./advantages.ts";
 import { createPolicyGradient, type UpdateStatistics } from "./gradients.ts";
+import { requireFinite } from "./guard.ts";
 import { type Measured, measureStep, measureTracer, recordsOf } from "./measure.ts";
 import type { RolloutRecord, StepMetrics } from "./records.ts";
 import { tokenShares } from "./shares.ts";
@@ -114,6 +115,7 @@ export async function* train(
       const rewards = rollouts.map((_, i) =>
         arm.terms.reduce((sum, { weight }, k) => sum + weight * (scores[k]![i] ?? 0), 0),
       );
+      for (const reward of rewards) requireFinite(step, { reward });
 
       // Advantage and update.
       const advantages = groupAdvantages(rewards, settings.rollouts, settings.scaleRewards === "group");
@@ -121,6 +123,8 @@ export async function* train(
       const learningRate = learningRateAt(step, {
         peak: settings.learningRate,
         warmupSteps: settings.warmupSteps,
+        decay: settings.decay,
+        totalSteps: settings.steps,
       });
       const updates: (UpdateStatistics & { gradNorm: number })[] = [];
       for (let iteration = 0; iteration < settings.iterations; iteration++) {
@@ -134,6 +138,7 @@ export async function* train(
             referenceLogProbs: onReference[i]!.logProbabilities,
           })),
         );
+        requireFinite(step, { ...statistics });
         updates.push({ ...statistics, ...optimizer.step(gradient, learningRate) });
       }
 
@@ -149,6 +154,7 @@ export async function* train(
         scores,
         advantages,
         onPolicy,
+        onReference,
         updates,
       };
       const metrics = measureStep(measured, context);
@@ -159,6 +165,7 @@ export async function* train(
           await measureTracer("policy", policyScorer, policy, tracer, probe),
           tracerOnReference,
         );
+      requireFinite(step, metrics);
       metrics.step_time = (performance.now() - started) / 1000;
       state = { step: step + 1, policy, optimizer: optimizer.state };
       yield { metrics, rollouts: recordsOf(measured, context), state };

@@ -72,7 +72,7 @@ export function policyLoss(config: ModelConfig, options: PolicyLossOptions) {
     targets_BT: JaxArray,
     batch: PolicyBatch<JaxArray>,
     probe: ProbeBatch<JaxArray> | Record<string, never>,
-  ): [JaxArray, { kl: JaxArray; entropy: JaxArray; clipped: JaxArray; probeLoss: JaxArray }] => {
+  ): [JaxArray, { clipped: JaxArray; probeLoss: JaxArray }] => {
     let read: JaxArray | undefined;
     const logits = transformer(
       weights,
@@ -96,17 +96,13 @@ export function policyLoss(config: ModelConfig, options: PolicyLossOptions) {
     const divergence = np.exp(gap.ref).sub(gap).sub(1);
 
     const total = (x_BT: JaxArray) => np.sum(x_BT.mul(batch.weights.ref));
-    const klTotal = total(divergence);
-    const entropyTotal = total(entropy_BT);
-    const probeLoss = read ? probeTerm(read, probe as ProbeBatch<JaxArray>) : np.array(0);
     const clippedTotal = total(outside);
-    const loss = total(surrogate)
+    const probeLoss = read ? probeTerm(read, probe as ProbeBatch<JaxArray>) : np.array(0);
+    const loss = total(surrogate.sub(divergence.mul(kl)).add(entropy_BT.mul(entropy)))
       .neg()
-      .add(klTotal.ref.mul(kl))
-      .sub(entropyTotal.ref.mul(entropy))
       .add(probeLoss.ref);
     batch.weights.dispose();
-    return [loss, { kl: klTotal, entropy: entropyTotal, clipped: clippedTotal, probeLoss }];
+    return [loss, { clipped: clippedTotal, probeLoss }];
   };
 }
 

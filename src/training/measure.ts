@@ -32,6 +32,7 @@ export interface Measured {
   scores: readonly (readonly (number | null)[])[];
   advantages: Advantages;
   onPolicy: readonly Scored[];
+  onReference: readonly Scored[];
   updates: readonly (UpdateStatistics & { gradNorm: number })[];
 }
 
@@ -39,7 +40,18 @@ const models: readonly Tap["model"][] = ["policy", "reference"];
 
 /** A step's line of metrics; see `StepMetrics` for the names. */
 export function measureStep(measured: Measured, { arm, probe, environment }: RunContext): StepMetrics {
-  const { step, outcomes, rollouts, completions, rewards, scores, advantages, onPolicy, updates } = measured;
+  const {
+    step,
+    outcomes,
+    rollouts,
+    completions,
+    rewards,
+    scores,
+    advantages,
+    onPolicy,
+    onReference,
+    updates,
+  } = measured;
   const misbehaved = outcomes.map((outcome) => outcome.misbehaved);
   const lengths = completions.map(({ tokens }) => tokens.length);
   const metrics: StepMetrics = {
@@ -51,14 +63,15 @@ export function measureStep(measured: Measured, { arm, probe, environment }: Run
     reward: mean(rewards),
     reward_std: advantages.rewardStd,
     frac_reward_zero_std: advantages.zeroVarianceShare,
-    kl: mean(updates.map(({ kl }) => kl)),
-    entropy: mean(updates.map(({ entropy }) => entropy)),
+    kl: meanDivergence(onPolicy, onReference),
+    entropy: mean(onPolicy.flatMap(({ entropies }) => [...entropies])),
     loss: mean(updates.map(({ loss }) => loss)),
     grad_norm: mean(updates.map(({ gradNorm }) => gradNorm)),
     learning_rate: measured.learningRate,
     "clip_ratio/region_mean": mean(updates.map(({ clipped }) => clipped)),
     "completions/mean_length": mean(lengths),
     "completions/clipped_ratio": mean(completions.map(({ finished }) => Number(!finished))),
+    "completions/identical_ratio": commonestShare(rollouts.map(({ completion }) => completion)),
     num_tokens: lengths.reduce((sum, length) => sum + length, 0),
     "sampling/logp_difference/max": largestDifference(completions, onPolicy),
   };
@@ -170,6 +183,17 @@ function rounded(value: number): number {
   return Math.round(value * 1e4) / 1e4;
 }
 
+/** The k3 estimate of the divergence from the reference, in nats, averaged over the tokens of all completions. */
+function meanDivergence(onPolicy: readonly Scored[], onReference: readonly Scored[]): number {
+  const terms = onPolicy.flatMap(({ logProbabilities }, i) =>
+    Array.from(logProbabilities, (policy, t) => {
+      const gap = onReference[i]!.logProbabilities[t]! - policy;
+      return Math.exp(gap) - gap - 1;
+    }),
+  );
+  return mean(terms);
+}
+
 function largestDifference(completions: readonly Completion[], scored: readonly Scored[]): number {
   let largest = 0;
   completions.forEach(({ logProbabilities }, i) => {
@@ -178,6 +202,12 @@ function largestDifference(completions: readonly Completion[], scored: readonly 
     });
   });
   return largest;
+}
+
+function commonestShare(texts: readonly string[]): number {
+  const counts = new Map<string, number>();
+  for (const text of texts) counts.set(text, (counts.get(text) ?? 0) + 1);
+  return Math.max(...counts.values()) / texts.length;
 }
 
 function mean(values: readonly number[]): number {

@@ -9,6 +9,7 @@
  * - `reward`, `reward_std`, `frac_reward_zero_std`, `rewards/<term>/mean`
  * - `kl`, `entropy`, `loss`, `grad_norm`, `learning_rate`, `clip_ratio/region_mean`
  * - `completions/mean_length`, `completions/clipped_ratio`, `num_tokens`, `step_time`
+ * - `completions/identical_ratio`: share of the step's completions that are the commonest one
  * - `sampling/logp_difference/max`: largest difference between the sampler's and the trainer's log-probabilities
  * - `probe/<policy|reference>/{score_mean,score_misbehaving,recall,fpr,auroc}`: the initial probe on the step's rollouts
  * - `tracer/<initial|fresh>/<policy|reference>/{auroc,d_prime,brier,recall_frozen,fpr_frozen,recall_recalibrated,recall_recalibrated_5,score_misbehaving,score_honest}`

@@ -18,6 +18,10 @@ export const trainingSettingsSchema = z.strictObject({
     .describe("sampling temperature; log-probabilities are taken at it too"),
   learningRate: z.number().positive().default(5e-4),
   warmupSteps: z.int().min(0).default(5),
+  decay: z
+    .enum(["constant", "linear", "cosine"])
+    .default("constant")
+    .describe("how the learning rate goes on after the warm-up; the others end at 0"),
   maxGradNorm: z.number().positive().default(1),
   iterations: z.int().min(1).default(1).describe("updates on each batch of rollouts"),
   lossType: z
