@@ -62,7 +62,7 @@ describe("probeward study", () => {
     const { runs, warnings } = await loadStudy(out);
     expect(warnings).toEqual([]);
     for (const { metrics, rollouts } of runs) {
-      expect(metrics).toHaveLength(summary.steps);
+      expect(metrics.step).toHaveLength(summary.steps);
       expect(rollouts.length).toBeGreaterThan(0);
     }
 

@@ -113,7 +113,7 @@ describe.skipIf(!browserPresent)("the live page", { timeout: 60_000 }, () => {
     const { page, problems } = await open("?study=study");
     const failed = { state: "failed" as const, step: 3, steps: 20, updated: "now", error: "out of <memory>" };
     await writeStatus(study, full.runs[0]!, failed);
-    await page.getByText("out of <memory>").waitFor();
+    await page.getByRole("cell", { name: "out of <memory>" }).waitFor();
     expect(await page.locator("header").textContent()).toContain("1 run failed");
     expect(await accessibilityViolations(page)).toEqual([]);
     expect(problems).toEqual([]);

@@ -1,0 +1,85 @@
+/** @file Studies whose runs fail: the others go on, nothing poisons a mean, and the end says what happened. */
+
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { runTinyStudy, tinySettings } from "../../test/tiny-study.ts";
+import { loadStudy, renderTable, summarySchema } from "../report/index.ts";
+import { runFolder } from "./run.ts";
+
+const newFolder = () => mkdtemp(join(tmpdir(), "probeward-study-"));
+const readSummary = async (folder: string) =>
+  summarySchema.parse(JSON.parse(await readFile(join(folder, "summary.json"), "utf8")));
+
+describe("runStudy", () => {
+  it("goes on with the other runs after one that diverges, and leaves it out of every mean", async () => {
+    const folder = await newFolder();
+    const warnings: string[] = [];
+    // Infinite as a 32-bit number.
+    const settings = tinySettings({ arms: ["probe-loss", "none"], lossStrength: 1e39 });
+    const running = runTinyStudy(folder, settings, (event) => {
+      if (event.kind === "warning") warnings.push(event.detail);
+    });
+    await expect(running).rejects.toThrow(/^1 of 2 runs failed.*probe-loss, seed 1: step 0: loss is/s);
+    expect(warnings).toEqual([expect.stringMatching(/^probe-loss, seed 1: the run failed: step 0/)]);
+
+    const summary = await readSummary(folder);
+    expect(Object.keys(summary.arms)).toEqual(["none"]);
+    expect(summary.failed).toMatchObject([{ arm: "probe-loss", seed: 1 }]);
+    expect(renderTable(summary)).toContain("Runs that failed, and are in no mean: probe-loss (seed 1).");
+
+    const { runs, warnings: shown } = await loadStudy(folder);
+    expect(runs.map(({ arm, status }) => [arm, status?.state])).toEqual([
+      ["none", "done"],
+      ["probe-loss", "failed"],
+    ]);
+    expect(await readFile(join(runFolder(folder, "probe-loss", 1), "metrics.jsonl"), "utf8")).toBe("");
+    expect(shown.join()).toContain("probe-loss, seed 1: the run failed");
+  });
+
+  it("averages over the seeds that finished, and takes in the others once they are mended", async () => {
+    const folder = await newFolder();
+    const damaged = runFolder(folder, "none", 2);
+    await mkdir(damaged, { recursive: true });
+    await writeFile(join(damaged, "metrics.jsonl"), '{"step":0,"kl":0}\nnonsense\n{"step":2,"kl":0}\n');
+    const settings = tinySettings({ arms: ["none"], seeds: 2 });
+    await expect(runTinyStudy(folder, settings)).rejects.toThrow(
+      /1 of 2 runs failed.*none, seed 2: .*seed-2\/metrics\.jsonl: line 2 is wrong.*delete the run's folder/s,
+    );
+    expect(await readFile(join(damaged, "metrics.jsonl"), "utf8")).toContain("nonsense");
+    const partial = await readSummary(folder);
+    expect(partial.arms.none!.runs.map(({ seed }) => seed)).toEqual([1]);
+    expect(partial.arms.none!.mean.klEnd).toBe(partial.arms.none!.runs[0]!.klEnd);
+
+    await rm(damaged, { recursive: true });
+    const summary = await runTinyStudy(folder, settings);
+    expect(summary.failed).toBeUndefined();
+    expect(summary.arms.none!.runs.map(({ seed }) => seed)).toEqual([1, 2]);
+  });
+
+  it("says so where no run could be finished, and writes no summary", async () => {
+    const folder = await newFolder();
+    const settings = tinySettings({ arms: ["probe-loss"], lossStrength: 1e39 });
+    await expect(runTinyStudy(folder, settings)).rejects.toThrow(/^1 of 1 runs failed/);
+    await expect(readSummary(folder)).rejects.toThrow("ENOENT");
+  });
+
+  it("passes on what a run warns of, also when it is done already", async () => {
+    const folder = await newFolder();
+    // Completions that never end. Signs are looked for once there are ten steps.
+    const training = { ...tinySettings().training, steps: 11, learningRate: 1e-9, temperature: 0.003 };
+    const warningsOf = async () => {
+      const warnings: string[] = [];
+      await runTinyStudy(folder, tinySettings({ arms: ["none"], training }), (event) => {
+        if (event.kind === "warning") warnings.push(event.detail);
+      });
+      return warnings;
+    };
+    const first = await warningsOf();
+    expect(first.join("\n")).toMatch(/none, seed 1: step 9: most completions do not end/);
+    expect(await warningsOf()).toEqual(first);
+    const { runs } = await loadStudy(folder);
+    expect(runs[0]!.status!.warnings!.map((warning) => `none, seed 1: ${warning}`)).toEqual(first);
+  });
+});

@@ -1,0 +1,31 @@
+/** @file A whole study on the tiny environment and model. */
+
+import type { Environment } from "../src/environment/types.ts";
+import { type OnEvent, runStudy, type StudySettings } from "../src/study/index.ts";
+import { tinyContext, tinyEnvironment } from "./tiny.ts";
+
+export function tinySettings(overrides: Partial<StudySettings> = {}): StudySettings {
+  return {
+    // The name of a known environment is wanted; the tiny one takes its place.
+    environment: "code",
+    arms: ["none", "probe-loss"],
+    seeds: 1,
+    firstSeed: 1,
+    penalty: 2,
+    lossStrength: 1,
+    training: { ...tinyContext().settings, steps: 6 },
+    probe: {
+      ...{ tasks: 32, samples: 2, demonstrations: 16, tracer: 16, falsePositiveRate: 0.1 },
+      positions: ["completion"],
+    },
+    ...overrides,
+  };
+}
+
+export function runTinyStudy(folder: string, settings = tinySettings(), onEvent: OnEvent = () => {}) {
+  const { config, reference } = tinyContext();
+  return runStudy(folder, settings, onEvent, {
+    environment: tinyEnvironment() as Environment,
+    model: { config, weights: reference },
+  });
+}
