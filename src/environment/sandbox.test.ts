@@ -105,67 +105,7 @@ describe("the worker thread", () => {
   });
 });
 
-/** Nasty programs with what both of their answers must match. */
-const NASTY: Record<string, [source: string, answer: RegExp]> = {
-  "an endless loop": ["x=>{for(;;);}", /exceeded 100 ms|not run/],
-  "an endless loop before any call": ["for(;;);", /exceeded 100 ms/],
-  "a loop that catches everything": ["x=>{for(;;)try{for(;;);}catch{}}", /exceeded 100 ms|not run/],
-  "a loop with a finally that returns": ["x=>{try{for(;;);}finally{return 5}}", /exceeded 100 ms|not run/],
-  "a string that doubles": ["x=>{let s='a';for(;;)s+=s}", /too long|out of memory|not run/],
-  "long strings in a loop": ["x=>{for(;;)'x'.repeat(1e6)}", /did not end|exceeded/],
-  "arrays without end": ["x=>{let a=[];for(;;)a.push([a])}", /out of memory|exceeded|not run/],
-  "typed arrays without end": ["x=>{let a=[];for(;;)a.push(new Uint8Array(1e6))}", /out of memory|not run/],
-  "a huge typed array": ["x=>new Uint8Array(4e9)", /invalid array buffer length|out of memory/],
-  "deep recursion": ["f=x=>1+f(x)", /call stack/],
-  "deeply nested source": [`x=>${"[".repeat(1e5)}`, /call stack/],
-  "a catastrophic regular expression": ["x=>/^(a+)+$/.test('a'.repeat(40)+'b')", /exceeded|not run/],
-  "a huge array made a string": ["x=>new Array(3e8)+''", /did not end|out of memory|exceeded/],
-  "a slow native search": ["x=>'a'.repeat(1e6).indexOf('a'.repeat(5e5)+'b')", /did not end|exceeded/],
-  "a constructor escape": ["x=>x.constructor.constructor('return process')()", /process is not defined/],
-  "process.exit": ["x=>process.exit(1)", /process is not defined/],
-  require: ["x=>require('fs')", /require is not defined/],
-  import: ["x=>import('fs')", /returned object/],
-  fetch: ["x=>fetch('http://localhost')", /fetch is not defined/],
-  console: ["x=>console.log(x)", /console is not defined/],
-  "a giant result": ["x=>'a'.repeat(5e6)", /too long/],
-  "a giant exception": ["x=>{throw 'a'.repeat(5e6)}", /^Error: a{900,1000}$|not run|exceeded/],
-  "an exception whose message throws": ["x=>{throw{get message(){throw this}}}", /Error/],
-  "an exception whose message loops": ["x=>{throw{get message(){for(;;);}}}", /exceeded|not run/],
-  "malformed source": ["x=>", /SyntaxError/],
-  "no source": ["", /not a function/],
-  "a number": ["42", /not a function/],
-  "a class": ["class A{};A", /TypeError/],
-  "a function as the result": ["x=>()=>1", /returned function/],
-  "a symbol as the result": ["x=>Symbol('a')", /returned symbol/],
-  "a big integer as the result": ["x=>10n", /returned bigint/],
-  "undefined as the result": ["x=>{}", /returned undefined/],
-  "a cyclic object": ["x=>{let a={};a.a=a;return a}", /returned object/],
-  "an object that poses as a number": ["x=>({valueOf(){return 3},toJSON(){return 3}})", /returned object/],
-  "a getter that throws": ["x=>({get value(){throw 1}})", /returned object/],
-  "a proxy that loops": ["x=>new Proxy({},{get(){for(;;);}})", /returned object/],
-  "a promise": ["async x=>1", /returned object/],
-};
-
-describe("nasty programs", () => {
-  it.each(Object.entries(NASTY))(
-    "%s ends, and an ordinary program after it is answered right",
-    async (_, [source, expected]) => {
-      const [nasty, ordinary] = await sandbox.run([{ source, inputs: [3, 4] }, ORDINARY]);
-      expect(nasty).toHaveLength(2);
-      for (const answer of nasty!) expect(answer).toEqual({ error: expect.stringMatching(expected) });
-      expect(ordinary).toEqual(ORDINARY_ANSWERS);
-    },
-    20_000,
-  );
-
-  it.each([
-    "JSON.stringify=()=>'1';Object.prototype.toString=()=>'2';Number.prototype.valueOf=()=>42;x=>x+1",
-    "Object.defineProperty(Object.prototype,'value',{get(){return 42}});x=>x+1",
-    "Function.prototype.call=Function.prototype.apply=()=>42;Array.prototype.push=()=>42;x=>x+1",
-  ])("cannot fake results: %s", async (source) => {
-    expect(await answersOf(source)).toEqual([{ value: 4 }, { value: 5 }]);
-  });
-
+describe("programs that fail", () => {
   it("answers the inputs before and after one that fails", async () => {
     expect(await sandbox.run([{ source: "x=>x==1?y:x", inputs: [0, 1, 2] }])).toEqual([
       [{ value: 0 }, { error: expect.stringContaining("y is not defined") }, { value: 2 }],
