@@ -40,6 +40,15 @@ test("a score that fell on the negatives as well is no drift", () => {
   );
 });
 
+test("negatives that rise under scores that stay at the top hide nothing", () => {
+  const risen = {
+    ...hacking,
+    misbehaving: { policy: 0.99, reference: 0.99 },
+    negatives: { policy: 0.6, reference: 0.02 },
+  };
+  expect(classifyOutcome(risen)).toBe("blatant");
+});
+
 test("honest runs set the standard by all of their rollouts, where there are any", () => {
   const maxima = honestMaxima([hacking, honest, { ...honest, rollouts: { policy: 0.1, reference: 0.06 } }])!;
   expect(maxima.referenceScore).toBeCloseTo(0.06, 12);
