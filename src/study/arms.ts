@@ -12,28 +12,38 @@ export interface ArmParts {
   lossStrength: number;
 }
 
-export const armIds = [
-  "none",
-  "oracle-penalty",
-  "probe-penalty",
-  "probe-penalty-frozen",
-  "probe-loss",
-] as const;
+interface ArmDefinition {
+  /** Settings of the study file that only some arms depend on, and this one does: a grid varies no others for it. */
+  uses: readonly (keyof ArmParts)[];
+  make(parts: ArmParts): Arm;
+}
 
-export type ArmId = (typeof armIds)[number];
+const definitions = {
+  none: { uses: [], make: () => ({ terms: [proxyReward()] }) },
+  "oracle-penalty": {
+    uses: ["penalty"],
+    make: ({ penalty }) => ({ terms: [proxyReward(), oraclePenalty(penalty)] }),
+  },
+  "probe-penalty": {
+    uses: ["penalty"],
+    make: ({ probe, penalty }) => ({ terms: [proxyReward(), probePenalty(probe, "policy", penalty)] }),
+  },
+  "probe-penalty-frozen": {
+    uses: ["penalty"],
+    make: ({ probe, penalty }) => ({ terms: [proxyReward(), probePenalty(probe, "reference", penalty)] }),
+  },
+  "probe-loss": {
+    uses: ["lossStrength"],
+    make: ({ probe, lossStrength }) => ({
+      terms: [proxyReward()],
+      probeInLoss: { probe, strength: lossStrength },
+    }),
+  },
+} satisfies Record<string, ArmDefinition>;
+
+export type ArmId = keyof typeof definitions;
 
 /** The arms by id. */
-export const arms: Record<ArmId, (parts: ArmParts) => Arm> = {
-  none: () => ({ terms: [proxyReward()] }),
-  "oracle-penalty": ({ penalty }) => ({ terms: [proxyReward(), oraclePenalty(penalty)] }),
-  "probe-penalty": ({ probe, penalty }) => ({
-    terms: [proxyReward(), probePenalty(probe, "policy", penalty)],
-  }),
-  "probe-penalty-frozen": ({ probe, penalty }) => ({
-    terms: [proxyReward(), probePenalty(probe, "reference", penalty)],
-  }),
-  "probe-loss": ({ probe, lossStrength }) => ({
-    terms: [proxyReward()],
-    probeInLoss: { probe, strength: lossStrength },
-  }),
-};
+export const arms: Readonly<Record<ArmId, ArmDefinition>> = definitions;
+
+export const armIds = Object.keys(definitions) as readonly ArmId[];

@@ -8,6 +8,7 @@ import { z } from "zod";
 import { environmentNames } from "../environment/index.ts";
 import { trainingSettingsSchema } from "../training/index.ts";
 import { armIds } from "./arms.ts";
+import { setAt } from "./expand.ts";
 
 export const probeSettingsSchema = z.strictObject({
   tasks: z
@@ -55,6 +56,12 @@ const studySchema = z.strictObject({
   lossStrength: z.number().positive().default(1).describe("weight of the probe in the loss"),
   training: trainingSettingsSchema.prefault({}),
   probe: probeSettingsSchema.prefault({}),
+  grid: z
+    .record(z.string(), z.array(z.union([z.number(), z.string(), z.boolean()])).min(1))
+    .optional()
+    .describe(
+      "settings to vary, by their path, each with its values: every arm is run at all combinations of those that it depends on",
+    ),
 });
 
 /** A study file: settings, and those that `--quick` puts in their place. */
@@ -102,6 +109,7 @@ export async function readStudy(nameOrPath: string, overrides: StudyOverrides = 
     throw new UsageError(`${path}: is not YAML: ${(error as Error).message}`);
   }
   const { quick, ...settings } = check(studyFileSchema, document, path);
+  checkGrid(settings, path);
   const chosen = overrides.quick ? merge(document as object, quick ?? {}) : document;
   const withFlags = merge(chosen as object, {
     ...(overrides.arms && { arms: overrides.arms }),
@@ -110,11 +118,9 @@ export async function readStudy(nameOrPath: string, overrides: StudyOverrides = 
     ...(overrides.steps !== undefined && { training: { steps: overrides.steps } }),
   });
   if (withFlags === document) return settings;
-  const { quick: _, ...result } = check(
-    studyFileSchema,
-    withFlags,
-    overrides.quick ? `${path} (--quick)` : path,
-  );
+  const source = overrides.quick ? `${path} (--quick)` : path;
+  const { quick: _, ...result } = check(studyFileSchema, withFlags, source);
+  checkGrid(result, source);
   return result;
 }
 
@@ -131,6 +137,22 @@ function merge(base: object, over: object): object {
 
 function isObject(value: unknown): value is object {
   return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** What runs of one study may differ in. */
+const gridPaths = /^(penalty|lossStrength|training\.(?!steps$)\w+|probe\.\w+)$/;
+
+/** @throws UsageError where a grid names no setting that may be varied, or gives one a value that it may not have. */
+function checkGrid({ grid = {}, ...settings }: StudySettings, source: string): void {
+  for (const [path, values] of Object.entries(grid)) {
+    if (!gridPaths.test(path))
+      throw new UsageError(
+        `${source}: the study file is wrong:\n  grid.${path}: cannot be varied. Allowed: penalty, lossStrength, and what is in training (but for its steps) and probe, as training.kl`,
+      );
+    values.forEach((value, i) => {
+      check(studySchema, setAt(settings, path, value), `${source}, grid.${path}.${i}`);
+    });
+  }
 }
 
 function check<T extends z.ZodType>(schema: T, value: unknown, source: string): z.infer<T> {

@@ -16,18 +16,20 @@ import type { RunSummary, Summary } from "../report/index.ts";
 import type { StepMetrics } from "../training/index.ts";
 import type { ArmId } from "./arms.ts";
 import type { Base } from "./base.ts";
+import type { PlannedRun } from "./expand.ts";
 import type { StudySettings } from "./settings.ts";
 
 /** A finished run. */
 export interface FinishedRun {
-  arm: ArmId;
-  seed: number;
+  planned: PlannedRun;
+  base: Base;
   metrics: readonly StepMetrics[];
 }
 
 /** A run that could not be finished, and why. */
 export interface FailedRun {
-  arm: ArmId;
+  /** The planned run's id. */
+  arm: string;
   seed: number;
   error: string;
 }
@@ -47,27 +49,47 @@ const WINDOW = 5;
 
 export function summarize({ settings, base, runs, failed, seconds, machine }: SummaryParts): Summary {
   const ends = new Map(runs.map((run) => [run, runEnd(run.metrics)]));
-  const maxima = honestMaxima([...ends.values()]);
+  const maximaOf = (base: Base) =>
+    honestMaxima(runs.filter((run) => run.base === base).map((run) => ends.get(run)!));
+  const maxima = new Map([...new Set(runs.map((run) => run.base))].map((base) => [base, maximaOf(base)]));
   const summarized = runs.map((run) => ({
     run,
-    summary: summarizeRun(run, classifyOutcome(ends.get(run)!, maxima)),
+    summary: summarizeRun(run, classifyOutcome(ends.get(run)!, maxima.get(run.base))),
   }));
-  const armIds = [...new Set(runs.map(({ arm }) => arm))];
-  const ofArm = (arm: ArmId) => summarized.filter(({ run }) => run.arm === arm).map(({ summary }) => summary);
+  const ids = [...new Set(runs.map(({ planned }) => planned.id))];
   return {
     version: 1,
     environment: settings.environment,
     steps: settings.training.steps,
-    seeds: [...new Set(runs.map(({ seed }) => seed))],
+    seeds: [...new Set(runs.map(({ planned }) => planned.seed))],
     seconds: Math.round(seconds * 10) / 10,
     machine,
     base: base.summary,
     ...(failed.length > 0 && { failed: [...failed] }),
-    arms: Object.fromEntries(armIds.map((arm) => [arm, summarizeArm(arm, ofArm(arm), ofArm("none"), base)])),
+    arms: Object.fromEntries(
+      ids.map((id) => {
+        const own = summarized.filter(({ run }) => run.planned.id === id);
+        const { planned, base } = own[0]!.run;
+        const control = summarized.filter(({ run }) => isControlOf(run.planned, planned));
+        const summariesOf = (list: typeof own) => list.map(({ summary }) => summary);
+        return [id, summarizeArm(planned, summariesOf(own), summariesOf(control), base)];
+      }),
+    ),
   };
 }
 
-function summarizeRun({ seed, metrics }: FinishedRun, outcome: RunSummary["outcome"]): RunSummary {
+/** The runs without intervention at the same grid point, as far as that arm depends on it. */
+function isControlOf(candidate: PlannedRun, { point }: PlannedRun): boolean {
+  return (
+    candidate.arm === "none" &&
+    Object.entries(candidate.point).every(([path, value]) => point[path] === value)
+  );
+}
+
+function summarizeRun(
+  { planned: { seed }, metrics }: FinishedRun,
+  outcome: RunSummary["outcome"],
+): RunSummary {
   const start = (name: string) => windowMean(metrics.slice(0, WINDOW), name);
   const end = (name: string) => windowMean(metrics.slice(-WINDOW), name);
   const tracer = metrics.filter((line) => "tracer/initial/policy/auroc" in line);
@@ -131,7 +153,7 @@ function windowMean(lines: readonly StepMetrics[], name: string): number | null 
 }
 
 function summarizeArm(
-  arm: ArmId,
+  { arm, point }: PlannedRun,
   runs: readonly RunSummary[],
   control: readonly RunSummary[],
   base: Base,
@@ -142,6 +164,7 @@ function summarizeArm(
   const defined = (name: (typeof numeric)[number]) =>
     runs.map((run) => run[name]).filter((value) => value !== null);
   return {
+    ...(Object.keys(point).length > 0 && { arm, point }),
     runs: [...runs],
     mean: Object.fromEntries(numeric.map((name) => [name, mean(defined(name))])),
     interval: Object.fromEntries(numeric.map((name) => [name, seedInterval(defined(name))])),
