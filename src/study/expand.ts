@@ -4,7 +4,7 @@ import { type ArmId, arms } from "./arms.ts";
 import type { StudySettings } from "./settings.ts";
 
 /** The values that a grid sets, by the path of the setting: `{ "training.kl": 0.01 }`. Empty without a grid. */
-export type Point = Readonly<Record<string, number | string | boolean>>;
+export type Point = Readonly<Record<string, number | string | boolean | string[]>>;
 
 /** One run of a study: everything that it depends on. */
 export interface PlannedRun {
@@ -38,9 +38,10 @@ export function expand(settings: StudySettings): PlannedRun[] {
   return seeds.flatMap((seed) => variants.map((variant) => ({ ...variant, seed })));
 }
 
-/** Settings of arms are at the top level of a study file; what is deeper concerns every arm. */
+/** How runs train and what probe they have concerns every arm; all else only those that use it. */
 function dependsOn(arm: ArmId, path: string): boolean {
-  return path.includes(".") || (arms[arm].uses as readonly string[]).includes(path);
+  const [section] = path.split(".") as [string];
+  return ["training", "probe"].includes(section) || (arms[arm].uses as readonly string[]).includes(section);
 }
 
 /** All combinations, the last axis varying fastest. */
@@ -57,7 +58,8 @@ export function pointName(point: Point): string {
   const last = (path: string) => path.slice(path.lastIndexOf(".") + 1);
   const short = (path: string) =>
     paths.filter((other) => last(other) === last(path)).length > 1 ? path : last(path);
-  return paths.map((path) => `${short(path)}=${point[path]}`).join();
+  const shown = (value: Point[string]) => (Array.isArray(value) ? value.join("+") : String(value));
+  return paths.map((path) => `${short(path)}=${shown(point[path]!)}`).join();
 }
 
 /** A copy of nested objects with one value replaced, by its dotted path. */

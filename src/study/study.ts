@@ -6,13 +6,18 @@ import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { createEnvironment, type Environment } from "../environment/index.ts";
-import { CharacterTokenizer, loadModel, type Model } from "../model/index.ts";
+import { CharacterTokenizer, loadModel, type Model, ProgramStore } from "../model/index.ts";
+import { textScorer } from "../probe/index.ts";
+import { randomFor } from "../random.ts";
 import { loadStudy, type Summary, writeReport } from "../report/index.ts";
+import { textMonitor } from "../training/index.ts";
 import { arms } from "./arms.ts";
-import { type Base, type BaseContext, prepareBase } from "./base.ts";
+import { type Base, prepareBase } from "./base.ts";
+import { type BaseContext, createOnce } from "./completions.ts";
 import type { OnEvent } from "./events.ts";
 import { expand, type PlannedRun, pointName } from "./expand.ts";
 import { FileError, readDocument, writeJson } from "./files.ts";
+import { penaltyWarning } from "./foresee.ts";
 import { lockStudy } from "./lock.ts";
 import { shippedModel } from "./model.ts";
 import { runFolder, runToEnd } from "./run.ts";
@@ -51,14 +56,19 @@ export async function runStudy(
 ): Promise<Summary> {
   const started = Date.now();
   const unlock = await lockStudy(folder);
+  const programs = new ProgramStore();
   const environment = parts.environment ?? createEnvironment(settings.environment);
   try {
     const earlier = await claimFolder(folder, settings);
     const model = parts.model ?? (await loadModel(settings.model ?? shippedModel(settings.environment)));
     const tokenizer = new CharacterTokenizer(model.config.alphabet);
+    if (settings.arms.includes("inoculation") && !environment.inoculate)
+      throw new UsageError(
+        `the arm inoculation does not apply to the environment ${environment.name}, which has no inoculation prompt that its base model knows; leave it out of arms`,
+      );
     checkAlphabet(environment.alphabet, model.config.alphabet, settings);
 
-    const bases = createBases(folder, { environment, model, tokenizer }, onEvent);
+    const bases = createBases(folder, { environment, model, tokenizer, programs }, onEvent);
     const table = expand(settings);
     const total = table.reduce((sum, run) => sum + run.settings.training.steps, 0);
     const runs: FinishedRun[] = [];
@@ -72,13 +82,23 @@ export async function runStudy(
         ...{ environment, tokenizer, seed, settings: training },
         config: model.config,
         reference: model.weights,
-        arm: arms[arm].make({ ...settings, probe: base.probe }),
+        arm: arms[arm].make({
+          ...settings,
+          probe: base.probe,
+          text: textMonitor(textScorer(base.text.classifier), base.text.threshold),
+          sets: base.sets,
+          random: randomFor(seed, "arm", arm),
+        }),
         probe: base.probe,
+        heldOutProbes: base.heldOutProbes,
         tracer: base.tracer,
+        programs,
       };
       const before = done;
       done += training.steps;
       const warn = (detail: string) => onEvent({ kind: "warning", detail: `${id}, seed ${seed}: ${detail}` });
+      const foreseen = penaltyWarning(planned, base);
+      if (foreseen && seed === settings.firstSeed) warn(foreseen);
       try {
         const metrics = await runToEnd(runFolder(folder, id, seed), context, {
           onWarning: warn,
@@ -113,6 +133,7 @@ export async function runStudy(
     return summary;
   } finally {
     await environment.close();
+    await programs.close();
     await unlock();
   }
 }
@@ -121,7 +142,8 @@ export async function runStudy(
  * What runs start from: prepared at the first call, once for all runs with the same probe. Where a grid varies the
  * probe, each has a folder of its own.
  */
-function createBases(folder: string, context: Omit<BaseContext, "settings">, onEvent: OnEvent) {
+function createBases(folder: string, context: Omit<BaseContext, "settings" | "once">, onEvent: OnEvent) {
+  const once = createOnce();
   const prepared = new Map<string, Base>();
   return async ({ point, settings }: PlannedRun): Promise<Base> => {
     const own = Object.entries(point).filter(
@@ -134,7 +156,11 @@ function createBases(folder: string, context: Omit<BaseContext, "settings">, onE
       kind: "stage",
       detail: `Asking the base model, and fitting a probe on what it did${name && ` (${name})`}`,
     });
-    const base = await prepareBase(name ? join(folder, "bases", name) : folder, { ...context, settings });
+    const base = await prepareBase(name ? join(folder, "bases", name) : folder, {
+      ...context,
+      once,
+      settings,
+    });
     const { probeAuroc, textBaselineAuroc, hook, positions } = base.summary;
     const shown = (value: number | null) => (value === null ? "undefined" : value.toFixed(3));
     onEvent({

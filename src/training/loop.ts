@@ -66,7 +66,7 @@ export async function* train(
   const hooks = hooksOf(context);
   const scorer = createScorer(config, { ...shared, hooks, ablate });
   const plainScorer = ablate ? createScorer(config, { ...shared, hooks }) : scorer;
-  const frozen = arm.frozenThrough === undefined ? [] : weightsBefore(config, arm.frozenThrough);
+  const frozen = frozenWeights(context);
   const optimizer = createAdamW(
     policy,
     { maxGradNorm: settings.maxGradNorm, weightDecay: 0 },
@@ -197,6 +197,17 @@ export async function* train(
   } finally {
     if (!context.programs) await programs.close();
   }
+}
+
+/** @throws Error where no weights are left to train */
+function frozenWeights({ arm: { frozenThrough }, config, reference }: RunContext): string[] {
+  if (frozenThrough === undefined) return [];
+  const names = weightsBefore(config, frozenThrough);
+  if (names.length === Object.keys(reference).length)
+    throw new Error(
+      `all weights are frozen: ${frozenThrough} depends on every one. Read the probe at an earlier layer (probe.hooks)`,
+    );
+  return names;
 }
 
 /** The activations to capture: what is measured in every arm, and what the arm's terms and monitors read. */
