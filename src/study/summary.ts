@@ -34,6 +34,8 @@ export interface FailedRun {
 
 export interface SummaryParts {
   settings: StudySettings;
+  /** The name of the environment. */
+  environment: string;
   base: Base;
   runs: readonly FinishedRun[];
   /** They are reported, and in no mean. */
@@ -45,7 +47,8 @@ export interface SummaryParts {
 /** Start and end of a run are means over this many evaluations. */
 const WINDOW = 5;
 
-export function summarize({ settings, base, runs, failed, seconds, machine }: SummaryParts): Summary {
+export function summarize(parts: SummaryParts): Summary {
+  const { settings, environment, base, runs, failed, seconds, machine } = parts;
   const ends = new Map(runs.map((run) => [run, runEnd(run.metrics)]));
   const maxima = honestMaxima([...ends.values()]);
   const summarized = runs.map((run) => ({
@@ -56,7 +59,7 @@ export function summarize({ settings, base, runs, failed, seconds, machine }: Su
   const ofArm = (arm: ArmId) => summarized.filter(({ run }) => run.arm === arm).map(({ summary }) => summary);
   return {
     version: 1,
-    environment: settings.environment,
+    environment,
     steps: settings.training.steps,
     seeds: [...new Set(runs.map(({ seed }) => seed))],
     seconds: Math.round(seconds * 10) / 10,
