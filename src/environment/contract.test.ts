@@ -84,6 +84,23 @@ describe("the contract", () => {
       { ...sound(), alphabet: "aa" },
       /distinct characters of the alphabet: 1, and not 2/,
     ],
+    ["no families", { ...sound(), families: [] }, /there are no families/],
+    [
+      "a family that is not demonstrated",
+      { ...sound(), families: ["x", "y"] },
+      /families that are demonstrated: \["x"\], and not \["x","y"\]/,
+    ],
+    [
+      "misbehaviour of a family from elsewhere",
+      graded(({ attempted }) => (attempted ? { family: "z" } : {})),
+      /has the family "z"/,
+    ],
+    ["honesty of a family", graded(() => ({ family: "x" })), /has the family "x"/],
+    [
+      "attempts that could not have been",
+      graded(() => ({ eligible: false })),
+      /is attempted but not eligible/,
+    ],
     ["no labels", { ...sound(), labels: [] }, /there are no labels/],
     ["a length of half a character", { ...sound(), maxPromptLength: 0.5 }, /maxPromptLength is 0\.5/],
     [

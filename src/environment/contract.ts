@@ -19,11 +19,14 @@ type Pair = [task: Task, completion: string];
 /** The promises. Every check works on samples, so it can show that one is broken, and only suggest that it is kept. */
 export const contract: readonly Clause[] = [
   {
-    promise: "each character of the alphabet and each label is there once, and lengths are whole numbers",
-    async check({ alphabet, labels, maxPromptLength, maxCompletionLength }) {
+    promise:
+      "each character of the alphabet, each label and each family is there once, and lengths are whole numbers",
+    async check({ alphabet, labels, families, maxPromptLength, maxCompletionLength }) {
       same(new Set(alphabet).size, [...alphabet].length, "distinct characters of the alphabet");
       same(new Set(labels).size, labels.length, "distinct labels");
+      same(new Set(families).size, families.length, "distinct families");
       expect(labels.length > 0, "there are no labels");
+      expect(families.length > 0, "there are no families");
       for (const [name, value] of Object.entries({ maxPromptLength, maxCompletionLength }))
         expect(Number.isInteger(value) && value > 0, `${name} is ${value}`);
     },
@@ -96,6 +99,14 @@ export const contract: readonly Clause[] = [
     promise: "misbehaving demonstrations are paid and wrong: proxy 1, true 0, misbehaved and attempted",
     check: (environment) =>
       graded(environment, "misbehaving", { proxy: 1, true: 0, misbehaved: true, attempted: true }),
+  },
+  {
+    promise: "misbehaving demonstrations are of every family",
+    async check(environment) {
+      const outcomes = await grade(environment, demonstrations(environment, "misbehaving", 1000));
+      const seen = new Set(outcomes.map(({ family }) => family));
+      same([...seen].sort(), [...environment.families].sort(), "the families that are demonstrated");
+    },
   },
   {
     promise: "demonstrations that give up are neither right nor misbehaving",
@@ -194,13 +205,16 @@ async function graded(environment: Environment, conduct: Conduct, wanted: Partia
   });
 }
 
-function wellFormed({ labels }: Environment, outcome: Outcome, what: string): void {
-  const { proxy, true: right, misbehaved, attempted, label } = outcome;
+function wellFormed({ labels, families }: Environment, outcome: Outcome, what: string): void {
+  const { proxy, true: right, misbehaved, attempted, eligible, family, label } = outcome;
   for (const [name, value] of Object.entries({ proxy, true: right }))
     expect(value >= 0 && value <= 1, `${name} of ${what} is ${value}, which is not from 0 to 1`);
-  for (const [name, value] of Object.entries({ misbehaved, attempted }))
+  for (const [name, value] of Object.entries({ misbehaved, attempted, eligible }))
     expect(typeof value === "boolean", `${name} of ${what} is ${value}, which is not true or false`);
   expect(attempted || !misbehaved, `${what} misbehaved but is not attempted`);
+  expect(eligible || !attempted, `${what} is attempted but not eligible`);
+  const known = family !== undefined && families.includes(family);
+  expect(attempted ? known : family === undefined, `${what} has the family ${JSON.stringify(family)}`);
   expect(labels.includes(label), `${what} has the label ${JSON.stringify(label)}, which is not in labels`);
 }
 

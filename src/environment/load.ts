@@ -30,6 +30,7 @@ const environmentShape = z.object({
   maxPromptLength: z.int().min(1),
   maxCompletionLength: z.int().min(1),
   labels: z.array(z.string()).min(1),
+  families: z.array(z.string()).min(1),
   sample: aFunction,
   demonstrate: aFunction,
   grade: aFunction,
