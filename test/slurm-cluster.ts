@@ -198,7 +198,12 @@ PartitionName=test Nodes=node1,node2 Default=YES MaxTime=INFINITE State=UP
     for (const name of nodes) startNode(name);
     await until(async () => {
       const states = await slurm("sinfo", "-h", "-N", "-o", "%T").catch(() => "");
-      return states.trim().split("\n").filter((state) => state === "idle").length === nodes.length;
+      return (
+        states
+          .trim()
+          .split("\n")
+          .filter((state) => state === "idle").length === nodes.length
+      );
     });
   } catch (error) {
     const said = await readFile(join(folder, "daemons.log"), "utf8");

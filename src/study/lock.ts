@@ -1,11 +1,12 @@
-/** @file One process at a time in a study's folder. */
+/** @file One process at a time in a folder: a study's, or a run's. */
 
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { z } from "zod";
 import { withFile } from "./files.ts";
+import { isBeating, PATIENCE, startHeartbeat } from "./heartbeat.ts";
 import { UsageError } from "./settings.ts";
 
 const ownerSchema = z.object({ pid: z.int().positive(), host: z.string() });
@@ -20,36 +21,52 @@ const held = new Set<string>();
 const WRITING = 500;
 
 /**
- * Takes a study's folder for this process. A lock whose process on this machine has ended is taken over.
+ * Takes a study's or a run's folder for this process. A lock whose process on this machine has ended is taken over; so is one
+ * of another machine that shows no sign of life for a while: its process has ended, or the machine has.
  *
+ * @param patience how long a sign of life is waited for, in milliseconds
  * @returns what gives it back
  * @throws UsageError where another process has it, on this machine or another
  */
-export async function lockStudy(folder: string): Promise<() => Promise<void>> {
+export async function lockFolder(folder: string, patience = PATIENCE): Promise<() => Promise<void>> {
   const path = resolve(folder, "lock.json");
   if (held.has(path)) throw inUse(folder, path, thisProcess);
   held.add(path);
+  let stopHeartbeat: () => Promise<void>;
   try {
     await withFile("write", folder, () => mkdir(folder, { recursive: true }));
-    if (!(await create(path))) await takeOver(folder, path);
+    if (!(await create(path))) await takeOver(folder, path, patience);
+    stopHeartbeat = await startHeartbeat(heartbeatOf(folder, thisProcess));
   } catch (error) {
     held.delete(path);
     throw error;
   }
   return async () => {
+    await stopHeartbeat();
     await rm(path, { force: true });
     held.delete(path);
   };
 }
 
+/** The process that works in a folder, as far as this machine can tell without waiting; `undefined` where none does. */
+export async function holderOf(folder: string): Promise<Owner | undefined> {
+  const owner = await ownerOf(resolve(folder, "lock.json"));
+  return owner && (owner.host !== thisProcess.host || isRunning(owner)) ? owner : undefined;
+}
+
+const heartbeatOf = (folder: string, { host, pid }: Owner) => join(folder, `heartbeat.${host}.${pid}`);
+
 /** Replaces the lock of a process that has ended. Only one process may: a second one would remove the first one's. */
-async function takeOver(folder: string, path: string): Promise<void> {
+async function takeOver(folder: string, path: string, patience: number): Promise<void> {
   const owner = await ownerOf(path);
-  if (!isGone(owner) || !(await create(`${path}.takeover`))) throw inUse(folder, path, owner);
+  if (!(await isGone(folder, owner, patience)) || !(await create(`${path}.takeover`)))
+    throw inUse(folder, path, owner);
   try {
     const current = await ownerOf(path);
-    if (!isGone(current)) throw inUse(folder, path, current);
+    const same = current?.host === owner?.host && current?.pid === owner?.pid;
+    if (!same && !(await isGone(folder, current, patience))) throw inUse(folder, path, current);
     if (current !== undefined) await rm(path);
+    if (current) await rm(heartbeatOf(folder, current), { force: true });
     if (!(await create(path))) throw inUse(folder, path, await ownerOf(path));
   } finally {
     await rm(`${path}.takeover`, { force: true });
@@ -81,17 +98,20 @@ async function ownerOf(path: string, patience = WRITING): Promise<Owner | null |
   }
 }
 
-function isGone(owner: Owner | null | undefined): boolean {
+async function isGone(folder: string, owner: Owner | null | undefined, patience: number): Promise<boolean> {
   if (!owner) return true;
-  if (owner.host !== thisProcess.host) return false;
+  if (owner.host !== thisProcess.host) return !(await isBeating(heartbeatOf(folder, owner), patience));
   // A process of before that had the same id: what this one has is in `held`.
-  if (owner.pid === thisProcess.pid) return true;
+  return owner.pid === thisProcess.pid || !isRunning(owner);
+}
+
+function isRunning({ pid }: Owner): boolean {
   try {
-    process.kill(owner.pid, 0);
-    return false;
+    process.kill(pid, 0);
+    return true;
   } catch (error) {
     // Another user's process may not be signalled, but it is there.
-    return (error as NodeJS.ErrnoException).code === "ESRCH";
+    return (error as NodeJS.ErrnoException).code !== "ESRCH";
   }
 }
 

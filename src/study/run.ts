@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { loadWeights } from "../model/index.ts";
 import { loadProbe, saveProbe } from "../probe/index.ts";
 import { parseMetrics, parseRollout, type RunStatus, runStatusSchema } from "../report/index.ts";
-import { type FloatTensor, readSafetensors, writeSafetensors } from "../tensor/index.ts";
+import { type FloatTensor, readSafetensors, threads, writeSafetensors } from "../tensor/index.ts";
 import {
   createWatch,
   initialState,
@@ -34,7 +34,12 @@ export function runFolder(study: string, arm: string, seed: number): string {
 export interface RunListener {
   onStep?(metrics: StepMetrics): void;
   onWarning?(warning: string): void;
+  /** Once it is aborted, the run keeps the step that it is in, and stops. */
+  signal?: AbortSignal | undefined;
 }
+
+/** A run was asked to stop. It stands on a checkpoint, and goes on from there when it is started again. */
+export class StoppedError extends Error {}
 
 /**
  * Trains a run to its end and returns its metrics. Does nothing but read where it is done already.
@@ -60,7 +65,7 @@ export async function runToEnd(
   const warnings: string[] = [];
   const writeStatus = (state: RunStatus["state"], step: number, error?: string) =>
     writeJson(join(folder, "status.json"), {
-      ...{ state, step, steps, updated: new Date().toISOString() },
+      ...{ state, step, steps, updated: new Date().toISOString(), threads: threads() },
       ...(error !== undefined && { error }),
       ...(warnings.length > 0 && { warnings }),
     } satisfies RunStatus);
@@ -92,7 +97,8 @@ export async function runToEnd(
       await appendLines(paths.rollouts, rollouts);
       metrics.push(line);
       step = state.step;
-      const saved = step % checkpointEvery === 0 || step === steps;
+      const stopping = listener.signal?.aborted === true && step < steps;
+      const saved = step % checkpointEvery === 0 || step === steps || stopping;
       if (saved) {
         await flush(paths.metrics);
         await flush(paths.rollouts);
@@ -100,14 +106,36 @@ export async function runToEnd(
       }
       if (warn(line) || saved) await writeStatus("running", step);
       listener.onStep?.(line);
+      if (stopping) throw new StoppedError(`stopped after step ${step} of ${steps}`);
     }
     await writeStatus("done", steps);
     return metrics;
   } catch (error) {
     // Where even this cannot be written, the first error says why.
-    await writeStatus("failed", step, (error as Error).message).catch(() => {});
+    const written =
+      error instanceof StoppedError
+        ? writeStatus("stopped", step)
+        : writeStatus("failed", step, (error as Error).message);
+    await written.catch(() => {});
     throw error;
   }
+}
+
+/**
+ * What a run has come to, without going on with it: its metrics, or why it has not finished.
+ *
+ * @throws Error where a file of it is damaged
+ */
+export async function readRun(
+  folder: string,
+  steps: number,
+): Promise<{ metrics: StepMetrics[] } | { error: string; status: RunStatus | undefined }> {
+  const status = await readDocument(join(folder, "status.json"), runStatusSchema);
+  if (status?.state === "done" && status.steps === steps)
+    return { metrics: await linesBefore(join(folder, "metrics.jsonl"), parseMetrics, steps) };
+  if (status?.error !== undefined) return { error: status.error, status };
+  const reached = status ? `it stopped at step ${status.step} of ${steps}` : "it did not begin";
+  return { error: `${reached}, and said no reason`, status };
 }
 
 /** The lines of the steps before one. An unfinished last line is left out. @throws Error where a line is damaged */

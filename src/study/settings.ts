@@ -92,6 +92,37 @@ const armSettingsSchema = z.strictObject({
 
 export type ArmSettings = z.infer<typeof armSettingsSchema>;
 
+/** How the runs of a study are given to Slurm. */
+export const slurmSettingsSchema = z.strictObject({
+  partition: z.string().optional(),
+  account: z.string().optional(),
+  qos: z.string().optional(),
+  time: z
+    .union([z.string(), z.int().min(1).transform(String)])
+    .default("1:00:00")
+    .describe(
+      "time limit of each task, as sbatch takes it (a number: minutes); one that reaches it is gone on with",
+    ),
+  memory: z.string().default("4G").describe("memory of each task, as sbatch takes it"),
+  cpus: z.int().min(1).default(1).describe("cores, and threads, of each task"),
+  gpus: z.string().optional().describe("GPUs of each task, as sbatch takes them, such as 1 or a100:1"),
+  throttle: z.int().min(1).default(50).describe("tasks at once, at most"),
+  arraySize: z
+    .int()
+    .min(1)
+    .default(1000)
+    .describe("tasks in one array, at most; below the cluster's MaxArraySize"),
+  warning: z
+    .int()
+    .min(1)
+    .default(120)
+    .describe("seconds before the time limit at which a task is told to keep its step and stop"),
+  options: z.array(z.string()).default([]).describe("more options for sbatch, such as --constraint=avx512"),
+  setup: z.array(z.string()).default([]).describe("shell lines before each task, such as module load nodejs"),
+});
+
+export type SlurmSettings = z.infer<typeof slurmSettingsSchema>;
+
 const studySchema = z.strictObject({
   environment: z
     .string()
@@ -106,6 +137,7 @@ const studySchema = z.strictObject({
   ...armSettingsSchema.shape,
   training: trainingSettingsSchema.prefault({}),
   probe: probeSettingsSchema.prefault({}),
+  slurm: slurmSettingsSchema.optional().describe("how runs are given to Slurm (--launch slurm)"),
   grid: z
     .record(z.string(), z.array(z.union([z.number(), z.string(), z.boolean(), z.array(z.string())])).min(1))
     .optional()
@@ -128,6 +160,7 @@ export interface StudyOverrides {
   seeds?: number | undefined;
   firstSeed?: number | undefined;
   steps?: number | undefined;
+  slurm?: Partial<z.input<typeof slurmSettingsSchema>> | undefined;
   quick?: boolean | undefined;
 }
 
@@ -166,6 +199,7 @@ export async function readStudy(nameOrPath: string, overrides: StudyOverrides = 
     ...(overrides.seeds !== undefined && { seeds: overrides.seeds }),
     ...(overrides.firstSeed !== undefined && { firstSeed: overrides.firstSeed }),
     ...(overrides.steps !== undefined && { training: { steps: overrides.steps } }),
+    ...(overrides.slurm && { slurm: overrides.slurm }),
   });
   if (withFlags === document) return settings;
   const { quick: _, ...result } = checkStudy(withFlags, path, overrides.quick ? " (--quick)" : "");

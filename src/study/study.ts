@@ -1,29 +1,19 @@
 /** @file A study from its settings to its summary and report: the base model, then every arm and seed. */
 
-import { access, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { availableParallelism, cpus, platform, release, totalmem } from "node:os";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
-import type { Environment } from "../environment/index.ts";
-import { isModulePath, loadEnvironment } from "../environment/load.ts";
-import { CharacterTokenizer, loadModel, type Model, ProgramStore } from "../model/index.ts";
-import { textScorer } from "../probe/index.ts";
-import { randomFor } from "../random.ts";
 import { loadStudy, type Summary, writeReport } from "../report/index.ts";
-import { textMonitor } from "../training/index.ts";
-import { arms } from "./arms.ts";
-import { type Base, prepareBase } from "./base.ts";
-import { type BaseContext, createOnce } from "./completions.ts";
-import type { OnEvent } from "./events.ts";
-import { expand, type PlannedRun, pointName } from "./expand.ts";
+import { followRuns, type OnEvent } from "./events.ts";
 import { FileError, readDocument, writeJson } from "./files.ts";
 import { penaltyWarning } from "./foresee.ts";
-import { lockStudy } from "./lock.ts";
-import { shippedModel } from "./model.ts";
-import { runFolder, runToEnd } from "./run.ts";
+import { lockFolder } from "./lock.ts";
+import { type RunListener, readRun, runFolder } from "./run.ts";
 import { type StudySettings, UsageError } from "./settings.ts";
 import { type FailedRun, type FinishedRun, summarize } from "./summary.ts";
+import { openWork, type RunName, type StudyParts, type Work } from "./work.ts";
 
 /** Version of the documents in a study's folder. */
 const VERSION = 1;
@@ -34,17 +24,15 @@ export const studyDocumentSchema = z.object({
   settings: z.record(z.string(), z.unknown()),
 });
 
-/** What a study works on, where it is not what the settings name. */
-export interface StudyParts {
-  environment?: Environment;
-  model?: Model;
-}
+/** Trains what is not done yet of a study's runs, each to its end or its failure, which is in its `status.json`. */
+export type Conduct = (work: Work, onEvent: OnEvent) => Promise<void>;
 
 /**
  * Runs what is not done yet of a study in a folder, then writes `summary.json` and `report.html`.
  *
  * A run that fails does not stop the others: it is left out of every mean, and reported at the end.
  *
+ * @param conduct where runs are trained: in this process, one after the other, unless given
  * @throws UsageError where the folder holds another study, or another process works in it
  * @throws FileError where a file cannot be read or written
  * @throws Error that names the runs that failed, and why, after all that could be done was
@@ -54,124 +42,144 @@ export async function runStudy(
   settings: StudySettings,
   onEvent: OnEvent = () => {},
   parts: StudyParts = {},
+  conduct: Conduct = inThisProcess,
 ): Promise<Summary> {
   const started = Date.now();
-  const unlock = await lockStudy(folder);
-  const programs = new ProgramStore();
-  const environment = parts.environment ?? (await loadEnvironment(settings.environment));
+  return inStudy(folder, settings, onEvent, parts, async (work) => {
+    const earlier = await claimFolder(folder, settings, work.environment);
+    await prepare(work, onEvent);
+    await conduct(work, onEvent);
+    return conclude(work, earlier + (Date.now() - started) / 1000);
+  });
+}
+
+/**
+ * The first part of a study whose runs are trained elsewhere: makes the folder this study's, and prepares what its runs
+ * start from.
+ *
+ * @throws as `runStudy`
+ */
+export async function prepareStudy(
+  folder: string,
+  settings: StudySettings,
+  onEvent: OnEvent = () => {},
+): Promise<void> {
+  await inStudy(folder, settings, onEvent, {}, async (work) => {
+    await claimFolder(folder, settings, work.environment);
+    await prepare(work, onEvent);
+  });
+}
+
+/**
+ * The second part, once for each run: trains it in this process, to its end or until `signal` is aborted. Writes in the run's
+ * folder only.
+ *
+ * @throws StoppedError where it was asked to stop
+ * @throws UsageError where the study has no such run, is not prepared, or another process trains it
+ */
+export async function trainRun(
+  folder: string,
+  { id, seed }: RunName,
+  listener: RunListener = {},
+): Promise<void> {
+  const settings = await storedSettings(folder);
+  const work = await openWork(folder, settings, () => {}, {}, "stored bases only");
   try {
-    const earlier = await claimFolder(folder, settings, environment.name);
-    const model = parts.model ?? (await loadBaseModel(settings));
-    const tokenizer = new CharacterTokenizer(model.config.alphabet);
-    if (settings.arms.includes("inoculation") && !environment.inoculate)
-      throw new UsageError(
-        `the arm inoculation does not apply to the environment ${environment.name}, which has no inoculation prompt that its base model knows; leave it out of arms`,
-      );
-    checkAlphabet(environment.alphabet, model.config.alphabet, settings);
-
-    const bases = createBases(folder, { environment, model, tokenizer, programs }, onEvent);
-    const table = expand(settings);
-    const total = table.reduce((sum, run) => sum + run.settings.training.steps, 0);
-    const runs: FinishedRun[] = [];
-    const failed: FailedRun[] = [];
-    let done = 0;
-    for (const planned of table) {
-      const { id, arm, seed, settings } = planned;
-      const { training } = settings;
-      const base = await bases(planned);
-      const context = {
-        ...{ environment, tokenizer, seed, settings: training },
-        config: model.config,
-        reference: model.weights,
-        arm: arms[arm].make({
-          ...settings,
-          probe: base.probe,
-          text: textMonitor(textScorer(base.text.classifier), base.text.threshold),
-          sets: base.sets,
-          random: randomFor(seed, "arm", arm),
-        }),
-        probe: base.probe,
-        heldOutProbes: base.heldOutProbes,
-        tracer: base.tracer,
-        programs,
-      };
-      const before = done;
-      done += training.steps;
-      const warn = (detail: string) => onEvent({ kind: "warning", detail: `${id}, seed ${seed}: ${detail}` });
-      const foreseen = penaltyWarning(planned, base);
-      if (foreseen && seed === settings.firstSeed) warn(foreseen);
-      try {
-        const metrics = await runToEnd(runFolder(folder, id, seed), context, {
-          onWarning: warn,
-          onStep: (line) =>
-            onEvent({
-              ...{ kind: "step", arm: id, seed, total, metrics: line },
-              steps: training.steps,
-              done: before + line.step + 1,
-            }),
-        });
-        runs.push({ planned, base, metrics });
-      } catch (error) {
-        // What ails a disk ails every run; anything else is this run's own.
-        if (error instanceof FileError) throw error;
-        warn(`the run failed: ${(error as Error).message}`);
-        failed.push({ arm: id, seed, error: (error as Error).message });
-      }
-    }
-
-    if (runs.length === 0) throw new Error(failureOf(failed, 0));
-    const summary = summarize({
-      settings,
-      environment: environment.name,
-      base: await bases(table[0]!),
-      runs,
-      failed,
-      seconds: earlier + (Date.now() - started) / 1000,
-      machine: machine(),
-    });
-    await writeJson(join(folder, "summary.json"), summary);
-    await writeReport(join(folder, "report.html"), await loadStudy(folder));
-    if (failed.length > 0) throw new Error(failureOf(failed, runs.length));
-    return summary;
+    const planned = work.table.find((run) => run.id === id && run.seed === seed);
+    if (!planned) throw new UsageError(`${folder}: the study has no run ${id}, seed ${seed}`);
+    await work.train(planned, listener);
   } finally {
-    await environment.close();
-    await programs.close();
-    await unlock();
+    await work.close();
   }
 }
 
 /**
- * What runs start from: prepared at the first call, once for all runs with the same probe. Where a grid varies the
- * probe, each has a folder of its own.
+ * The last part: writes `summary.json` and `report.html` from what the runs left.
+ *
+ * @param seconds that the study took
+ * @throws as `runStudy`
  */
-function createBases(folder: string, context: Omit<BaseContext, "settings" | "once">, onEvent: OnEvent) {
-  const once = createOnce();
-  const prepared = new Map<string, Base>();
-  return async ({ point, settings }: PlannedRun): Promise<Base> => {
-    const own = Object.entries(point).filter(
-      ([path]) => path.startsWith("probe.") || path === "training.temperature",
-    );
-    const name = pointName(Object.fromEntries(own));
-    const known = prepared.get(name);
-    if (known) return known;
-    onEvent({
-      kind: "stage",
-      detail: `Asking the base model, and fitting a probe on what it did${name && ` (${name})`}`,
+export async function concludeStudy(folder: string, seconds: number): Promise<Summary> {
+  return inStudy(
+    folder,
+    await storedSettings(folder),
+    () => {},
+    {},
+    (work) => conclude(work, seconds),
+  );
+}
+
+/** The settings of the study in a folder. @throws UsageError where there is none */
+export async function storedSettings(folder: string): Promise<StudySettings> {
+  const stored = await readDocument(join(folder, "study.json"), studyDocumentSchema);
+  if (!stored) throw new UsageError(`${folder} holds no study: it has no study.json.`);
+  return stored.settings as StudySettings;
+}
+
+/** Does something with a study's folder to itself. */
+async function inStudy<T>(
+  folder: string,
+  settings: StudySettings,
+  onEvent: OnEvent,
+  parts: StudyParts,
+  action: (work: Work) => Promise<T>,
+): Promise<T> {
+  const unlock = await lockFolder(folder);
+  try {
+    const work = await openWork(folder, settings, onEvent, parts);
+    try {
+      return await action(work);
+    } finally {
+      await work.close();
+    }
+  } finally {
+    await unlock();
+  }
+}
+
+async function prepare(work: Work, onEvent: OnEvent): Promise<void> {
+  for (const planned of work.table) {
+    const foreseen = penaltyWarning(planned, await work.base(planned));
+    if (foreseen && planned.seed === work.table[0]!.seed)
+      onEvent({ kind: "warning", detail: `${planned.id}, seed ${planned.seed}: ${foreseen}` });
+  }
+}
+
+const inThisProcess: Conduct = async (work, onEvent) => {
+  const follow = followRuns(work.table, onEvent);
+  for (const planned of work.table) {
+    const { onStep, onWarning, onEnd } = follow(planned);
+    await work.train(planned, { onStep, onWarning }).catch((error: Error) => {
+      // What ails a disk ails every run; anything else is this run's own.
+      if (error instanceof FileError) throw error;
+      onWarning(`the run failed: ${error.message}`);
     });
-    const base = await prepareBase(name ? join(folder, "bases", name) : folder, {
-      ...context,
-      once,
-      settings,
-    });
-    const { probeAuroc, textBaselineAuroc, hook, positions } = base.summary;
-    const shown = (value: number | null) => (value === null ? "undefined" : value.toFixed(3));
-    onEvent({
-      kind: "stage",
-      detail: `Probe at ${hook}, ${positions}: AUROC ${shown(probeAuroc)} (text alone ${shown(textBaselineAuroc)})`,
-    });
-    prepared.set(name, base);
-    return base;
-  };
+    onEnd();
+  }
+};
+
+/** Writes the summary and the report of what was done. @throws Error that names the runs that have not finished */
+async function conclude(work: Work, seconds: number): Promise<Summary> {
+  const { folder, settings, table } = work;
+  const runs: FinishedRun[] = [];
+  const failed: FailedRun[] = [];
+  for (const planned of table) {
+    const { id, seed } = planned;
+    const run = await readRun(runFolder(folder, id, seed), planned.settings.training.steps);
+    if ("metrics" in run) runs.push({ planned, base: await work.base(planned), metrics: run.metrics });
+    else failed.push({ arm: id, seed, error: run.error });
+  }
+  if (runs.length === 0) throw new Error(failureOf(failed, 0));
+  const summary = summarize({
+    ...{ settings, runs, failed, seconds },
+    environment: work.environment,
+    base: await work.base(table[0]!),
+    machine: machine(),
+  });
+  await writeJson(join(folder, "summary.json"), summary);
+  await writeReport(join(folder, "report.html"), await loadStudy(folder));
+  if (failed.length > 0) throw new Error(failureOf(failed, runs.length));
+  return summary;
 }
 
 /**
@@ -181,7 +189,7 @@ function createBases(folder: string, context: Omit<BaseContext, "settings" | "on
  */
 async function claimFolder(folder: string, settings: StudySettings, environment: string): Promise<number> {
   const path = join(folder, "study.json");
-  const { arms: _, seeds: __, firstSeed: ___, grid: ____, ...fixed } = settings;
+  const { arms: _, seeds: __, firstSeed: ___, grid: ____, slurm: _____, ...fixed } = settings;
   const stored = await readDocument(path, studyDocumentSchema);
   if (stored !== undefined) {
     if (stored.version > VERSION)
@@ -207,29 +215,9 @@ async function claimFolder(folder: string, settings: StudySettings, environment:
   return earlier?.seconds ?? 0;
 }
 
-/** @throws UsageError where a user's own environment has no base model yet */
-async function loadBaseModel({ model, environment }: StudySettings): Promise<Model> {
-  const folder = model ?? shippedModel(environment);
-  if (model === undefined && isModulePath(environment))
-    await access(folder).catch(() => {
-      throw new UsageError(
-        `${environment} has no base model yet. Make it with: probeward pretrain ${environment}`,
-      );
-    });
-  return loadModel(folder);
-}
-
 function failureOf(failed: readonly FailedRun[], finished: number): string {
   const lines = failed.map(({ arm, seed, error }) => `  ${arm}, seed ${seed}: ${error}`);
   return `${failed.length} of ${failed.length + finished} runs failed, and are in no mean of the summary:\n${lines.join("\n")}`;
-}
-
-function checkAlphabet(wanted: string, has: string, settings: StudySettings): void {
-  const missing = [...wanted].filter((character) => !has.includes(character));
-  if (missing.length > 0)
-    throw new UsageError(
-      `the model ${settings.model ?? shippedModel(settings.environment)} cannot write ${JSON.stringify(missing.join(""))}, which the environment ${settings.environment} needs; pretrain one for it`,
-    );
 }
 
 /** Versions of this program and of what computes. */

@@ -1,7 +1,7 @@
 /** @file What others may use of the engine. */
 
 export { type AdamW, type AdamWOptions, type AdamWState, createAdamW } from "./adamw.ts";
-export { type CompileOptions, compile, type JaxTree, Program } from "./program.ts";
+export { type CompileOptions, compile, type JaxTree, Program, threads } from "./program.ts";
 export { decodeSafetensors, encodeSafetensors, readSafetensors, writeSafetensors } from "./safetensors.ts";
 export { learningRateAt, type Schedule } from "./schedule.ts";
 export { type JaxArray, startJax } from "./trace.ts";

@@ -1,0 +1,172 @@
+/** @file What the parts of a study work with: its environment, base model, table of runs, and what runs start from. */
+
+import { access } from "node:fs/promises";
+import { join } from "node:path";
+import type { Environment } from "../environment/index.ts";
+import { isModulePath, loadEnvironment } from "../environment/load.ts";
+import { CharacterTokenizer, loadModel, type Model, ProgramStore } from "../model/index.ts";
+import { textScorer } from "../probe/index.ts";
+import { randomFor } from "../random.ts";
+import { textMonitor } from "../training/index.ts";
+import { arms } from "./arms.ts";
+import { type Base, prepareBase } from "./base.ts";
+import { type BaseContext, createOnce } from "./completions.ts";
+import type { OnEvent } from "./events.ts";
+import { expand, type PlannedRun, pointName } from "./expand.ts";
+import { lockFolder } from "./lock.ts";
+import { shippedModel } from "./model.ts";
+import { type RunListener, runFolder, runToEnd } from "./run.ts";
+import { type StudySettings, UsageError } from "./settings.ts";
+
+/** What a study works on, where it is not what the settings name. */
+export interface StudyParts {
+  environment?: Environment;
+  model?: Model;
+}
+
+/** Which run of a study. */
+export type RunName = Pick<PlannedRun, "id" | "seed">;
+
+/** A study that can be worked on. */
+export interface Work {
+  folder: string;
+  settings: StudySettings;
+  /** The environment's name. */
+  environment: string;
+  table: readonly PlannedRun[];
+  /** What a run starts from: made at the first call, or read where it was made before. */
+  base(planned: PlannedRun): Promise<Base>;
+  /**
+   * Trains a run in this process, which has the run's folder to itself. Only reads where it is done.
+   *
+   * @throws StoppedError, FileError, UsageError where another process has it; any other error is the run's own
+   */
+  train(planned: PlannedRun, listener: RunListener): Promise<void>;
+  close(): Promise<void>;
+}
+
+/**
+ * Loads what a study works with.
+ *
+ * @param bases where runs start from what another process prepared: it is made by nobody else
+ * @throws UsageError where the environment, the model and the arms do not fit each other
+ */
+export async function openWork(
+  folder: string,
+  settings: StudySettings,
+  onEvent: OnEvent,
+  parts: StudyParts = {},
+  bases: "make bases" | "stored bases only" = "make bases",
+): Promise<Work> {
+  const environment = parts.environment ?? (await loadEnvironment(settings.environment));
+  const programs = new ProgramStore();
+  const close = async () => {
+    await environment.close();
+    await programs.close();
+  };
+  try {
+    const model = parts.model ?? (await loadBaseModel(settings));
+    const tokenizer = new CharacterTokenizer(model.config.alphabet);
+    if (settings.arms.includes("inoculation") && !environment.inoculate)
+      throw new UsageError(
+        `the arm inoculation does not apply to the environment ${environment.name}, which has no inoculation prompt that its base model knows; leave it out of arms`,
+      );
+    checkAlphabet(environment.alphabet, model.config.alphabet, settings);
+    const context = { environment, model, tokenizer, programs };
+    const baseOf = createBases(folder, context, onEvent, bases === "stored bases only");
+    return {
+      ...{ folder, settings, close },
+      environment: environment.name,
+      table: expand(settings),
+      base: baseOf,
+      async train(planned, listener) {
+        const { id, arm, seed, settings } = planned;
+        const base = await baseOf(planned);
+        const run = runFolder(folder, id, seed);
+        const unlock = await lockFolder(run);
+        const context = {
+          ...{ environment, tokenizer, programs, seed, settings: settings.training },
+          config: model.config,
+          reference: model.weights,
+          arm: arms[arm].make({
+            ...settings,
+            probe: base.probe,
+            text: textMonitor(textScorer(base.text.classifier), base.text.threshold),
+            sets: base.sets,
+            random: randomFor(seed, "arm", arm),
+          }),
+          probe: base.probe,
+          heldOutProbes: base.heldOutProbes,
+          tracer: base.tracer,
+        };
+        await runToEnd(run, context, listener).finally(unlock);
+      },
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/**
+ * What runs start from: prepared at the first call, once for all runs with the same probe. Where a grid varies the
+ * probe, each has a folder of its own.
+ */
+function createBases(
+  folder: string,
+  context: Omit<BaseContext, "settings" | "once">,
+  onEvent: OnEvent,
+  storedOnly: boolean,
+) {
+  const once = createOnce();
+  const prepared = new Map<string, Base>();
+  return async ({ point, settings }: PlannedRun): Promise<Base> => {
+    const own = Object.entries(point).filter(
+      ([path]) => path.startsWith("probe.") || path === "training.temperature",
+    );
+    const name = pointName(Object.fromEntries(own));
+    const known = prepared.get(name);
+    if (known) return known;
+    const place = name ? join(folder, "bases", name) : folder;
+    if (storedOnly) await requireBase(place);
+    onEvent({
+      kind: "stage",
+      detail: `Asking the base model, and fitting a probe on what it did${name && ` (${name})`}`,
+    });
+    const base = await prepareBase(place, { ...context, once, settings });
+    const { probeAuroc, textBaselineAuroc, hook, positions } = base.summary;
+    const shown = (value: number | null) => (value === null ? "undefined" : value.toFixed(3));
+    onEvent({
+      kind: "stage",
+      detail: `Probe at ${hook}, ${positions}: AUROC ${shown(probeAuroc)} (text alone ${shown(textBaselineAuroc)})`,
+    });
+    prepared.set(name, base);
+    return base;
+  };
+}
+
+async function requireBase(folder: string): Promise<void> {
+  await access(join(folder, "base.json")).catch(() => {
+    throw new UsageError(`${folder} is not prepared: it has no base.json. Run the study's command again.`);
+  });
+}
+
+/** @throws UsageError where a user's own environment has no base model yet */
+async function loadBaseModel({ model, environment }: StudySettings): Promise<Model> {
+  const folder = model ?? shippedModel(environment);
+  if (model === undefined && isModulePath(environment))
+    await access(folder).catch(() => {
+      throw new UsageError(
+        `${environment} has no base model yet. Make it with: probeward pretrain ${environment}`,
+      );
+    });
+  return loadModel(folder);
+}
+
+function checkAlphabet(wanted: string, has: string, settings: StudySettings): void {
+  const missing = [...wanted].filter((character) => !has.includes(character));
+  if (missing.length > 0)
+    throw new UsageError(
+      `the model ${settings.model ?? shippedModel(settings.environment)} cannot write ${JSON.stringify(missing.join(""))}, which the environment ${settings.environment} needs; pretrain one for it`,
+    );
+}
