@@ -3,6 +3,7 @@
 import { join } from "node:path";
 import { z } from "zod";
 import type { Environment, Outcome, Split, Task } from "../environment/types.ts";
+import { readDocument, writeJson } from "../files.ts";
 import {
   type CharacterTokenizer,
   createGenerator,
@@ -10,7 +11,9 @@ import {
   END_OF_TEXT,
   hookNames,
   type Model,
+  type ModelConfig,
   type Sequence,
+  vocabularySize,
 } from "../model/index.ts";
 import {
   auroc,
@@ -30,7 +33,6 @@ import {
 import { randomFor, shuffled } from "../random.ts";
 import { type Summary, summarySchema } from "../report/schema.ts";
 import { readActivation, type TracerSet } from "../training/index.ts";
-import { readDocument, writeJson } from "./files.ts";
 import type { StudySettings } from "./settings.ts";
 
 /** What every run of a study starts from. */
@@ -90,11 +92,32 @@ export async function prepareBase(folder: string | undefined, context: BaseConte
   if (folder === undefined) return measureBase(context);
   const path = join(folder, "base.json");
   const stored = await readDocument(path, baseSchema);
-  if (stored) return { ...stored, probe: await loadProbe(join(folder, "probes", "initial")) };
+  if (stored) {
+    const probe = await loadProbe(join(folder, "probes", "initial"));
+    checkStored(path, { ...stored, probe }, context.model.config);
+    return { ...stored, probe };
+  }
   const { probe, ...rest } = await measureBase(context);
   await saveProbe(join(folder, "probes", "initial"), probe);
   await writeJson(path, rest);
   return { ...rest, probe };
+}
+
+/** @throws Error where what was stored is whole, and of another study */
+function checkStored(path: string, { summary, tracer, probe }: Base, config: ModelConfig): void {
+  const vocabulary = vocabularySize(config);
+  const fits =
+    hookNames(config).includes(probe.tap.hook) &&
+    probe.weight_D.length === config.width &&
+    probe.tap.hook === summary.hook &&
+    probe.threshold === summary.threshold &&
+    tracer.sequences.every(
+      ({ tokens }) => tokens.length <= config.context && tokens.every((token) => token < vocabulary),
+    );
+  if (!fits)
+    throw new Error(
+      `${path} and the probe beside it are not of this study's model, or not of one another. Delete ${path} and run the same command again.`,
+    );
 }
 
 /**

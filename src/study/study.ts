@@ -1,17 +1,19 @@
 /** @file A study from its settings to its summary and report: the base model, then every arm and seed. */
 
+import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { availableParallelism, cpus, platform, release, totalmem } from "node:os";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { createEnvironment, type Environment } from "../environment/index.ts";
-import { CharacterTokenizer, loadModel, type Model } from "../model/index.ts";
+import { FileError, readDocument, writeJson } from "../files.ts";
+import { CharacterTokenizer, loadModel, type Model, type ModelConfig } from "../model/index.ts";
 import { loadStudy, type Summary, writeReport } from "../report/index.ts";
+import { encodeSafetensors } from "../tensor/index.ts";
 import { arms } from "./arms.ts";
 import { prepareBase } from "./base.ts";
 import type { OnEvent } from "./events.ts";
-import { FileError, readDocument, writeJson } from "./files.ts";
 import { lockStudy } from "./lock.ts";
 import { shippedModel } from "./model.ts";
 import { runFolder, runToEnd } from "./run.ts";
@@ -23,8 +25,11 @@ const VERSION = 1;
 
 /** What has to be known of a `study.json`, of whatever version. */
 export const studyDocumentSchema = z.object({
-  version: z.int(),
+  version: z.int().min(1),
   settings: z.record(z.string(), z.unknown()),
+  modelSha256: z.string().optional(),
+  machine: z.record(z.string(), z.union([z.string(), z.number()])).optional(),
+  versions: z.record(z.string(), z.string()).optional(),
 });
 
 /** What a study works on, where it is not what the settings name. */
@@ -49,13 +54,19 @@ export async function runStudy(
   parts: StudyParts = {},
 ): Promise<Summary> {
   const started = Date.now();
-  const unlock = await lockStudy(folder);
   const environment = parts.environment ?? createEnvironment(settings.environment);
+  let unlock = async () => {};
   try {
-    const earlier = await claimFolder(folder, settings);
+    unlock = await lockStudy(folder);
     const model = parts.model ?? (await loadModel(settings.model ?? shippedModel(settings.environment)));
     const tokenizer = new CharacterTokenizer(model.config.alphabet);
-    checkAlphabet(environment.alphabet, model.config.alphabet, settings);
+    checkModel(model.config, environment, settings);
+    const { earlier, changes } = await claimFolder(folder, settings, model);
+    if (changes.length > 0)
+      onEvent({
+        kind: "warning",
+        detail: `this study was begun on something else, so that what is left of it may not repeat exactly: ${changes.join("; ")}`,
+      });
 
     onEvent({ kind: "stage", detail: "Asking the base model, and fitting a probe on what it did" });
     const base = await prepareBase(folder, { environment, model, tokenizer, settings });
@@ -126,12 +137,25 @@ export async function runStudy(
 /**
  * Makes the folder this study's. One that has the same settings is gone on with; it may get more arms and seeds.
  *
- * @returns the seconds that were spent on it before
+ * @returns the seconds that were spent on it before, and what has changed of the machine and of what computes
  */
-async function claimFolder(folder: string, settings: StudySettings): Promise<number> {
+async function claimFolder(
+  folder: string,
+  settings: StudySettings,
+  model: Model,
+): Promise<{ earlier: number; changes: string[] }> {
   const path = join(folder, "study.json");
   const { arms: _, seeds: __, firstSeed: ___, ...fixed } = settings;
   const stored = await readDocument(path, studyDocumentSchema);
+  const now = {
+    version: VERSION,
+    environment: settings.environment,
+    settings,
+    /** Of the base model's weights: a study is never gone on with on other ones. */
+    modelSha256: createHash("sha256").update(encodeSafetensors(model.weights)).digest("hex"),
+    machine: machine(),
+    versions: await versions(),
+  };
   if (stored !== undefined) {
     if (stored.version > VERSION)
       throw new UsageError(
@@ -144,16 +168,20 @@ async function claimFolder(folder: string, settings: StudySettings): Promise<num
           `${folder} holds a study with other settings: ${name} was ${JSON.stringify(before)}, now it is ${JSON.stringify(value)}. Give another --out, or delete the folder.`,
         );
     }
+    if (stored.modelSha256 !== undefined && stored.modelSha256 !== now.modelSha256)
+      throw new UsageError(
+        `${folder} holds a study of another base model than ${settings.model ?? shippedModel(settings.environment)} is now. Put the old model back, give another --out, or delete the folder.`,
+      );
   }
   const earlier = await readDocument(join(folder, "summary.json"), z.object({ seconds: z.number() }));
-  await writeJson(path, {
-    version: VERSION,
-    environment: settings.environment,
-    settings,
-    machine: machine(),
-    versions: await versions(),
-  });
-  return earlier?.seconds ?? 0;
+  await writeJson(path, now);
+  const changes = (["machine", "versions"] as const).flatMap((part) =>
+    Object.entries(now[part]).flatMap(([name, value]) => {
+      const before = stored?.[part]?.[name];
+      return before === undefined || before === value ? [] : [`${name} was ${before}, and is ${value}`];
+    }),
+  );
+  return { earlier: earlier?.seconds ?? 0, changes };
 }
 
 function failureOf(failed: readonly FailedRun[], finished: number): string {
@@ -161,12 +189,16 @@ function failureOf(failed: readonly FailedRun[], finished: number): string {
   return `${failed.length} of ${failed.length + finished} runs failed, and are in no mean of the summary:\n${lines.join("\n")}`;
 }
 
-function checkAlphabet(wanted: string, has: string, settings: StudySettings): void {
-  const missing = [...wanted].filter((character) => !has.includes(character));
+/** @throws UsageError where a model cannot write what an environment needs */
+function checkModel(config: ModelConfig, environment: Environment, settings: StudySettings): void {
+  const name = `the model ${settings.model ?? shippedModel(settings.environment)}`;
+  const remedy = `which the environment ${settings.environment} needs; pretrain one for it`;
+  const missing = [...environment.alphabet].filter((character) => !config.alphabet.includes(character));
   if (missing.length > 0)
-    throw new UsageError(
-      `the model ${settings.model ?? shippedModel(settings.environment)} cannot write ${JSON.stringify(missing.join(""))}, which the environment ${settings.environment} needs; pretrain one for it`,
-    );
+    throw new UsageError(`${name} cannot write ${JSON.stringify(missing.join(""))}, ${remedy}`);
+  const needed = environment.maxPromptLength + environment.maxCompletionLength + 1;
+  if (config.context < needed)
+    throw new UsageError(`${name} reads ${config.context} tokens, and not the ${needed} ${remedy}`);
 }
 
 /** Versions of this program and of what computes. */
