@@ -49,9 +49,13 @@ export async function saveCheckpoint(run: string, { step, policy, optimizer }: R
       await rm(aside, { recursive: true, force: true }).catch(() => {});
       throw error;
     }
-    for (const name of await readdir(root))
-      if (name !== nameOf(step)) await rm(join(root, name), { recursive: true, force: true });
+    await keepOnly(root, nameOf(step));
   });
+}
+
+async function keepOnly(root: string, name: string | undefined): Promise<void> {
+  for (const other of await readdir(root))
+    if (other !== name) await rm(join(root, other), { recursive: true, force: true });
 }
 
 /**
@@ -69,6 +73,8 @@ export async function latestState(run: string, context: RunContext): Promise<Run
     .filter((entry) => /^step-\d+$/.test(entry))
     .sort()
     .at(-1);
+  // A kill may have left older ones, and one that was being written.
+  await withFile("write", root, () => keepOnly(root, name));
   if (name === undefined) return initialState(context);
   const folder = join(root, name);
   const path = join(folder, "checkpoint.json");
