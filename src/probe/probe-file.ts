@@ -51,7 +51,10 @@ export async function loadProbe(folder: string): Promise<Probe> {
     throw new Error(`${folder} is not a probe: ${path} cannot be read (${error.message})`);
   });
   const parsed = probeFileSchema.safeParse(parseJson(text, path));
-  if (!parsed.success) throw new Error(`${path}: ${z.prettifyError(parsed.error)}`);
+  if (!parsed.success)
+    throw new Error(
+      `${path} is not valid. Copy it or fit the probe again.\n${z.prettifyError(parsed.error)}`,
+    );
   const { kind, tap, bias, threshold, weightSha256 } = parsed.data;
 
   const weightPath = join(folder, "probe.safetensors");
