@@ -61,9 +61,7 @@ describe("loadEnvironment", () => {
   });
 
   it("says what to give instead of one that is not there", async () => {
-    await expect(loadEnvironment("cod")).rejects.toThrow(
-      /no environment "cod".*code.*my-environment\.js/,
-    );
+    await expect(loadEnvironment("cod")).rejects.toThrow(/no environment "cod".*code.*my-environment\.js/);
     await expect(loadEnvironment(join(folder, "none.js"))).rejects.toThrow(/none\.js: there is no such file/);
   });
 });

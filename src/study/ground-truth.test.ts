@@ -2,14 +2,20 @@
 
 import { expect, it } from "vitest";
 import { tinyContext } from "../../test/tiny.ts";
-import { tinySettings } from "../../test/tiny-study.ts";
 import type { Environment, Outcome } from "../environment/types.ts";
 import { randomFor } from "../random.ts";
-import { type RunContext, textMonitor, train } from "../training/index.ts";
+import { type LabelledSequences, type RunContext, textMonitor, train } from "../training/index.ts";
 import { armIds, arms } from "./arms.ts";
+import type { ArmSettings } from "./settings.ts";
 
-/** The arms that are made of the ground truth, on purpose. */
-const ORACLES = /^(noisy-)?oracle-|^sft-labels$|^no-loophole$/;
+const settings: ArmSettings = {
+  ...{ penalty: 2, penaltyShape: "threshold", credit: "sequence", lossStrength: 1 },
+  oracle: { truePositiveRate: 0.9, falsePositiveRate: 0.05 },
+  refit: { every: 1, rate: 1 },
+};
+
+/** The arms whose reward is made of the ground truth, on purpose. */
+const ORACLES = /^((noisy-)?oracle-|no-loophole$|sft-labels$)/;
 
 /** The environment with all of an outcome turned around but what it pays. */
 function inverted(environment: Environment): Environment {
@@ -42,21 +48,22 @@ async function trained(context: RunContext) {
   return { rewards, policy };
 }
 
-it.each(armIds)("%s: whether its training depends on the ground truth", async (id) => {
-  const tiny = tinyContext();
-  // The tiny model has one layer: what the probe reads in the middle of it leaves something to train.
-  const tap = { ...tiny.probe.tap, hook: "blocks.0.hook_resid_mid" };
-  const context = { ...tiny, probe: { ...tiny.probe, tap } };
-  const labelled = { sequences: context.tracer.sequences, labels: context.tracer.misbehaving };
+it.each(armIds)("%s: whether its reward can depend on the ground truth", async (id) => {
+  const context = tinyContext();
+  const environment: Environment = { ...context.environment, inoculate: (prompt) => prompt };
+  // What the model of one layer reads in the middle of it leaves a frozen trunk something to train.
+  const probe = { ...context.probe, tap: { ...context.probe.tap, hook: "blocks.0.hook_resid_mid" } };
+  const { sequences, misbehaving: labels } = context.tracer;
+  const set: LabelledSequences = { sequences, labels };
   const arm = arms[id].make({
-    ...tinySettings(),
-    probe: context.probe,
-    text: textMonitor((text) => text.length - 2, 0),
-    sets: { fit: labelled, calibration: labelled, falsePositiveRate: 0.1 },
+    ...settings,
+    probe,
+    text: textMonitor((text) => text.length, 2.5),
+    sets: { fit: set, calibration: set, falsePositiveRate: 0.1 },
     random: randomFor("ground truth"),
   });
-  const seen = await trained({ ...context, arm });
-  const other = await trained({ ...context, arm, environment: inverted(context.environment) });
-  if (ORACLES.test(id)) expect(other.policy).not.toEqual(seen.policy);
+  const seen = await trained({ ...context, environment, probe, arm });
+  const other = await trained({ ...context, probe, arm, environment: inverted(environment) });
+  if (ORACLES.test(id)) expect(other.rewards).not.toEqual(seen.rewards);
   else expect(other).toEqual(seen);
 });

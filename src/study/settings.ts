@@ -134,6 +134,9 @@ export interface StudyOverrides {
 /** A mistake in what the user asked for, as opposed to one in the program: exit status 2. */
 export class UsageError extends Error {}
 
+/** Characters of the longest study file that is read. */
+const MAX_LENGTH = 100_000;
+
 /** Where the studies that come with the package are. */
 const shipped = fileURLToPath(new URL("../../studies/", import.meta.url));
 
@@ -153,13 +156,18 @@ export async function readStudy(nameOrPath: string, overrides: StudyOverrides = 
         : `There is no study named ${JSON.stringify(nameOrPath)}. Shipped: ${environmentNames.join(", ")}. Your own: give a path that ends in .yaml.`,
     );
   });
+  if (text.length > MAX_LENGTH)
+    throw new UsageError(`${path}: has ${text.length} characters, and so is no study file.`);
   let document: unknown;
   try {
-    document = parse(text);
+    // Warnings would go to the terminal, unasked.
+    document = parse(text, { logLevel: "error" });
   } catch (error) {
-    throw new UsageError(`${path}: is not YAML: ${(error as Error).message}`);
+    const { message } = error as Error;
+    const what = message.includes("call stack") ? "it is nested too deeply" : message;
+    throw new UsageError(`${path}: is not YAML: ${what}`);
   }
-  const { quick, ...settings } = checkStudy(document, path, path);
+  const { quick, ...settings } = checkStudy(document, path);
   const chosen = overrides.quick ? merge(document as object, quick ?? {}) : document;
   const withFlags = merge(chosen as object, {
     ...(overrides.arms && { arms: overrides.arms }),
@@ -168,14 +176,13 @@ export async function readStudy(nameOrPath: string, overrides: StudyOverrides = 
     ...(overrides.steps !== undefined && { training: { steps: overrides.steps } }),
   });
   if (withFlags === document) return settings;
-  const { quick: _, ...result } = checkStudy(withFlags, path, overrides.quick ? `${path} (--quick)` : path);
+  const { quick: _, ...result } = checkStudy(withFlags, path, overrides.quick ? " (--quick)" : "");
   return result;
 }
 
-/** Settings of a document that was read from a path; `source` names it to the user. */
-function checkStudy(document: unknown, path: string, source: string): z.infer<typeof studyFileSchema> {
-  const study = check(studyFileSchema, document, source);
-  checkGrid(study, source);
+function checkStudy(document: unknown, path: string, note = ""): z.infer<typeof studyFileSchema> {
+  const study = check(studyFileSchema, document, path + note);
+  checkGrid(study, path + note);
   return { ...study, environment: resolveEnvironment(study.environment, dirname(resolve(path))) };
 }
 
