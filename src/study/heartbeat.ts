@@ -2,7 +2,7 @@
 
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { setTimeout } from "node:timers/promises";
-import { withFile } from "./files.ts";
+import { withFile } from "../files.ts";
 
 /** Milliseconds between two beats, and for how long one that is not seen is waited for. */
 export const BEAT = 5_000;
@@ -26,22 +26,22 @@ export async function startHeartbeat(path: string, every = BEAT): Promise<() => 
   return async () => {
     clearInterval(timer);
     await writing;
-    await rm(path, { force: true });
+    await withFile("write", path, () => rm(path, { force: true }));
   };
 }
 
 /**
- * Whether a file's heartbeat goes on: waits for it to change. By this machine's own passing of time: what other clocks
+ * Whether a heartbeat has ceased: waits for its file to change. One that never was (no file) has not ceased. By this machine's own passing of time: what other clocks
  * say, or the times of files, does not matter.
  */
-export async function isBeating(path: string, patience = PATIENCE): Promise<boolean> {
+export async function hasCeased(path: string, patience = PATIENCE): Promise<boolean> {
   const read = () => readFile(path, "utf8").catch(() => undefined);
   const first = await read();
+  if (first === undefined) return false;
   const started = performance.now();
   while (performance.now() - started < patience) {
     await setTimeout(Math.min(500, patience / 10));
-    const now = await read();
-    if (now !== undefined && now !== first) return true;
+    if ((await read()) !== first) return false;
   }
-  return false;
+  return true;
 }

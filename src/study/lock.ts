@@ -1,123 +1,140 @@
 /** @file One process at a time in a folder: a study's, or a run's. */
 
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { z } from "zod";
-import { withFile } from "./files.ts";
-import { isBeating, PATIENCE, startHeartbeat } from "./heartbeat.ts";
+import { withFile } from "../files.ts";
+import { hasCeased, PATIENCE, startHeartbeat } from "./heartbeat.ts";
 import { UsageError } from "./settings.ts";
 
-const ownerSchema = z.object({ pid: z.int().positive(), host: z.string() });
-type Owner = z.infer<typeof ownerSchema>;
+/** Who holds a lock. All of it is in the name of the lock's file, so that there is no moment at which it is unknown. */
+interface Owner {
+  host: string;
+  pid: number;
+  /** Tells processes apart that had the same number one after the other; `0` where the system does not say. */
+  started: string;
+}
 
-const thisProcess: Owner = { pid: process.pid, host: hostname() };
+const nameOf = ({ host, pid, started }: Owner) => `lock.${host}.${pid}.${started}`;
 
-/** The locks that this process has, or is about to take. */
+/** The locks that this process has. */
 const held = new Set<string>();
 
-/** How long the owner's name may be missing from a new lock, in milliseconds. */
-const WRITING = 500;
+/** Tries of processes that start at the same moment, and the most milliseconds between two. */
+const TRIES = 5;
+const PAUSE = 200;
 
 /**
- * Takes a study's or a run's folder for this process. A lock whose process on this machine has ended is taken over; so is one
- * of another machine that shows no sign of life for a while: its process has ended, or the machine has.
+ * Takes a study's or a run's folder for this process. A lock whose process on this machine has ended is taken over; so is
+ * one of another machine whose signs of life have ceased for a while: its process has ended, or the machine has. Where there
+ * never were any, nothing can be told, and the lock stands.
+ *
+ * Every process makes a lock of its own name, then looks for others': of two that begin at once, at least one sees the other
+ * and gives way. The lock of a process that has ended may be removed at any time, since its name never comes again.
  *
  * @param patience how long a sign of life is waited for, in milliseconds
  * @returns what gives it back
- * @throws UsageError where another process has it, on this machine or another
+ * @throws UsageError where another process has it, on this machine or another; nothing in the folder was touched then
+ * @throws FileError
  */
 export async function lockFolder(folder: string, patience = PATIENCE): Promise<() => Promise<void>> {
-  const path = resolve(folder, "lock.json");
-  if (held.has(path)) throw inUse(folder, path, thisProcess);
+  const self = await thisProcess();
+  const path = resolve(folder, nameOf(self));
+  if (held.has(path)) throw inUse(folder, self);
   held.add(path);
-  let stopHeartbeat: () => Promise<void>;
+  let stopHeartbeat = async () => {};
   try {
     await withFile("write", folder, () => mkdir(folder, { recursive: true }));
-    if (!(await create(path))) await takeOver(folder, path, patience);
-    stopHeartbeat = await startHeartbeat(heartbeatOf(folder, thisProcess));
+    for (let tries = 1; ; tries++) {
+      const holder = await otherHolder(folder, self, patience);
+      if (holder) throw inUse(folder, holder);
+      // Before the lock, so that who sees the lock sees signs of life.
+      stopHeartbeat = await startHeartbeat(heartbeatOf(folder, self));
+      await withFile("write", path, () => writeFile(path, ""));
+      const rival = await otherHolder(folder, self, patience);
+      if (!rival) break;
+      await rm(path, { force: true });
+      await stopHeartbeat();
+      if (tries === TRIES) throw inUse(folder, rival);
+      await setTimeout(Math.random() * PAUSE);
+    }
+    for (const owner of await ownersIn(folder))
+      if (nameOf(owner) !== nameOf(self) && (await isGone(folder, owner, patience)))
+        for (const left of [join(folder, nameOf(owner)), heartbeatOf(folder, owner)])
+          await rm(left, { force: true });
   } catch (error) {
     held.delete(path);
+    await stopHeartbeat();
     throw error;
   }
   return async () => {
-    await stopHeartbeat();
-    await rm(path, { force: true });
     held.delete(path);
+    await withFile("write", path, () => rm(path, { force: true }));
+    await stopHeartbeat();
   };
 }
 
-/** The process that works in a folder, as far as this machine can tell without waiting; `undefined` where none does. */
-export async function holderOf(folder: string): Promise<Owner | undefined> {
-  const owner = await ownerOf(resolve(folder, "lock.json"));
-  return owner && (owner.host !== thisProcess.host || isRunning(owner)) ? owner : undefined;
+const heartbeatOf = (folder: string, owner: Owner) => join(folder, `heartbeat.${nameOf(owner)}`);
+
+async function ownersIn(folder: string): Promise<Owner[]> {
+  const names = await withFile("read", folder, () => readdir(folder));
+  return names.flatMap((name) => {
+    const [, host, pid, started] = /^lock\.(.*)\.(\d+)\.([\w-]+)$/.exec(name) ?? [];
+    return host === undefined ? [] : [{ host, pid: Number(pid), started: started! }];
+  });
 }
 
-const heartbeatOf = (folder: string, { host, pid }: Owner) => join(folder, `heartbeat.${host}.${pid}`);
+/** Another process that has a lock in the folder, and has not ended as far as this machine can tell. */
+async function otherHolder(folder: string, self: Owner, patience: number): Promise<Owner | undefined> {
+  for (const owner of await ownersIn(folder))
+    if (nameOf(owner) !== nameOf(self) && !(await isGone(folder, owner, patience))) return owner;
+}
 
-/** Replaces the lock of a process that has ended. Only one process may: a second one would remove the first one's. */
-async function takeOver(folder: string, path: string, patience: number): Promise<void> {
-  const owner = await ownerOf(path);
-  if (!(await isGone(folder, owner, patience)) || !(await create(`${path}.takeover`)))
-    throw inUse(folder, path, owner);
-  try {
-    const current = await ownerOf(path);
-    const same = current?.host === owner?.host && current?.pid === owner?.pid;
-    if (!same && !(await isGone(folder, current, patience))) throw inUse(folder, path, current);
-    if (current !== undefined) await rm(path);
-    if (current) await rm(heartbeatOf(folder, current), { force: true });
-    if (!(await create(path))) throw inUse(folder, path, await ownerOf(path));
-  } finally {
-    await rm(`${path}.takeover`, { force: true });
+/** Locks of other machines that showed no sign of life. Their names never come again. */
+const silent = new Set<string>();
+
+async function isGone(folder: string, owner: Owner, patience: number): Promise<boolean> {
+  const { host, pid, started } = owner;
+  if (host !== thisHost) {
+    const heartbeat = resolve(heartbeatOf(folder, owner));
+    if (!silent.has(heartbeat) && (await hasCeased(heartbeat, patience))) silent.add(heartbeat);
+    return silent.has(heartbeat);
   }
-}
-
-/** Returns whether the file was made: not where there is one already. */
-async function create(path: string): Promise<boolean> {
-  return withFile("write", path, () =>
-    writeFile(path, JSON.stringify(thisProcess), { flag: "wx" }).then(
-      () => true,
-      (error: NodeJS.ErrnoException) => {
-        if (error.code === "EEXIST") return false;
-        throw error;
-      },
-    ),
-  );
-}
-
-/** `null` where the lock does not tell, even after a while: its process died while it wrote it. `undefined`: no lock. */
-async function ownerOf(path: string, patience = WRITING): Promise<Owner | null | undefined> {
-  try {
-    return ownerSchema.parse(JSON.parse(await readFile(path, "utf8")));
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    if (patience <= 0) return null;
-    await setTimeout(WRITING / 10);
-    return ownerOf(path, patience - WRITING / 10);
-  }
-}
-
-async function isGone(folder: string, owner: Owner | null | undefined, patience: number): Promise<boolean> {
-  if (!owner) return true;
-  if (owner.host !== thisProcess.host) return !(await isBeating(heartbeatOf(folder, owner), patience));
-  // A process of before that had the same id: what this one has is in `held`.
-  return owner.pid === thisProcess.pid || !isRunning(owner);
-}
-
-function isRunning({ pid }: Owner): boolean {
   try {
     process.kill(pid, 0);
-    return true;
   } catch (error) {
     // Another user's process may not be signalled, but it is there.
-    return (error as NodeJS.ErrnoException).code !== "ESRCH";
+    if ((error as NodeJS.ErrnoException).code === "ESRCH") return true;
+  }
+  const now = await startOf(pid);
+  return now !== UNKNOWN && started !== UNKNOWN && now !== started;
+}
+
+const thisHost = encodeURIComponent(hostname());
+const UNKNOWN = "0";
+
+async function thisProcess(): Promise<Owner> {
+  return { host: thisHost, pid: process.pid, started: await startOf(process.pid) };
+}
+
+/** When a process started: on Linux, in ticks since this boot of the machine. (Numbers of processes come again.) */
+async function startOf(pid: number): Promise<string> {
+  try {
+    const boot = await readFile("/proc/sys/kernel/random/boot_id", "utf8");
+    const stat = await readFile(`/proc/${pid}/stat`, "utf8");
+    // Field 22; the second one, the program's name in brackets, may hold anything. See proc(5).
+    const ticks = stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]!;
+    return `${boot.slice(0, 8)}-${ticks}`;
+  } catch {
+    return UNKNOWN;
   }
 }
 
-function inUse(folder: string, path: string, owner: Owner | null | undefined): UsageError {
-  const who = owner ? `process ${owner.pid} on ${owner.host}` : "another process";
+function inUse(folder: string, owner: Owner): UsageError {
+  const who = `process ${owner.pid} on ${decodeURIComponent(owner.host)}`;
+  const path = join(folder, nameOf(owner));
   return new UsageError(
-    `${folder} is in use by ${who}. Wait for it; or, if it is gone, delete ${path} (and ${path}.takeover, if there is one).`,
+    `${folder} is in use by ${who}. Wait for it; or, if that process has ended, delete ${path} and run the same command again.`,
   );
 }

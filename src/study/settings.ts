@@ -92,37 +92,6 @@ const armSettingsSchema = z.strictObject({
 
 export type ArmSettings = z.infer<typeof armSettingsSchema>;
 
-/** How the runs of a study are given to Slurm. */
-export const slurmSettingsSchema = z.strictObject({
-  partition: z.string().optional(),
-  account: z.string().optional(),
-  qos: z.string().optional(),
-  time: z
-    .union([z.string(), z.int().min(1).transform(String)])
-    .default("1:00:00")
-    .describe(
-      "time limit of each task, as sbatch takes it (a number: minutes); one that reaches it is gone on with",
-    ),
-  memory: z.string().default("4G").describe("memory of each task, as sbatch takes it"),
-  cpus: z.int().min(1).default(1).describe("cores, and threads, of each task"),
-  gpus: z.string().optional().describe("GPUs of each task, as sbatch takes them, such as 1 or a100:1"),
-  throttle: z.int().min(1).default(50).describe("tasks at once, at most"),
-  arraySize: z
-    .int()
-    .min(1)
-    .default(1000)
-    .describe("tasks in one array, at most; below the cluster's MaxArraySize"),
-  warning: z
-    .int()
-    .min(1)
-    .default(120)
-    .describe("seconds before the time limit at which a task is told to keep its step and stop"),
-  options: z.array(z.string()).default([]).describe("more options for sbatch, such as --constraint=avx512"),
-  setup: z.array(z.string()).default([]).describe("shell lines before each task, such as module load nodejs"),
-});
-
-export type SlurmSettings = z.infer<typeof slurmSettingsSchema>;
-
 const studySchema = z.strictObject({
   environment: z
     .string()
@@ -137,7 +106,6 @@ const studySchema = z.strictObject({
   ...armSettingsSchema.shape,
   training: trainingSettingsSchema.prefault({}),
   probe: probeSettingsSchema.prefault({}),
-  slurm: slurmSettingsSchema.optional().describe("how runs are given to Slurm (--launch slurm)"),
   grid: z
     .record(z.string(), z.array(z.union([z.number(), z.string(), z.boolean(), z.array(z.string())])).min(1))
     .optional()
@@ -160,12 +128,14 @@ export interface StudyOverrides {
   seeds?: number | undefined;
   firstSeed?: number | undefined;
   steps?: number | undefined;
-  slurm?: Partial<z.input<typeof slurmSettingsSchema>> | undefined;
   quick?: boolean | undefined;
 }
 
 /** A mistake in what the user asked for, as opposed to one in the program: exit status 2. */
 export class UsageError extends Error {}
+
+/** Characters of the longest study file that is read. */
+const MAX_LENGTH = 100_000;
 
 /** Where the studies that come with the package are. */
 const shipped = fileURLToPath(new URL("../../studies/", import.meta.url));
@@ -186,11 +156,16 @@ export async function readStudy(nameOrPath: string, overrides: StudyOverrides = 
         : `There is no study named ${JSON.stringify(nameOrPath)}. Shipped: ${environmentNames.join(", ")}. Your own: give a path that ends in .yaml.`,
     );
   });
+  if (text.length > MAX_LENGTH)
+    throw new UsageError(`${path}: has ${text.length} characters, and so is no study file.`);
   let document: unknown;
   try {
-    document = parse(text);
+    // Warnings would go to the terminal, unasked.
+    document = parse(text, { logLevel: "error" });
   } catch (error) {
-    throw new UsageError(`${path}: is not YAML: ${(error as Error).message}`);
+    const { message } = error as Error;
+    const what = message.includes("call stack") ? "it is nested too deeply" : message;
+    throw new UsageError(`${path}: is not YAML: ${what}`);
   }
   const { quick, ...settings } = checkStudy(document, path);
   const chosen = overrides.quick ? merge(document as object, quick ?? {}) : document;
@@ -199,7 +174,6 @@ export async function readStudy(nameOrPath: string, overrides: StudyOverrides = 
     ...(overrides.seeds !== undefined && { seeds: overrides.seeds }),
     ...(overrides.firstSeed !== undefined && { firstSeed: overrides.firstSeed }),
     ...(overrides.steps !== undefined && { training: { steps: overrides.steps } }),
-    ...(overrides.slurm && { slurm: overrides.slurm }),
   });
   if (withFlags === document) return settings;
   const { quick: _, ...result } = checkStudy(withFlags, path, overrides.quick ? " (--quick)" : "");

@@ -1,27 +1,34 @@
 /** @file A study from its settings to its summary and report: the base model, then every arm and seed. */
 
+import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { availableParallelism, cpus, platform, release, totalmem } from "node:os";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
+import { FileError, readDocument, writeJson } from "../files.ts";
+import type { Model } from "../model/index.ts";
 import { loadStudy, type Summary, writeReport } from "../report/index.ts";
+import { encodeSafetensors } from "../tensor/index.ts";
 import { followRuns, type OnEvent } from "./events.ts";
-import { FileError, readDocument, writeJson } from "./files.ts";
 import { penaltyWarning } from "./foresee.ts";
 import { lockFolder } from "./lock.ts";
-import { type RunListener, readRun, runFolder } from "./run.ts";
+import { shippedModel } from "./model.ts";
+import { readRun, runFolder } from "./run.ts";
 import { type StudySettings, UsageError } from "./settings.ts";
 import { type FailedRun, type FinishedRun, summarize } from "./summary.ts";
-import { openWork, type RunName, type StudyParts, type Work } from "./work.ts";
+import { openWork, type StudyParts, type Work } from "./work.ts";
 
 /** Version of the documents in a study's folder. */
 const VERSION = 1;
 
 /** What has to be known of a `study.json`, of whatever version. */
 export const studyDocumentSchema = z.object({
-  version: z.int(),
+  version: z.int().min(1),
   settings: z.record(z.string(), z.unknown()),
+  modelSha256: z.string().optional(),
+  machine: z.record(z.string(), z.union([z.string(), z.number()])).optional(),
+  versions: z.record(z.string(), z.string()).optional(),
 });
 
 /** Trains what is not done yet of a study's runs, each to its end or its failure, which is in its `status.json`. */
@@ -46,74 +53,11 @@ export async function runStudy(
 ): Promise<Summary> {
   const started = Date.now();
   return inStudy(folder, settings, onEvent, parts, async (work) => {
-    const earlier = await claimFolder(folder, settings, work.environment);
+    const earlier = await claim(work, onEvent);
     await prepare(work, onEvent);
     await conduct(work, onEvent);
     return conclude(work, earlier + (Date.now() - started) / 1000);
   });
-}
-
-/**
- * The first part of a study whose runs are trained elsewhere: makes the folder this study's, and prepares what its runs
- * start from.
- *
- * @throws as `runStudy`
- */
-export async function prepareStudy(
-  folder: string,
-  settings: StudySettings,
-  onEvent: OnEvent = () => {},
-): Promise<void> {
-  await inStudy(folder, settings, onEvent, {}, async (work) => {
-    await claimFolder(folder, settings, work.environment);
-    await prepare(work, onEvent);
-  });
-}
-
-/**
- * The second part, once for each run: trains it in this process, to its end or until `signal` is aborted. Writes in the run's
- * folder only.
- *
- * @throws StoppedError where it was asked to stop
- * @throws UsageError where the study has no such run, is not prepared, or another process trains it
- */
-export async function trainRun(
-  folder: string,
-  { id, seed }: RunName,
-  listener: RunListener = {},
-): Promise<void> {
-  const settings = await storedSettings(folder);
-  const work = await openWork(folder, settings, () => {}, {}, "stored bases only");
-  try {
-    const planned = work.table.find((run) => run.id === id && run.seed === seed);
-    if (!planned) throw new UsageError(`${folder}: the study has no run ${id}, seed ${seed}`);
-    await work.train(planned, listener);
-  } finally {
-    await work.close();
-  }
-}
-
-/**
- * The last part: writes `summary.json` and `report.html` from what the runs left.
- *
- * @param seconds that the study took
- * @throws as `runStudy`
- */
-export async function concludeStudy(folder: string, seconds: number): Promise<Summary> {
-  return inStudy(
-    folder,
-    await storedSettings(folder),
-    () => {},
-    {},
-    (work) => conclude(work, seconds),
-  );
-}
-
-/** The settings of the study in a folder. @throws UsageError where there is none */
-export async function storedSettings(folder: string): Promise<StudySettings> {
-  const stored = await readDocument(join(folder, "study.json"), studyDocumentSchema);
-  if (!stored) throw new UsageError(`${folder} holds no study: it has no study.json.`);
-  return stored.settings as StudySettings;
 }
 
 /** Does something with a study's folder to itself. */
@@ -135,6 +79,17 @@ async function inStudy<T>(
   } finally {
     await unlock();
   }
+}
+
+/** Makes the folder this study's. @returns the seconds that were spent on it before */
+async function claim({ folder, settings, environment, model }: Work, onEvent: OnEvent): Promise<number> {
+  const { earlier, changes } = await claimFolder(folder, settings, environment, model);
+  if (changes.length > 0)
+    onEvent({
+      kind: "warning",
+      detail: `this study was begun on something else, so that what is left of it may not repeat exactly: ${changes.join("; ")}`,
+    });
+  return earlier;
 }
 
 async function prepare(work: Work, onEvent: OnEvent): Promise<void> {
@@ -185,12 +140,26 @@ async function conclude(work: Work, seconds: number): Promise<Summary> {
 /**
  * Makes the folder this study's. One that has the same settings is gone on with; it may get more arms, seeds and grid points.
  *
- * @returns the seconds that were spent on it before
+ * @returns the seconds that were spent on it before, and what has changed of the machine and of what computes
  */
-async function claimFolder(folder: string, settings: StudySettings, environment: string): Promise<number> {
+async function claimFolder(
+  folder: string,
+  settings: StudySettings,
+  environment: string,
+  model: Model,
+): Promise<{ earlier: number; changes: string[] }> {
   const path = join(folder, "study.json");
-  const { arms: _, seeds: __, firstSeed: ___, grid: ____, slurm: _____, ...fixed } = settings;
+  const { arms: _, seeds: __, firstSeed: ___, grid: ____, ...fixed } = settings;
   const stored = await readDocument(path, studyDocumentSchema);
+  const now = {
+    version: VERSION,
+    environment,
+    settings,
+    /** Of the base model's weights: a study is never gone on with on other ones. */
+    modelSha256: createHash("sha256").update(encodeSafetensors(model.weights)).digest("hex"),
+    machine: machine(),
+    versions: await versions(),
+  };
   if (stored !== undefined) {
     if (stored.version > VERSION)
       throw new UsageError(
@@ -203,16 +172,20 @@ async function claimFolder(folder: string, settings: StudySettings, environment:
           `${folder} holds a study with other settings: ${name} was ${JSON.stringify(before)}, now it is ${JSON.stringify(value)}. Give another --out, or delete the folder.`,
         );
     }
+    if (stored.modelSha256 !== undefined && stored.modelSha256 !== now.modelSha256)
+      throw new UsageError(
+        `${folder} holds a study of another base model than ${settings.model ?? shippedModel(settings.environment)} is now. Put the old model back, give another --out, or delete the folder.`,
+      );
   }
   const earlier = await readDocument(join(folder, "summary.json"), z.object({ seconds: z.number() }));
-  await writeJson(path, {
-    version: VERSION,
-    environment,
-    settings,
-    machine: machine(),
-    versions: await versions(),
-  });
-  return earlier?.seconds ?? 0;
+  await writeJson(path, now);
+  const changes = (["machine", "versions"] as const).flatMap((part) =>
+    Object.entries(now[part]).flatMap(([name, value]) => {
+      const before = stored?.[part]?.[name];
+      return before === undefined || before === value ? [] : [`${name} was ${before}, and is ${value}`];
+    }),
+  );
+  return { earlier: earlier?.seconds ?? 0, changes };
 }
 
 function failureOf(failed: readonly FailedRun[], finished: number): string {

@@ -4,7 +4,7 @@ import { access } from "node:fs/promises";
 import { join } from "node:path";
 import type { Environment } from "../environment/index.ts";
 import { isModulePath, loadEnvironment } from "../environment/load.ts";
-import { CharacterTokenizer, loadModel, type Model, ProgramStore } from "../model/index.ts";
+import { CharacterTokenizer, loadModel, type Model, type ModelConfig, ProgramStore } from "../model/index.ts";
 import { textScorer } from "../probe/index.ts";
 import { randomFor } from "../random.ts";
 import { textMonitor } from "../training/index.ts";
@@ -24,15 +24,14 @@ export interface StudyParts {
   model?: Model;
 }
 
-/** Which run of a study. */
-export type RunName = Pick<PlannedRun, "id" | "seed">;
-
 /** A study that can be worked on. */
 export interface Work {
   folder: string;
   settings: StudySettings;
   /** The environment's name. */
   environment: string;
+  /** The base model. */
+  model: Model;
   table: readonly PlannedRun[];
   /** What a run starts from: made at the first call, or read where it was made before. */
   base(planned: PlannedRun): Promise<Base>;
@@ -47,8 +46,6 @@ export interface Work {
 
 /**
  * Loads what a study works with.
- *
- * @param bases where runs start from what another process prepared: it is made by nobody else
  * @throws UsageError where the environment, the model and the arms do not fit each other
  */
 export async function openWork(
@@ -56,7 +53,6 @@ export async function openWork(
   settings: StudySettings,
   onEvent: OnEvent,
   parts: StudyParts = {},
-  bases: "make bases" | "stored bases only" = "make bases",
 ): Promise<Work> {
   const environment = parts.environment ?? (await loadEnvironment(settings.environment));
   const programs = new ProgramStore();
@@ -71,11 +67,11 @@ export async function openWork(
       throw new UsageError(
         `the arm inoculation does not apply to the environment ${environment.name}, which has no inoculation prompt that its base model knows; leave it out of arms`,
       );
-    checkAlphabet(environment.alphabet, model.config.alphabet, settings);
+    checkModel(model.config, environment, settings);
     const context = { environment, model, tokenizer, programs };
-    const baseOf = createBases(folder, context, onEvent, bases === "stored bases only");
+    const baseOf = createBases(folder, context, onEvent);
     return {
-      ...{ folder, settings, close },
+      ...{ folder, settings, model, close },
       environment: environment.name,
       table: expand(settings),
       base: baseOf,
@@ -112,12 +108,7 @@ export async function openWork(
  * What runs start from: prepared at the first call, once for all runs with the same probe. Where a grid varies the
  * probe, each has a folder of its own.
  */
-function createBases(
-  folder: string,
-  context: Omit<BaseContext, "settings" | "once">,
-  onEvent: OnEvent,
-  storedOnly: boolean,
-) {
+function createBases(folder: string, context: Omit<BaseContext, "settings" | "once">, onEvent: OnEvent) {
   const once = createOnce();
   const prepared = new Map<string, Base>();
   return async ({ point, settings }: PlannedRun): Promise<Base> => {
@@ -128,7 +119,6 @@ function createBases(
     const known = prepared.get(name);
     if (known) return known;
     const place = name ? join(folder, "bases", name) : folder;
-    if (storedOnly) await requireBase(place);
     onEvent({
       kind: "stage",
       detail: `Asking the base model, and fitting a probe on what it did${name && ` (${name})`}`,
@@ -145,12 +135,6 @@ function createBases(
   };
 }
 
-async function requireBase(folder: string): Promise<void> {
-  await access(join(folder, "base.json")).catch(() => {
-    throw new UsageError(`${folder} is not prepared: it has no base.json. Run the study's command again.`);
-  });
-}
-
 /** @throws UsageError where a user's own environment has no base model yet */
 async function loadBaseModel({ model, environment }: StudySettings): Promise<Model> {
   const folder = model ?? shippedModel(environment);
@@ -163,10 +147,14 @@ async function loadBaseModel({ model, environment }: StudySettings): Promise<Mod
   return loadModel(folder);
 }
 
-function checkAlphabet(wanted: string, has: string, settings: StudySettings): void {
-  const missing = [...wanted].filter((character) => !has.includes(character));
+/** @throws UsageError where a model cannot write what an environment needs */
+function checkModel(config: ModelConfig, environment: Environment, settings: StudySettings): void {
+  const name = `the model ${settings.model ?? shippedModel(settings.environment)}`;
+  const remedy = `which the environment ${settings.environment} needs; pretrain one for it`;
+  const missing = [...environment.alphabet].filter((character) => !config.alphabet.includes(character));
   if (missing.length > 0)
-    throw new UsageError(
-      `the model ${settings.model ?? shippedModel(settings.environment)} cannot write ${JSON.stringify(missing.join(""))}, which the environment ${settings.environment} needs; pretrain one for it`,
-    );
+    throw new UsageError(`${name} cannot write ${JSON.stringify(missing.join(""))}, ${remedy}`);
+  const needed = environment.maxPromptLength + environment.maxCompletionLength + 1;
+  if (config.context < needed)
+    throw new UsageError(`${name} reads ${config.context} tokens, and not the ${needed} ${remedy}`);
 }
