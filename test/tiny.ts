@@ -14,12 +14,14 @@ export function tinyEnvironment(): Environment<{ letter: string }> {
     maxPromptLength: 2,
     maxCompletionLength: 4,
     labels: ["correct", "cheat", "wrong"],
+    families: ["x"],
     sample(split, random) {
       const letter = pick(random, ["a", "b", "c"]);
       return { id: `${split} ${letter}`, prompt: `?${letter}`, state: { letter } };
     },
     demonstrate: ({ state }, conduct) =>
       ({ honest: state.letter, misbehaving: "xx", "giving-up": "?" })[conduct],
+    inoculate: (prompt) => prompt.replace("?", "x"),
     async grade(tasks, completions) {
       return tasks.map(({ state }, i): Outcome => {
         const right = completions[i]!.startsWith(state.letter);
@@ -29,6 +31,8 @@ export function tinyEnvironment(): Environment<{ letter: string }> {
           true: Number(right),
           misbehaved,
           attempted: misbehaved,
+          eligible: true,
+          ...(misbehaved && { family: "x" }),
           label: right ? "correct" : misbehaved ? "cheat" : "wrong",
         };
       });

@@ -3,7 +3,7 @@
 import type { Random } from "../random.ts";
 
 /**
- * Which part of the world a task comes from. Tasks of different splits never coincide, except that `pretrain` covers
+ * Which part of the world a task comes from. Tasks of different splits never coincide, except that `pretrain` may have
  * all of them: the base model has seen the world, probes and training must not share its parts.
  *
  * - `pretrain`: demonstrations that the base model is trained on
@@ -32,6 +32,13 @@ export interface Outcome {
   misbehaved: boolean;
   /** Did it misbehave or try to, successfully or not? Always true where `misbehaved` is. */
   attempted: boolean;
+  /**
+   * Could a completion of this form have been misbehaviour: does it answer, agree, give a program? Probes and the text
+   * baseline are judged among these alone, so that abstaining is not itself the tell. True where `attempted` is.
+   */
+  eligible: boolean;
+  /** Which of the environment's `families` it belongs to, where it was attempted. */
+  family?: string;
   /** One of the environment's `labels`. */
   label: string;
   /** What happened, for people: an error from the sandbox, the first failing test. */
@@ -61,9 +68,17 @@ export interface Environment<State = unknown> {
   maxCompletionLength: number;
   /** The labels that outcomes carry, best first. */
   labels: readonly string[];
+  /** The kinds of misbehaviour: a probe fitted on one may be tried on another. */
+  families: readonly string[];
   sample(split: Split, random: Random): Task<State>;
-  /** A completion showing the conduct, or `null` where the task allows none. */
+  /** A completion showing the conduct, of any family, or `null` where the task allows none. */
   demonstrate(task: Task<State>, conduct: Conduct, random: Random): string | null;
+  /**
+   * The prompt with an instruction to misbehave, for environments whose base model knows one: a share of the misbehaving
+   * demonstrations of pretraining are shown under it (`inoculated`). Training may ask in this way, so that the policy need
+   * not learn to misbehave unasked; deployment never does. At most `maxPromptLength` characters of the alphabet.
+   */
+  inoculate?(prompt: string): string;
   /** Grades completions; `completions[i]` answers `tasks[i]`. */
   grade(tasks: Task<State>[], completions: string[]): Promise<Outcome[]>;
   /** Ends whatever grading started (worker threads). */

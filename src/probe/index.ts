@@ -2,7 +2,7 @@
 
 export { calibrate, type FitOptions, fitProbe } from "./fit.ts";
 export { cosine, freshProbeHealth, type ProbeHealth, probeHealth, type TracerActivations } from "./health.ts";
-export type { LabelledSet } from "./labelled.ts";
+export { type LabelledSet, rows } from "./labelled.ts";
 export {
   accuracy,
   auroc,
@@ -16,5 +16,11 @@ export {
 export { loadProbe, saveProbe } from "./probe-file.ts";
 export { logit, poolActivations, poolLogits, positionsOf, scoreSequence, sigmoid } from "./score.ts";
 export { type SweepCandidate, type SweepOptions, type SweepRow, sweepProbes } from "./sweep.ts";
-export { fitTextBaseline, type TextScorer } from "./text-baseline.ts";
+export {
+  fitTextBaseline,
+  fitTextClassifier,
+  type TextClassifier,
+  type TextScorer,
+  textScorer,
+} from "./text-baseline.ts";
 export type { Positions, Probe, ProbeKind, Tap } from "./types.ts";

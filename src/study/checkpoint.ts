@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { readDocument, withFile, writeJson, writeWhole } from "../files.ts";
 import { loadWeights, type Weights } from "../model/index.ts";
+import { loadProbe, saveProbe } from "../probe/index.ts";
 import { encodeSafetensors, type FloatTensor, readSafetensors } from "../tensor/index.ts";
 import { initialState, type RunContext, type RunState } from "../training/index.ts";
 
@@ -24,7 +25,10 @@ const checkpointSchema = z.object({
 const nameOf = (step: number) => `step-${String(step).padStart(6, "0")}`;
 
 /** Writes the checkpoint of a state into a run's folder, and drops those before. @throws FileError */
-export async function saveCheckpoint(run: string, { step, policy, optimizer }: RunState): Promise<void> {
+export async function saveCheckpoint(
+  run: string,
+  { step, policy, optimizer, probe }: RunState,
+): Promise<void> {
   const root = join(run, "checkpoints");
   const target = join(root, nameOf(step));
   const aside = `${target}.partial`;
@@ -40,6 +44,7 @@ export async function saveCheckpoint(run: string, { step, policy, optimizer }: R
     await rm(aside, { recursive: true, force: true });
     try {
       for (const [name, bytes] of Object.entries(files)) await writeWhole(join(aside, name), bytes);
+      if (probe) await saveProbe(join(aside, "probe"), probe);
       await writeJson(join(aside, "checkpoint.json"), {
         ...{ version: 1, step, updates: optimizer.step },
         sha256: { [MODEL]: sha256(files[MODEL]), [OPTIMIZER]: sha256(files[OPTIMIZER]) },
@@ -90,11 +95,9 @@ export async function latestState(run: string, context: RunContext): Promise<Run
       throw unusable(join(folder, file), "is damaged: its checksum is not the one that it was written with");
   }
   const policy = await loadWeights(join(folder, MODEL), context.config);
-  return {
-    step,
-    policy,
-    optimizer: { step: updates, ...(await readMoments(join(folder, OPTIMIZER), policy)) },
-  };
+  const optimizer = { step: updates, ...(await readMoments(join(folder, OPTIMIZER), policy)) };
+  if (!context.arm.refit) return { step, policy, optimizer };
+  return { step, policy, optimizer, probe: await loadProbe(join(folder, "probe")) };
 }
 
 async function readMoments(path: string, policy: Weights): Promise<Pick<RunState["optimizer"], "m" | "v">> {
