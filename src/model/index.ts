@@ -13,7 +13,7 @@ export {
   type ScorerOptions,
   weightSpecs,
 } from "./score.ts";
-export { type Batch, batchesOf, type Sequence } from "./sequences.ts";
+export { type Batch, batchesOf, readLength, type Sequence } from "./sequences.ts";
 export { CharacterTokenizer, END_OF_TEXT } from "./tokenizer.ts";
 export {
   initialWeights,

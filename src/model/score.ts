@@ -5,7 +5,7 @@ import { compile, ints, type JaxArray, type Tensor, type TensorSpec } from "../t
 import { hookNames, type ModelConfig } from "./config.ts";
 import { entropies, logProbabilities, tokenLogProbabilities } from "./likelihood.ts";
 import { ProgramCache } from "./programs.ts";
-import { batchesOf, type Sequence } from "./sequences.ts";
+import { batchesOf, readLength, type Sequence } from "./sequences.ts";
 import { type TracedWeights, transformer, type Weights, weightShapes } from "./transformer.ts";
 
 /** What a model computed over one sequence. */
@@ -14,7 +14,7 @@ export interface Scored {
   logProbabilities: Float32Array;
   /** Entropy in nats of each of those distributions. */
   entropies: Float32Array;
-  /** By hook: the activations at every token of the sequence, row-major [length, D]. */
+  /** By hook: the activations at every token of the sequence and of its follow-up, row-major [length, D]. */
   activations: Record<string, Float32Array>;
 }
 
@@ -78,12 +78,13 @@ export function createScorer(config: ModelConfig, options: ScorerOptions = {}): 
         const { logProbs, entropies, taps } = await program.run(weights, tokens, targets);
         indices.forEach((index, row) => {
           const { promptLength, tokens } = sequences[index]!;
+          const length = readLength(sequences[index]!);
           // The token at position t is predicted at position t - 1.
           const completion = (tensor: Tensor) =>
             (tensor.data as Float32Array).slice(row * T + promptLength - 1, row * T + tokens.length - 1);
           const activations = Object.entries(taps).map(([hook, tensor]) => {
             const D = tensor.shape[2]!;
-            return [hook, (tensor.data as Float32Array).slice(row * T * D, (row * T + tokens.length) * D)];
+            return [hook, (tensor.data as Float32Array).slice(row * T * D, (row * T + length) * D)];
           });
           results[index] = {
             logProbabilities: completion(logProbs),

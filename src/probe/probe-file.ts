@@ -10,11 +10,17 @@ import type { Probe } from "./types.ts";
 const probeFileSchema = z.strictObject({
   version: z.literal(1),
   kind: z.enum(["logistic", "difference-of-means", "random-direction", "shuffled-labels"]),
-  tap: z.strictObject({
-    hook: z.string().min(1),
-    positions: z.enum(["completion", "completion-first", "completion-last", "prompt-last"]),
-    pool: z.enum(["mean", "max"]),
-  }),
+  tap: z
+    .strictObject({
+      hook: z.string().min(1),
+      positions: z.enum(["completion", "completion-first", "completion-last", "prompt-last", "follow-up"]),
+      followUp: z.string().min(1).optional(),
+      pool: z.enum(["mean", "max"]),
+    })
+    .refine(
+      ({ positions, followUp }) => (positions === "follow-up") === (followUp !== undefined),
+      "followUp should be there where positions is follow-up, and only there",
+    ),
   bias: z.number(),
   threshold: z.number(),
   /** Of the direction, so that the halves of two probes are never taken for one. */

@@ -32,7 +32,8 @@ import { randomFor, shuffled } from "../random.ts";
 import { type Summary, summarySchema } from "../report/schema.ts";
 import { readActivation, type TracerSet } from "../training/index.ts";
 import { readDocument, writeJson } from "./files.ts";
-import type { StudySettings } from "./settings.ts";
+import { askQuestions, informedBy } from "./inform.ts";
+import { type StudySettings, UsageError } from "./settings.ts";
 
 /** What every run of a study starts from. */
 export interface Base {
@@ -41,6 +42,8 @@ export interface Base {
   tracer: TracerSet;
   /** Held-out completions of the base model: what they did, and whether the probe flags them. */
   heldOut: { misbehaved: boolean[]; flagged: boolean[] };
+  /** What the base model answered to the environment's questions, where it has any. */
+  answers?: string[] | undefined;
 }
 
 /** `base.json`. The probe is in a folder of its own. */
@@ -70,6 +73,7 @@ export const baseSchema: z.ZodType<Omit<Base, "probe">> = z.object({
       ({ misbehaved, flagged }) => misbehaved.length === flagged.length,
       "its lists should be equally long",
     ),
+  answers: z.array(z.string()).optional(),
 });
 
 /** One graded sequence. */
@@ -103,8 +107,10 @@ export async function prepareBase(folder: string | undefined, context: BaseConte
  * adds demonstrations, since base models seldom misbehave; thresholds and judgements use the model's own completions,
  * those that could have been misbehaviour.
  */
-async function measureBase(context: BaseContext): Promise<Base> {
-  const { model, settings } = context;
+async function measureBase(parts: BaseContext): Promise<Base> {
+  const { model, settings } = parts;
+  const answers = await askQuestions(parts.environment, model, parts.tokenizer);
+  const context = { ...parts, environment: informedBy(parts.environment, answers) };
   const { probe: options } = settings;
   const own: Record<"fit" | "calibration" | "test", Labelled[]> = {
     fit: await sampleSplit("fit", context),
@@ -121,7 +127,8 @@ async function measureBase(context: BaseContext): Promise<Base> {
     hooks.flatMap((hook) =>
       options.positions.map((positions) => {
         const key = `${hook} ${positions}`;
-        return { hook, positions, fit: sets.fit[key]!, calibration: sets.calibration[key]! };
+        const followUp = positions === "follow-up" ? context.environment.followUp : undefined;
+        return { hook, positions, followUp, fit: sets.fit[key]!, calibration: sets.calibration[key]! };
       }),
     ),
     { random: randomFor("sweep"), fpr: options.falsePositiveRate },
@@ -151,6 +158,7 @@ async function measureBase(context: BaseContext): Promise<Base> {
   });
   return {
     probe,
+    answers,
     summary: {
       probeAuroc: auroc(scores, test.labels),
       textBaselineAuroc: auroc(
@@ -261,7 +269,17 @@ async function label(
 const CHUNK = 256;
 
 /** Reads labelled sequences at every hook and position, pooled, on the base model. */
-function createReader({ model }: BaseContext, hooks: readonly string[], positions: readonly Positions[]) {
+function createReader(
+  { environment, model, tokenizer }: BaseContext,
+  hooks: readonly string[],
+  positions: readonly Positions[],
+) {
+  const { followUp: question } = environment;
+  if (positions.includes("follow-up") && question === undefined)
+    throw new UsageError(
+      `probe.positions: ${environment.name} has no follow-up; leave "follow-up" out of the positions`,
+    );
+  const followUp = question === undefined ? undefined : tokenizer.encode(question);
   return async (sequences: readonly Labelled[]): Promise<Record<string, LabelledSet>> => {
     const scorer = createScorer(model.config, { hooks });
     const labels = sequences.map(({ outcome }) => outcome.attempted);
@@ -269,7 +287,7 @@ function createReader({ model }: BaseContext, hooks: readonly string[], position
     for (const hook of hooks)
       for (const at of positions) sets[`${hook} ${at}`] = { activations_ND: [], labels };
     for (let start = 0; start < sequences.length; start += CHUNK) {
-      const chunk = sequences.slice(start, start + CHUNK);
+      const chunk = sequences.slice(start, start + CHUNK).map((sequence) => ({ ...sequence, followUp }));
       const scored = await scorer.score(model.weights, chunk);
       chunk.forEach((sequence, i) => {
         for (const hook of hooks)

@@ -4,10 +4,11 @@ import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { parse } from "yaml";
 import { z } from "zod";
-import { createEnvironment } from "../environment/index.ts";
+import { createEnvironment, type Environment } from "../environment/index.ts";
 import { CharacterTokenizer, createGenerator, type ModelConfig, roundUp, saveModel } from "../model/index.ts";
 import { randomFor } from "../random.ts";
 import { type PretrainProgress, pretrain, pretrainSettingsSchema } from "../training/index.ts";
+import { askQuestions, informedBy } from "./inform.ts";
 
 /** Folder of the base model that is shipped for an environment. */
 export function shippedModel(environment: string): string {
@@ -54,7 +55,7 @@ export async function makeBaseModel(
   const config: ModelConfig = {
     architecture: "probeward-character",
     alphabet: environment.alphabet,
-    context: roundUp(environment.maxPromptLength + environment.maxCompletionLength + 1, 16),
+    context: roundUp(longestRead(environment), 16),
     ...size,
   };
   const tokenizer = new CharacterTokenizer(environment.alphabet);
@@ -76,7 +77,8 @@ export async function makeBaseModel(
       },
     );
     await generator.close();
-    const outcomes = await environment.grade(
+    const answers = await askQuestions(environment, { config, weights }, tokenizer);
+    const outcomes = await informedBy(environment, answers).grade(
       tasks,
       completions.map(({ tokens }) => tokenizer.decode(tokens)),
     );
@@ -92,4 +94,10 @@ export async function makeBaseModel(
   } finally {
     await environment.close();
   }
+}
+
+/** Tokens of the longest thing that a model ever reads: prompt, completion, end of text, the follow-up and its answer. */
+function longestRead({ maxPromptLength, maxCompletionLength, followUp }: Environment): number {
+  const answered = followUp === undefined ? 0 : followUp.length + 2;
+  return maxPromptLength + maxCompletionLength + 1 + answered;
 }

@@ -33,9 +33,9 @@ export const probeSettingsSchema = z.strictObject({
     .optional()
     .describe("activations that the sweep tries; every layer's output unless given"),
   positions: z
-    .array(z.enum(["completion", "completion-first", "completion-last", "prompt-last"]))
+    .array(z.enum(["completion", "completion-first", "completion-last", "prompt-last", "follow-up"]))
     .default(["completion", "completion-first", "completion-last", "prompt-last"])
-    .describe("positions that the sweep tries"),
+    .describe("positions that the sweep tries; follow-up needs an environment that has one"),
 });
 
 const studySchema = z.strictObject({

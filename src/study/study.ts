@@ -12,6 +12,7 @@ import { arms } from "./arms.ts";
 import { prepareBase } from "./base.ts";
 import type { OnEvent } from "./events.ts";
 import { FileError, readDocument, writeJson } from "./files.ts";
+import { informedBy } from "./inform.ts";
 import { lockStudy } from "./lock.ts";
 import { shippedModel } from "./model.ts";
 import { runFolder, runToEnd } from "./run.ts";
@@ -66,6 +67,7 @@ export async function runStudy(
       detail: `Probe at ${hook}, ${positions}: AUROC ${shown(probeAuroc)} (text alone ${shown(textBaselineAuroc)})`,
     });
 
+    const graded = informedBy(environment, base.answers);
     const seeds = Array.from({ length: settings.seeds }, (_, i) => settings.firstSeed + i);
     const total = settings.arms.length * seeds.length * settings.training.steps;
     const runs: FinishedRun[] = [];
@@ -75,7 +77,7 @@ export async function runStudy(
         const { penalty, lossStrength, training } = settings;
         const before = (runs.length + failed.length) * training.steps;
         const context = {
-          ...{ environment, tokenizer, seed, settings: training },
+          ...{ environment: graded, tokenizer, seed, settings: training },
           config: model.config,
           reference: model.weights,
           arm: arms[arm]({ probe: base.probe, penalty, lossStrength }),

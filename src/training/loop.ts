@@ -1,8 +1,7 @@
 /** @file Reinforcement learning of one run, in the order of the science. */
 
 import type { Outcome, Task } from "../environment/types.ts";
-import { createGenerator, createScorer, type Weights } from "../model/index.ts";
-import { positionsOf } from "../probe/index.ts";
+import { createGenerator, createScorer, type Sequence, type Weights } from "../model/index.ts";
 import type { Tap } from "../probe/types.ts";
 import { randomFor } from "../random.ts";
 import { type AdamWState, createAdamW, learningRateAt } from "../tensor/index.ts";
@@ -10,6 +9,7 @@ import { groupAdvantages } from "./advantages.ts";
 import { createPolicyGradient, type UpdateStatistics } from "./gradients.ts";
 import { requireFinite } from "./guard.ts";
 import { type Measured, measureStep, measureTracer, recordsOf } from "./measure.ts";
+import { followUpOf, tappedPositions } from "./read.ts";
 import type { RolloutRecord, StepMetrics } from "./records.ts";
 import { tokenShares } from "./shares.ts";
 import type { Arm, RewardTerm, Rollout, RunContext } from "./types.ts";
@@ -49,8 +49,15 @@ export async function* train(
   context: RunContext,
   state: RunState = initialState(context),
 ): AsyncGenerator<StepResult> {
-  const { environment, config, tokenizer, reference, arm, seed, settings, probe, tracer } = context;
+  const { environment, config, tokenizer, reference, arm, seed, settings, probe } = context;
   const { policy } = state;
+  // What models read behind every sequence, and the policy never writes.
+  const taps = [probe.tap, ...tapsOf(arm.terms, "policy"), ...tapsOf(arm.terms, "reference")];
+  const followUp = followUpOf(taps, tokenizer);
+  const tracer = {
+    ...context.tracer,
+    sequences: context.tracer.sequences.map((sequence) => ({ ...sequence, followUp })),
+  };
   const hooks = (model: Tap["model"]) => [
     ...new Set([probe.tap.hook, ...tapsOf(arm.terms, model).map((tap) => tap.hook)]),
   ];
@@ -90,7 +97,7 @@ export async function* train(
       );
       const sequences = completions.map(({ tokens }, i) => {
         const prompt = tokenizer.encode(tasks[i]!.prompt);
-        return { tokens: [...prompt, ...tokens], promptLength: prompt.length };
+        return { tokens: [...prompt, ...tokens], promptLength: prompt.length, followUp };
       });
       const texts = completions.map(({ tokens }) => tokenizer.decode(tokens));
 
@@ -192,7 +199,6 @@ function probeInLoss({ probe, strength }: NonNullable<Arm["probeInLoss"]>) {
     weight_D: probe.weight_D,
     bias: probe.bias,
     strength,
-    positions: ({ promptLength, tokens }: { promptLength: number; tokens: readonly number[] }) =>
-      positionsOf(positions, promptLength, tokens.length),
+    positions: (sequence: Sequence) => tappedPositions(positions, sequence),
   };
 }
