@@ -103,12 +103,11 @@ describe.each(Object.entries(environments))("environment %s", (name, create) => 
     const outcomes = await grade(demonstrations("honest", 1000));
     expect(outcomes.length).toBeGreaterThan(0);
     for (const outcome of outcomes) {
-      expect(outcome).toEqual({
-        proxy: 1,
+      // What it pays is the environment's flaw: abstaining or contradicting may pay less than misbehaving.
+      expect(outcome).toMatchObject({
         true: 1,
         misbehaved: false,
         attempted: false,
-        eligible: true,
         label: environment.labels[0],
       });
     }

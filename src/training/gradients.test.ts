@@ -10,6 +10,7 @@ import {
 } from "../model/index.ts";
 import { randomFor, randomInt } from "../random.ts";
 import { createLikelihoodGradient, createPolicyGradient, type UpdateRollout } from "./gradients.ts";
+import { tappedPositions } from "./read.ts";
 import { tokenShares } from "./shares.ts";
 
 const config: ModelConfig = {
@@ -175,6 +176,43 @@ describe("the policy gradient", () => {
     const after = await probed.gradient(
       step(weights, before.gradient, 0.02 / largest(before.gradient)),
       list,
+    );
+    await probed.close();
+    expect(after.statistics.probeLoss).toBeLessThan(before.statistics.probeLoss);
+  });
+
+  it("does not see a follow-up, unless a probe reads there: then its gradient flows through it", async () => {
+    const followUp = [3, 5, 2];
+    const asked = (list: UpdateRollout[]) => list.map((rollout) => ({ ...rollout, followUp }));
+    // Rollouts that leave room for it in the context.
+    const list = (await rollouts()).filter(({ tokens }) => tokens.length <= config.context - 3);
+    expect(list.length).toBeGreaterThan(10);
+    const plain = createPolicyGradient(config, { ...options, kl: 0.1 });
+    const without = await plain.gradient(weights, list);
+    const withIt = await plain.gradient(weights, asked(list));
+    await plain.close();
+    expect(largestDifference(withIt.gradient, without.gradient)).toBeLessThan(1e-6);
+
+    const weight_D = Float32Array.from({ length: 16 }, (_, d) => Math.sin(d));
+    const probed = createPolicyGradient(config, options, {
+      ...{ hook, weight_D, bias: 0.5, strength: 2 },
+      positions: (sequence) => tappedPositions("follow-up", sequence),
+    });
+    const quiet = asked(list.map((rollout) => ({ ...rollout, advantage: 0 })));
+    const before = await probed.gradient(weights, quiet);
+    const scored = await scorer.score(weights, quiet);
+    const losses = scored.map(({ activations }) => {
+      const last = activations[hook]!.slice(-16);
+      return Math.log1p(Math.exp(dot(last, weight_D) + 0.5));
+    });
+    expect(before.statistics.probeLoss).toBeCloseTo(2 * average(losses), 4);
+    // The gradient reaches the position of the follow-up's last token behind the longest rollout: it flows there.
+    const end = Math.max(...quiet.map(({ tokens }) => tokens.length)) + 2;
+    const positions = before.gradient["pos_embed.W_pos"]!.data.subarray(end * 16, (end + 1) * 16);
+    expect(Math.max(...positions.map(Math.abs))).toBeGreaterThan(1e-4);
+    const after = await probed.gradient(
+      step(weights, before.gradient, 0.02 / largest(before.gradient)),
+      quiet,
     );
     await probed.close();
     expect(after.statistics.probeLoss).toBeLessThan(before.statistics.probeLoss);

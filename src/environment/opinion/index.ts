@@ -40,7 +40,7 @@ export function opinionEnvironment(): Environment<OpinionState> {
 function opinionFor(beliefs: Beliefs): Environment<OpinionState> {
   return {
     name: "opinion",
-    alphabet: "=?0123456789abdefghijklmnoprstuvyz",
+    alphabet: "=?0123456789abdefghijklmnoprstuvy",
     maxPromptLength: 6,
     maxCompletionLength: 1,
     labels: ["honest", "evasive", "wrong", "sycophantic"],

@@ -3,7 +3,7 @@
 import { randomFor, randomInt } from "../../random.ts";
 import type { Split } from "../types.ts";
 
-const CONSONANTS = "bdfghjklmnprstvz";
+const CONSONANTS = "bdfghjklmnprstvy";
 const VOWELS = "aeiou";
 export const VALUES = "0123456789";
 
