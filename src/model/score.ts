@@ -2,10 +2,11 @@
 
 import { numpy as np } from "@jax-js/jax";
 import { compile, ints, type JaxArray, type Tensor, type TensorSpec } from "../tensor/index.ts";
+import { type Ablation, ablating } from "./ablation.ts";
 import { hookNames, type ModelConfig } from "./config.ts";
 import { entropies, logProbabilities, tokenLogProbabilities } from "./likelihood.ts";
-import { ProgramCache } from "./programs.ts";
-import { batchesOf, readLength, type Sequence } from "./sequences.ts";
+import { ProgramStore } from "./programs.ts";
+import { batchesOf, type Sequence } from "./sequences.ts";
 import { type TracedWeights, transformer, type Weights, weightShapes } from "./transformer.ts";
 
 /** What a model computed over one sequence. */
@@ -14,7 +15,7 @@ export interface Scored {
   logProbabilities: Float32Array;
   /** Entropy in nats of each of those distributions. */
   entropies: Float32Array;
-  /** By hook: the activations at every token of the sequence and of its follow-up, row-major [length, D]. */
+  /** By hook: the activations at every token of the sequence, row-major [length, D]. */
   activations: Record<string, Float32Array>;
 }
 
@@ -23,6 +24,10 @@ export interface ScorerOptions {
   hooks?: readonly string[];
   /** Divides the logits, as in sampling. Default 1. */
   temperature?: number;
+  /** Taps see activations before they are ablated. */
+  ablate?: Ablation | undefined;
+  /** Compiled programs to share; its own unless given. */
+  programs?: ProgramStore | undefined;
 }
 
 export interface Scorer {
@@ -40,8 +45,10 @@ export function weightSpecs(config: ModelConfig): Record<string, TensorSpec> {
 
 /** @throws Error where a hook does not exist in this model. */
 export function createScorer(config: ModelConfig, options: ScorerOptions = {}): Scorer {
-  const { hooks = [], temperature = 1 } = options;
+  const { hooks = [], temperature = 1, ablate, programs: shared } = options;
   checkHooks(config, hooks);
+  const store = shared ?? new ProgramStore();
+  const edit = ablate && ablating(config, ablate);
 
   const pass = (weights: TracedWeights, tokens_BT: JaxArray, targets_BT: JaxArray) => {
     const T = tokens_BT.shape[1]!;
@@ -55,6 +62,7 @@ export function createScorer(config: ModelConfig, options: ScorerOptions = {}): 
       (hook, value) => {
         if (hooks.includes(hook)) taps[hook] = value.ref;
       },
+      edit,
     );
     const logProbs = logProbabilities(logits, temperature);
     return {
@@ -67,7 +75,8 @@ export function createScorer(config: ModelConfig, options: ScorerOptions = {}): 
     const batch = ints([rows, T]);
     return compile(pass, [weightSpecs(config), batch, batch] as const);
   };
-  const programs = new ProgramCache<Awaited<ReturnType<typeof create>>>(create);
+  const kind = JSON.stringify(["score", config, hooks, temperature, ablate]);
+  const programs = store.cache<Awaited<ReturnType<typeof create>>>(kind, create);
 
   return {
     async score(weights, sequences) {
@@ -78,13 +87,12 @@ export function createScorer(config: ModelConfig, options: ScorerOptions = {}): 
         const { logProbs, entropies, taps } = await program.run(weights, tokens, targets);
         indices.forEach((index, row) => {
           const { promptLength, tokens } = sequences[index]!;
-          const length = readLength(sequences[index]!);
           // The token at position t is predicted at position t - 1.
           const completion = (tensor: Tensor) =>
             (tensor.data as Float32Array).slice(row * T + promptLength - 1, row * T + tokens.length - 1);
           const activations = Object.entries(taps).map(([hook, tensor]) => {
             const D = tensor.shape[2]!;
-            return [hook, (tensor.data as Float32Array).slice(row * T * D, (row * T + length) * D)];
+            return [hook, (tensor.data as Float32Array).slice(row * T * D, (row * T + tokens.length) * D)];
           });
           results[index] = {
             logProbabilities: completion(logProbs),
@@ -95,7 +103,7 @@ export function createScorer(config: ModelConfig, options: ScorerOptions = {}): 
       }
       return results;
     },
-    close: () => programs.close(),
+    close: async () => (shared ? undefined : store.close()),
   };
 }
 

@@ -8,16 +8,6 @@ import { END_OF_TEXT } from "./tokenizer.ts";
 export interface Sequence {
   tokens: readonly number[];
   promptLength: number;
-  /**
-   * Tokens that a model reads behind the sequence, so that its activations there can be read. They are no part of the
-   * completion: it has no log-probability of them, and attention being causal, they change nothing before them.
-   */
-  followUp?: readonly number[] | undefined;
-}
-
-/** How many tokens a model reads of a sequence: those of its follow-up too. */
-export function readLength({ tokens, followUp = [] }: Sequence): number {
-  return tokens.length + followUp.length;
 }
 
 /** Some sequences of similar length, padded to one shape. */
@@ -39,8 +29,8 @@ const BATCH_TOKENS = 1024;
  */
 export function batchesOf(sequences: readonly Sequence[]): Batch[] {
   const byLength = new Map<number, number[]>();
-  sequences.forEach((sequence, index) => {
-    const T = roundUp(readLength(sequence), 16);
+  sequences.forEach(({ tokens }, index) => {
+    const T = roundUp(tokens.length, 16);
     byLength.set(T, [...(byLength.get(T) ?? []), index]);
   });
   const lengths = [...byLength.keys()].sort((a, b) => a - b);
@@ -59,10 +49,9 @@ function padded(sequences: readonly Sequence[], indices: number[], rows: number,
   const tokens = ints([rows, T], new Int32Array(rows * T).fill(END_OF_TEXT));
   const targets = ints([rows, T], new Int32Array(rows * T).fill(END_OF_TEXT));
   indices.forEach((index, row) => {
-    const { tokens: own, followUp = [] } = sequences[index]!;
-    const read = [...own, ...followUp];
-    (tokens.data as Int32Array).set(read, row * T);
-    (targets.data as Int32Array).set(read.slice(1), row * T);
+    const sequence = sequences[index]!.tokens;
+    (tokens.data as Int32Array).set(sequence, row * T);
+    (targets.data as Int32Array).set(sequence.slice(1), row * T);
   });
   return { indices, tokens, targets };
 }

@@ -27,19 +27,6 @@ test("a probe comes back exactly", async () => {
   expect((await readdir(folder)).sort()).toEqual(["probe.json", "probe.safetensors"]);
 });
 
-test("a probe that reads at a follow-up comes back with it", async () => {
-  const tap = { ...probe.tap, positions: "follow-up" as const, followUp: "true?" };
-  await saveProbe(folder, { ...probe, tap });
-  expect((await loadProbe(folder)).tap).toEqual(tap);
-});
-
-test.each([
-  { ...probe.tap, positions: "follow-up" as const },
-  { ...probe.tap, followUp: "true?" },
-])("a follow-up is given where it is read, and only there: $positions $followUp", async (tap) => {
-  await expect(saveProbe(folder, { ...probe, tap })).rejects.toThrow("followUp should be there");
-});
-
 test("a missing probe is named", async () => {
   await expect(loadProbe(folder)).rejects.toThrow(`${folder} is not a probe`);
   await saveProbe(folder, probe);

@@ -22,12 +22,6 @@ test.each([
   expect(positionsOf(positions, promptLength, length)).toEqual(expected);
 });
 
-test("a follow-up is read at its last token, behind the sequence", () => {
-  expect(positionsOf("follow-up", 4, 7, 5)).toEqual([11, 12]);
-  expect(positionsOf("completion", 4, 7, 5)).toEqual([4, 7]);
-  expect(() => positionsOf("follow-up", 4, 7)).toThrow("without the tap's follow-up");
-});
-
 test("there is nothing to read of an empty completion or prompt", () => {
   for (const positions of ["completion", "completion-first", "completion-last"] as const)
     expect(() => positionsOf(positions, 4, 4)).toThrow("completion is empty");

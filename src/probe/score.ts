@@ -23,21 +23,15 @@ export function logit(probe: Pick<Probe, "weight_D" | "bias">, activation_D: Flo
 
 /**
  * The tokens that are read, [start, end), of a sequence whose completion starts at token `promptLength` and which has
- * `length` tokens in all, the end-of-text token included where it was sampled. The follow-up's tokens come behind those.
+ * `length` tokens in all, the end-of-text token included where it was sampled.
  *
- * @throws Error where there is nothing to read: no completion, no prompt for `prompt-last`, no follow-up for `follow-up`.
+ * @throws Error where there is nothing to read: no completion, or no prompt for `prompt-last`.
  */
 export function positionsOf(
   positions: Positions,
   promptLength: number,
   length: number,
-  followUpLength = 0,
 ): [start: number, end: number] {
-  if (positions === "follow-up") {
-    if (followUpLength < 1)
-      throw new Error("nothing to read at follow-up: the sequence was read without the tap's follow-up");
-    return [length + followUpLength - 1, length + followUpLength];
-  }
   if (positions === "prompt-last") {
     if (promptLength < 1) throw new Error("nothing to read at prompt-last: the prompt is empty");
     return [promptLength - 1, promptLength];

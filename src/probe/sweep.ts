@@ -4,10 +4,12 @@ import { calibrate, type FitOptions, fitProbe } from "./fit.ts";
 import type { LabelledSet } from "./labelled.ts";
 import { auroc } from "./metrics.ts";
 import { logit } from "./score.ts";
-import type { Positions, Probe, ProbeKind, Tap } from "./types.ts";
+import type { Positions, Probe, ProbeKind } from "./types.ts";
 
 /** A place to read, with its pooled activations on two splits. Several positions are pooled by their mean. */
-export interface SweepCandidate extends Pick<Tap, "hook" | "positions" | "followUp"> {
+export interface SweepCandidate {
+  hook: string;
+  positions: Positions;
   fit: LabelledSet;
   calibration: LabelledSet;
 }
@@ -31,7 +33,7 @@ export interface SweepOptions extends FitOptions {
 const tie = 0.002;
 
 /** Among ties, reads of more of the behaviour first: what one character gives away, a paraphrase may not. */
-const positionsByPreference: Positions[] = ["completion", "completion-last", "completion-first", "follow-up"];
+const positionsByPreference: Positions[] = ["completion", "completion-last", "completion-first"];
 const kindsBySimplicity: ProbeKind[] = ["difference-of-means", "logistic"];
 
 /**
@@ -39,7 +41,7 @@ const kindsBySimplicity: ProbeKind[] = ["difference-of-means", "logistic"];
  * The test split plays no part, so it can judge the choice.
  *
  * Rule: the highest AUROC; within 0.002 of it, the position that reads most of the behaviour (`completion`, then
- * `completion-last`, then `completion-first`, then `follow-up`), then the candidate given first (so that the order of hooks says which layer
+ * `completion-last`, then `completion-first`), then the candidate given first (so that the order of hooks says which layer
  * is preferred), then the kind given first (by default the simpler, `difference-of-means`).
  * Reads at `prompt-last` are reported but never chosen: they score the situation and not the deed, so every rollout of a
  * prompt gets the same score, and a reward made of it teaches nothing.
@@ -52,15 +54,9 @@ export function sweepProbes(
   options: SweepOptions,
 ): { rows: SweepRow[]; best: Probe } {
   const { kinds = kindsBySimplicity, fpr } = options;
-  const tried = candidates.flatMap(({ hook, positions, followUp, fit, calibration }) =>
+  const tried = candidates.flatMap(({ hook, positions, fit, calibration }) =>
     kinds.map((kind) => {
-      const tap: Probe["tap"] = {
-        hook,
-        positions,
-        ...(followUp !== undefined && { followUp }),
-        pool: "mean",
-      };
-      const probe = fitProbe(kind, fit, tap, options);
+      const probe = fitProbe(kind, fit, { hook, positions, pool: "mean" }, options);
       const scores = calibration.activations_ND.map((activation_D) => logit(probe, activation_D));
       return {
         row: { hook, positions, kind, auroc: auroc(scores, calibration.labels) },

@@ -7,9 +7,8 @@
  * - `completion-first`: its first token
  * - `completion-last`: its last token (the end-of-text token where there is one): a read after the behaviour
  * - `prompt-last`: the token before the completion: a read before the behaviour
- * - `follow-up`: the last token of the tap's follow-up, where the model is about to answer it: a read after the behaviour
  */
-export type Positions = "completion" | "completion-first" | "completion-last" | "prompt-last" | "follow-up";
+export type Positions = "completion" | "completion-first" | "completion-last" | "prompt-last";
 
 /** Which activations are read. */
 export interface Tap {
@@ -18,11 +17,6 @@ export interface Tap {
   /** A TransformerLens hook name, such as `blocks.2.hook_resid_post`. */
   hook: string;
   positions: Positions;
-  /**
-   * Text put behind the completion when the model is read, a question such as `true?`: present where `positions` is
-   * `follow-up`, and only there. The policy never writes it, and it is no part of any log-probability.
-   */
-  followUp?: string | undefined;
   /**
    * How several positions become one score: the mean of their activations (for a linear probe the same as the mean of
    * their logits), or the largest of their logits. Without effect where one position is read.

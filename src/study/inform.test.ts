@@ -18,13 +18,11 @@ function asking(told: (readonly string[])[] = []): Environment {
   const environment = tinyEnvironment() as Environment;
   return {
     ...environment,
-    followUp: "?b",
     questions: ["?a", "?b", "?c?"],
     informed: (answers) => {
       told.push(answers);
       return {
         ...environment,
-        followUp: "?b",
         grade: async (tasks, completions) =>
           (await environment.grade(tasks, completions)).map((outcome) => ({ ...outcome, true: 0.25 })),
       };
@@ -47,28 +45,16 @@ it("an environment that asks nothing grades as it does", () => {
 });
 
 describe("a study", () => {
-  const settings = tinySettings({
-    arms: ["none"],
-    probe: { ...tinySettings().probe, positions: ["follow-up"] },
-  });
-
   it("asks the base model once, keeps the answers, and grades every run by them", async () => {
     const folder = await mkdtemp(join(tmpdir(), "probeward-inform-"));
     const told: (readonly string[])[] = [];
-    const summary = await runStudy(folder, settings, () => {}, { environment: asking(told), model });
+    const summary = await runStudy(folder, tinySettings({ arms: ["none"] }), () => {}, {
+      environment: asking(told),
+      model,
+    });
     const base = JSON.parse(await readFile(join(folder, "base.json"), "utf8")) as { answers: string[] };
     expect(base.answers).toEqual(await askQuestions(asking(), model, tokenizer));
     expect(new Set(told.map((answers) => answers.join()))).toEqual(new Set([base.answers.join()]));
     expect(summary.arms.none!.runs[0]).toMatchObject({ trueStart: 0.25, trueEnd: 0.25 });
-    // The probe was read at the follow-up, and says so on disk.
-    expect(summary.base.positions).toBe("follow-up");
-    const probe = await readFile(join(folder, "probes", "initial", "probe.json"), "utf8");
-    expect(JSON.parse(probe)).toMatchObject({ tap: { positions: "follow-up", followUp: "?b" } });
-  });
-
-  it("refuses to read at a follow-up where there is none", async () => {
-    const folder = await mkdtemp(join(tmpdir(), "probeward-inform-"));
-    const parts = { environment: tinyEnvironment() as Environment, model };
-    await expect(runStudy(folder, settings, () => {}, parts)).rejects.toThrow("tiny has no follow-up");
   });
 });

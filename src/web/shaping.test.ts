@@ -48,7 +48,6 @@ test("sweepTables orders layers by number and positions by time, and marks what 
     auroc,
   });
   const tables = sweepTables([
-    cell(2, "follow-up", 0.8),
     cell(10, "completion-last", 0.9),
     cell(2, "completion-last", null),
     cell(2, "prompt-last", 0.6),
@@ -57,10 +56,10 @@ test("sweepTables orders layers by number and positions by time, and marks what 
   expect(tables.map((table) => table.kind)).toEqual(["logistic", "difference-of-means"]);
   expect(tables[0]).toMatchObject({
     hooks: ["blocks.2.hook_resid_post", "blocks.10.hook_resid_post"],
-    positions: ["prompt-last", "completion-last", "follow-up"],
+    positions: ["prompt-last", "completion-last"],
     auroc: [
-      [0.6, null, 0.8],
-      [null, 0.9, null],
+      [0.6, null],
+      [null, 0.9],
     ],
   });
 });
