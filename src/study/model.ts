@@ -5,10 +5,12 @@ import { basename, dirname, extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parse } from "yaml";
 import { z } from "zod";
+import type { Environment } from "../environment/index.ts";
 import { importModule, isModulePath, loadEnvironment } from "../environment/load.ts";
 import { CharacterTokenizer, createGenerator, type ModelConfig, roundUp, saveModel } from "../model/index.ts";
 import { randomFor } from "../random.ts";
 import { type PretrainProgress, pretrain, pretrainSettingsSchema } from "../training/index.ts";
+import { askQuestions, informedBy } from "./inform.ts";
 
 /** Folder of an environment's base model: the one that is shipped, or for a module `dir/x.js`, `dir/x-model`. */
 export function shippedModel(environment: string): string {
@@ -67,7 +69,7 @@ export async function makeBaseModel(
   const config: ModelConfig = {
     architecture: "probeward-character",
     alphabet: environment.alphabet,
-    context: roundUp(environment.maxPromptLength + environment.maxCompletionLength + 1, 16),
+    context: roundUp(longestRead(environment), 16),
     ...size,
   };
   const tokenizer = new CharacterTokenizer(environment.alphabet);
@@ -89,7 +91,8 @@ export async function makeBaseModel(
       },
     );
     await generator.close();
-    const outcomes = await environment.grade(
+    const answers = await askQuestions(environment, { config, weights }, tokenizer);
+    const outcomes = await informedBy(environment, answers).grade(
       tasks,
       completions.map(({ tokens }) => tokenizer.decode(tokens)),
     );
@@ -105,4 +108,10 @@ export async function makeBaseModel(
   } finally {
     await environment.close();
   }
+}
+
+/** Tokens of the longest thing that a model ever reads: prompt, completion, end of text, the follow-up and its answer. */
+function longestRead({ maxPromptLength, maxCompletionLength, followUp }: Environment): number {
+  const answered = followUp === undefined ? 0 : followUp.length + 2;
+  return maxPromptLength + maxCompletionLength + 1 + answered;
 }
