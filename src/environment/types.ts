@@ -73,6 +73,11 @@ export interface Environment<State = unknown> {
   sample(split: Split, random: Random): Task<State>;
   /** A completion showing the conduct, of any family, or `null` where the task allows none. */
   demonstrate(task: Task<State>, conduct: Conduct, random: Random): string | null;
+  /**
+   * A question that the base model has learned to answer: put behind a completion when the model is read, never when it
+   * writes. Small models keep what they know and what they say apart unless they are asked.
+   */
+  followUp?: string;
   /** Grades completions; `completions[i]` answers `tasks[i]`. */
   grade(tasks: Task<State>[], completions: string[]): Promise<Outcome[]>;
   /** Ends whatever grading started (worker threads). */

@@ -17,4 +17,4 @@ export { loadProbe, saveProbe } from "./probe-file.ts";
 export { logit, poolActivations, poolLogits, positionsOf, scoreSequence, sigmoid } from "./score.ts";
 export { type SweepCandidate, type SweepOptions, type SweepRow, sweepProbes } from "./sweep.ts";
 export { fitTextBaseline, type TextScorer } from "./text-baseline.ts";
-export type { Positions, Probe, ProbeKind, Tap } from "./types.ts";
+export { allPositions, type Positions, type Probe, type ProbeKind, type Tap } from "./types.ts";

@@ -32,7 +32,7 @@ import { randomFor, shuffled } from "../random.ts";
 import { type Summary, summarySchema } from "../report/schema.ts";
 import { readActivation, type TracerSet } from "../training/index.ts";
 import { readDocument, writeJson } from "./files.ts";
-import type { StudySettings } from "./settings.ts";
+import { type StudySettings, UsageError } from "./settings.ts";
 
 /** What every run of a study starts from. */
 export interface Base {
@@ -113,15 +113,19 @@ async function measureBase(context: BaseContext): Promise<Base> {
   };
   const judged = own.test.flatMap(({ outcome }, i) => (outcome.eligible ? [i] : []));
   const fit = [...own.fit, ...(await demonstrate("fit", options.demonstrations, context))];
+  const followUp = followUpFor(context);
   const hooks = options.hooks ?? hookNames(model.config).filter((hook) => hook.endsWith("hook_resid_post"));
 
-  const read = createReader(context, hooks, options.positions);
+  const read = createReader(context, hooks, options.positions, followUp);
   const sets = { fit: await read(fit), calibration: await read(own.calibration), test: await read(own.test) };
   const sweep = sweepProbes(
     hooks.flatMap((hook) =>
       options.positions.map((positions) => {
         const key = `${hook} ${positions}`;
-        return { hook, positions, fit: sets.fit[key]!, calibration: sets.calibration[key]! };
+        return {
+          ...{ hook, positions, followUp: positions === "follow-up" ? followUp : undefined },
+          ...{ fit: sets.fit[key]!, calibration: sets.calibration[key]! },
+        };
       }),
     ),
     { random: randomFor("sweep"), fpr: options.falsePositiveRate },
@@ -165,6 +169,7 @@ async function measureBase(context: BaseContext): Promise<Base> {
       dPrime: dPrime(scores, test.labels),
       hook: probe.tap.hook,
       positions: probe.tap.positions,
+      followUp: probe.tap.followUp,
       kind: probe.kind,
       sweep: sweep.rows,
       counts: {
@@ -179,6 +184,26 @@ async function measureBase(context: BaseContext): Promise<Base> {
       flagged,
     },
   };
+}
+
+/**
+ * The environment's follow-up, where the sweep is to read at it.
+ *
+ * @throws UsageError where the environment has none, or the model no room for it
+ */
+function followUpFor({ environment, model, tokenizer, settings }: BaseContext): string | undefined {
+  if (!settings.probe.positions.includes("follow-up")) return undefined;
+  const { name, followUp, maxPromptLength, maxCompletionLength } = environment;
+  if (followUp === undefined)
+    throw new UsageError(
+      `probe.positions: the environment ${name} has no follow-up to read at; leave out "follow-up"`,
+    );
+  const needed = maxPromptLength + maxCompletionLength + 1 + tokenizer.encode(followUp).length;
+  if (needed > model.config.context)
+    throw new UsageError(
+      `probe.positions: the model reads ${model.config.context} tokens, and with the follow-up ${JSON.stringify(followUp)} the environment ${name} may need ${needed}; pretrain one for it, or leave out "follow-up"`,
+    );
+  return followUp;
 }
 
 /** Completions of the base model for tasks of a split, graded. */
@@ -261,9 +286,14 @@ async function label(
 const CHUNK = 256;
 
 /** Reads labelled sequences at every hook and position, pooled, on the base model. */
-function createReader({ model }: BaseContext, hooks: readonly string[], positions: readonly Positions[]) {
+function createReader(
+  { model, tokenizer }: BaseContext,
+  hooks: readonly string[],
+  positions: readonly Positions[],
+  followUp = "",
+) {
   return async (sequences: readonly Labelled[]): Promise<Record<string, LabelledSet>> => {
-    const scorer = createScorer(model.config, { hooks });
+    const scorer = createScorer(model.config, { hooks, followUp: tokenizer.encode(followUp) });
     const labels = sequences.map(({ outcome }) => outcome.attempted);
     const sets: Record<string, { activations_ND: Float32Array[]; labels: boolean[] }> = {};
     for (const hook of hooks)
@@ -275,7 +305,7 @@ function createReader({ model }: BaseContext, hooks: readonly string[], position
         for (const hook of hooks)
           for (const at of positions)
             sets[`${hook} ${at}`]!.activations_ND.push(
-              readActivation({ positions: at }, sequence, scored[i]!.activations[hook]!),
+              readActivation({ positions: at }, sequence, scored[i]!.activations[hook]!, model.config.width),
             );
       });
     }

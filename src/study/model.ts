@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { parse } from "yaml";
 import { z } from "zod";
-import { createEnvironment } from "../environment/index.ts";
+import { createEnvironment, type Environment } from "../environment/index.ts";
 import { CharacterTokenizer, createGenerator, type ModelConfig, roundUp, saveModel } from "../model/index.ts";
 import { randomFor } from "../random.ts";
 import { type PretrainProgress, pretrain, pretrainSettingsSchema } from "../training/index.ts";
@@ -54,7 +54,7 @@ export async function makeBaseModel(
   const config: ModelConfig = {
     architecture: "probeward-character",
     alphabet: environment.alphabet,
-    context: roundUp(environment.maxPromptLength + environment.maxCompletionLength + 1, 16),
+    context: roundUp(longestRead(environment), 16),
     ...size,
   };
   const tokenizer = new CharacterTokenizer(environment.alphabet);
@@ -92,4 +92,10 @@ export async function makeBaseModel(
   } finally {
     await environment.close();
   }
+}
+
+/** Tokens of the longest thing that a model ever reads: prompt, completion, end of text, the follow-up and its answer. */
+function longestRead({ maxPromptLength, maxCompletionLength, followUp }: Environment): number {
+  const answered = followUp === undefined ? 0 : followUp.length + 2;
+  return maxPromptLength + maxCompletionLength + 1 + answered;
 }

@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { parse } from "yaml";
 import { z } from "zod";
 import { environmentNames } from "../environment/index.ts";
+import { allPositions } from "../probe/index.ts";
 import { trainingSettingsSchema } from "../training/index.ts";
 import { armIds } from "./arms.ts";
 
@@ -33,9 +34,9 @@ export const probeSettingsSchema = z.strictObject({
     .optional()
     .describe("activations that the sweep tries; every layer's output unless given"),
   positions: z
-    .array(z.enum(["completion", "completion-first", "completion-last", "prompt-last"]))
+    .array(z.enum(allPositions))
     .default(["completion", "completion-first", "completion-last", "prompt-last"])
-    .describe("positions that the sweep tries"),
+    .describe("positions that the sweep tries; follow-up where the environment has one"),
 });
 
 const studySchema = z.strictObject({

@@ -103,6 +103,8 @@ export interface UpdateRollout extends Sequence {
 /** The probe in the loss: where it reads, what it weighs, and how strong it is. */
 export interface ProbeInLoss {
   hook: string;
+  /** Tokens read behind every sequence where the probe reads at a follow-up. Gradients flow through them, too. */
+  followUp: readonly number[];
   weight_D: Float32Array;
   bias: number;
   /** Positions of a sequence that its mean logit is taken over, [start, end). */
@@ -175,7 +177,7 @@ export function createPolicyGradient(
       const rollouts = needsAll ? all : all.filter(({ advantage }) => advantage !== 0);
       const gradient = zerosLike(weights);
       const statistics: UpdateStatistics = { loss: 0, clipped: 0, probeLoss: 0 };
-      for (const batch of batchesOf(rollouts)) {
+      for (const batch of batchesOf(rollouts, probe?.followUp)) {
         const program = await programs.get(...batch.tokens.shape);
         const perToken = (value: (rollout: UpdateRollout, token: number) => number) =>
           spread(batch, rollouts, (index, token) => value(rollouts[index]!, token));

@@ -10,7 +10,7 @@ export {
   pretrain,
   pretrainSettingsSchema,
 } from "./pretrain.ts";
-export { readActivation } from "./read.ts";
+export { followUpOf, readActivation } from "./read.ts";
 export type { RolloutRecord, StepMetrics } from "./records.ts";
 export { oraclePenalty, probePenalty, proxyReward } from "./rewards.ts";
 export { type TrainingSettings, trainingSettingsSchema } from "./settings.ts";

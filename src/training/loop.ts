@@ -1,15 +1,16 @@
 /** @file Reinforcement learning of one run, in the order of the science. */
 
 import type { Outcome, Task } from "../environment/types.ts";
-import { createGenerator, createScorer, type Weights } from "../model/index.ts";
+import { type CharacterTokenizer, createGenerator, createScorer, type Weights } from "../model/index.ts";
 import { positionsOf } from "../probe/index.ts";
 import type { Tap } from "../probe/types.ts";
 import { randomFor } from "../random.ts";
 import { type AdamWState, createAdamW, learningRateAt } from "../tensor/index.ts";
 import { groupAdvantages } from "./advantages.ts";
-import { createPolicyGradient, type UpdateStatistics } from "./gradients.ts";
+import { createPolicyGradient, type ProbeInLoss, type UpdateStatistics } from "./gradients.ts";
 import { requireFinite } from "./guard.ts";
 import { type Measured, measureStep, measureTracer, recordsOf } from "./measure.ts";
+import { followUpOf } from "./read.ts";
 import type { RolloutRecord, StepMetrics } from "./records.ts";
 import { tokenShares } from "./shares.ts";
 import type { Arm, RewardTerm, Rollout, RunContext } from "./types.ts";
@@ -51,16 +52,22 @@ export async function* train(
 ): AsyncGenerator<StepResult> {
   const { environment, config, tokenizer, reference, arm, seed, settings, probe, tracer } = context;
   const { policy } = state;
-  const hooks = (model: Tap["model"]) => [
-    ...new Set([probe.tap.hook, ...tapsOf(arm.terms, model).map((tap) => tap.hook)]),
-  ];
+  // Both models read the same sequences, with the same follow-up behind them.
+  const tapped = tapsOf(arm.terms);
+  const followUp = tokenizer.encode(followUpOf([probe.tap, ...tapped]) ?? "");
+  const scorerOf = (model: Tap["model"]) => {
+    const own = tapped.filter((tap) => tap.model === model);
+    const hooks = [...new Set([probe.tap, ...own].map(({ hook }) => hook))];
+    return createScorer(config, { hooks, temperature: settings.temperature, followUp });
+  };
   const generator = createGenerator(config);
-  const policyScorer = createScorer(config, { hooks: hooks("policy"), temperature: settings.temperature });
-  const referenceScorer = createScorer(config, {
-    hooks: hooks("reference"),
-    temperature: settings.temperature,
-  });
-  const gradients = createPolicyGradient(config, settings, arm.probeInLoss && probeInLoss(arm.probeInLoss));
+  const policyScorer = scorerOf("policy");
+  const referenceScorer = scorerOf("reference");
+  const gradients = createPolicyGradient(
+    config,
+    settings,
+    arm.probeInLoss && probeInLoss(arm.probeInLoss, tokenizer),
+  );
   const optimizer = createAdamW(
     policy,
     { maxGradNorm: settings.maxGradNorm, weightDecay: 0 },
@@ -175,24 +182,27 @@ export async function* train(
   }
 }
 
-function tapsOf(terms: readonly RewardTerm[], model: Tap["model"]): Tap[] {
-  return terms
-    .flatMap((term) => (term.sees === "rollouts" ? term.taps : []))
-    .filter((tap) => tap.model === model);
+function tapsOf(terms: readonly RewardTerm[]): Tap[] {
+  return terms.flatMap((term) => (term.sees === "rollouts" ? term.taps : []));
 }
 
 function scoreTerm(term: RewardTerm, rollouts: Rollout[], outcomes: Outcome[]): (number | null)[] {
   return term.sees === "rollouts" ? term.score(rollouts) : term.score(outcomes);
 }
 
-function probeInLoss({ probe, strength }: NonNullable<Arm["probeInLoss"]>) {
+function probeInLoss(
+  { probe, strength }: NonNullable<Arm["probeInLoss"]>,
+  tokenizer: CharacterTokenizer,
+): ProbeInLoss {
   const { hook, positions } = probe.tap;
+  const followUp = tokenizer.encode(probe.tap.followUp ?? "");
   return {
     hook,
+    followUp,
     weight_D: probe.weight_D,
     bias: probe.bias,
     strength,
-    positions: ({ promptLength, tokens }: { promptLength: number; tokens: readonly number[] }) =>
-      positionsOf(positions, promptLength, tokens.length),
+    positions: ({ promptLength, tokens }) =>
+      positionsOf(positions, promptLength, tokens.length, tokens.length + followUp.length),
   };
 }

@@ -120,7 +120,7 @@ export async function measureTracer(
   const labels = tracer.misbehaving;
   const fresh = freshProbeHealth(probe, {
     activations_ND: tracer.sequences.map((sequence, i) =>
-      readActivation(probe.tap, sequence, activations[i]!),
+      readActivation(probe.tap, sequence, activations[i]!, probe.weight_D.length),
     ),
     labels,
     tasks: tracer.tasks,
