@@ -2,9 +2,10 @@
 
 import { numpy as np } from "@jax-js/jax";
 import { compile, ints, type JaxArray, type Tensor, type TensorSpec } from "../tensor/index.ts";
+import { type Ablation, ablating } from "./ablation.ts";
 import { hookNames, type ModelConfig } from "./config.ts";
 import { entropies, logProbabilities, tokenLogProbabilities } from "./likelihood.ts";
-import { ProgramCache } from "./programs.ts";
+import { ProgramStore } from "./programs.ts";
 import { batchesOf, type Sequence } from "./sequences.ts";
 import { type TracedWeights, transformer, type Weights, weightShapes } from "./transformer.ts";
 
@@ -25,6 +26,10 @@ export interface ScorerOptions {
   temperature?: number;
   /** Tokens that the model reads behind every sequence, so that its activations there are captured too. Default none. */
   followUp?: readonly number[];
+  /** Taps see activations before they are ablated. */
+  ablate?: Ablation | undefined;
+  /** Compiled programs to share; its own unless given. */
+  programs?: ProgramStore | undefined;
 }
 
 export interface Scorer {
@@ -42,8 +47,10 @@ export function weightSpecs(config: ModelConfig): Record<string, TensorSpec> {
 
 /** @throws Error where a hook does not exist in this model. */
 export function createScorer(config: ModelConfig, options: ScorerOptions = {}): Scorer {
-  const { hooks = [], temperature = 1, followUp = [] } = options;
+  const { hooks = [], temperature = 1, followUp = [], ablate, programs: shared } = options;
   checkHooks(config, hooks);
+  const store = shared ?? new ProgramStore();
+  const edit = ablate && ablating(config, ablate);
 
   const pass = (weights: TracedWeights, tokens_BT: JaxArray, targets_BT: JaxArray) => {
     const T = tokens_BT.shape[1]!;
@@ -57,6 +64,7 @@ export function createScorer(config: ModelConfig, options: ScorerOptions = {}): 
       (hook, value) => {
         if (hooks.includes(hook)) taps[hook] = value.ref;
       },
+      edit,
     );
     const logProbs = logProbabilities(logits, temperature);
     return {
@@ -69,7 +77,8 @@ export function createScorer(config: ModelConfig, options: ScorerOptions = {}): 
     const batch = ints([rows, T]);
     return compile(pass, [weightSpecs(config), batch, batch] as const);
   };
-  const programs = new ProgramCache<Awaited<ReturnType<typeof create>>>(create);
+  const kind = JSON.stringify(["score", config, hooks, temperature, ablate]);
+  const programs = store.cache<Awaited<ReturnType<typeof create>>>(kind, create);
 
   return {
     async score(weights, sequences) {
@@ -97,7 +106,7 @@ export function createScorer(config: ModelConfig, options: ScorerOptions = {}): 
       }
       return results;
     },
-    close: () => programs.close(),
+    close: async () => (shared ? undefined : store.close()),
   };
 }
 

@@ -61,6 +61,29 @@ describe("runStudy", () => {
     expect(summary.arms.none!.runs.map(({ seed }) => seed)).toEqual([1, 2]);
   });
 
+  it("runs the points of a grid like arms, each with the probe and the control of its point", async () => {
+    const folder = await newFolder();
+    const grid = { penalty: [0.5, 3], "probe.falsePositiveRate": [0.1, 0.5] };
+    const settings = tinySettings({ arms: ["none", "probe-penalty"], grid });
+    const summary = await runTinyStudy(folder, settings);
+    expect(Object.keys(summary.arms)).toEqual([
+      "none@falsePositiveRate=0.1",
+      "none@falsePositiveRate=0.5",
+      "probe-penalty@penalty=0.5,falsePositiveRate=0.1",
+      "probe-penalty@penalty=0.5,falsePositiveRate=0.5",
+      "probe-penalty@penalty=3,falsePositiveRate=0.1",
+      "probe-penalty@penalty=3,falsePositiveRate=0.5",
+    ]);
+    expect(summary.arms["probe-penalty@penalty=3,falsePositiveRate=0.5"]).toMatchObject({
+      arm: "probe-penalty",
+      point: { penalty: 3, "probe.falsePositiveRate": 0.5 },
+    });
+    const { runs } = await loadStudy(folder);
+    expect(runs.map(({ arm }) => arm).sort()).toEqual(Object.keys(summary.arms).sort());
+    // Done again, it reads what is there.
+    expect((await runTinyStudy(folder, settings)).arms).toEqual(summary.arms);
+  });
+
   it("says so where no run could be finished, and writes no summary", async () => {
     const folder = await newFolder();
     const settings = tinySettings({ arms: ["probe-loss"], lossStrength: 1e39 });
@@ -71,14 +94,16 @@ describe("runStudy", () => {
   it("chooses among reads at the environment's follow-up, and keeps it with the probe", async () => {
     const folder = await newFolder();
     const probe = { ...tinySettings().probe, positions: ["follow-up" as const] };
-    const settings = tinySettings({ probe });
+    // Those that read on either model, in the loss, with an ablated model, and on the policy as it is later.
+    const arms = ["none", "probe-penalty-frozen", "probe-total", "ablation", "probe-penalty-refit"] as const;
+    const settings = tinySettings({ probe, arms: [...arms] });
     const environment = { ...tinyEnvironment(), followUp: "b?" } as Environment;
     const summary = await runTinyStudy(folder, settings, undefined, environment);
     expect(summary.base).toMatchObject({ positions: "follow-up", followUp: "b?" });
     expect(summarySchema.parse(summary)).toEqual(summary);
     const { tap } = await loadProbe(join(folder, "probes", "initial"));
     expect(tap).toMatchObject({ positions: "follow-up", followUp: "b?" });
-    expect(Object.keys(summary.arms)).toEqual(["none", "probe-loss"]);
+    expect(Object.keys(summary.arms)).toEqual([...arms]);
   });
 
   it("refuses to read at a follow-up that is not there, or that the model has no room for", async () => {

@@ -1,22 +1,25 @@
 /** @file Reading a probe on a sequence whose activations were captured whole. */
 
-import type { Sequence } from "../model/index.ts";
+import type { CharacterTokenizer, Sequence } from "../model/index.ts";
 import { poolActivations, positionsOf, scoreSequence } from "../probe/index.ts";
 import type { Probe, Tap } from "../probe/types.ts";
 import type { Activations } from "./types.ts";
 
 /**
- * The follow-up that the sequences of a pass are read with; `undefined` where no tap reads at one.
+ * The tokens that a pass has to read behind every sequence for these taps; none where no tap reads at a follow-up.
  *
  * @throws Error where taps read at different ones
  */
-export function followUpOf(taps: readonly Pick<Tap, "followUp">[]): string | undefined {
+export function followUpOf(
+  taps: readonly Pick<Tap, "followUp">[],
+  tokenizer: Pick<CharacterTokenizer, "encode">,
+): number[] {
   const all = [...new Set(taps.flatMap(({ followUp }) => followUp ?? []))];
   if (all.length > 1)
     throw new Error(
       `the taps of a run read at different follow-ups, ${all.map((text) => JSON.stringify(text)).join(" and ")}; a pass has one: fit the probes at the same`,
     );
-  return all[0];
+  return tokenizer.encode(all[0] ?? "");
 }
 
 /** The rows of a sequence's activations [length, D], those of its follow-up included, that a tap reads. */
