@@ -59,6 +59,8 @@ export const summarySchema = z.object({
     /** The probe that was chosen. */
     hook: z.string(),
     positions: z.string(),
+    /** What it was read with behind the completion, where `positions` is `follow-up`. */
+    followUp: z.string().optional(),
     kind: z.string(),
     /** AUROC on the calibration split, by layer and position. */
     sweep: z.array(z.object({ hook: z.string(), positions: z.string(), kind: z.string(), auroc: maybe })),

@@ -37,7 +37,7 @@ import {
   traceSet,
 } from "./completions.ts";
 import { askQuestions, informedBy } from "./inform.ts";
-import type { StudySettings } from "./settings.ts";
+import { type StudySettings, UsageError } from "./settings.ts";
 
 /** What every run of a study starts from. */
 export interface Base {
@@ -183,6 +183,7 @@ async function measureBase(parts: BaseContext): Promise<Base> {
     test: await sampled("test"),
   };
   const judged = own.test.flatMap(({ outcome }, i) => (outcome.eligible ? [i] : []));
+  const followUp = followUpFor(context);
   const all = [
     ...own.fit,
     ...(await once(`demonstrate ${options.demonstrations}`, () =>
@@ -197,7 +198,7 @@ async function measureBase(parts: BaseContext): Promise<Base> {
   const readable = [...new Set([...hooks, ...outputs])];
   const read = (name: string, sequences: readonly Labelled[]) =>
     once(`read ${name} ${shared} ${options.demonstrations} ${readable} ${options.positions}`, () =>
-      readSets(context, readable, options.positions, sequences),
+      readSets(context, readable, options.positions, sequences, followUp),
     );
   const sets = {
     fit: await read("fit", all),
@@ -209,6 +210,7 @@ async function measureBase(parts: BaseContext): Promise<Base> {
     const set = sets.fit[key]!;
     return {
       ...{ hook, positions, calibration: sets.calibration[key]! },
+      followUp: positions === "follow-up" ? followUp : undefined,
       fit: chosen ? rows(set, chosen) : set,
     };
   };
@@ -304,6 +306,7 @@ async function measureBase(parts: BaseContext): Promise<Base> {
       dPrime: dPrime(scores, test.labels),
       hook: tap.hook,
       positions: tap.positions,
+      followUp: tap.followUp,
       kind: probe.kind,
       sweep: sweep.rows,
       counts: {
@@ -321,6 +324,26 @@ async function measureBase(parts: BaseContext): Promise<Base> {
       textLogits,
     },
   };
+}
+
+/**
+ * The environment's follow-up, where the sweep is to read at it.
+ *
+ * @throws UsageError where the environment has none, or the model no room for it
+ */
+function followUpFor({ environment, model, tokenizer, settings }: BaseContext): string | undefined {
+  if (!settings.probe.positions.includes("follow-up")) return undefined;
+  const { name, followUp, maxPromptLength, maxCompletionLength } = environment;
+  if (followUp === undefined)
+    throw new UsageError(
+      `probe.positions: the environment ${name} has no follow-up to read at; leave out "follow-up"`,
+    );
+  const needed = maxPromptLength + maxCompletionLength + 1 + tokenizer.encode(followUp).length;
+  if (needed > model.config.context)
+    throw new UsageError(
+      `probe.positions: the model reads ${model.config.context} tokens, and with the follow-up ${JSON.stringify(followUp)} the environment ${name} may need ${needed}; pretrain one for it, or leave out "follow-up"`,
+    );
+  return followUp;
 }
 
 /** The hook other than the probe's where a probe of its kind, read alike, ranks best on the calibration split. */

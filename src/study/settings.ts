@@ -7,6 +7,7 @@ import { parse } from "yaml";
 import { z } from "zod";
 import { environmentNames } from "../environment/index.ts";
 import { environmentChoices, isModulePath, resolveEnvironment } from "../environment/load.ts";
+import { allPositions } from "../probe/index.ts";
 import { penaltyCredits, penaltyShapes, trainingSettingsSchema } from "../training/index.ts";
 import { armIds } from "./arms.ts";
 import { setAt } from "./expand.ts";
@@ -35,9 +36,9 @@ export const probeSettingsSchema = z.strictObject({
     .optional()
     .describe("activations that the sweep tries; every layer's output unless given"),
   positions: z
-    .array(z.enum(["completion", "completion-first", "completion-last", "prompt-last"]))
+    .array(z.enum(allPositions))
     .default(["completion", "completion-first", "completion-last", "prompt-last"])
-    .describe("positions that the sweep tries"),
+    .describe("positions that the sweep tries; follow-up where the environment has one"),
   pool: z
     .enum(["mean", "max"])
     .default("mean")

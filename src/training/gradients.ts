@@ -110,6 +110,8 @@ export interface UpdateStatistics {
 export interface PolicyGradientOptions
   extends Pick<PolicyLossOptions, "temperature" | "clipRange" | "kl" | "entropy"> {
   probe?: ProbeInLoss | undefined;
+  /** Tokens read behind every sequence, where the probe reads at a follow-up: its gradient flows through them, too. */
+  followUp?: readonly number[];
   ablate?: Ablation | undefined;
   /** Compiled programs to share; its own unless given. */
   programs?: ProgramStore | undefined;
@@ -117,7 +119,7 @@ export interface PolicyGradientOptions
 
 /** The gradient of the policy loss. @throws Error where the probe reads, or the ablation edits, what the model lacks */
 export function createPolicyGradient(config: ModelConfig, options: PolicyGradientOptions) {
-  const { temperature, clipRange, kl, entropy, probe, ablate, programs: shared } = options;
+  const { temperature, clipRange, kl, entropy, probe, followUp = [], ablate, programs: shared } = options;
   const store = shared ?? new ProgramStore();
   if (probe) checkHooks(config, [probe.probe.tap.hook]);
   const fixed = {
@@ -161,7 +163,12 @@ export function createPolicyGradient(config: ModelConfig, options: PolicyGradien
     const weights = floats([rows]);
     batch.indices.forEach((index, row) => {
       const { promptLength, tokens, shares } = rollouts[index]!;
-      const [start, end] = positionsOf(tap.positions, promptLength, tokens.length);
+      const [start, end] = positionsOf(
+        tap.positions,
+        promptLength,
+        tokens.length,
+        tokens.length + followUp.length,
+      );
       pool.data.fill(1 / (end - start), row * T + start, row * T + end);
       // As one token of the rollout weighs in the policy loss: what makes it the pathwise part of one derivative.
       const share = probe.as === "pathwise" ? shares[0]! : 1 / rollouts.length;
@@ -189,7 +196,7 @@ export function createPolicyGradient(config: ModelConfig, options: PolicyGradien
           );
       const gradient = zerosLike(weights);
       const statistics: UpdateStatistics = { loss: 0, clipped: 0, probeLoss: 0 };
-      for (const batch of batchesOf(rollouts)) {
+      for (const batch of batchesOf(rollouts, followUp)) {
         const program = await programs.get(...batch.tokens.shape);
         const perToken = (value: (rollout: UpdateRollout, token: number) => number) =>
           spread(batch, rollouts, (index, token) => value(rollouts[index]!, token));

@@ -1,7 +1,7 @@
 /** @file Reinforcement learning of one run, in the order of the science. */
 
 import { createGenerator, createScorer, ProgramStore, type Weights, weightsBefore } from "../model/index.ts";
-import type { Probe } from "../probe/types.ts";
+import type { Probe, Tap } from "../probe/types.ts";
 import { type AdamWState, createAdamW, learningRateAt } from "../tensor/index.ts";
 import { groupAdvantages, imitationWeights } from "./advantages.ts";
 import { createDeployment } from "./deployment.ts";
@@ -9,6 +9,7 @@ import { createPolicyGradient, type UpdateStatistics } from "./gradients.ts";
 import { requireFinite } from "./guard.ts";
 import { type Measured, measureStep, measureTracer, recordsOf } from "./measure.ts";
 import { judgeAll, monitorsOf, probeMonitor } from "./monitors.ts";
+import { followUpOf } from "./read.ts";
 import type { RolloutRecord, StepMetrics } from "./records.ts";
 import { refitProbe } from "./refit.ts";
 import { scoreTerm, tokenRewards, totalRewards } from "./rewards.ts";
@@ -53,19 +54,23 @@ export async function* train(
   context: RunContext,
   state: RunState = initialState(context),
 ): AsyncGenerator<StepResult> {
-  const { environment, config, reference, seed, settings } = context;
+  const { environment, config, tokenizer, reference, seed, settings } = context;
   const { policy } = state;
   const { refit, ablate, inoculate } = context.arm;
   let probe = state.probe ?? context.probe;
   let arm = refit ? refit.arm(probe) : context.arm;
 
   const programs = context.programs ?? new ProgramStore();
-  const shared = { programs, temperature: settings.temperature };
   const generator = createGenerator(config, { programs, ablate });
   // Policy and reference are run alike, and tapped alike.
-  const hooks = hooksOf(context);
-  const scorer = createScorer(config, { ...shared, hooks, ablate });
-  const plainScorer = ablate ? createScorer(config, { ...shared, hooks }) : scorer;
+  const taps = tapsOf(context);
+  const shared = {
+    ...{ programs, temperature: settings.temperature },
+    hooks: [...new Set(taps.map(({ hook }) => hook))],
+    followUp: followUpOf(taps, tokenizer),
+  };
+  const scorer = createScorer(config, { ...shared, ablate });
+  const plainScorer = ablate ? createScorer(config, shared) : scorer;
   const frozen = frozenWeights(context);
   const optimizer = createAdamW(
     policy,
@@ -139,6 +144,7 @@ export async function* train(
       const gradients = createPolicyGradient(config, {
         ...settings,
         ...{ probe: arm.probeInLoss, ablate, programs },
+        followUp: followUpOf(arm.probeInLoss ? [arm.probeInLoss.probe.tap] : [], tokenizer),
       });
       const shares = tokenShares(sequences, settings.lossType, environment.maxCompletionLength + 1);
       const learningRate = learningRateAt(step, {
@@ -210,10 +216,10 @@ function frozenWeights({ arm: { frozenThrough }, config, reference }: RunContext
   return names;
 }
 
-/** The activations to capture: what is measured in every arm, and what the arm's terms and monitors read. */
-function hooksOf({ arm, probe, heldOutProbes = {} }: RunContext): string[] {
+/** What is read: what is measured in every arm, and what the arm's terms and monitors declare. */
+function tapsOf({ arm, probe, heldOutProbes = {} }: RunContext): Omit<Tap, "model">[] {
   const terms = arm.terms.flatMap((term) => (term.sees === "rollouts" ? term.taps : []));
   const monitors = monitorsOf(arm).flatMap((monitor) => (monitor.sees === "rollouts" ? monitor.taps : []));
   const probes = [probe, ...Object.values(heldOutProbes)].map(({ tap }) => tap);
-  return [...new Set([...probes, ...terms, ...monitors].map(({ hook }) => hook))];
+  return [...probes, ...terms, ...monitors];
 }
