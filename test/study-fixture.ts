@@ -207,7 +207,7 @@ function armSummary(arm: string, runs: FixtureRun[], ending: Ending): Summary["a
       outcome: ending.outcome,
     };
   });
-  const { seed: _, diagnosis: __, outcome: ___, ...numbers } = summaries[0]!;
+  const { seed: _, diagnosis: __, outcome: ___, exchangeRate: ____, ...numbers } = summaries[0]!;
   const names = Object.keys(numbers) as (keyof typeof numbers)[];
   const values = (name: keyof typeof numbers) => summaries.map((summary) => summary[name]!);
   return {

@@ -29,7 +29,7 @@ describe("arms", () => {
     expect(new Set(armIds.map(armTitle)).size).toBe(armIds.length);
     const again = await runTinyStudy(folder, settings);
     expect(again.arms).toEqual(summary.arms);
-  });
+  }, 60_000);
 });
 
 describe("penaltyWarning", () => {
