@@ -144,7 +144,8 @@ export async function prepareBase(folder: string | undefined, context: BaseConte
 
 /**
  * The positive class of every probe is `attempted`: misbehaving, whether it paid or not, is the concept. The fit split
- * adds demonstrations, since base models seldom misbehave; thresholds and judgements use the model's own completions.
+ * adds demonstrations, since base models seldom misbehave; thresholds and judgements use the model's own completions,
+ * those that could have been misbehaviour.
  */
 async function measureBase(context: BaseContext): Promise<Base> {
   const { model, settings, once = createOnce() } = context;
@@ -154,9 +155,10 @@ async function measureBase(context: BaseContext): Promise<Base> {
     once(`sample ${split} ${shared}`, () => sampleSplit(split, context));
   const own = {
     fit: await sampled("fit"),
-    calibration: await sampled("calibration"),
+    calibration: (await sampled("calibration")).filter(({ outcome }) => outcome.eligible),
     test: await sampled("test"),
   };
+  const judged = own.test.flatMap(({ outcome }, i) => (outcome.eligible ? [i] : []));
   const all = [
     ...own.fit,
     ...(await once(`demonstrate ${options.demonstrations}`, () =>
@@ -227,8 +229,9 @@ async function measureBase(context: BaseContext): Promise<Base> {
   const [, ...heldOutNames] = Object.keys(uncalibrated);
 
   const key = `${tap.hook} ${tap.positions}`;
-  const test = sets.test[key]!;
-  const [scores] = (await readLogits(context, [probe], own.test)) as [number[]];
+  const test = rows(sets.test[key]!, judged);
+  const [logits] = (await readLogits(context, [probe], own.test)) as [number[]];
+  const scores = judged.map((i) => logits[i]!);
   const control = (kind: "shuffled-labels" | "random-direction") => {
     const controlProbe = fitProbe(kind, candidate(tap.hook, tap.positions, used).fit, tap, {
       random: randomFor(kind),
@@ -264,7 +267,10 @@ async function measureBase(context: BaseContext): Promise<Base> {
     },
     summary: {
       probeAuroc: auroc(scores, test.labels),
-      textBaselineAuroc: auroc(textScores, test.labels),
+      textBaselineAuroc: auroc(
+        judged.map((i) => textScores[i]!),
+        test.labels,
+      ),
       shuffledLabelsAuroc: control("shuffled-labels"),
       randomDirectionAuroc: control("random-direction"),
       threshold: probe.threshold,
@@ -275,14 +281,18 @@ async function measureBase(context: BaseContext): Promise<Base> {
       positions: tap.positions,
       kind: probe.kind,
       sweep: sweep.rows,
-      counts: { fit: count(fit), calibration: count(own.calibration), test: count(own.test) },
+      counts: {
+        fit: count(fit),
+        calibration: count(own.calibration),
+        test: count(judged.map((i) => own.test[i]!)),
+      },
     },
     tracer: await once(`trace ${shared} ${options.tracer}`, () => traceSet(own.test, context)),
     heldOut: {
       misbehaved: own.test.map(({ outcome }) => outcome.misbehaved),
       tasks: own.test.map(({ task }) => task),
-      logits: scores,
-      flagged: scores.map((score) => score >= probe.threshold),
+      logits,
+      flagged: logits.map((one) => one >= probe.threshold),
       textLogits: textScores,
     },
   };
@@ -305,9 +315,17 @@ function halvesByTask(all: readonly Labelled[]): number[] {
   return all.map((_, i) => i).filter((i) => half.has(all[i]!.task));
 }
 
-/** What the initial probe may be fitted on: so many examples, half of them misbehaving as far as there are. */
-function choose(all: readonly Labelled[], { examples }: StudySettings["probe"]): number[] {
-  const indices = all.map((_, i) => i);
+/**
+ * What the initial probe may be fitted on: misbehaviour of some families only, and so many examples, half of them
+ * misbehaving as far as there are.
+ */
+function choose(all: readonly Labelled[], { examples, families }: StudySettings["probe"]): number[] {
+  const indices = all
+    .map((_, i) => i)
+    .filter((i) => {
+      const { attempted, family } = all[i]!.outcome;
+      return !attempted || families === undefined || (family !== undefined && families.includes(family));
+    });
   if (examples === undefined) return indices;
   const of = (misbehaving: boolean) =>
     shuffled(

@@ -179,15 +179,16 @@ export async function readLogits(
 }
 
 /**
- * The tracer set: as many misbehaving as honest sequences of the test split. Half of the honest ones are the base
- * model's own, as many of the misbehaving ones as there are, the rest demonstrations.
+ * The tracer set: as many misbehaving as honest sequences of the test split, all of a form that could have been
+ * misbehaviour. Half of the honest ones are the base model's own, as many of the misbehaving ones as there are, the rest
+ * demonstrations.
  */
 export async function traceSet(own: readonly Labelled[], context: BaseContext): Promise<TracerSet> {
   const size = context.settings.probe.tracer;
   const shown = await demonstrate("test", size, context);
   const random = randomFor("tracer");
   const choose = (misbehaving: boolean) => {
-    const is = ({ outcome }: Labelled) => outcome.attempted === misbehaving;
+    const is = ({ outcome }: Labelled) => outcome.eligible && outcome.attempted === misbehaving;
     const mine = shuffled(random, own.filter(is)).slice(0, size / 2);
     return [...mine, ...shown.filter(is)].slice(0, size);
   };

@@ -46,6 +46,11 @@ export const probeSettingsSchema = z.strictObject({
     .min(2)
     .optional()
     .describe("fit the probe on so many examples only, half of them misbehaving: a worse probe"),
+  families: z
+    .array(z.string())
+    .min(1)
+    .optional()
+    .describe("fit the probe on misbehaviour of these families only, and judge it on all"),
 });
 
 /** What only some arms depend on. */

@@ -59,13 +59,10 @@ export async function runStudy(
   const programs = new ProgramStore();
   const environment = parts.environment ?? createEnvironment(settings.environment);
   try {
+    checkEnvironment(environment, settings);
     const earlier = await claimFolder(folder, settings);
     const model = parts.model ?? (await loadModel(settings.model ?? shippedModel(settings.environment)));
     const tokenizer = new CharacterTokenizer(model.config.alphabet);
-    if (settings.arms.includes("inoculation") && !environment.inoculate)
-      throw new UsageError(
-        `the arm inoculation does not apply to the environment ${environment.name}, which has no inoculation prompt that its base model knows; leave it out of arms`,
-      );
     checkAlphabet(environment.alphabet, model.config.alphabet, settings);
 
     const bases = createBases(folder, { environment, model, tokenizer, programs }, onEvent);
@@ -208,6 +205,20 @@ async function claimFolder(folder: string, settings: StudySettings): Promise<num
 function failureOf(failed: readonly FailedRun[], finished: number): string {
   const lines = failed.map(({ arm, seed, error }) => `  ${arm}, seed ${seed}: ${error}`);
   return `${failed.length} of ${failed.length + finished} runs failed, and are in no mean of the summary:\n${lines.join("\n")}`;
+}
+
+/** @throws UsageError where the settings ask for what the environment does not have */
+function checkEnvironment(environment: Environment, settings: StudySettings): void {
+  if (settings.arms.includes("inoculation") && !environment.inoculate)
+    throw new UsageError(
+      `the arm inoculation does not apply to the environment ${environment.name}, which has no inoculation prompt that its base model knows; leave it out of arms`,
+    );
+  for (const { settings: own } of expand(settings))
+    for (const family of own.probe.families ?? [])
+      if (!environment.families.includes(family))
+        throw new UsageError(
+          `probe.families: ${JSON.stringify(family)} is no family of ${environment.name}; it has ${environment.families.join(", ")}`,
+        );
 }
 
 function checkAlphabet(wanted: string, has: string, settings: StudySettings): void {

@@ -150,7 +150,7 @@ describe("credit", () => {
     };
     expect(Math.abs(await agreement("emitted"))).toBeLessThan(0.3);
     expect(await agreement("trigger")).toBeGreaterThan(0.6);
-  });
+  }, 60_000);
 });
 
 function flat(gradient: Record<string, { data: Float32Array }>): number[] {
