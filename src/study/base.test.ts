@@ -3,13 +3,16 @@
 import { mkdtemp, readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { tinyContext, tinyEnvironment } from "../../test/tiny.ts";
 import { runTinyStudy, tinySettings } from "../../test/tiny-study.ts";
 import type { Environment } from "../environment/types.ts";
 import { prepareBase } from "./base.ts";
 import { createOnce } from "./completions.ts";
 import { UsageError } from "./settings.ts";
+
+// They train for real: more than a few seconds on a busy machine.
+vi.setConfig({ testTimeout: 60_000 });
 
 const { config, reference, tokenizer } = tinyContext();
 

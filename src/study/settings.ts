@@ -1,6 +1,6 @@
 /** @file What a study file may say, and how one is read. */
 
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parse } from "yaml";
@@ -139,6 +139,15 @@ export class UsageError extends Error {}
 /** Where the studies that come with the package are. */
 const shipped = fileURLToPath(new URL("../../studies/", import.meta.url));
 
+/** The names of the studies that come with the package. */
+export async function shippedStudies(): Promise<string[]> {
+  const files = await readdir(shipped);
+  return files
+    .filter((file) => file.endsWith(".yaml"))
+    .map((file) => basename(file, ".yaml"))
+    .sort();
+}
+
 /**
  * Reads a study by the name of one that is shipped, or from a YAML file.
  *
@@ -147,11 +156,11 @@ const shipped = fileURLToPath(new URL("../../studies/", import.meta.url));
 export async function readStudy(nameOrPath: string, overrides: StudyOverrides = {}): Promise<StudySettings> {
   const isPath = /\.ya?ml$/.test(nameOrPath);
   const path = isPath ? nameOrPath : join(shipped, `${basename(nameOrPath)}.yaml`);
-  const text = await readFile(path, "utf8").catch(() => {
+  const text = await readFile(path, "utf8").catch(async () => {
     throw new UsageError(
       isPath
         ? `${path}: cannot be read. Give a study file, or the name of a shipped study.`
-        : `There is no study named ${JSON.stringify(nameOrPath)}. Shipped: ${environmentNames.join(", ")}. Your own: give a path that ends in .yaml.`,
+        : `There is no study named ${JSON.stringify(nameOrPath)}. Shipped: ${(await shippedStudies()).join(", ")}. Your own: give a path that ends in .yaml.`,
     );
   });
   let document: unknown;
