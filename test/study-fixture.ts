@@ -256,3 +256,22 @@ function base(steps: number, seeds: number[]): Omit<Summary, "arms"> {
     },
   };
 }
+
+/** The same as a grid study: the runs of `none` and `probe-penalty` at 2 x 3 points, the larger penalties honest. */
+export function gridFixture(): FixtureStudy {
+  const study = studyFixture({ rolloutsPerStep: 1 });
+  const runs: FixtureRun[] = [];
+  const arms: Summary["arms"] = {};
+  const add = (arm: string, like: string, point: Record<string, number>) => {
+    const values = Object.entries(point).map(([path, value]) => `${path.replace("training.", "")}=${value}`);
+    const id = `${arm}@${values.join()}`;
+    arms[id] = { ...study.summary!.arms[like]!, arm, point };
+    runs.push(...study.runs.filter((run) => run.arm === like).map((run) => ({ ...run, arm: id })));
+  };
+  for (const kl of [0, 0.1]) {
+    add("none", "none", { "training.kl": kl });
+    for (const penalty of [0.5, 2, 4])
+      add("probe-penalty", penalty > 1 ? "probe-penalty" : "none", { penalty, "training.kl": kl });
+  }
+  return { ...study, runs, summary: { ...study.summary!, arms } };
+}

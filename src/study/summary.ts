@@ -1,5 +1,6 @@
 /** @file From the metrics of all runs to `summary.json`. */
 
+import { isDeepStrictEqual } from "node:util";
 import {
   classifyOutcome,
   diagnose,
@@ -90,7 +91,7 @@ export function summarize({ settings, base, runs, failed, seconds, machine }: Su
 function isControlOf(candidate: PlannedRun, { point }: PlannedRun): boolean {
   return (
     candidate.arm === "none" &&
-    Object.entries(candidate.point).every(([path, value]) => point[path] === value)
+    Object.entries(candidate.point).every(([path, value]) => isDeepStrictEqual(point[path], value))
   );
 }
 
