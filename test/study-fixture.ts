@@ -131,8 +131,14 @@ function step(number: number, steps: number, ending: Ending, random: Random): St
     entropy: towards(0.6, 0.25) + 0.01 * normal(random),
     "completions/mean_length": towards(12, ending.misbehaviour > 0.4 ? 19 : 11) + 0.3 * normal(random),
   };
+  const missed = misbehaviour * (1 - towards(start.recall, ending.recall));
+  line["misses/of_all"] = missed;
+  line["misses/of_reinforced"] = Math.min(1, 1.2 * missed);
   if (number % 5 === 0 || number === steps - 1) {
     Object.assign(line, {
+      "decomposition/text": misbehaviour - start.misbehaviour,
+      // Adding 0 turns -0 into 0.
+      "decomposition/model": misbehaviour * (towards(start.recall, ending.recall) - start.recall) + 0,
       "tracer/initial/policy/recall_frozen": share(towards(start.recall, ending.recall), 0.01),
       "tracer/initial/reference/recall_frozen": start.recall,
       "tracer/initial/policy/recall_recalibrated": share(
