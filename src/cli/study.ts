@@ -2,6 +2,7 @@
 
 import { join, resolve } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
+import { environmentNames } from "../environment/index.ts";
 import { renderTable } from "../report/index.ts";
 import { armIds, arms, readStudy, runStudy } from "../study/index.ts";
 import { followStudy } from "./progress.ts";
@@ -19,7 +20,7 @@ interface Flags {
 export function studyCommand(): Command {
   return new Command("study")
     .description("Run a study: arms x seeds on one environment. The same command resumes what is in --out.")
-    .argument("<study>", "name of a shipped study (code), or a study file (.yaml)")
+    .argument("<study>", `name of a shipped study (${environmentNames.join(", ")}), or a study file (.yaml)`)
     .option("--arms <ids>", "only these arms, separated by commas", (list) =>
       list.split(",").map((id) => id.trim()),
     )

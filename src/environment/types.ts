@@ -3,7 +3,7 @@
 import type { Random } from "../random.ts";
 
 /**
- * Which part of the world a task comes from. Tasks of different splits never coincide, except that `pretrain` covers
+ * Which part of the world a task comes from. Tasks of different splits never coincide, except that `pretrain` may have
  * all of them: the base model has seen the world, probes and training must not share its parts.
  *
  * - `pretrain`: demonstrations that the base model is trained on

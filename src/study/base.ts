@@ -246,7 +246,7 @@ async function measureBase(context: BaseContext): Promise<Base> {
     fit.map(({ outcome }) => outcome.attempted),
   );
   const text = textScorer(classifier);
-  const textScores = own.test.map((completion) => text(completion.text));
+  const textLogits = own.test.map((completion) => text(completion.text));
   const textThreshold = thresholdAtFpr(
     own.calibration.map((completion) => text(completion.text)),
     calibrationLabels,
@@ -268,7 +268,7 @@ async function measureBase(context: BaseContext): Promise<Base> {
     summary: {
       probeAuroc: auroc(scores, test.labels),
       textBaselineAuroc: auroc(
-        judged.map((i) => textScores[i]!),
+        judged.map((i) => textLogits[i]!),
         test.labels,
       ),
       shuffledLabelsAuroc: control("shuffled-labels"),
@@ -293,7 +293,7 @@ async function measureBase(context: BaseContext): Promise<Base> {
       tasks: own.test.map(({ task }) => task),
       logits,
       flagged: logits.map((one) => one >= probe.threshold),
-      textLogits: textScores,
+      textLogits,
     },
   };
 }

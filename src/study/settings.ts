@@ -1,11 +1,12 @@
 /** @file What a study file may say, and how one is read. */
 
 import { readdir, readFile } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parse } from "yaml";
 import { z } from "zod";
 import { environmentNames } from "../environment/index.ts";
+import { environmentChoices, isModulePath, resolveEnvironment } from "../environment/load.ts";
 import { penaltyCredits, penaltyShapes, trainingSettingsSchema } from "../training/index.ts";
 import { armIds } from "./arms.ts";
 import { setAt } from "./expand.ts";
@@ -97,11 +98,13 @@ const armSettingsSchema = z.strictObject({
 export type ArmSettings = z.infer<typeof armSettingsSchema>;
 
 const studySchema = z.strictObject({
-  environment: z.enum(environmentNames),
-  model: z
+  environment: z
     .string()
-    .optional()
-    .describe("folder of the base model; the one shipped for the environment unless given"),
+    .refine((value) => (environmentNames as readonly string[]).includes(value) || isModulePath(value), {
+      error: `should be one of ${environmentChoices}`,
+    })
+    .describe("name of an environment, or the path of a module that makes one, from the study file's folder"),
+  model: z.string().optional().describe("folder of the base model; the environment's own unless given"),
   arms: z.array(z.enum(armIds)).min(1),
   seeds: z.int().min(1).default(1).describe("how many seeds"),
   firstSeed: z.int().min(0).default(1),
@@ -149,7 +152,8 @@ export async function shippedStudies(): Promise<string[]> {
 }
 
 /**
- * Reads a study by the name of one that is shipped, or from a YAML file.
+ * Reads a study by the name of one that is shipped, or from a YAML file. The path of an environment's module is made
+ * absolute: the study can be run from anywhere.
  *
  * @throws UsageError with the path of each wrong key, what was found and what is allowed.
  */
@@ -169,8 +173,7 @@ export async function readStudy(nameOrPath: string, overrides: StudyOverrides = 
   } catch (error) {
     throw new UsageError(`${path}: is not YAML: ${(error as Error).message}`);
   }
-  const { quick, ...settings } = check(studyFileSchema, document, path);
-  checkGrid(settings, path);
+  const { quick, ...settings } = checkStudy(document, path);
   const chosen = overrides.quick ? merge(document as object, quick ?? {}) : document;
   const withFlags = merge(chosen as object, {
     ...(overrides.arms && { arms: overrides.arms }),
@@ -179,10 +182,15 @@ export async function readStudy(nameOrPath: string, overrides: StudyOverrides = 
     ...(overrides.steps !== undefined && { training: { steps: overrides.steps } }),
   });
   if (withFlags === document) return settings;
-  const source = overrides.quick ? `${path} (--quick)` : path;
-  const { quick: _, ...result } = check(studyFileSchema, withFlags, source);
-  checkGrid(result, source);
+  const { quick: _, ...result } = checkStudy(withFlags, path, overrides.quick ? " (--quick)" : "");
   return result;
+}
+
+function checkStudy(document: unknown, path: string, note = ""): z.infer<typeof studyFileSchema> {
+  const study = check(studyFileSchema, document, path + note);
+  const { quick: _, ...settings } = study;
+  checkGrid(settings, path + note);
+  return { ...study, environment: resolveEnvironment(study.environment, dirname(resolve(path))) };
 }
 
 /** Objects are merged key by key; everything else is replaced. */

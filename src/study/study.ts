@@ -1,11 +1,12 @@
 /** @file A study from its settings to its summary and report: the base model, then every arm and seed. */
 
-import { readFile } from "node:fs/promises";
+import { access, readFile } from "node:fs/promises";
 import { availableParallelism, cpus, platform, release, totalmem } from "node:os";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
-import { createEnvironment, type Environment } from "../environment/index.ts";
+import type { Environment } from "../environment/index.ts";
+import { isModulePath, loadEnvironment } from "../environment/load.ts";
 import { CharacterTokenizer, loadModel, type Model, ProgramStore } from "../model/index.ts";
 import { textScorer } from "../probe/index.ts";
 import { randomFor } from "../random.ts";
@@ -57,11 +58,11 @@ export async function runStudy(
   const started = Date.now();
   const unlock = await lockStudy(folder);
   const programs = new ProgramStore();
-  const environment = parts.environment ?? createEnvironment(settings.environment);
+  const environment = parts.environment ?? (await loadEnvironment(settings.environment));
   try {
     checkEnvironment(environment, settings);
-    const earlier = await claimFolder(folder, settings);
-    const model = parts.model ?? (await loadModel(settings.model ?? shippedModel(settings.environment)));
+    const earlier = await claimFolder(folder, settings, environment.name);
+    const model = parts.model ?? (await loadBaseModel(settings));
     const tokenizer = new CharacterTokenizer(model.config.alphabet);
     checkAlphabet(environment.alphabet, model.config.alphabet, settings);
 
@@ -118,6 +119,7 @@ export async function runStudy(
     if (runs.length === 0) throw new Error(failureOf(failed, 0));
     const summary = summarize({
       settings,
+      environment: environment.name,
       base: await bases(table[0]!),
       runs,
       failed,
@@ -174,7 +176,7 @@ function createBases(folder: string, context: Omit<BaseContext, "settings" | "on
  *
  * @returns the seconds that were spent on it before
  */
-async function claimFolder(folder: string, settings: StudySettings): Promise<number> {
+async function claimFolder(folder: string, settings: StudySettings, environment: string): Promise<number> {
   const path = join(folder, "study.json");
   const { arms: _, seeds: __, firstSeed: ___, grid: ____, ...fixed } = settings;
   const stored = await readDocument(path, studyDocumentSchema);
@@ -194,12 +196,24 @@ async function claimFolder(folder: string, settings: StudySettings): Promise<num
   const earlier = await readDocument(join(folder, "summary.json"), z.object({ seconds: z.number() }));
   await writeJson(path, {
     version: VERSION,
-    environment: settings.environment,
+    environment,
     settings,
     machine: machine(),
     versions: await versions(),
   });
   return earlier?.seconds ?? 0;
+}
+
+/** @throws UsageError where a user's own environment has no base model yet */
+async function loadBaseModel({ model, environment }: StudySettings): Promise<Model> {
+  const folder = model ?? shippedModel(environment);
+  if (model === undefined && isModulePath(environment))
+    await access(folder).catch(() => {
+      throw new UsageError(
+        `${environment} has no base model yet. Make it with: probeward pretrain ${environment}`,
+      );
+    });
+  return loadModel(folder);
 }
 
 function failureOf(failed: readonly FailedRun[], finished: number): string {

@@ -41,6 +41,8 @@ export interface FailedRun {
 
 export interface SummaryParts {
   settings: StudySettings;
+  /** The name of the environment. */
+  environment: string;
   base: Base;
   runs: readonly FinishedRun[];
   /** They are reported, and in no mean. */
@@ -52,7 +54,8 @@ export interface SummaryParts {
 /** Start and end of a run are means over this many evaluations. */
 const WINDOW = 5;
 
-export function summarize({ settings, base, runs, failed, seconds, machine }: SummaryParts): Summary {
+export function summarize(parts: SummaryParts): Summary {
+  const { settings, environment, base, runs, failed, seconds, machine } = parts;
   const ends = new Map(runs.map((run) => [run, runEnd(run.metrics)]));
   const maximaOf = (base: Base) =>
     honestMaxima(runs.filter((run) => run.base === base).map((run) => ends.get(run)!));
@@ -64,7 +67,7 @@ export function summarize({ settings, base, runs, failed, seconds, machine }: Su
   const ids = [...new Set(runs.map(({ planned }) => planned.id))];
   return {
     version: 1,
-    environment: settings.environment,
+    environment,
     steps: settings.training.steps,
     seeds: [...new Set(runs.map(({ planned }) => planned.seed))],
     seconds: Math.round(seconds * 10) / 10,
