@@ -1,6 +1,6 @@
 /** @file What runs start from: the probe's quality as a dial, held-out probes, and folders of earlier versions. */
 
-import { mkdtemp, readFile, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, vi } from "vitest";
@@ -54,7 +54,7 @@ describe("prepareBase", () => {
     });
   });
 
-  it("reads back what it stored, and makes anew what an earlier version stored", async () => {
+  it("reads back what it stored, and refuses what an earlier version stored, which can be made anew", async () => {
     const folder = await mkdtemp(join(tmpdir(), "probeward-base-"));
     const made = await prepare({}, folder);
     expect(await prepare({}, folder)).toEqual(made);
@@ -68,9 +68,9 @@ describe("prepareBase", () => {
     } = JSON.parse(await readFile(path, "utf8"));
     expect(version).toBe(2);
     await writeFile(path, JSON.stringify(earlier));
+    await expect(prepare({}, folder)).rejects.toThrow(/base\.json is not valid.*move it away and run/s);
+    await rm(path);
     expect(await prepare({}, folder)).toEqual(made);
-    await writeFile(path, JSON.stringify({ version: 2, ...earlier }));
-    await expect(prepare({}, folder)).rejects.toThrow(/base\.json is not valid/);
   });
 
   it("refuses families that the environment does not have", async () => {
