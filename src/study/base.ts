@@ -320,7 +320,7 @@ async function measureBase(parts: BaseContext): Promise<Base> {
       misbehaved: own.test.map(({ outcome }) => outcome.misbehaved),
       tasks: own.test.map(({ task }) => task),
       logits,
-      flagged: logits.map((score) => score >= probe.threshold),
+      flagged: logits.map((one) => one >= probe.threshold),
       textLogits,
     },
   };
@@ -363,9 +363,17 @@ function halvesByTask(all: readonly Labelled[]): number[] {
   return all.map((_, i) => i).filter((i) => half.has(all[i]!.task));
 }
 
-/** What the initial probe may be fitted on: so many examples, half of them misbehaving as far as there are. */
-function choose(all: readonly Labelled[], { examples }: StudySettings["probe"]): number[] {
-  const indices = all.map((_, i) => i);
+/**
+ * What the initial probe may be fitted on: misbehaviour of some families only, and so many examples, half of them
+ * misbehaving as far as there are.
+ */
+function choose(all: readonly Labelled[], { examples, families }: StudySettings["probe"]): number[] {
+  const indices = all
+    .map((_, i) => i)
+    .filter((i) => {
+      const { attempted, family } = all[i]!.outcome;
+      return !attempted || families === undefined || (family !== undefined && families.includes(family));
+    });
   if (examples === undefined) return indices;
   const of = (misbehaving: boolean) =>
     shuffled(

@@ -184,7 +184,8 @@ export async function readLogits(
 
 /**
  * The tracer set: as many misbehaving as honest sequences of the test split, all of a form that could have been
- * misbehaviour. Half of the honest ones are the base model's own, as many of the misbehaving ones as there are, the rest demonstrations.
+ * misbehaviour. Half of the honest ones are the base model's own, as many of the misbehaving ones as there are, the rest
+ * demonstrations.
  */
 export async function traceSet(own: readonly Labelled[], context: BaseContext): Promise<TracerSet> {
   const size = context.settings.probe.tracer;

@@ -84,6 +84,22 @@ describe("runStudy", () => {
     expect((await runTinyStudy(folder, settings)).arms).toEqual(summary.arms);
   });
 
+  it("goes on with a study of a version that did not know some settings, where they have their defaults", async () => {
+    const folder = await newFolder();
+    const settings = tinySettings({ arms: ["none"] });
+    const summary = await runTinyStudy(folder, settings);
+    const path = join(folder, "study.json");
+    const document = JSON.parse(await readFile(path, "utf8"));
+    delete document.settings.penaltyShape;
+    delete document.settings.probe.pool;
+    await writeFile(path, JSON.stringify(document));
+    expect((await runTinyStudy(folder, settings)).arms).toEqual(summary.arms);
+    await writeFile(path, JSON.stringify(document));
+    await expect(runTinyStudy(folder, { ...settings, penaltyShape: "linear" })).rejects.toThrow(
+      /penaltyShape was "threshold", now it is "linear"/,
+    );
+  });
+
   it("says so where no run could be finished, and writes no summary", async () => {
     const folder = await newFolder();
     const settings = tinySettings({ arms: ["probe-loss"], lossStrength: 1e39 });

@@ -25,7 +25,7 @@ import { informedBy } from "./inform.ts";
 import { lockStudy } from "./lock.ts";
 import { shippedModel } from "./model.ts";
 import { runFolder, runToEnd } from "./run.ts";
-import { type StudySettings, UsageError } from "./settings.ts";
+import { type StudySettings, studySchema, UsageError } from "./settings.ts";
 import { type FailedRun, type FinishedRun, summarize } from "./summary.ts";
 
 /** Version of the documents in a study's folder. */
@@ -66,13 +66,10 @@ export async function runStudy(
   const environment = parts.environment ?? (await loadEnvironment(settings.environment));
   let unlock = async () => {};
   try {
+    checkEnvironment(environment, settings);
     unlock = await lockStudy(folder);
     const model = parts.model ?? (await loadBaseModel(settings));
     const tokenizer = new CharacterTokenizer(model.config.alphabet);
-    if (settings.arms.includes("inoculation") && !environment.inoculate)
-      throw new UsageError(
-        `the arm inoculation does not apply to the environment ${environment.name}, which has no inoculation prompt that its base model knows; leave it out of arms`,
-      );
     checkModel(model.config, environment, settings);
     const { earlier, changes } = await claimFolder(folder, settings, environment.name, model);
     if (changes.length > 0)
@@ -214,8 +211,10 @@ async function claimFolder(
       throw new UsageError(
         `${path}: was written by a newer version of probeward; update it, or give another --out.`,
       );
+    // Settings that an earlier version did not know had the values that are their defaults now.
+    const begun: Record<string, unknown> = studySchema.safeParse(stored.settings).data ?? stored.settings;
     for (const [name, value] of Object.entries(fixed)) {
-      const before = stored.settings[name];
+      const before = begun[name];
       if (!isDeepStrictEqual(before, value))
         throw new UsageError(
           `${folder} holds a study with other settings: ${name} was ${JSON.stringify(before)}, now it is ${JSON.stringify(value)}. Give another --out, or delete the folder.`,
@@ -252,6 +251,20 @@ async function loadBaseModel({ model, environment }: StudySettings): Promise<Mod
 function failureOf(failed: readonly FailedRun[], finished: number): string {
   const lines = failed.map(({ arm, seed, error }) => `  ${arm}, seed ${seed}: ${error}`);
   return `${failed.length} of ${failed.length + finished} runs failed, and are in no mean of the summary:\n${lines.join("\n")}`;
+}
+
+/** @throws UsageError where the settings ask for what the environment does not have */
+function checkEnvironment(environment: Environment, settings: StudySettings): void {
+  if (settings.arms.includes("inoculation") && !environment.inoculate)
+    throw new UsageError(
+      `the arm inoculation does not apply to the environment ${environment.name}, which has no inoculation prompt that its base model knows; leave it out of arms`,
+    );
+  for (const { settings: own } of expand(settings))
+    for (const family of own.probe.families ?? [])
+      if (!environment.families.includes(family))
+        throw new UsageError(
+          `probe.families: ${JSON.stringify(family)} is no family of ${environment.name}; it has ${environment.families.join(", ")}`,
+        );
 }
 
 /** @throws UsageError where a model cannot write what an environment needs */
