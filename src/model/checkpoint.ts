@@ -1,8 +1,9 @@
 /** @file A model on disk: a folder with `config.json` and `model.safetensors`. */
 
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import { parseJson, writeJson } from "../files.ts";
 import { type FloatTensor, readSafetensors, writeSafetensors } from "../tensor/index.ts";
 import { type ModelConfig, modelConfigSchema } from "./config.ts";
 import { type Weights, weightShapes } from "./transformer.ts";
@@ -12,13 +13,10 @@ export interface Model {
   weights: Weights;
 }
 
-/** Writes both files aside and renames them. */
+/** Writes both files, each whole at any moment, and makes the folder. @throws FileError */
 export async function saveModel(folder: string, { config, weights }: Model): Promise<void> {
-  await mkdir(folder, { recursive: true });
   await writeSafetensors(join(folder, "model.safetensors"), weights);
-  const path = join(folder, "config.json");
-  await writeFile(`${path}.partial`, `${JSON.stringify(config, null, 2)}\n`);
-  await rename(`${path}.partial`, path);
+  await writeJson(join(folder, "config.json"), config);
 }
 
 /** @throws Error naming the file that is missing, malformed, of another architecture or of other shapes. */
@@ -52,9 +50,11 @@ export async function loadWeights(path: string, config: ModelConfig): Promise<We
 function parseConfig(path: string, text: string): ModelConfig {
   let json: unknown;
   try {
-    json = JSON.parse(text);
-  } catch {
-    throw new Error(`${path}: is not JSON; the model's folder is damaged, make or copy it again`);
+    json = parseJson(text);
+  } catch (error) {
+    throw new Error(
+      `${path} is not valid: ${(error as Error).message}. The model's folder is damaged, make or copy it again`,
+    );
   }
   const architecture = (json as { architecture?: unknown; model_type?: unknown } | null)?.architecture;
   if (architecture !== "probeward-character")

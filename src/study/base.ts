@@ -2,7 +2,8 @@
 
 import { join } from "node:path";
 import { z } from "zod";
-import { hookNames } from "../model/index.ts";
+import { readDocument, writeJson } from "../files.ts";
+import { hookNames, type ModelConfig, vocabularySize } from "../model/index.ts";
 import {
   auroc,
   calibrate,
@@ -35,7 +36,6 @@ import {
   sampleSplit,
   traceSet,
 } from "./completions.ts";
-import { parseDocument, readDocument, writeJson } from "./files.ts";
 import { type StudySettings, UsageError } from "./settings.ts";
 
 /** What every run of a study starts from. */
@@ -127,19 +127,37 @@ export async function prepareBase(folder: string | undefined, context: BaseConte
   if (folder === undefined) return measureBase(context);
   const path = join(folder, "base.json");
   const probeFolder = (name: string) => join(folder, "probes", name);
-  // Version 1, without a number, held less; all of it is made again, with the same numbers.
-  const found = await readDocument(path, z.looseObject({ version: z.int().default(1) }));
-  if (found && found.version > 1) {
-    const { heldOutProbes, version: _, ...rest } = parseDocument(JSON.stringify(found), baseSchema, path);
+  const stored = await readDocument(path, baseSchema);
+  if (stored) {
+    const { heldOutProbes, version: _, ...rest } = stored;
     const loaded: Record<string, Probe> = {};
     for (const name of heldOutProbes) loaded[name] = await loadProbe(probeFolder(name));
-    return { ...rest, probe: await loadProbe(probeFolder("initial")), heldOutProbes: loaded };
+    const base = { ...rest, probe: await loadProbe(probeFolder("initial")), heldOutProbes: loaded };
+    checkStored(path, base, context.model.config);
+    return base;
   }
   const { probe, heldOutProbes, ...rest } = await measureBase(context);
   await saveProbe(probeFolder("initial"), probe);
   for (const [name, one] of Object.entries(heldOutProbes)) await saveProbe(probeFolder(name), one);
   await writeJson(path, { version: 2, ...rest, heldOutProbes: Object.keys(heldOutProbes) });
   return { ...rest, probe, heldOutProbes };
+}
+
+/** @throws Error where what was stored is whole, and of another study */
+function checkStored(path: string, { summary, tracer, probe }: Base, config: ModelConfig): void {
+  const vocabulary = vocabularySize(config);
+  const fits =
+    hookNames(config).includes(probe.tap.hook) &&
+    probe.weight_D.length === config.width &&
+    probe.tap.hook === summary.hook &&
+    probe.threshold === summary.threshold &&
+    tracer.sequences.every(
+      ({ tokens }) => tokens.length <= config.context && tokens.every((token) => token < vocabulary),
+    );
+  if (!fits)
+    throw new Error(
+      `${path} and the probe beside it are not of this study's model, or not of one another. Delete ${path} and run the same command again.`,
+    );
 }
 
 /**

@@ -135,6 +135,9 @@ export interface StudyOverrides {
 /** A mistake in what the user asked for, as opposed to one in the program: exit status 2. */
 export class UsageError extends Error {}
 
+/** Characters of the longest study file that is read. */
+const MAX_LENGTH = 100_000;
+
 /** Where the studies that come with the package are. */
 const shipped = fileURLToPath(new URL("../../studies/", import.meta.url));
 
@@ -154,11 +157,16 @@ export async function readStudy(nameOrPath: string, overrides: StudyOverrides = 
         : `There is no study named ${JSON.stringify(nameOrPath)}. Shipped: ${environmentNames.join(", ")}. Your own: give a path that ends in .yaml.`,
     );
   });
+  if (text.length > MAX_LENGTH)
+    throw new UsageError(`${path}: has ${text.length} characters, and so is no study file.`);
   let document: unknown;
   try {
-    document = parse(text);
+    // Warnings would go to the terminal, unasked.
+    document = parse(text, { logLevel: "error" });
   } catch (error) {
-    throw new UsageError(`${path}: is not YAML: ${(error as Error).message}`);
+    const { message } = error as Error;
+    const what = message.includes("call stack") ? "it is nested too deeply" : message;
+    throw new UsageError(`${path}: is not YAML: ${what}`);
   }
   const { quick, ...settings } = checkStudy(document, path);
   const chosen = overrides.quick ? merge(document as object, quick ?? {}) : document;
