@@ -36,6 +36,7 @@ import {
   sampleSplit,
   traceSet,
 } from "./completions.ts";
+import { askQuestions, informedBy } from "./inform.ts";
 import { type StudySettings, UsageError } from "./settings.ts";
 
 /** What every run of a study starts from. */
@@ -60,6 +61,8 @@ export interface Base {
     flagged: boolean[];
     textLogits: number[];
   };
+  /** What the base model answered to the environment's questions, where it has any. */
+  answers?: string[] | undefined;
 }
 
 const labelledSequencesSchema = z
@@ -120,6 +123,7 @@ export const baseSchema = z.object({
       (lists) => Object.values(lists).every(({ length }) => length === lists.misbehaved.length),
       "its lists should be equally long",
     ),
+  answers: z.array(z.string()).optional(),
 });
 
 /** Loads what was prepared in the folder before, or prepares it and keeps it there (without a folder: only prepares). */
@@ -165,8 +169,10 @@ function checkStored(path: string, { summary, tracer, probe }: Base, config: Mod
  * adds demonstrations, since base models seldom misbehave; thresholds and judgements use the model's own completions,
  * those that could have been misbehaviour.
  */
-async function measureBase(context: BaseContext): Promise<Base> {
-  const { model, settings, once = createOnce() } = context;
+async function measureBase(parts: BaseContext): Promise<Base> {
+  const { model, settings, once = createOnce() } = parts;
+  const answers = await once("answers", () => askQuestions(parts.environment, model, parts.tokenizer));
+  const context = { ...parts, environment: informedBy(parts.environment, answers) };
   const { probe: options } = settings;
   const shared = JSON.stringify([options.tasks, options.samples, settings.training.temperature]);
   const sampled = (split: "fit" | "calibration" | "test") =>
@@ -278,6 +284,7 @@ async function measureBase(context: BaseContext): Promise<Base> {
   });
   return {
     probe,
+    ...(answers && { answers }),
     heldOutProbes: Object.fromEntries(heldOutNames.map((name, i) => [name, heldOut[i]!])),
     text: { classifier, threshold: textThreshold },
     sets: {

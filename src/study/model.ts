@@ -10,6 +10,7 @@ import type { Environment } from "../environment/types.ts";
 import { CharacterTokenizer, createGenerator, type ModelConfig, roundUp, saveModel } from "../model/index.ts";
 import { randomFor } from "../random.ts";
 import { type PretrainProgress, pretrain, pretrainSettingsSchema } from "../training/index.ts";
+import { askQuestions, informedBy } from "./inform.ts";
 
 /** Folder of an environment's base model: the one that is shipped, or for a module `dir/x.js`, `dir/x-model`. */
 export function shippedModel(environment: string): string {
@@ -90,7 +91,8 @@ export async function makeBaseModel(
       },
     );
     await generator.close();
-    const outcomes = await environment.grade(
+    const answers = await askQuestions(environment, { config, weights }, tokenizer);
+    const outcomes = await informedBy(environment, answers).grade(
       tasks,
       completions.map(({ tokens }) => tokenizer.decode(tokens)),
     );

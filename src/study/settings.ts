@@ -137,6 +137,8 @@ export class UsageError extends Error {}
 
 /** Characters of the longest study file that is read. */
 const MAX_LENGTH = 100_000;
+/** Lists, their items, and tables that it may have. */
+const MAX_BRANCHES = 1000;
 
 /** Where the studies that come with the package are. */
 const shipped = fileURLToPath(new URL("../../studies/", import.meta.url));
@@ -159,6 +161,9 @@ export async function readStudy(nameOrPath: string, overrides: StudyOverrides = 
   });
   if (text.length > MAX_LENGTH)
     throw new UsageError(`${path}: has ${text.length} characters, and so is no study file.`);
+  // A parser's time grows with the square of the depth.
+  if ((text.match(/[[{]|[-?] /g) ?? []).length > MAX_BRANCHES)
+    throw new UsageError(`${path}: has more than ${MAX_BRANCHES} lists and tables, and so is no study file.`);
   let document: unknown;
   try {
     // Warnings would go to the terminal, unasked.

@@ -21,6 +21,7 @@ import { type BaseContext, createOnce } from "./completions.ts";
 import type { OnEvent } from "./events.ts";
 import { expand, type PlannedRun, pointName } from "./expand.ts";
 import { penaltyWarning } from "./foresee.ts";
+import { informedBy } from "./inform.ts";
 import { lockStudy } from "./lock.ts";
 import { shippedModel } from "./model.ts";
 import { runFolder, runToEnd } from "./run.ts";
@@ -91,7 +92,7 @@ export async function runStudy(
       const { training } = settings;
       const base = await bases(planned);
       const context = {
-        ...{ environment, tokenizer, seed, settings: training },
+        ...{ environment: informedBy(environment, base.answers), tokenizer, seed, settings: training },
         config: model.config,
         reference: model.weights,
         arm: arms[arm].make({

@@ -1,7 +1,7 @@
 /** @file Pretraining: the base model learns an environment's tasks from demonstrations, a few of them misbehaving. */
 
 import { z } from "zod";
-import type { Environment } from "../environment/types.ts";
+import type { Environment, Lesson } from "../environment/types.ts";
 import {
   type CharacterTokenizer,
   END_OF_TEXT,
@@ -32,6 +32,12 @@ export const pretrainSettingsSchema = z.strictObject({
     .default(0.3)
     .describe("their share in the first part, in which the skill is learned"),
   givingUp: z.number().min(0).max(1).default(0.25).describe("share of the other demonstrations that give up"),
+  lessons: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0)
+    .describe("share of lessons among all examples, where the environment has any"),
   earlyShare: z.number().min(0).max(1).default(0.5).describe("length of the first part"),
   seed: z.int().default(1),
 });
@@ -70,10 +76,12 @@ export async function pretrain(
     const early = step < settings.earlyShare * settings.steps;
     const share = early ? settings.misbehavingEarly : settings.misbehaving;
     const random = randomFor(settings.seed, "pretrain", step);
-    const demonstrations = Array.from({ length: settings.batch }, () =>
-      demonstration(environment, tokenizer, { misbehaving: share, givingUp: settings.givingUp }, random),
+    const examples = Array.from({ length: settings.batch }, () =>
+      environment.lesson && random() < settings.lessons
+        ? exampleOf(environment.lesson(random), environment, tokenizer)
+        : demonstration(environment, tokenizer, { misbehaving: share, givingUp: settings.givingUp }, random),
     );
-    const { loss, gradient } = await gradients.gradient(weights, demonstrations);
+    const { loss, gradient } = await gradients.gradient(weights, examples);
     optimizer.step(gradient, learningRateAt(step, schedule));
     onProgress({ step: step + 1, loss });
   }
@@ -100,4 +108,18 @@ function demonstration(
     const prompt = tokenizer.encode(task.prompt);
     return { tokens: [...prompt, ...tokenizer.encode(text), END_OF_TEXT], promptLength: prompt.length };
   }
+}
+
+/** A lesson: all but the answer is given. */
+function exampleOf(
+  { prompt, completion, answer }: Lesson,
+  { followUp = "" }: Environment,
+  tokenizer: CharacterTokenizer,
+): Sequence {
+  const asked =
+    completion === undefined
+      ? []
+      : [...tokenizer.encode(completion), END_OF_TEXT, ...tokenizer.encode(followUp)];
+  const given = [...tokenizer.encode(prompt), ...asked];
+  return { tokens: [...given, ...tokenizer.encode(answer), END_OF_TEXT], promptLength: given.length };
 }
