@@ -1,6 +1,7 @@
 /** @file Teacher forcing: what a model computes over given sequences. */
 
 import { numpy as np } from "@jax-js/jax";
+import { distinct } from "../distinct.ts";
 import { compile, ints, type JaxArray, type Tensor, type TensorSpec } from "../tensor/index.ts";
 import { type Ablation, ablating } from "./ablation.ts";
 import { hookNames, type ModelConfig } from "./config.ts";
@@ -81,7 +82,11 @@ export function createScorer(config: ModelConfig, options: ScorerOptions = {}): 
   const programs = store.cache<Awaited<ReturnType<typeof create>>>(kind, create);
 
   return {
-    async score(weights, sequences) {
+    async score(weights, all) {
+      const { firsts: sequences, of } = distinct(
+        all,
+        ({ promptLength, tokens }) => `${promptLength}:${tokens}`,
+      );
       const results: Scored[] = new Array(sequences.length);
       for (const { indices, tokens, targets } of batchesOf(sequences, followUp)) {
         const [rows, T] = tokens.shape as [number, number];
@@ -104,7 +109,7 @@ export function createScorer(config: ModelConfig, options: ScorerOptions = {}): 
           };
         });
       }
-      return results;
+      return of.map((index) => results[index]!);
     },
     close: async () => (shared ? undefined : store.close()),
   };

@@ -4,7 +4,13 @@ import { afterAll, describe, expect, it } from "vitest";
 import { createScorer, initialWeights, type ModelConfig, type Weights } from "../model/index.ts";
 import { logit, type Probe, sigmoid } from "../probe/index.ts";
 import { randomFor, randomInt } from "../random.ts";
-import { createLikelihoodGradient, createPolicyGradient, type UpdateRollout } from "./gradients.ts";
+import {
+  accumulate,
+  createLikelihoodGradient,
+  createPolicyGradient,
+  type UpdateRollout,
+  zerosLike,
+} from "./gradients.ts";
 import { tokenShares } from "./shares.ts";
 
 const config: ModelConfig = {
@@ -211,6 +217,29 @@ describe("the policy gradient", () => {
     const ahead = (await expectedScore(step(weights, gradient, -size))).total;
     const behind = (await expectedScore(step(weights, gradient, size))).total;
     expect((strength * (ahead - behind)) / (2 * size * slope)).toBeCloseTo(1, 2);
+  });
+
+  it("counts equal rollouts as often as they are there", async () => {
+    const policy = createPolicyGradient(config, { ...options, kl: 0.3, entropy: 0.1 });
+    const [a, b] = await rollouts(moved(weights));
+    const sum = zerosLike(weights);
+    for (const rollout of [a!, a!, b!]) accumulate(sum, (await policy.gradient(weights, [rollout])).gradient);
+    const { gradient } = await policy.gradient(weights, [a!, b!, a!]);
+    await policy.close();
+    expect(largestDifference(gradient, sum)).toBeLessThan(1e-5 * largest(sum));
+  });
+
+  it("counts them in the probe's part, which is a mean over rollouts", async () => {
+    const probe = { probe: probeAlong(new Float32Array(16).fill(0.3), "mean"), strength: 2 };
+    const policy = createPolicyGradient(config, { ...options, probe });
+    const [a, b] = (await rollouts()).map((rollout) => ({ ...rollout, advantage: 0 }));
+    const sum = zerosLike(weights);
+    for (const rollout of [a!, a!, b!]) accumulate(sum, (await policy.gradient(weights, [rollout])).gradient);
+    const { gradient } = await policy.gradient(weights, [a!, b!, a!]);
+    await policy.close();
+    const scaled = zerosLike(weights);
+    for (let i = 0; i < 3; i++) accumulate(scaled, gradient);
+    expect(largestDifference(scaled, sum)).toBeLessThan(1e-5 * largest(sum));
   });
 
   it("adds what is credited to single tokens to the advantage of the rollout", async () => {

@@ -1,6 +1,7 @@
 /** @file Gradients of a loss over many sequences, accumulated over batches that fit the caches. */
 
 import { valueAndGrad } from "@jax-js/jax";
+import { distinct } from "../distinct.ts";
 import {
   type Ablation,
   ablating,
@@ -100,6 +101,28 @@ export interface UpdateRollout extends Sequence {
   referenceLogProbs: PerToken;
 }
 
+/** Equal rollouts as one, whose shares are theirs together. */
+interface MergedRollout extends UpdateRollout {
+  count: number;
+}
+
+/** Groups hold many equal completions, which had equal fates: their gradient is computed once. */
+function merged(rollouts: readonly UpdateRollout[]): MergedRollout[] {
+  const { firsts, of } = distinct(rollouts, (rollout) => {
+    const { promptLength, tokens, advantage, tokenAdvantages, shares } = rollout;
+    const { oldLogProbs, referenceLogProbs } = rollout;
+    return [promptLength, tokens, advantage, tokenAdvantages, shares, oldLogProbs, referenceLogProbs].join(
+      ";",
+    );
+  });
+  const counts = firsts.map(() => 0);
+  for (const index of of) counts[index]!++;
+  return firsts.map((rollout, i) => {
+    const count = counts[i]!;
+    return { ...rollout, count, shares: rollout.shares.map((share) => share * count) };
+  });
+}
+
 /** The loss, the share of tokens whose ratio is clipped, and the probe's part of the loss. */
 export interface UpdateStatistics {
   loss: number;
@@ -154,7 +177,8 @@ export function createPolicyGradient(config: ModelConfig, options: PolicyGradien
 
   const probeBatch = (
     batch: Batch,
-    rollouts: readonly UpdateRollout[],
+    rollouts: readonly MergedRollout[],
+    total: number,
   ): ProbeBatch<Tensor> | Record<string, never> => {
     if (!probe) return {};
     const { tap, weight_D, bias } = probe.probe;
@@ -162,7 +186,7 @@ export function createPolicyGradient(config: ModelConfig, options: PolicyGradien
     const pool = floats([rows, T]);
     const weights = floats([rows]);
     batch.indices.forEach((index, row) => {
-      const { promptLength, tokens, shares } = rollouts[index]!;
+      const { promptLength, tokens, shares, count } = rollouts[index]!;
       const [start, end] = positionsOf(
         tap.positions,
         promptLength,
@@ -171,7 +195,7 @@ export function createPolicyGradient(config: ModelConfig, options: PolicyGradien
       );
       pool.data.fill(1 / (end - start), row * T + start, row * T + end);
       // As one token of the rollout weighs in the policy loss: what makes it the pathwise part of one derivative.
-      const share = probe.as === "pathwise" ? shares[0]! : 1 / rollouts.length;
+      const share = probe.as === "pathwise" ? shares[0]! : count / total;
       weights.data[row] = probe.strength * share;
     });
     return {
@@ -189,11 +213,12 @@ export function createPolicyGradient(config: ModelConfig, options: PolicyGradien
       weights: Weights,
       all: readonly UpdateRollout[],
     ): Promise<{ gradient: Weights; statistics: UpdateStatistics }> {
-      const rollouts = needsAll
+      const pulling = needsAll
         ? all
         : all.filter(
             ({ advantage, tokenAdvantages }) => advantage !== 0 || tokenAdvantages?.some((x) => x !== 0),
           );
+      const rollouts = merged(pulling);
       const gradient = zerosLike(weights);
       const statistics: UpdateStatistics = { loss: 0, clipped: 0, probeLoss: 0 };
       for (const batch of batchesOf(rollouts, followUp)) {
@@ -212,7 +237,7 @@ export function createPolicyGradient(config: ModelConfig, options: PolicyGradien
             oldLogProbs: perToken((rollout, token) => rollout.oldLogProbs[token]!),
             referenceLogProbs: perToken((rollout, token) => rollout.referenceLogProbs[token]!),
           },
-          probeBatch(batch, rollouts) as Record<string, never>,
+          probeBatch(batch, rollouts, all.length) as Record<string, never>,
         );
         statistics.loss += loss.data[0]!;
         for (const name of ["clipped", "probeLoss"] as const) statistics[name] += parts[name].data[0]!;
