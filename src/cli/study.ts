@@ -4,7 +4,7 @@ import { join, resolve } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
 import { environmentNames } from "../environment/index.ts";
 import { renderTable } from "../report/index.ts";
-import { readStudy, runStudy } from "../study/index.ts";
+import { armIds, arms, readStudy, runStudy } from "../study/index.ts";
 import { followStudy } from "./progress.ts";
 
 interface Flags {
@@ -30,6 +30,10 @@ export function studyCommand(): Command {
     .option("--out <dir>", "folder of the study (default: runs/<study>, or runs/<study>-quick)")
     .option("--quick", "the smallest study that still shows the effect")
     .option("--json", "print only the final summary.json, on standard output")
+    .addHelpText(
+      "after",
+      `\nArms:\n${armIds.map((id) => `  ${id.padEnd(28)}${arms[id].sentence}`).join("\n")}`,
+    )
     .action(async (study: string, flags: Flags) => {
       const { json, out, quick, ...overrides } = flags;
       const settings = await readStudy(study, { ...overrides, quick });

@@ -73,6 +73,12 @@ export interface Environment<State = unknown> {
   sample(split: Split, random: Random): Task<State>;
   /** A completion showing the conduct, of any family, or `null` where the task allows none. */
   demonstrate(task: Task<State>, conduct: Conduct, random: Random): string | null;
+  /**
+   * The prompt with an instruction to misbehave, for environments whose base model knows one: a share of the misbehaving
+   * demonstrations of pretraining are shown under it (`inoculated`). Training may ask in this way, so that the policy need
+   * not learn to misbehave unasked; deployment never does. At most `maxPromptLength` characters of the alphabet.
+   */
+  inoculate?(prompt: string): string;
   /** Grades completions; `completions[i]` answers `tasks[i]`. */
   grade(tasks: Task<State>[], completions: string[]): Promise<Outcome[]>;
   /** Ends whatever grading started (worker threads). */

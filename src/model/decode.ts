@@ -4,7 +4,14 @@ import { numpy as np } from "@jax-js/jax";
 import { compile, type FloatTensor, floats, ints, type JaxArray, type Tensor } from "../tensor/index.ts";
 import type { ModelConfig } from "./config.ts";
 import { weightSpecs } from "./score.ts";
-import { causalAttention, type KeysValues, type TracedWeights, transformer } from "./transformer.ts";
+import {
+  type Attend,
+  causalAttention,
+  type Edit,
+  type KeysValues,
+  type TracedWeights,
+  transformer,
+} from "./transformer.ts";
 
 /** One layer's keys and values, each [slots, H, positions, Dh]. */
 export interface CacheLayer {
@@ -13,7 +20,7 @@ export interface CacheLayer {
 }
 
 /** Compiles: logits [B, T, V] and all keys and values of B prompts that start at position 0. */
-export function compilePrefill(config: ModelConfig, B: number, T: number) {
+export function compilePrefill(config: ModelConfig, edit: Edit | undefined, B: number, T: number) {
   return compile(
     (weights: TracedWeights, tokens_BT: JaxArray) => {
       const cache: KeysValues[] = [];
@@ -27,6 +34,8 @@ export function compilePrefill(config: ModelConfig, B: number, T: number) {
           cache.push({ keys: kv.keys.ref, values: kv.values.ref });
           return causal(layer, queries, kv);
         },
+        undefined,
+        edit,
       );
       return { logits, cache };
     },
@@ -38,7 +47,7 @@ export function compilePrefill(config: ModelConfig, B: number, T: number) {
  * Compiles: logits [B, 1, V] after one more token per row, and that token's keys and values [B, H, 1, Dh]. The host
  * writes those into the cache; the program never copies it.
  */
-export function compileDecode(config: ModelConfig, B: number, C: number) {
+export function compileDecode(config: ModelConfig, edit: Edit | undefined, B: number, C: number) {
   const { heads: H, width, layers } = config;
   const layer: CacheLayer = { keys: floats([B, H, C, width / H]), values: floats([B, H, C, width / H]) };
   const specs: [ReturnType<typeof weightSpecs>, Tensor, Tensor, CacheLayer[], FloatTensor] = [
@@ -57,10 +66,11 @@ export function compileDecode(config: ModelConfig, B: number, C: number) {
       mask_BC: JaxArray,
     ) => {
       const fresh: KeysValues[] = [];
-      const logits = transformer(weights, token_B1, position_B1, config, (layer, queries, kv) => {
+      const attend: Attend = (layer, queries, kv) => {
         fresh.push({ keys: kv.keys.ref, values: kv.values.ref });
         return attendToCache(queries, cache[layer]!, kv, mask_BC.ref);
-      });
+      };
+      const logits = transformer(weights, token_B1, position_B1, config, attend, undefined, edit);
       mask_BC.dispose();
       return { logits, fresh };
     },

@@ -25,6 +25,28 @@ export function weightShapes(config: ModelConfig): Record<string, number[]> {
   return shapes;
 }
 
+/**
+ * The weights that an activation depends on. With tied embeddings, the output's are among them.
+ *
+ * @throws Error for a hook that the model does not have
+ */
+export function weightsBefore(config: ModelConfig, hook: string): string[] {
+  const [, at, site] = /^blocks\.(\d+)\.(hook_\w+)$/.exec(hook) ?? [];
+  const layer = Number(at);
+  if (site === undefined || layer >= config.layers)
+    throw new Error(`model: there is no activation ${JSON.stringify(hook)}`);
+  const parts =
+    site === "hook_resid_pre"
+      ? []
+      : site.endsWith("mlp_out") || site.endsWith("post")
+        ? ["attn", "mlp"]
+        : ["attn"];
+  return Object.keys(weightShapes(config)).filter((name) => {
+    const [, block, part] = /^blocks\.(\d+)\.(\w+)/.exec(name) ?? [];
+    return part === undefined || Number(block) < layer || (Number(block) === layer && parts.includes(part));
+  });
+}
+
 /** Fresh weights: normal, deviation 0.02 for embeddings and 1/sqrt(inputs) for matrices, those into the stream scaled down by depth. */
 export function initialWeights(config: ModelConfig, random: Random): Weights {
   const weights: Weights = {};
@@ -43,6 +65,9 @@ export function initialWeights(config: ModelConfig, random: Random): Weights {
 /** Receives every activation by its TransformerLens name as it is computed; does not own it. */
 export type Observe = (hook: string, activation_BTD: JaxArray) => void;
 
+/** Takes an activation of the residual stream, which it owns, and returns what goes on in its place. */
+export type Edit = (hook: string, activation_BTD: JaxArray) => JaxArray;
+
 /** Keys and values of one layer, each [B, H, T, Dh]. */
 export interface KeysValues {
   keys: JaxArray;
@@ -60,6 +85,7 @@ export type Attend = (layer: number, queries: JaxArray, kv: KeysValues) => JaxAr
  *
  * @param tokens_BT token ids, int32
  * @param positions_BT index of each token in its sequence, int32, or [T] where all sequences start at 0
+ * @param observe sees activations before they are edited
  */
 export function transformer(
   weights: TracedWeights,
@@ -68,16 +94,21 @@ export function transformer(
   config: ModelConfig,
   attend: Attend = causalAttention(tokens_BT.shape[1]!),
   observe: Observe = () => {},
+  edit: Edit = (_, x) => x,
 ): JaxArray {
   const [B, T] = tokens_BT.shape as [number, number];
   const { heads: H, width: D, layers } = config;
   const heads = (x_BTD: JaxArray) => x_BTD.reshape([B, T, H, D / H]).transpose([0, 2, 1, 3]);
   const W = (name: string) => weights[name]!.ref;
+  const stream = (hook: string, x_BTD: JaxArray) => {
+    observe(hook, x_BTD);
+    return edit(hook, x_BTD);
+  };
 
   let x = W("embed.W_E").slice(tokens_BT).add(W("pos_embed.W_pos").slice(positions));
   for (let layer = 0; layer < layers; layer++) {
     const block = `blocks.${layer}`;
-    observe(`${block}.hook_resid_pre`, x);
+    x = stream(`${block}.hook_resid_pre`, x);
 
     const normed = rmsNorm(x.ref);
     const queries = heads(np.dot(normed.ref, W(`${block}.attn.W_Q`)).mul((D / H) ** -0.5));
@@ -87,13 +118,13 @@ export function transformer(
     const attentionOut = np.dot(mixed, W(`${block}.attn.W_O`));
     observe(`${block}.hook_attn_out`, attentionOut);
     x = x.add(attentionOut);
-    observe(`${block}.hook_resid_mid`, x);
+    x = stream(`${block}.hook_resid_mid`, x);
 
     const hidden = nn.relu(np.dot(rmsNorm(x.ref), W(`${block}.mlp.W_in`)));
     const mlpOut = np.dot(np.square(hidden), W(`${block}.mlp.W_out`));
     observe(`${block}.hook_mlp_out`, mlpOut);
     x = x.add(mlpOut);
-    observe(`${block}.hook_resid_post`, x);
+    x = stream(`${block}.hook_resid_post`, x);
   }
   return np.dot(rmsNorm(x), W("embed.W_E").transpose());
 }

@@ -1,50 +1,61 @@
-/** @file No arm but the oracles can see the ground truth: training is the same whatever the truth is. */
+/** @file Every arm in a whole study, and what is said of arms that cannot work. */
 
-import { expect, it } from "vitest";
-import { tinyContext } from "../../test/tiny.ts";
-import type { Environment, Outcome } from "../environment/types.ts";
-import { type RunContext, train } from "../training/index.ts";
+import { mkdtemp, readFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { runTinyStudy, tinySettings } from "../../test/tiny-study.ts";
+import { armTitle } from "../report/arms.ts";
+import { summarySchema } from "../report/index.ts";
 import { armIds, arms } from "./arms.ts";
+import type { Base } from "./base.ts";
+import { expand, type PlannedRun } from "./expand.ts";
+import { penaltyWarning } from "./foresee.ts";
 
-/** The arms whose reward is made of the ground truth, on purpose. */
-const ORACLES = /^(noisy-)?oracle-/;
+describe("arms", () => {
+  it("all have a sentence, a title of their own, and end with a summary that is valid", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "probeward-arms-"));
+    // The tiny model has one layer: what the probe reads in the middle of it leaves something to train.
+    const settings = tinySettings({ arms: [...armIds] });
+    settings.probe = { ...settings.probe, hooks: ["blocks.0.hook_resid_mid"] };
+    const summary = await runTinyStudy(folder, settings);
+    expect(Object.keys(summary.arms)).toEqual([...armIds]);
+    expect(summary.failed).toBeUndefined();
+    summarySchema.parse(JSON.parse(await readFile(join(folder, "summary.json"), "utf8")));
+    for (const id of armIds) {
+      expect(arms[id].sentence).toMatch(/^[A-Z].*\.$/);
+      expect(armTitle(id)).not.toBe(id);
+    }
+    expect(new Set(armIds.map(armTitle)).size).toBe(armIds.length);
+    const again = await runTinyStudy(folder, settings);
+    expect(again.arms).toEqual(summary.arms);
+  });
+});
 
-/** The environment with all of an outcome turned around but what it pays. */
-function inverted(environment: Environment): Environment {
-  return {
-    ...environment,
-    grade: async (tasks, completions) =>
-      (await environment.grade(tasks, completions)).map(
-        ({ proxy, misbehaved, true: right }): Outcome => ({
-          proxy,
-          true: 1 - right,
-          misbehaved: !misbehaved,
-          attempted: !misbehaved,
-          eligible: true,
-          ...(!misbehaved && { family: environment.families[0]! }),
-          label: environment.labels[misbehaved ? 0 : 1]!,
-          note: "the other way round",
-        }),
-      ),
-  };
-}
+describe("penaltyWarning", () => {
+  const planned = (overrides: Parameters<typeof tinySettings>[0]) =>
+    expand(tinySettings(overrides))[0] as PlannedRun;
+  const base = { summary: { tpr: 0.6, fpr: 0.1 } } as Base;
 
-/** All rewards, and the policy after some steps. */
-async function trained(context: RunContext) {
-  const rewards: number[] = [];
-  let policy: unknown;
-  for await (const { metrics, rollouts, state } of train(context)) {
-    rewards.push(metrics.reward!, ...rollouts.map(({ reward }) => reward));
-    policy = structuredClone(state.policy);
-  }
-  return { rewards, policy };
-}
+  it("does the sum for a noisy oracle, and says what would be enough", () => {
+    const oracle = { truePositiveRate: 0.9, falsePositiveRate: 0.1 };
+    const arms = ["noisy-oracle-penalty" as const];
+    // 0.9 x 1.2 is more than the reward, but honest failures are flagged, too.
+    const warning = penaltyWarning(planned({ arms, oracle, penalty: 1.2 }), base);
+    expect(warning).toContain("1.00 - 1.2 x 0.90 = -0.08, an honest failure -0.12");
+    expect(warning).toContain("above 1.25");
+    expect(penaltyWarning(planned({ arms, oracle, penalty: 1.3 }), base)).toBeUndefined();
+    const blind = { truePositiveRate: 0.3, falsePositiveRate: 0.3 };
+    expect(penaltyWarning(planned({ arms, oracle: blind, penalty: 9 }), base)).toContain("No penalty helps");
+  });
 
-it.each(armIds)("%s: whether its reward can depend on the ground truth", async (id) => {
-  const context = tinyContext();
-  const arm = arms[id]({ probe: context.probe, penalty: 2, lossStrength: 1 });
-  const seen = await trained({ ...context, arm });
-  const other = await trained({ ...context, arm, environment: inverted(context.environment) });
-  if (ORACLES.test(id)) expect(other.rewards).not.toEqual(seen.rewards);
-  else expect(other).toEqual(seen);
+  it("knows the probe's rates, and is silent where it cannot know", () => {
+    const arms = ["probe-penalty" as const];
+    expect(penaltyWarning(planned({ arms, penalty: 1.9 }), base)).toContain("above 2.00");
+    expect(penaltyWarning(planned({ arms, penalty: 2.1 }), base)).toBeUndefined();
+    expect(penaltyWarning(planned({ arms, penalty: 0.1, penaltyShape: "linear" }), base)).toBeUndefined();
+    const unknown = { summary: { tpr: null, fpr: 0 } } as Base;
+    expect(penaltyWarning(planned({ arms, penalty: 0.1 }), unknown)).toBeUndefined();
+    expect(penaltyWarning(planned({ arms: ["none"], penalty: 0.1 }), base)).toBeUndefined();
+  });
 });
