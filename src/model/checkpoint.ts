@@ -59,7 +59,7 @@ function parseConfig(path: string, text: string): ModelConfig {
   const architecture = (json as { architecture?: unknown; model_type?: unknown } | null)?.architecture;
   if (architecture !== "probeward-character")
     throw new Error(
-      `${path}: architecture ${JSON.stringify(architecture)} is not supported; this version trains "probeward-character"`,
+      `${path}: ${architecture === undefined ? "names no architecture" : `architecture ${JSON.stringify(architecture)} is not supported`}; this version trains "probeward-character"`,
     );
   const parsed = modelConfigSchema.safeParse(json);
   if (!parsed.success) throw new Error(`${path}: ${z.prettifyError(parsed.error)}`);
