@@ -21,7 +21,7 @@ const checkpointSchema = z.object({
   step: z.int().min(1),
   /** Updates of the weights: more than steps, where there are several per step. */
   updates: z.int().min(1),
-  sha256: z.object({ [MODEL]: z.string(), [OPTIMIZER]: z.string() }),
+  sha256: z.record(z.string(), z.string()),
 });
 
 const nameOf = (step: number) => `step-${String(step).padStart(6, "0")}`;
@@ -44,11 +44,11 @@ export async function saveCheckpoint(run: string, state: RunState): Promise<void
     await rm(aside, { recursive: true, force: true });
     try {
       for (const [name, bytes] of Object.entries(files)) await writeWhole(join(aside, name), bytes);
+      if (probe) await saveProbe(join(aside, PROBE), probe);
       await writeJson(join(aside, "checkpoint.json"), {
         ...{ version: 1, step, updates: optimizer.step },
-        sha256: { [MODEL]: sha256(files[MODEL]), [OPTIMIZER]: sha256(files[OPTIMIZER]) },
+        sha256: await checksums(aside, filesOf(probe !== undefined)),
       } satisfies z.infer<typeof checkpointSchema>);
-      if (probe) await saveProbe(join(aside, PROBE), probe);
       await rename(aside, target);
     } catch (error) {
       await rm(aside, { recursive: true, force: true }).catch(() => {});
@@ -89,17 +89,16 @@ export async function latestState(run: string, context: RunContext): Promise<Run
   const { steps, iterations } = context.settings;
   if (nameOf(step) !== name || step > steps || updates !== step * iterations)
     throw unusable(path, `says step ${step} after ${updates} updates, which cannot be in this run`);
-  for (const file of [MODEL, OPTIMIZER] as const) {
-    const bytes = await withFile("read", join(folder, file), () => readFile(join(folder, file)));
-    if (sha256(bytes) !== about.sha256[file])
+  const refitted = context.arm.refit !== undefined;
+  for (const [file, sum] of Object.entries(await checksums(folder, filesOf(refitted))))
+    if (sum !== about.sha256[file])
       throw unusable(join(folder, file), "is damaged: its checksum is not the one that it was written with");
-  }
   const policy = await loadWeights(join(folder, MODEL), context.config);
   return {
     step,
     policy,
     optimizer: { step: updates, ...(await readMoments(join(folder, OPTIMIZER), policy)) },
-    ...(context.arm.refit && { probe: await loadProbe(join(folder, PROBE)) }),
+    ...(refitted && { probe: await loadProbe(join(folder, PROBE)) }),
   };
 }
 
@@ -121,6 +120,17 @@ function unusable(path: string, what: string): Error {
   return new Error(`${path} ${what}. Delete the run's folder to run it again.`);
 }
 
-function sha256(bytes: Uint8Array): string {
-  return createHash("sha256").update(bytes).digest("hex");
+/** The files of a checkpoint that hold numbers. */
+function filesOf(refitted: boolean): string[] {
+  return [MODEL, OPTIMIZER, ...(refitted ? [`${PROBE}/probe.json`, `${PROBE}/probe.safetensors`] : [])];
+}
+
+async function checksums(folder: string, files: readonly string[]): Promise<Record<string, string>> {
+  const sums: Record<string, string> = {};
+  for (const file of files) {
+    const path = join(folder, file);
+    const bytes = await withFile("read", path, () => readFile(path));
+    sums[file] = createHash("sha256").update(bytes).digest("hex");
+  }
+  return sums;
 }

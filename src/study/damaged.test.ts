@@ -1,6 +1,6 @@
 /** @file Studies with files that are damaged, foreign, half-written or of another version: named, with what to do, and left as they are. */
 
-import { appendFile, cp, mkdir, mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { appendFile, cp, mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
@@ -139,6 +139,21 @@ describe("a checkpoint", () => {
       await expectRefused(`${checkpoint}/${name}`, /is damaged: its checksum/);
     },
   );
+
+  it("whose probe, fitted again on the policy, is another one", async () => {
+    const refitting = tinySettings({ ...settings, arms: ["probe-penalty-refit"] });
+    const other = join(place, "refitting");
+    await runTinyStudy(other, refitting);
+    const its = join(other, "runs/probe-penalty-refit/seed-1");
+    const status = JSON.parse(await readFile(join(its, "status.json"), "utf8"));
+    await writeFile(join(its, "status.json"), JSON.stringify({ ...status, state: "running" }));
+    const [step] = await readdir(join(its, "checkpoints"));
+    const path = join(its, "checkpoints", step!, "probe", "probe.json");
+    const document = JSON.parse(await readFile(path, "utf8"));
+    await writeFile(path, JSON.stringify({ ...document, threshold: document.threshold + 1 }));
+    await expect(runTinyStudy(other, refitting)).rejects.toThrow(/probe\.json is damaged: its checksum/);
+    await rm(other, { recursive: true });
+  });
 
   it("of another step, or without its document", async () => {
     await interrupted();
