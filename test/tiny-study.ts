@@ -23,9 +23,9 @@ export function tinySettings(overrides: Partial<StudySettings> = {}): StudySetti
 }
 
 export function runTinyStudy(folder: string, settings = tinySettings(), onEvent: OnEvent = () => {}) {
-  const { config, reference } = tinyContext();
+  const { config, tokenizer, reference } = tinyContext();
   return runStudy(folder, settings, onEvent, {
     environment: tinyEnvironment() as Environment,
-    model: { config, weights: reference },
+    model: { config, tokenizer, weights: reference },
   });
 }

@@ -1,7 +1,12 @@
 /** @file A tiny environment and model, for tests that train for real and end in a second. */
 
 import type { Environment, Outcome, Task } from "../src/environment/types.ts";
-import { CharacterTokenizer, initialWeights, type ModelConfig, type Sequence } from "../src/model/index.ts";
+import {
+  type CharacterConfig,
+  CharacterTokenizer,
+  initialWeights,
+  type Sequence,
+} from "../src/model/index.ts";
 import type { Probe } from "../src/probe/types.ts";
 import { pick, randomFor } from "../src/random.ts";
 import { type RunContext, trainingSettingsSchema } from "../src/training/index.ts";
@@ -37,7 +42,7 @@ export function tinyEnvironment(): Environment<{ letter: string }> {
   };
 }
 
-const config: ModelConfig = {
+const config: CharacterConfig = {
   architecture: "probeward-character",
   alphabet: "abcx?",
   context: 16,

@@ -4,16 +4,22 @@ import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { type FloatTensor, readSafetensors, writeSafetensors } from "../tensor/index.ts";
-import { type ModelConfig, modelConfigSchema } from "./config.ts";
+import { type CharacterConfig, characterConfigSchema, type ModelConfig } from "./config.ts";
+import { CharacterTokenizer, type Tokenizer } from "./tokenizer.ts";
 import { type Weights, weightShapes } from "./transformer.ts";
 
+/** A model, ready for use. */
 export interface Model {
   config: ModelConfig;
   weights: Weights;
+  tokenizer: Tokenizer;
 }
 
-/** Writes both files aside and renames them. */
-export async function saveModel(folder: string, { config, weights }: Model): Promise<void> {
+/** Writes both files of an embedded model aside and renames them. */
+export async function saveModel(
+  folder: string,
+  { config, weights }: { config: CharacterConfig; weights: Weights },
+): Promise<void> {
   await mkdir(folder, { recursive: true });
   await writeSafetensors(join(folder, "model.safetensors"), weights);
   const path = join(folder, "config.json");
@@ -26,7 +32,7 @@ export async function loadModel(folder: string): Promise<Model> {
   const path = join(folder, "config.json");
   const config = parseConfig(path, await readFile(path, "utf8").catch(() => missing(folder, path)));
   const weights = await loadWeights(join(folder, "model.safetensors"), config);
-  return { config, weights };
+  return { config, weights, tokenizer: new CharacterTokenizer(config.alphabet) };
 }
 
 /** Reads weights and checks that they are those of the configuration. */
@@ -49,7 +55,7 @@ export async function loadWeights(path: string, config: ModelConfig): Promise<We
   return weights;
 }
 
-function parseConfig(path: string, text: string): ModelConfig {
+function parseConfig(path: string, text: string): CharacterConfig {
   let json: unknown;
   try {
     json = JSON.parse(text);
@@ -61,7 +67,7 @@ function parseConfig(path: string, text: string): ModelConfig {
     throw new Error(
       `${path}: architecture ${JSON.stringify(architecture)} is not supported; this version trains "probeward-character"`,
     );
-  const parsed = modelConfigSchema.safeParse(json);
+  const parsed = characterConfigSchema.safeParse(json);
   if (!parsed.success) throw new Error(`${path}: ${z.prettifyError(parsed.error)}`);
   return parsed.data;
 }

@@ -1,9 +1,19 @@
 /** @file What others may use of models. */
 
+export { initialWeights } from "./character.ts";
 export { loadModel, loadWeights, type Model, saveModel } from "./checkpoint.ts";
-export { hookNames, type ModelConfig, modelConfigSchema, vocabularySize } from "./config.ts";
+export {
+  type AdapterConfig,
+  type CharacterConfig,
+  characterConfigSchema,
+  type DecoderConfig,
+  endTokens,
+  hookNames,
+  type ModelConfig,
+  vocabularySize,
+} from "./config.ts";
 export { type Completion, createGenerator, type GenerateOptions, type Generator } from "./generate.ts";
-export { entropies, logProbabilities, tokenLogProbabilities } from "./likelihood.ts";
+export { type NextTokens, nextTokens } from "./likelihood.ts";
 export { ProgramCache, roundUp } from "./programs.ts";
 export {
   checkHooks,
@@ -13,12 +23,6 @@ export {
   type ScorerOptions,
   weightSpecs,
 } from "./score.ts";
-export { type Batch, batchesOf, type Sequence } from "./sequences.ts";
-export { CharacterTokenizer, END_OF_TEXT } from "./tokenizer.ts";
-export {
-  initialWeights,
-  type TracedWeights,
-  transformer,
-  type Weights,
-  weightShapes,
-} from "./transformer.ts";
+export { type Batch, batchesOf, batchTokens, type Sequence } from "./sequences.ts";
+export { CharacterTokenizer, END_OF_TEXT, type Tokenizer } from "./tokenizer.ts";
+export { hiddenStates, type TracedWeights, type Weights, weightShapes } from "./transformer.ts";

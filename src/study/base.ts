@@ -4,13 +4,12 @@ import { join } from "node:path";
 import { z } from "zod";
 import type { Environment, Outcome, Split, Task } from "../environment/types.ts";
 import {
-  type CharacterTokenizer,
   createGenerator,
   createScorer,
-  END_OF_TEXT,
   hookNames,
   type Model,
   type Sequence,
+  type Tokenizer,
 } from "../model/index.ts";
 import {
   auroc,
@@ -81,7 +80,7 @@ interface Labelled extends Sequence {
 export interface BaseContext {
   environment: Environment;
   model: Model;
-  tokenizer: CharacterTokenizer;
+  tokenizer: Tokenizer;
   settings: StudySettings;
 }
 
@@ -223,13 +222,13 @@ async function demonstrate(
     environment,
     tokenizer,
     tasks,
-    texts.map((text) => [...tokenizer.encode(text), END_OF_TEXT]),
+    texts.map((text) => [...tokenizer.encode(text), tokenizer.endOfText]),
   );
 }
 
 async function label(
   environment: Environment,
-  tokenizer: CharacterTokenizer,
+  tokenizer: Tokenizer,
   tasks: Task[],
   completions: number[][],
 ): Promise<Labelled[]> {

@@ -5,7 +5,13 @@ import { fileURLToPath } from "node:url";
 import { parse } from "yaml";
 import { z } from "zod";
 import { createEnvironment } from "../environment/index.ts";
-import { CharacterTokenizer, createGenerator, type ModelConfig, roundUp, saveModel } from "../model/index.ts";
+import {
+  type CharacterConfig,
+  CharacterTokenizer,
+  createGenerator,
+  roundUp,
+  saveModel,
+} from "../model/index.ts";
 import { randomFor } from "../random.ts";
 import { type PretrainProgress, pretrain, pretrainSettingsSchema } from "../training/index.ts";
 
@@ -51,7 +57,7 @@ export async function makeBaseModel(
   const { pretraining, ...size } = recipe;
   const settings = { ...pretraining, ...overrides };
   const environment = createEnvironment(name);
-  const config: ModelConfig = {
+  const config: CharacterConfig = {
     architecture: "probeward-character",
     alphabet: environment.alphabet,
     context: roundUp(environment.maxPromptLength + environment.maxCompletionLength + 1, 16),

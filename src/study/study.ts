@@ -54,8 +54,9 @@ export async function runStudy(
   try {
     const earlier = await claimFolder(folder, settings);
     const model = parts.model ?? (await loadModel(settings.model ?? shippedModel(settings.environment)));
-    const tokenizer = new CharacterTokenizer(model.config.alphabet);
-    checkAlphabet(environment.alphabet, model.config.alphabet, settings);
+    const { tokenizer } = model;
+    if (tokenizer instanceof CharacterTokenizer)
+      checkAlphabet(environment.alphabet, tokenizer.alphabet, settings);
 
     onEvent({ kind: "stage", detail: "Asking the base model, and fitting a probe on what it did" });
     const base = await prepareBase(folder, { environment, model, tokenizer, settings });

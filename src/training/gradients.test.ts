@@ -2,9 +2,9 @@
 
 import { afterAll, describe, expect, it } from "vitest";
 import {
+  type CharacterConfig,
   createScorer,
   initialWeights,
-  type ModelConfig,
   type Sequence,
   type Weights,
 } from "../model/index.ts";
@@ -12,7 +12,7 @@ import { randomFor, randomInt } from "../random.ts";
 import { createLikelihoodGradient, createPolicyGradient, type UpdateRollout } from "./gradients.ts";
 import { tokenShares } from "./shares.ts";
 
-const config: ModelConfig = {
+const config: CharacterConfig = {
   architecture: "probeward-character",
   alphabet: "abcdefg",
   context: 48,

@@ -4,6 +4,7 @@ import { valueAndGrad } from "@jax-js/jax";
 import {
   type Batch,
   batchesOf,
+  batchTokens,
   type ModelConfig,
   ProgramCache,
   type Sequence,
@@ -78,7 +79,7 @@ export function createLikelihoodGradient(config: ModelConfig) {
         0,
       );
       let total = 0;
-      for (const batch of batchesOf(sequences)) {
+      for (const batch of batchesOf(sequences, batchTokens(config))) {
         const program = await programs.get(...batch.tokens.shape);
         const share = spread(batch, sequences, () => 1 / tokens);
         const [loss, part] = await program.run(weights, batch.tokens, batch.targets, share);
@@ -175,7 +176,7 @@ export function createPolicyGradient(
       const rollouts = needsAll ? all : all.filter(({ advantage }) => advantage !== 0);
       const gradient = zerosLike(weights);
       const statistics: UpdateStatistics = { loss: 0, clipped: 0, probeLoss: 0 };
-      for (const batch of batchesOf(rollouts)) {
+      for (const batch of batchesOf(rollouts, batchTokens(config))) {
         const program = await programs.get(...batch.tokens.shape);
         const perToken = (value: (rollout: UpdateRollout, token: number) => number) =>
           spread(batch, rollouts, (index, token) => value(rollouts[index]!, token));

@@ -1,7 +1,7 @@
 /** @file The vocabulary of training: rollouts, reward terms, arms, and what a run needs. */
 
 import type { Environment, Outcome } from "../environment/types.ts";
-import type { CharacterTokenizer, ModelConfig, Sequence, Weights } from "../model/index.ts";
+import type { ModelConfig, Sequence, Tokenizer, Weights } from "../model/index.ts";
 import type { Probe, Tap } from "../probe/types.ts";
 import type { TrainingSettings } from "./settings.ts";
 
@@ -64,7 +64,7 @@ export interface TracerSet {
 export interface RunContext {
   environment: Environment;
   config: ModelConfig;
-  tokenizer: CharacterTokenizer;
+  tokenizer: Tokenizer;
   /** Weights of the reference: where the policy starts. */
   reference: Weights;
   arm: Arm;
