@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { type FloatTensor, readSafetensors, writeSafetensors } from "../tensor/index.ts";
 import { type CharacterConfig, characterConfigSchema, type ModelConfig } from "./config.ts";
+import { loadHuggingFace } from "./huggingface/load.ts";
 import { CharacterTokenizer, type Tokenizer } from "./tokenizer.ts";
 import { type Weights, weightShapes } from "./transformer.ts";
 
@@ -27,10 +28,19 @@ export async function saveModel(
   await rename(`${path}.partial`, path);
 }
 
-/** @throws Error naming the file that is missing, malformed, of another architecture or of other shapes. */
+/**
+ * Loads an embedded model or a checkpoint in Hugging Face's layout.
+ *
+ * @throws Error naming the file that is missing, malformed, of an architecture that is not supported or of other shapes.
+ */
 export async function loadModel(folder: string): Promise<Model> {
   const path = join(folder, "config.json");
-  const config = parseConfig(path, await readFile(path, "utf8").catch(() => missing(folder, path)));
+  const json = parseJson(path, await readFile(path, "utf8").catch(() => missing(folder, path)));
+  if ((json as { architecture?: unknown } | null)?.architecture !== "probeward-character")
+    return loadHuggingFace(folder, json);
+  const parsed = characterConfigSchema.safeParse(json);
+  if (!parsed.success) throw new Error(`${path}: ${z.prettifyError(parsed.error)}`);
+  const config = parsed.data;
   const weights = await loadWeights(join(folder, "model.safetensors"), config);
   return { config, weights, tokenizer: new CharacterTokenizer(config.alphabet) };
 }
@@ -55,21 +65,12 @@ export async function loadWeights(path: string, config: ModelConfig): Promise<We
   return weights;
 }
 
-function parseConfig(path: string, text: string): CharacterConfig {
-  let json: unknown;
+function parseJson(path: string, text: string): unknown {
   try {
-    json = JSON.parse(text);
+    return JSON.parse(text);
   } catch {
     throw new Error(`${path}: is not JSON; the model's folder is damaged, make or copy it again`);
   }
-  const architecture = (json as { architecture?: unknown; model_type?: unknown } | null)?.architecture;
-  if (architecture !== "probeward-character")
-    throw new Error(
-      `${path}: architecture ${JSON.stringify(architecture)} is not supported; this version trains "probeward-character"`,
-    );
-  const parsed = characterConfigSchema.safeParse(json);
-  if (!parsed.success) throw new Error(`${path}: ${z.prettifyError(parsed.error)}`);
-  return parsed.data;
 }
 
 function missing(folder: string, path: string): never {

@@ -24,5 +24,5 @@ export {
   weightSpecs,
 } from "./score.ts";
 export { type Batch, batchesOf, batchTokens, type Sequence } from "./sequences.ts";
-export { CharacterTokenizer, END_OF_TEXT, type Tokenizer } from "./tokenizer.ts";
-export { hiddenStates, type TracedWeights, type Weights, weightShapes } from "./transformer.ts";
+export { CharacterTokenizer, type ChatMessage, END_OF_TEXT, type Tokenizer } from "./tokenizer.ts";
+export { hiddenStates, logitsOf, type TracedWeights, type Weights, weightShapes } from "./transformer.ts";

@@ -4,9 +4,20 @@
 export interface Tokenizer {
   /** The token that ends a completion. */
   readonly endOfText: number;
+  /** The tokens of a text, with nothing added. */
   encode(text: string): number[];
+  /** The tokens of a text that begins a sequence, with what the model expects there (a first token, or nothing). */
+  encodePrompt(text: string): number[];
   /** The text up to the first token that ends a completion, or of all tokens where there is none. */
   decode(tokens: Iterable<number>): string;
+  /** The tokens of a conversation up to where the assistant answers; only where the model has a chat template. */
+  chat?: (messages: readonly ChatMessage[]) => number[];
+}
+
+/** One turn of a conversation. */
+export interface ChatMessage {
+  role: "system" | "user" | "assistant";
+  content: string;
 }
 
 /** The embedded model's end of text. */
@@ -37,6 +48,10 @@ export class CharacterTokenizer implements Tokenizer {
         );
       return token;
     });
+  }
+
+  encodePrompt(text: string): number[] {
+    return this.encode(text);
   }
 
   decode(tokens: Iterable<number>): string {
