@@ -22,7 +22,7 @@ export interface Completion {
 export interface GenerateOptions {
   /** Longest completion in tokens, the end of text included. */
   maxTokens: number;
-  /** Divides the logits; above 0. Default 1. */
+  /** Divides the logits; 0 takes the likeliest token. Default 1. */
   temperature?: number;
   /** The random stream of each completion, by its index in the result: samples do not depend on their batch. */
   random: (index: number) => Random;
