@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { type FloatTensor, readSafetensors, writeSafetensors } from "../tensor/index.ts";
 import { type CharacterConfig, characterConfigSchema, type ModelConfig } from "./config.ts";
+import { loadGguf } from "./gguf/load.ts";
 import { loadHuggingFace } from "./huggingface/load.ts";
 import { CharacterTokenizer, type Tokenizer } from "./tokenizer.ts";
 import { type Weights, weightShapes } from "./transformer.ts";
@@ -29,11 +30,13 @@ export async function saveModel(
 }
 
 /**
- * Loads an embedded model or a checkpoint in Hugging Face's layout.
+ * Loads an embedded model, a checkpoint in Hugging Face's layout, or a GGUF file.
  *
+ * @param folder the model's folder, or its `.gguf` file
  * @throws Error naming the file that is missing, malformed, of an architecture that is not supported or of other shapes.
  */
 export async function loadModel(folder: string): Promise<Model> {
+  if (folder.endsWith(".gguf")) return loadGguf(folder);
   const path = join(folder, "config.json");
   const json = parseJson(path, await readFile(path, "utf8").catch(() => missing(folder, path)));
   if ((json as { architecture?: unknown } | null)?.architecture !== "probeward-character")

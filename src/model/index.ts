@@ -13,8 +13,8 @@ export {
   vocabularySize,
 } from "./config.ts";
 export { type Completion, createGenerator, type GenerateOptions, type Generator } from "./generate.ts";
-export { loadLlama2c } from "./llama2c.ts";
 export { type NextTokens, nextTokens } from "./likelihood.ts";
+export { loadLlama2c } from "./llama2c.ts";
 export { ProgramCache, roundUp } from "./programs.ts";
 export {
   checkHooks,
