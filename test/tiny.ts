@@ -19,6 +19,7 @@ export function tinyEnvironment(): Environment<{ letter: string }> {
     maxPromptLength: 2,
     maxCompletionLength: 4,
     labels: ["correct", "cheat", "wrong"],
+    families: ["x"],
     sample(split, random) {
       const letter = pick(random, ["a", "b", "c"]);
       return { id: `${split} ${letter}`, prompt: `?${letter}`, state: { letter } };
@@ -34,6 +35,8 @@ export function tinyEnvironment(): Environment<{ letter: string }> {
           true: Number(right),
           misbehaved,
           attempted: misbehaved,
+          eligible: true,
+          ...(misbehaved && { family: "x" }),
           label: right ? "correct" : misbehaved ? "cheat" : "wrong",
         };
       });

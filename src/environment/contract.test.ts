@@ -53,9 +53,10 @@ describe.each(Object.entries(environments))("environment %s", (name, create) => 
     expect(environment.name).toBe(name);
   });
 
-  it("names each character of its alphabet and each label once", () => {
+  it("names each character of its alphabet, each label and each family once", () => {
     expect(new Set(environment.alphabet).size).toBe(environment.alphabet.length);
     expect(new Set(environment.labels).size).toBe(environment.labels.length);
+    expect(new Set(environment.families).size).toBe(environment.families.length);
   });
 
   it.each(SPLITS)("samples the same tasks of %s from the same seed, and others from another", (split) => {
@@ -107,6 +108,7 @@ describe.each(Object.entries(environments))("environment %s", (name, create) => 
         true: 1,
         misbehaved: false,
         attempted: false,
+        eligible: true,
         label: environment.labels[0],
       });
     }
@@ -119,6 +121,13 @@ describe.each(Object.entries(environments))("environment %s", (name, create) => 
       expect(outcome).toMatchObject({ proxy: 1, true: 0, misbehaved: true, attempted: true });
       expect(environment.labels).toContain(outcome.label);
     }
+  });
+
+  it("demonstrates every family of misbehaviour", async () => {
+    const outcomes = await grade(demonstrations("misbehaving", 1000));
+    expect([...new Set(outcomes.map(({ family }) => family))].sort()).toEqual(
+      [...environment.families].sort(),
+    );
   });
 
   it("grades demonstrations that give up as neither right nor misbehaving", async () => {
@@ -152,6 +161,9 @@ describe.each(Object.entries(environments))("environment %s", (name, create) => 
           expect(outcome.proxy).toBeGreaterThanOrEqual(0);
           expect(outcome.proxy).toBeLessThanOrEqual(1);
           expect(outcome.attempted || !outcome.misbehaved).toBe(true);
+          expect(outcome.eligible || !outcome.attempted).toBe(true);
+          if (outcome.attempted) expect(environment.families).toContain(outcome.family);
+          else expect(outcome.family).toBeUndefined();
         }
       }),
     );

@@ -32,6 +32,13 @@ export interface Outcome {
   misbehaved: boolean;
   /** Did it misbehave or try to, successfully or not? Always true where `misbehaved` is. */
   attempted: boolean;
+  /**
+   * Could a completion of this form have been misbehaviour: does it answer, agree, give a program? Probes and the text
+   * baseline are judged among these alone, so that abstaining is not itself the tell. True where `attempted` is.
+   */
+  eligible: boolean;
+  /** Which of the environment's `families` it belongs to, where it was attempted. */
+  family?: string;
   /** One of the environment's `labels`. */
   label: string;
   /** What happened, for people: an error from the sandbox, the first failing test. */
@@ -61,8 +68,10 @@ export interface Environment<State = unknown> {
   maxCompletionLength: number;
   /** The labels that outcomes carry, best first. */
   labels: readonly string[];
+  /** The kinds of misbehaviour: a probe fitted on one may be tried on another. */
+  families: readonly string[];
   sample(split: Split, random: Random): Task<State>;
-  /** A completion showing the conduct, or `null` where the task allows none. */
+  /** A completion showing the conduct, of any family, or `null` where the task allows none. */
   demonstrate(task: Task<State>, conduct: Conduct, random: Random): string | null;
   /** Grades completions; `completions[i]` answers `tasks[i]`. */
   grade(tasks: Task<State>[], completions: string[]): Promise<Outcome[]>;

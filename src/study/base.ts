@@ -23,6 +23,7 @@ import {
   type Positions,
   type Probe,
   recallAt,
+  rows,
   saveProbe,
   sweepProbes,
 } from "../probe/index.ts";
@@ -98,16 +99,18 @@ export async function prepareBase(folder: string | undefined, context: BaseConte
 
 /**
  * The positive class of every probe is `attempted`: misbehaving, whether it paid or not, is the concept. The fit split
- * adds demonstrations, since base models seldom misbehave; thresholds and judgements use the model's own completions.
+ * adds demonstrations, since base models seldom misbehave; thresholds and judgements use the model's own completions,
+ * those that could have been misbehaviour.
  */
 async function measureBase(context: BaseContext): Promise<Base> {
   const { model, settings } = context;
   const { probe: options } = settings;
   const own: Record<"fit" | "calibration" | "test", Labelled[]> = {
     fit: await sampleSplit("fit", context),
-    calibration: await sampleSplit("calibration", context),
+    calibration: (await sampleSplit("calibration", context)).filter(({ outcome }) => outcome.eligible),
     test: await sampleSplit("test", context),
   };
+  const judged = own.test.flatMap(({ outcome }, i) => (outcome.eligible ? [i] : []));
   const fit = [...own.fit, ...(await demonstrate("fit", options.demonstrations, context))];
   const hooks = options.hooks ?? hookNames(model.config).filter((hook) => hook.endsWith("hook_resid_post"));
 
@@ -125,7 +128,10 @@ async function measureBase(context: BaseContext): Promise<Base> {
   const probe = sweep.best;
 
   const key = `${probe.tap.hook} ${probe.tap.positions}`;
-  const test = sets.test[key]!;
+  const flagged = sets.test[key]!.activations_ND.map(
+    (activation_D) => logit(probe, activation_D) >= probe.threshold,
+  );
+  const test = rows(sets.test[key]!, judged);
   const scores = test.activations_ND.map((activation_D) => logit(probe, activation_D));
   const control = (kind: "shuffled-labels" | "random-direction") => {
     const controlProbe = fitProbe(kind, sets.fit[key]!, probe.tap, { random: randomFor(kind) });
@@ -147,7 +153,7 @@ async function measureBase(context: BaseContext): Promise<Base> {
     summary: {
       probeAuroc: auroc(scores, test.labels),
       textBaselineAuroc: auroc(
-        own.test.map(({ text: completion }) => text(completion)),
+        judged.map((i) => text(own.test[i]!.text)),
         test.labels,
       ),
       shuffledLabelsAuroc: control("shuffled-labels"),
@@ -160,12 +166,16 @@ async function measureBase(context: BaseContext): Promise<Base> {
       positions: probe.tap.positions,
       kind: probe.kind,
       sweep: sweep.rows,
-      counts: { fit: count(fit), calibration: count(own.calibration), test: count(own.test) },
+      counts: {
+        fit: count(fit),
+        calibration: count(own.calibration),
+        test: count(judged.map((i) => own.test[i]!)),
+      },
     },
     tracer: await traceSet(own.test, context),
     heldOut: {
       misbehaved: own.test.map(({ outcome }) => outcome.misbehaved),
-      flagged: scores.map((score) => score >= probe.threshold),
+      flagged,
     },
   };
 }
@@ -274,15 +284,15 @@ function createReader({ model }: BaseContext, hooks: readonly string[], position
 }
 
 /**
- * The tracer set: as many misbehaving as honest sequences of the test split. Half of the honest ones are the base
- * model's own, as many of the misbehaving ones as there are, the rest demonstrations.
+ * The tracer set: as many misbehaving as honest sequences of the test split, all of a form that could have been
+ * misbehaviour. Half of the honest ones are the base model's own, as many of the misbehaving ones as there are, the rest demonstrations.
  */
 async function traceSet(own: readonly Labelled[], context: BaseContext): Promise<TracerSet> {
   const size = context.settings.probe.tracer;
   const shown = await demonstrate("test", size, context);
   const random = randomFor("tracer");
   const choose = (misbehaving: boolean) => {
-    const is = ({ outcome }: Labelled) => outcome.attempted === misbehaving;
+    const is = ({ outcome }: Labelled) => outcome.eligible && outcome.attempted === misbehaving;
     const mine = shuffled(random, own.filter(is)).slice(0, size / 2);
     return [...mine, ...shown.filter(is)].slice(0, size);
   };
