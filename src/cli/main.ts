@@ -8,6 +8,7 @@ import { benchCommand } from "./bench.ts";
 import { doctorCommand } from "./doctor.ts";
 import { exportCommand } from "./export.ts";
 import { pretrainCommand } from "./pretrain.ts";
+import { pullCommand } from "./pull.ts";
 import { reportCommand } from "./report.ts";
 import { serveCommand } from "./serve.ts";
 import { studyCommand } from "./study.ts";
@@ -27,6 +28,7 @@ const program = new Command("probeward")
 for (const command of [
   studyCommand,
   pretrainCommand,
+  pullCommand,
   reportCommand,
   serveCommand,
   exportCommand,

@@ -4,11 +4,12 @@ import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { type FloatTensor, readSafetensors, writeSafetensors } from "../tensor/index.ts";
+import { trainableShapes } from "./adapter.ts";
 import { type CharacterConfig, characterConfigSchema, type ModelConfig } from "./config.ts";
 import { loadGguf } from "./gguf/load.ts";
 import { loadHuggingFace } from "./huggingface/load.ts";
 import { CharacterTokenizer, type Tokenizer } from "./tokenizer.ts";
-import { type Weights, weightShapes } from "./transformer.ts";
+import type { Weights } from "./transformer.ts";
 
 /** A model, ready for use. */
 export interface Model {
@@ -48,10 +49,10 @@ export async function loadModel(folder: string): Promise<Model> {
   return { config, weights, tokenizer: new CharacterTokenizer(config.alphabet) };
 }
 
-/** Reads weights and checks that they are those of the configuration. */
+/** Reads what is trained of a model, and checks that it is that of the configuration. */
 export async function loadWeights(path: string, config: ModelConfig): Promise<Weights> {
   const { tensors } = await readSafetensors(path);
-  const shapes = weightShapes(config);
+  const shapes = trainableShapes(config);
   const surplus = Object.keys(tensors).filter((name) => !(name in shapes));
   if (surplus.length > 0)
     throw new Error(`${path}: has tensors that its configuration has no place for: ${surplus.join(", ")}`);

@@ -55,6 +55,20 @@ export function decoderShapes(config: DecoderConfig): Record<string, number[]> {
   return shapes;
 }
 
+/** Shapes of the adapter's tensors: for every target A [rank, inputs] and B [outputs, rank]; none without an adapter. */
+export function adapterShapes(config: DecoderConfig): Record<string, number[]> {
+  const shapes: Record<string, number[]> = {};
+  const { adapter } = config;
+  if (adapter === undefined) return shapes;
+  for (let layer = 0; layer < config.layers; layer++)
+    for (const [name, { path, outputs, inputs }] of Object.entries(projections(config))) {
+      if (!adapter.targets.includes(name)) continue;
+      shapes[`model.layers.${layer}.${path}.lora_A.weight`] = [adapter.rank, inputs];
+      shapes[`model.layers.${layer}.${path}.lora_B.weight`] = [outputs, adapter.rank];
+    }
+  return shapes;
+}
+
 /** The normalised stream [B, T, D] after the last layer; see `hiddenStates`. */
 export function decoderStates(
   weights: TracedWeights,

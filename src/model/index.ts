@@ -1,5 +1,13 @@
 /** @file What others may use of models. */
 
+export {
+  initialAdapter,
+  loadAdapter,
+  saveAdapter,
+  splitWeights,
+  trainableShapes,
+  withAdapter,
+} from "./adapter.ts";
 export { initialWeights } from "./character.ts";
 export { loadModel, loadWeights, type Model, saveModel } from "./checkpoint.ts";
 export {
@@ -13,6 +21,7 @@ export {
   vocabularySize,
 } from "./config.ts";
 export { type Completion, createGenerator, type GenerateOptions, type Generator } from "./generate.ts";
+export { type PullOptions, pullModel } from "./hub.ts";
 export { type NextTokens, nextTokens } from "./likelihood.ts";
 export { loadLlama2c } from "./llama2c.ts";
 export { ProgramCache, roundUp } from "./programs.ts";

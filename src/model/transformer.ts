@@ -5,7 +5,7 @@ import type { FloatTensor, JaxArray } from "../tensor/index.ts";
 import { type Attend, causalAttention } from "./attention.ts";
 import { characterShapes, characterStates } from "./character.ts";
 import type { ModelConfig } from "./config.ts";
-import { decoderShapes, decoderStates } from "./decoder.ts";
+import { adapterShapes, decoderShapes, decoderStates } from "./decoder.ts";
 
 /** Weights by name: TransformerLens's names in the embedded model, Llama's in checkpoints. */
 export type Weights = Record<string, FloatTensor>;
@@ -17,7 +17,9 @@ export type Observe = (hook: string, activation_BTD: JaxArray) => void;
 
 /** Shapes of the weights by name, in the order in which they are used. */
 export function weightShapes(config: ModelConfig): Record<string, number[]> {
-  return config.architecture === "probeward-character" ? characterShapes(config) : decoderShapes(config);
+  return config.architecture === "probeward-character"
+    ? characterShapes(config)
+    : { ...decoderShapes(config), ...adapterShapes(config) };
 }
 
 /**

@@ -8,6 +8,7 @@ import { type FloatTensor, readSafetensors, writeSafetensors } from "../tensor/i
 import {
   createWatch,
   initialState,
+  policyConfig,
   type RunContext,
   type RunState,
   type StepMetrics,
@@ -154,7 +155,7 @@ async function latestState(folder: string, context: RunContext): Promise<RunStat
   const names = (await readdir(root)).filter((name) => /^step-\d+$/.test(name)).sort();
   const name = names.at(-1);
   if (name === undefined) return initialState(context);
-  const policy = await loadWeights(join(root, name, "model.safetensors"), context.config);
+  const policy = await loadWeights(join(root, name, "model.safetensors"), policyConfig(context));
   const path = join(root, name, "optimizer.safetensors");
   const { tensors, metadata } = await readSafetensors(path);
   const moment = (key: string, like: FloatTensor): FloatTensor => {

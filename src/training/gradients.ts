@@ -8,6 +8,8 @@ import {
   type ModelConfig,
   ProgramCache,
   type Sequence,
+  splitWeights,
+  type TracedWeights,
   type Weights,
   weightSpecs,
 } from "../model/index.ts";
@@ -44,6 +46,12 @@ export function zerosLike(weights: Weights): Weights {
   return Object.fromEntries(Object.entries(weights).map(([name, { shape }]) => [name, floats(shape)]));
 }
 
+/** A loss as a function of the weights that are trained: only these get a gradient. */
+function ofTrained<Rest extends unknown[], Result>(loss: (weights: TracedWeights, ...rest: Rest) => Result) {
+  return (trained: TracedWeights, frozen: TracedWeights, ...rest: Rest): Result =>
+    loss({ ...frozen, ...trained }, ...rest);
+}
+
 /** Writes a value per completion token to the positions [B, T] before those tokens. */
 function spread(
   batch: Batch,
@@ -60,12 +68,19 @@ function spread(
   return tensor;
 }
 
-/** The gradient of the mean negative log-likelihood of completions, token by token. */
+/** The gradient of the mean negative log-likelihood of completions, token by token, for the weights that are trained. */
 export function createLikelihoodGradient(config: ModelConfig) {
-  const loss = likelihoodLoss(config);
+  const loss = ofTrained(likelihoodLoss(config));
+  const specs = splitWeights(config, weightSpecs(config));
   const create = (rows: number, T: number) => {
     const batch = ints([rows, T]);
-    return compile(valueAndGrad(loss), [weightSpecs(config), batch, batch, floats([rows, T])] as const);
+    return compile(valueAndGrad(loss), [
+      specs.trained,
+      specs.frozen,
+      batch,
+      batch,
+      floats([rows, T]),
+    ] as const);
   };
   const programs = new ProgramCache<Awaited<ReturnType<typeof create>>>(create);
   return {
@@ -73,7 +88,8 @@ export function createLikelihoodGradient(config: ModelConfig) {
       weights: Weights,
       sequences: readonly Sequence[],
     ): Promise<{ loss: number; gradient: Weights }> {
-      const gradient = zerosLike(weights);
+      const { trained, frozen } = splitWeights(config, weights);
+      const gradient = zerosLike(trained);
       const tokens = sequences.reduce(
         (sum, { tokens, promptLength }) => sum + tokens.length - promptLength,
         0,
@@ -82,7 +98,7 @@ export function createLikelihoodGradient(config: ModelConfig) {
       for (const batch of batchesOf(sequences, batchTokens(config))) {
         const program = await programs.get(...batch.tokens.shape);
         const share = spread(batch, sequences, () => 1 / tokens);
-        const [loss, part] = await program.run(weights, batch.tokens, batch.targets, share);
+        const [loss, part] = await program.run(trained, frozen, batch.tokens, batch.targets, share);
         total += loss.data[0]!;
         accumulate(gradient, part as Weights);
       }
@@ -119,13 +135,14 @@ export interface UpdateStatistics {
   probeLoss: number;
 }
 
-/** The gradient of the policy loss. */
+/** The gradient of the policy loss for the weights that are trained: all, or the adapter where the model has one. */
 export function createPolicyGradient(
   config: ModelConfig,
   options: Omit<PolicyLossOptions, "probeHook">,
   probe?: ProbeInLoss,
 ) {
-  const loss = policyLoss(config, { ...options, probeHook: probe?.hook });
+  const loss = ofTrained(policyLoss(config, { ...options, probeHook: probe?.hook }));
+  const specs = splitWeights(config, weightSpecs(config));
   const create = (rows: number, T: number) => {
     const tokens = ints([rows, T]);
     const perToken = floats([rows, T]);
@@ -143,7 +160,7 @@ export function createPolicyGradient(
       differentiated as (
         ...args: Parameters<typeof loss>
       ) => [ReturnType<typeof loss>, Record<string, JaxArray>],
-      [weightSpecs(config), tokens, tokens, batch, probed] as const,
+      [specs.trained, specs.frozen, tokens, tokens, batch, probed] as const,
     );
   };
   const programs = new ProgramCache<Awaited<ReturnType<typeof create>>>(create);
@@ -174,14 +191,16 @@ export function createPolicyGradient(
       all: readonly UpdateRollout[],
     ): Promise<{ gradient: Weights; statistics: UpdateStatistics }> {
       const rollouts = needsAll ? all : all.filter(({ advantage }) => advantage !== 0);
-      const gradient = zerosLike(weights);
+      const { trained, frozen } = splitWeights(config, weights);
+      const gradient = zerosLike(trained);
       const statistics: UpdateStatistics = { loss: 0, clipped: 0, probeLoss: 0 };
       for (const batch of batchesOf(rollouts, batchTokens(config))) {
         const program = await programs.get(...batch.tokens.shape);
         const perToken = (value: (rollout: UpdateRollout, token: number) => number) =>
           spread(batch, rollouts, (index, token) => value(rollouts[index]!, token));
         const [[loss, parts], part] = await program.run(
-          weights,
+          trained,
+          frozen,
           batch.tokens,
           batch.targets,
           {

@@ -2,7 +2,7 @@
 
 export { groupAdvantages } from "./advantages.ts";
 export { createWatch } from "./guard.ts";
-export { initialState, type RunState, type StepResult, train } from "./loop.ts";
+export { initialState, policyConfig, type RunState, type StepResult, train } from "./loop.ts";
 export { likelihoodLoss } from "./loss.ts";
 export {
   type PretrainProgress,

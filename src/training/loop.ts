@@ -1,7 +1,14 @@
 /** @file Reinforcement learning of one run, in the order of the science. */
 
 import type { Outcome, Task } from "../environment/types.ts";
-import { createGenerator, createScorer, type Weights } from "../model/index.ts";
+import {
+  createGenerator,
+  createScorer,
+  initialAdapter,
+  type ModelConfig,
+  type Weights,
+  withAdapter,
+} from "../model/index.ts";
 import { positionsOf } from "../probe/index.ts";
 import type { Tap } from "../probe/types.ts";
 import { randomFor } from "../random.ts";
@@ -17,6 +24,7 @@ import type { Arm, RewardTerm, Rollout, RunContext } from "./types.ts";
 /** Where a run stands after some steps: all that continuing it takes, since randomness is addressed by seed and step. */
 export interface RunState {
   step: number;
+  /** What is trained: all weights, or the adapter. */
   policy: Weights;
   optimizer: AdamWState;
 }
@@ -29,8 +37,18 @@ export interface StepResult {
   state: RunState;
 }
 
+/** The policy's configuration: the model's own, with the adapter where one is trained. */
+export function policyConfig({ config, adapter }: Pick<RunContext, "config" | "adapter">): ModelConfig {
+  return adapter ? withAdapter(config, adapter) : config;
+}
+
 /** The state in which a run begins. */
 export function initialState(context: RunContext): RunState {
+  const { adapter, seed } = context;
+  if (adapter) {
+    const policy = initialAdapter(withAdapter(context.config, adapter), randomFor(seed, "adapter"));
+    return { step: 0, policy, optimizer: createAdamW(policy).state };
+  }
   const copies = Object.entries(context.reference).map(([name, tensor]) => [
     name,
     { ...tensor, data: tensor.data.slice() },
@@ -50,19 +68,28 @@ export async function* train(
   state: RunState = initialState(context),
 ): AsyncGenerator<StepResult> {
   const { environment, config, tokenizer, reference, arm, seed, settings, probe, tracer } = context;
-  const { policy } = state;
+  const trainedConfig = policyConfig(context);
+  // What is frozen is the reference's own; what is trained changes in place.
+  const policy = { ...reference, ...state.policy };
   const hooks = (model: Tap["model"]) => [
     ...new Set([probe.tap.hook, ...tapsOf(arm.terms, model).map((tap) => tap.hook)]),
   ];
-  const generator = createGenerator(config);
-  const policyScorer = createScorer(config, { hooks: hooks("policy"), temperature: settings.temperature });
+  const generator = createGenerator(trainedConfig);
+  const policyScorer = createScorer(trainedConfig, {
+    hooks: hooks("policy"),
+    temperature: settings.temperature,
+  });
   const referenceScorer = createScorer(config, {
     hooks: hooks("reference"),
     temperature: settings.temperature,
   });
-  const gradients = createPolicyGradient(config, settings, arm.probeInLoss && probeInLoss(arm.probeInLoss));
+  const gradients = createPolicyGradient(
+    trainedConfig,
+    settings,
+    arm.probeInLoss && probeInLoss(arm.probeInLoss),
+  );
   const optimizer = createAdamW(
-    policy,
+    state.policy,
     { maxGradNorm: settings.maxGradNorm, weightDecay: 0 },
     state.optimizer,
   );
@@ -78,18 +105,16 @@ export async function* train(
       const taskRandom = randomFor(seed, "tasks", step);
       const groups = Array.from({ length: settings.prompts }, () => environment.sample("train", taskRandom));
       const tasks: Task[] = groups.flatMap((task) => Array.from({ length: settings.rollouts }, () => task));
-      const completions = await generator.generate(
-        policy,
-        groups.map(({ prompt }) => tokenizer.encode(prompt)),
-        {
-          samples: settings.rollouts,
-          maxTokens: environment.maxCompletionLength + 1,
-          temperature: settings.temperature,
-          random: (index) => randomFor(seed, "sample", step, index),
-        },
-      );
+      // Tokens once: these are scored and trained on, and never read back from text.
+      const prompts = groups.map(({ prompt }) => tokenizer.encodePrompt(prompt));
+      const completions = await generator.generate(policy, prompts, {
+        samples: settings.rollouts,
+        maxTokens: environment.maxCompletionLength + 1,
+        temperature: settings.temperature,
+        random: (index) => randomFor(seed, "sample", step, index),
+      });
       const sequences = completions.map(({ tokens }, i) => {
-        const prompt = tokenizer.encode(tasks[i]!.prompt);
+        const prompt = prompts[Math.floor(i / settings.rollouts)]!;
         return { tokens: [...prompt, ...tokens], promptLength: prompt.length };
       });
       const texts = completions.map(({ tokens }) => tokenizer.decode(tokens));
@@ -167,7 +192,7 @@ export async function* train(
         );
       requireFinite(step, metrics);
       metrics.step_time = (performance.now() - started) / 1000;
-      state = { step: step + 1, policy, optimizer: optimizer.state };
+      state = { step: step + 1, policy: state.policy, optimizer: optimizer.state };
       yield { metrics, rollouts: recordsOf(measured, context), state };
     }
   } finally {

@@ -1,7 +1,7 @@
 /** @file The vocabulary of training: rollouts, reward terms, arms, and what a run needs. */
 
 import type { Environment, Outcome } from "../environment/types.ts";
-import type { ModelConfig, Sequence, Tokenizer, Weights } from "../model/index.ts";
+import type { AdapterConfig, ModelConfig, Sequence, Tokenizer, Weights } from "../model/index.ts";
 import type { Probe, Tap } from "../probe/types.ts";
 import type { TrainingSettings } from "./settings.ts";
 
@@ -67,6 +67,8 @@ export interface RunContext {
   tokenizer: Tokenizer;
   /** Weights of the reference: where the policy starts. */
   reference: Weights;
+  /** Adapters to train in place of the weights, which policy and reference then share. */
+  adapter?: AdapterConfig;
   arm: Arm;
   seed: number;
   settings: TrainingSettings;
