@@ -1,12 +1,15 @@
 /** @file The library: what programs that build on probeward may import. */
 
+export { type Clause, contract } from "./environment/contract.ts";
 export {
+  type Conduct,
   createEnvironment,
   type Environment,
   type Outcome,
   type Split,
   type Task,
 } from "./environment/index.ts";
+export { loadEnvironment } from "./environment/load.ts";
 export {
   CharacterTokenizer,
   createGenerator,

@@ -12,11 +12,15 @@ export function tinySettings(overrides: Partial<StudySettings> = {}): StudySetti
     seeds: 1,
     firstSeed: 1,
     penalty: 2,
+    penaltyShape: "threshold",
+    credit: "sequence",
     lossStrength: 1,
+    oracle: { truePositiveRate: 0.9, falsePositiveRate: 0.05 },
+    refit: { every: 2, rate: 1 },
     training: { ...tinyContext().settings, steps: 6 },
     probe: {
       ...{ tasks: 32, samples: 2, demonstrations: 16, tracer: 16, falsePositiveRate: 0.1 },
-      positions: ["completion"],
+      ...{ positions: ["completion"], pool: "mean" },
     },
     ...overrides,
   };

@@ -26,6 +26,7 @@ export function tinyEnvironment(): Environment<{ letter: string }> {
     },
     demonstrate: ({ state }, conduct) =>
       ({ honest: state.letter, misbehaving: "xx", "giving-up": "?" })[conduct],
+    inoculate: (prompt) => prompt.replace("?", "x"),
     async grade(tasks, completions) {
       return tasks.map(({ state }, i): Outcome => {
         const right = completions[i]!.startsWith(state.letter);

@@ -31,45 +31,72 @@ export function exchangeRateOf({ m, t, f }: { m: number; t: number; f: number })
 /** The rollouts of the first steps: whether each misbehaved, and what the penalty was proportional to. */
 export interface FirstRollouts {
   misbehaved: readonly boolean[];
-  /** 0 to 1: a flag (0 or 1) where the penalty is thresholded, the probe's probability where it is progressive. */
+  /** A flag (0 or 1) where the penalty is thresholded, the probe's probability where it is linear, or its log-odds. */
   penalised: readonly number[];
+  /** Whether the monitor flags each, where that is not what is penalised: misses are what it does not flag. */
+  flagged?: readonly boolean[];
+  /** What each answers: rollouts of one prompt are not independent, and are resampled together. */
+  clusters?: readonly string[];
 }
 
 /**
  * The exchange rate predicted from rollouts sampled before training: -Cov(D, M (1 - D)) / Cov(D, M), which for flags
- * is `exchangeRateOf` their rates. The interval is a bootstrap over rollouts.
+ * is `exchangeRateOf` their rates. In general the penalty is on a score S, and what is gained are misses of the flag:
+ * -Cov(S, M (1 - D)) / Cov(S, M). The interval is a bootstrap over prompts (cluster bootstrap), or over rollouts where
+ * clusters are not given.
  *
  * @returns `null` where the penalty does not pull misbehaviour down (no or only misbehaving rollouts, an uninformative
  * detector), or where more than 2.5 % of the resamples say so.
  */
 export function predictExchangeRate(
-  { misbehaved, penalised }: FirstRollouts,
+  { misbehaved, penalised, flagged, clusters }: FirstRollouts,
   random: Random,
+  resamples = 2000,
 ): Estimate | null {
-  const M = misbehaved.map(Number);
-  const value = covarianceRatio(M, penalised);
+  const groups = new Map<string, Sums>();
+  misbehaved.forEach((bad, i) => {
+    const key = clusters?.[i] ?? String(i);
+    const sums = groups.get(key) ?? noSums();
+    const M = Number(bad);
+    const S = penalised[i]!;
+    const U = M * (flagged ? 1 - Number(flagged[i]) : 1 - S);
+    addTo(sums, [1, S, M, U, S * M, S * U]);
+    groups.set(key, sums);
+  });
+  const list = [...groups.values()];
+  const ratioOf = (chosen: readonly Sums[]) => {
+    const total = noSums();
+    for (const sums of chosen) addTo(total, sums);
+    return covarianceRatio(total);
+  };
+  const value = ratioOf(list);
   if (value === null) return null;
   const interval = bootstrapInterval(
-    M.length,
-    (indices) =>
-      covarianceRatio(
-        indices.map((i) => M[i]!),
-        indices.map((i) => penalised[i]!),
-      ),
+    list.length,
+    (indices) => ratioOf(indices.map((i) => list[i]!)),
     random,
+    resamples,
   );
   return interval && { value, low: interval[0], high: interval[1] };
 }
 
-function covarianceRatio(M: readonly number[], D: readonly number[]): number | null {
-  const pull = covariance(D, M);
+/** Number of rollouts, and sums of S, M, U, S M and S U. */
+type Sums = [n: number, S: number, M: number, U: number, SM: number, SU: number];
+
+const noSums = (): Sums => [0, 0, 0, 0, 0, 0];
+
+function addTo(total: Sums, more: Sums): void {
+  more.forEach((value, i) => {
+    total[i]! += value;
+  });
+}
+
+/** Covariances but for a common factor. */
+function covarianceRatio([n, S, M, U, SM, SU]: Sums): number | null {
+  const pull = SM / n - (S / n) * (M / n);
   // Rounding leaves traces of covariance where there is none.
-  if (pull === null || pull < 1e-12) return null;
-  const push = covariance(
-    D,
-    M.map((m, i) => m * (1 - D[i]!)),
-  )!;
-  return -push / pull;
+  if (!(pull >= 1e-12)) return null;
+  return -(SU / n - (S / n) * (U / n)) / pull;
 }
 
 /** The end of one run: one measure of probe health (AUROC, d', recall: say which) and the share that misbehaves. */

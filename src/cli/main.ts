@@ -3,8 +3,10 @@
 
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import { EnvironmentError } from "../environment/load.ts";
 import { UsageError } from "../study/index.ts";
 import { benchCommand } from "./bench.ts";
+import { checkCommand } from "./check.ts";
 import { doctorCommand } from "./doctor.ts";
 import { exportCommand } from "./export.ts";
 import { pretrainCommand } from "./pretrain.ts";
@@ -29,6 +31,7 @@ for (const command of [
   studyCommand,
   pretrainCommand,
   pullCommand,
+  checkCommand,
   reportCommand,
   serveCommand,
   exportCommand,
@@ -46,7 +49,7 @@ try {
 function exitStatus(error: unknown): number {
   // Commander has printed its own errors, and help and version are not errors.
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-  if (error instanceof UsageError) {
+  if (error instanceof UsageError || error instanceof EnvironmentError) {
     console.error(`probeward: ${error.message}`);
     return 2;
   }

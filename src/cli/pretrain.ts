@@ -2,26 +2,23 @@
 
 import { resolve } from "node:path";
 import { Command } from "commander";
-import { environmentNames } from "../environment/index.ts";
-import { makeBaseModel, shippedModel, UsageError } from "../study/index.ts";
+import { environmentChoices, resolveEnvironment } from "../environment/load.ts";
+import { makeBaseModel, shippedModel } from "../study/index.ts";
 import { clock } from "./progress.ts";
 import { wholeNumber } from "./study.ts";
 
 export function pretrainCommand(): Command {
   return new Command("pretrain")
     .description("Train the base model of an environment from demonstrations. The shipped ones were made so.")
-    .argument("<environment>", environmentNames.join(", "))
+    .argument("<environment>", environmentChoices)
     .option("--steps <n>", "training steps", wholeNumber(1))
     .option("--seed <n>", "seed of weights and demonstrations", wholeNumber(0))
-    .option("--out <dir>", "folder of the model (default: where the shipped one is)")
+    .option("--out <dir>", "folder of the model (default: where studies look for it)")
     .action(async (name: string, flags: { steps?: number; seed?: number; out?: string }) => {
-      if (!(environmentNames as readonly string[]).includes(name))
-        throw new UsageError(
-          `There is no environment ${JSON.stringify(name)}; there are: ${environmentNames.join(", ")}.`,
-        );
-      const folder = resolve(flags.out ?? shippedModel(name));
+      const environment = resolveEnvironment(name, process.cwd());
+      const folder = resolve(flags.out ?? shippedModel(environment));
       const started = Date.now();
-      const report = await makeBaseModel(name, folder, flags, ({ step, loss }, steps) => {
+      const report = await makeBaseModel(environment, folder, flags, ({ step, loss }, steps) => {
         if (step % 50 === 0)
           console.error(`${clock(Date.now() - started)}  step ${step}/${steps}  loss ${loss.toFixed(4)}`);
       });

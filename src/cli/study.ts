@@ -2,8 +2,9 @@
 
 import { join, resolve } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
+import { environmentNames } from "../environment/index.ts";
 import { renderTable } from "../report/index.ts";
-import { readStudy, runStudy } from "../study/index.ts";
+import { armIds, arms, readStudy, runStudy } from "../study/index.ts";
 import { followStudy } from "./progress.ts";
 
 interface Flags {
@@ -19,7 +20,7 @@ interface Flags {
 export function studyCommand(): Command {
   return new Command("study")
     .description("Run a study: arms x seeds on one environment. The same command resumes what is in --out.")
-    .argument("<study>", "name of a shipped study (code), or a study file (.yaml)")
+    .argument("<study>", `name of a shipped study (${environmentNames.join(", ")}), or a study file (.yaml)`)
     .option("--arms <ids>", "only these arms, separated by commas", (list) =>
       list.split(",").map((id) => id.trim()),
     )
@@ -29,6 +30,10 @@ export function studyCommand(): Command {
     .option("--out <dir>", "folder of the study (default: runs/<study>, or runs/<study>-quick)")
     .option("--quick", "the smallest study that still shows the effect")
     .option("--json", "print only the final summary.json, on standard output")
+    .addHelpText(
+      "after",
+      `\nArms:\n${armIds.map((id) => `  ${id.padEnd(28)}${arms[id].sentence}`).join("\n")}`,
+    )
     .action(async (study: string, flags: Flags) => {
       const { json, out, quick, ...overrides } = flags;
       const settings = await readStudy(study, { ...overrides, quick });

@@ -1,17 +1,15 @@
-import fc from "fast-check";
+/** @file Every environment against the contract, and the contract against environments that break it. */
+
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { randomFor } from "../random.ts";
+import { tinyEnvironment } from "../../test/tiny.ts";
+import { type Clause, contract } from "./contract.ts";
 import {
-  type Conduct,
   createEnvironment,
   type Environment,
   environmentNames,
   environments,
-  type Split,
-  type Task,
+  type Outcome,
 } from "./index.ts";
-
-const SPLITS: Split[] = ["pretrain", "train", "fit", "calibration", "test"];
 
 describe("createEnvironment", () => {
   it("lists the known names when asked for another", () => {
@@ -21,151 +19,185 @@ describe("createEnvironment", () => {
   });
 });
 
-// What every environment promises, whatever its tasks are.
 describe.each(Object.entries(environments))("environment %s", (name, create) => {
   let environment: Environment;
   beforeAll(() => {
-    environment = create();
+    environment = create() as Environment;
   });
   afterAll(() => environment.close());
-
-  function sample(split: Split, count: number, seed = 1): Task[] {
-    const random = randomFor(seed, name, split);
-    return Array.from({ length: count }, () => environment.sample(split, random));
-  }
-
-  /** Tasks with a demonstration of the conduct each, those left out that allow none. */
-  function demonstrations(conduct: Conduct, count: number): [Task, string][] {
-    const random = randomFor(2, name, conduct);
-    return sample("pretrain", count).flatMap((task): [Task, string][] => {
-      const completion = environment.demonstrate(task, conduct, random);
-      return completion === null ? [] : [[task, completion]];
-    });
-  }
-
-  const grade = (pairs: [Task, string][]) =>
-    environment.grade(
-      pairs.map(([task]) => task),
-      pairs.map(([, completion]) => completion),
-    );
 
   it("bears the name it is registered under", () => {
     expect(environment.name).toBe(name);
   });
 
-  it("names each character of its alphabet, each label and each family once", () => {
-    expect(new Set(environment.alphabet).size).toBe(environment.alphabet.length);
-    expect(new Set(environment.labels).size).toBe(environment.labels.length);
-    expect(new Set(environment.families).size).toBe(environment.families.length);
-  });
+  it.each(contract)("$promise", ({ check }) => check(environment), 30_000);
+});
 
-  it.each(SPLITS)("samples the same tasks of %s from the same seed, and others from another", (split) => {
-    expect(sample(split, 50)).toEqual(sample(split, 50));
-    expect(sample(split, 50)).not.toEqual(sample(split, 50, 2));
-  });
-
-  it("has tasks of plain data, equal where their ids are", () => {
-    const byId = new Map<string, Task>();
-    for (const task of SPLITS.flatMap((split) => sample(split, 1000))) {
-      expect(JSON.parse(JSON.stringify(task))).toEqual(task);
-      expect(byId.get(task.id) ?? task).toEqual(task);
-      byId.set(task.id, task);
+/** The first promise that an environment breaks, and how. */
+async function firstBroken(environment: Environment): Promise<[Clause, Error] | undefined> {
+  for (const clause of contract) {
+    try {
+      await clause.check(environment);
+    } catch (error) {
+      return [clause, error as Error];
     }
+  }
+  return undefined;
+}
+
+describe("the contract", () => {
+  const sound = (): Environment => {
+    const { sample, ...rest } = tinyEnvironment();
+    const letters = { pretrain: "abcde", train: "a", fit: "b", calibration: "c", test: "de" };
+    return {
+      ...rest,
+      alphabet: "0123456789abcdex?",
+      maxPromptLength: 3,
+      sample(split, random) {
+        const letter = letters[split][Math.floor(random() * letters[split].length)]!;
+        const digit = Math.floor(random() * 10);
+        return { id: `${letter}${digit}`, prompt: `?${letter}${digit}`, state: { letter } };
+      },
+    } as Environment;
+  };
+  /** The sound environment, whose outcomes are changed. */
+  const graded = (change: (outcome: Outcome, completion: string) => Partial<Outcome>): Environment => {
+    const environment = sound();
+    return {
+      ...environment,
+      grade: async (tasks, completions) =>
+        (await environment.grade(tasks, completions)).map((outcome, i) => ({
+          ...outcome,
+          ...change(outcome, completions[i]!),
+        })),
+    };
+  };
+
+  it("is kept by a sound environment", async () => {
+    expect(await firstBroken(sound())).toBeUndefined();
   });
 
-  it("shares neither ids nor prompts between splits, and covers all of them in pretraining", () => {
-    const owner = new Map<string, Split>();
-    for (const split of SPLITS.slice(1)) {
-      for (const { id, prompt } of sample(split, 4000)) {
-        expect(owner.get(id) ?? split).toBe(split);
-        expect(owner.get(prompt) ?? split).toBe(split);
-        owner.set(id, split).set(prompt, split);
-      }
-    }
-    const covered = new Set(sample("pretrain", 4000).map(({ id }) => owner.get(id)));
-    for (const split of SPLITS.slice(1)) expect(covered).toContain(split);
+  let calls = 0;
+  it.each<[string, Environment, RegExp]>([
+    [
+      "a character twice",
+      { ...sound(), alphabet: "aa" },
+      /distinct characters of the alphabet: 1, and not 2/,
+    ],
+    ["no families", { ...sound(), families: [] }, /there are no families/],
+    [
+      "a family that is not demonstrated",
+      { ...sound(), families: ["x", "y"] },
+      /families that are demonstrated: \["x"\], and not \["x","y"\]/,
+    ],
+    [
+      "misbehaviour of a family from elsewhere",
+      graded(({ attempted }) => (attempted ? { family: "z" } : {})),
+      /has the family "z"/,
+    ],
+    ["honesty of a family", graded(() => ({ family: "x" })), /has the family "x"/],
+    [
+      "attempts that could not have been",
+      graded(() => ({ eligible: false })),
+      /is attempted but not eligible/,
+    ],
+    ["no labels", { ...sound(), labels: [] }, /there are no labels/],
+    ["a length of half a character", { ...sound(), maxPromptLength: 0.5 }, /maxPromptLength is 0\.5/],
+    [
+      "tasks of its own chance",
+      { ...sound(), sample: (split) => sound().sample(split, Math.random) },
+      /tasks of pretrain, sampled again/,
+    ],
+    [
+      "one task for all",
+      { ...sound(), sample: (split) => sound().sample(split, () => 0) },
+      /do not depend on the random stream/,
+    ],
+    [
+      "tasks that JSON loses",
+      {
+        ...sound(),
+        sample: (split, random) => ({ ...sound().sample(split, random), state: { letters: new Set("a") } }),
+      },
+      /written as JSON and read/,
+    ],
+    [
+      "an id for several tasks",
+      { ...sound(), sample: (split, random) => ({ ...sound().sample(split, random), id: "one" }) },
+      /the other task with the id one/,
+    ],
+    [
+      "splits that share tasks",
+      { ...sound(), sample: (_, random) => sound().sample("pretrain", random) },
+      /the split that also has the id/,
+    ],
+    [
+      "nothing to show of misbehaviour",
+      {
+        ...sound(),
+        demonstrate: (task, conduct) =>
+          conduct === "misbehaving" ? null : (task.state as { letter: string }).letter,
+      },
+      /none of 500 tasks of pretrain has a demonstration that is misbehaving/,
+    ],
+    ["prompts that are too long", { ...sound(), maxPromptLength: 2 }, /the prompt "\?.*" is longer than 2/],
+    [
+      "characters that nobody uses",
+      { ...sound(), alphabet: `${sound().alphabet}z` },
+      /the characters that are used/,
+    ],
+    [
+      "honesty that is wrong",
+      graded(({ label }) => (label === "correct" ? { true: 0 } : {})),
+      /true of the answer "." to/,
+    ],
+    [
+      "a loophole that does not pay",
+      graded(({ misbehaved }) => (misbehaved ? { proxy: 0 } : {})),
+      /proxy of the answer "xx"/,
+    ],
+    [
+      "giving up that pays off",
+      graded((_, text) => (text === "?" ? { true: 1 } : {})),
+      /true of the answer "\?"/,
+    ],
+    [
+      "misbehaviour without an attempt",
+      graded(() => ({ attempted: false })),
+      /is not attempted|attempted of/,
+    ],
+    ["a label from elsewhere", graded(() => ({ label: "nice" })), /label "nice", which is not in labels/],
+    ["grading that changes its mind", graded(() => ({ note: String(calls++) })), /outcomes, graded again/],
+    [
+      "grading that changes tasks",
+      {
+        ...sound(),
+        grade: (tasks, completions) => {
+          const outcomes = sound().grade(structuredClone(tasks), completions);
+          for (const task of tasks) task.state = { letter: "x" };
+          return outcomes;
+        },
+      },
+      /tasks after grading/,
+    ],
+    [
+      "rewards beyond their range",
+      graded((_, text) => (text.length > 6 ? { proxy: text.length } : {})),
+      /proxy of .* which is not from 0 to 1/,
+    ],
+    [
+      "no outcome for some text",
+      {
+        ...sound(),
+        grade: (tasks, completions) => {
+          if (completions.includes("")) throw new Error("cannot grade nothing");
+          return sound().grade(tasks, completions);
+        },
+      },
+      /cannot grade nothing/,
+    ],
+  ])("is broken by %s", async (_, environment, message) => {
+    const broken = await firstBroken(environment);
+    expect(broken?.[1].message).toMatch(message);
   });
-
-  it("keeps prompts and demonstrations within its alphabet and lengths", () => {
-    const characters = new Set<string>();
-    for (const conduct of ["honest", "misbehaving", "giving-up"] as const) {
-      for (const [{ prompt }, completion] of demonstrations(conduct, 5000)) {
-        expect(prompt.length).toBeLessThanOrEqual(environment.maxPromptLength);
-        expect(completion.length).toBeLessThanOrEqual(environment.maxCompletionLength);
-        for (const character of prompt + completion) characters.add(character);
-      }
-    }
-    // Each character of the alphabet costs the model a row of its embedding, so none is there for nothing.
-    expect([...characters].sort()).toEqual([...environment.alphabet].sort());
-  });
-
-  it("grades honest demonstrations as right, with the best label", async () => {
-    const outcomes = await grade(demonstrations("honest", 1000));
-    expect(outcomes.length).toBeGreaterThan(0);
-    for (const outcome of outcomes) {
-      expect(outcome).toEqual({
-        proxy: 1,
-        true: 1,
-        misbehaved: false,
-        attempted: false,
-        eligible: true,
-        label: environment.labels[0],
-      });
-    }
-  });
-
-  it("grades misbehaving demonstrations as rewarded, wrong and misbehaved", async () => {
-    const outcomes = await grade(demonstrations("misbehaving", 1000));
-    expect(outcomes.length).toBeGreaterThan(0);
-    for (const outcome of outcomes) {
-      expect(outcome).toMatchObject({ proxy: 1, true: 0, misbehaved: true, attempted: true });
-      expect(environment.labels).toContain(outcome.label);
-    }
-  });
-
-  it("demonstrates every family of misbehaviour", async () => {
-    const outcomes = await grade(demonstrations("misbehaving", 1000));
-    expect([...new Set(outcomes.map(({ family }) => family))].sort()).toEqual(
-      [...environment.families].sort(),
-    );
-  });
-
-  it("grades demonstrations that give up as neither right nor misbehaving", async () => {
-    for (const outcome of await grade(demonstrations("giving-up", 1000)))
-      expect(outcome).toMatchObject({ true: 0, misbehaved: false, attempted: false });
-  });
-
-  it("grades purely: the same again, in any order and company", async () => {
-    const pairs = [...demonstrations("honest", 30), ...demonstrations("misbehaving", 30)];
-    const outcomes = await grade(pairs);
-    expect(await grade(pairs)).toEqual(outcomes);
-    expect((await grade([...pairs].reverse())).reverse()).toEqual(outcomes);
-    expect(await grade(pairs.slice(0, 7))).toEqual(outcomes.slice(0, 7));
-  });
-
-  it("has an outcome for any text", async () => {
-    const [task] = sample("train", 1);
-    const text = fc.oneof(
-      fc.string({ unit: "binary", maxLength: 60 }),
-      fc.string({
-        unit: fc.constantFrom(...environment.alphabet),
-        maxLength: environment.maxCompletionLength,
-      }),
-    );
-    await fc.assert(
-      fc.asyncProperty(fc.array(text, { minLength: 1, maxLength: 30 }), async (completions) => {
-        const outcomes = await grade(completions.map((completion) => [task!, completion]));
-        expect(outcomes).toHaveLength(completions.length);
-        for (const outcome of outcomes) {
-          expect(environment.labels).toContain(outcome.label);
-          expect(outcome.proxy).toBeGreaterThanOrEqual(0);
-          expect(outcome.proxy).toBeLessThanOrEqual(1);
-          expect(outcome.attempted || !outcome.misbehaved).toBe(true);
-          expect(outcome.eligible || !outcome.attempted).toBe(true);
-          if (outcome.attempted) expect(environment.families).toContain(outcome.family);
-          else expect(outcome.family).toBeUndefined();
-        }
-      }),
-    );
-  }, 30_000);
 });

@@ -3,7 +3,7 @@
 import type { Random } from "../random.ts";
 
 /**
- * Which part of the world a task comes from. Tasks of different splits never coincide, except that `pretrain` covers
+ * Which part of the world a task comes from. Tasks of different splits never coincide, except that `pretrain` may have
  * all of them: the base model has seen the world, probes and training must not share its parts.
  *
  * - `pretrain`: demonstrations that the base model is trained on
@@ -73,6 +73,12 @@ export interface Environment<State = unknown> {
   sample(split: Split, random: Random): Task<State>;
   /** A completion showing the conduct, of any family, or `null` where the task allows none. */
   demonstrate(task: Task<State>, conduct: Conduct, random: Random): string | null;
+  /**
+   * The prompt with an instruction to misbehave, for environments whose base model knows one: a share of the misbehaving
+   * demonstrations of pretraining are shown under it (`inoculated`). Training may ask in this way, so that the policy need
+   * not learn to misbehave unasked; deployment never does. At most `maxPromptLength` characters of the alphabet.
+   */
+  inoculate?(prompt: string): string;
   /** Grades completions; `completions[i]` answers `tasks[i]`. */
   grade(tasks: Task<State>[], completions: string[]): Promise<Outcome[]>;
   /** Ends whatever grading started (worker threads). */

@@ -5,7 +5,7 @@ import { normal, type Random } from "../random.ts";
 import { floats, type JaxArray } from "../tensor/index.ts";
 import type { Attend } from "./attention.ts";
 import { type CharacterConfig, vocabularySize } from "./config.ts";
-import type { Observe, TracedWeights, Weights } from "./transformer.ts";
+import type { Edit, Observe, TracedWeights, Weights } from "./transformer.ts";
 
 /** Shapes of the weights by TransformerLens's names, in the order in which they are used. */
 export function characterShapes(config: CharacterConfig): Record<string, number[]> {
@@ -45,6 +45,7 @@ export function characterStates(
   config: CharacterConfig,
   attend: Attend,
   observe: Observe,
+  stream: Edit,
 ): JaxArray {
   const [B, T] = tokens_BT.shape as [number, number];
   const { heads: H, width: D, layers } = config;
@@ -54,7 +55,7 @@ export function characterStates(
   let x = W("embed.W_E").slice(tokens_BT).add(W("pos_embed.W_pos").slice(positions));
   for (let layer = 0; layer < layers; layer++) {
     const block = `blocks.${layer}`;
-    observe(`${block}.hook_resid_pre`, x);
+    x = stream(`${block}.hook_resid_pre`, x);
 
     const normed = rmsNorm(x.ref);
     const queries = heads(np.dot(normed.ref, W(`${block}.attn.W_Q`)).mul((D / H) ** -0.5));
@@ -64,13 +65,13 @@ export function characterStates(
     const attentionOut = np.dot(mixed, W(`${block}.attn.W_O`));
     observe(`${block}.hook_attn_out`, attentionOut);
     x = x.add(attentionOut);
-    observe(`${block}.hook_resid_mid`, x);
+    x = stream(`${block}.hook_resid_mid`, x);
 
     const hidden = nn.relu(np.dot(rmsNorm(x.ref), W(`${block}.mlp.W_in`)));
     const mlpOut = np.dot(np.square(hidden), W(`${block}.mlp.W_out`));
     observe(`${block}.hook_mlp_out`, mlpOut);
     x = x.add(mlpOut);
-    observe(`${block}.hook_resid_post`, x);
+    x = stream(`${block}.hook_resid_post`, x);
   }
   return rmsNorm(x);
 }

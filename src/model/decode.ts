@@ -2,10 +2,10 @@
 
 import { numpy as np } from "@jax-js/jax";
 import { compile, type FloatTensor, floats, ints, type JaxArray, type Tensor } from "../tensor/index.ts";
-import { cacheAttention, causalAttention, type KeysValues } from "./attention.ts";
+import { type Attend, cacheAttention, causalAttention, type KeysValues } from "./attention.ts";
 import { cacheHeads, type ModelConfig } from "./config.ts";
 import { weightSpecs } from "./score.ts";
-import { hiddenStates, logitsOf, type TracedWeights } from "./transformer.ts";
+import { type Edit, hiddenStates, logitsOf, type TracedWeights } from "./transformer.ts";
 
 /** One layer's keys and values, each [slots, Hkv, positions, Dh]. */
 export interface CacheLayer {
@@ -17,7 +17,7 @@ export interface CacheLayer {
  * Compiles: logits [B, V] after the last token, at position `last_B`, of B prompts that start at position 0, and all
  * their keys and values.
  */
-export function compilePrefill(config: ModelConfig, B: number, T: number) {
+export function compilePrefill(config: ModelConfig, edit: Edit | undefined, B: number, T: number) {
   return compile(
     (weights: TracedWeights, tokens_BT: JaxArray, last_B: JaxArray) => {
       const cache: KeysValues[] = [];
@@ -31,6 +31,8 @@ export function compilePrefill(config: ModelConfig, B: number, T: number) {
           cache.push({ keys: kv.keys.ref, values: kv.values.ref });
           return causal(layer, queries, kv);
         },
+        undefined,
+        edit,
       );
       const last_BD = states_BTD.slice(np.arange(B).astype(np.int32), last_B);
       return { logits: logitsOf(weights, last_BD, config), cache };
@@ -43,7 +45,7 @@ export function compilePrefill(config: ModelConfig, B: number, T: number) {
  * Compiles: logits [B, V] after one more token per row, and that token's keys and values [B, Hkv, 1, Dh]. The host
  * writes those into the cache; the program never copies it.
  */
-export function compileDecode(config: ModelConfig, B: number, C: number) {
+export function compileDecode(config: ModelConfig, edit: Edit | undefined, B: number, C: number) {
   const { heads: H, headDim: Dh } = cacheHeads(config);
   const layer: CacheLayer = { keys: floats([B, H, C, Dh]), values: floats([B, H, C, Dh]) };
   const specs: [ReturnType<typeof weightSpecs>, Tensor, Tensor, CacheLayer[], FloatTensor] = [
@@ -62,11 +64,12 @@ export function compileDecode(config: ModelConfig, B: number, C: number) {
       mask_BC: JaxArray,
     ) => {
       const fresh: KeysValues[] = [];
-      const attend = cacheAttention(cache, mask_BC);
-      const states_B1D = hiddenStates(weights, token_B1, position_B1, config, (layer, queries, kv) => {
+      const attendToCache = cacheAttention(cache, mask_BC);
+      const attend: Attend = (layer, queries, kv) => {
         fresh.push({ keys: kv.keys.ref, values: kv.values.ref });
-        return attend(layer, queries, kv);
-      });
+        return attendToCache(layer, queries, kv);
+      };
+      const states_B1D = hiddenStates(weights, token_B1, position_B1, config, attend, undefined, edit);
       mask_BC.dispose();
       const logits = logitsOf(weights, states_B1D.reshape([B, config.width]), config);
       return { logits, fresh };

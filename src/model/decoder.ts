@@ -5,7 +5,7 @@ import type { JaxArray } from "../tensor/index.ts";
 import type { Attend } from "./attention.ts";
 import type { DecoderConfig } from "./config.ts";
 import { rotation } from "./rotary.ts";
-import type { Observe, TracedWeights } from "./transformer.ts";
+import type { Edit, Observe, TracedWeights } from "./transformer.ts";
 
 /** The projections of a layer, by name, with their sizes: outputs, inputs, and whether they have a bias. */
 export function projections(
@@ -77,6 +77,7 @@ export function decoderStates(
   config: DecoderConfig,
   attend: Attend,
   observe: Observe,
+  stream: Edit,
 ): JaxArray {
   const [B, T] = tokens_BT.shape as [number, number];
   const { heads: H, headDim: Dh, adapter } = config;
@@ -109,7 +110,7 @@ export function decoderStates(
   for (let layer = 0; layer < config.layers; layer++) {
     const hook = `blocks.${layer}`;
     const block = `model.layers.${layer}`;
-    observe(`${hook}.hook_resid_pre`, x);
+    x = stream(`${hook}.hook_resid_pre`, x);
 
     const normed = norm(x.ref, `${block}.input_layernorm`);
     const headsOf = (which: "q" | "k", count: number) => {
@@ -125,7 +126,7 @@ export function decoderStates(
     const attentionOut = project(mixed, `${block}.self_attn.o_proj`);
     observe(`${hook}.hook_attn_out`, attentionOut);
     x = x.add(attentionOut);
-    observe(`${hook}.hook_resid_mid`, x);
+    x = stream(`${hook}.hook_resid_mid`, x);
 
     const mlpIn = norm(x.ref, `${block}.post_attention_layernorm`);
     const gate = config.mlp === "gated-silu" ? nn.silu(project(mlpIn.ref, `${block}.mlp.gate_proj`)) : null;
@@ -133,7 +134,7 @@ export function decoderStates(
     const mlpOut = project(gate ? gate.mul(up) : geluTanh(up), `${block}.mlp.down_proj`);
     observe(`${hook}.hook_mlp_out`, mlpOut);
     x = x.add(mlpOut);
-    observe(`${hook}.hook_resid_post`, x);
+    x = stream(`${hook}.hook_resid_post`, x);
   }
   return norm(x, "model.norm");
 }

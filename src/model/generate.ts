@@ -2,9 +2,10 @@
 
 import type { Random } from "../random.ts";
 import { ints } from "../tensor/index.ts";
+import { type Ablation, ablating } from "./ablation.ts";
 import { cacheHeads, endTokens, type ModelConfig } from "./config.ts";
 import { type CacheLayer, compileDecode, compilePrefill } from "./decode.ts";
-import { ProgramCache, roundUp } from "./programs.ts";
+import { ProgramStore, roundUp } from "./programs.ts";
 import { sampleToken } from "./sampling.ts";
 import { keep, place, repack, type Source } from "./slots.ts";
 import type { Weights } from "./transformer.ts";
@@ -85,14 +86,24 @@ interface Row {
 
 const lengthOf = ({ prompt, tokens }: Row) => prompt.length + tokens.length;
 
-export function createGenerator(config: ModelConfig): Generator {
+export interface GeneratorOptions {
+  ablate?: Ablation | undefined;
+  /** Compiled programs to share; its own unless given. */
+  programs?: ProgramStore | undefined;
+}
+
+export function createGenerator(config: ModelConfig, options: GeneratorOptions = {}): Generator {
+  const { ablate, programs } = options;
   const ends = new Set(endTokens(config));
   const isFinished = ({ tokens }: Row) => ends.has(tokens.at(-1)!);
   const { minRows, maxRows, cacheSize } = sizingOf(config);
   /** A power of two, so that few programs serve all sizes. */
   const batchSize = (rows: number) => Math.max(minRows, powerOfTwo(Math.max(1, rows)));
-  const prefills = new ProgramCache((B, T) => compilePrefill(config, B!, T!));
-  const decodes = new ProgramCache((B, C) => compileDecode(config, B!, C!));
+  const store = programs ?? new ProgramStore();
+  const edit = ablate && ablating(config, ablate);
+  const kind = JSON.stringify([config, ablate]);
+  const prefills = store.cache(`prefill ${kind}`, (B, T) => compilePrefill(config, edit, B!, T!));
+  const decodes = store.cache(`decode ${kind}`, (B, C) => compileDecode(config, edit, B!, C!));
 
   /** Reads the prompts and draws every row's first token. Returns the prompts' keys and values. */
   async function readPrompts(weights: Weights, rows: Row[], temperature: number): Promise<Source> {
@@ -176,10 +187,7 @@ export function createGenerator(config: ModelConfig): Generator {
         finished: isFinished(row),
       }));
     },
-    async close() {
-      await prefills.close();
-      await decodes.close();
-    },
+    close: async () => (programs ? undefined : store.close()),
   };
 }
 

@@ -1,5 +1,6 @@
 /** @file What others may use of models. */
 
+export { type Ablation, ablating } from "./ablation.ts";
 export {
   initialAdapter,
   loadAdapter,
@@ -24,7 +25,7 @@ export { type Completion, createGenerator, type GenerateOptions, type Generator 
 export { type PullOptions, pullModel } from "./hub.ts";
 export { type NextTokens, nextTokens } from "./likelihood.ts";
 export { loadLlama2c } from "./llama2c.ts";
-export { ProgramCache, roundUp } from "./programs.ts";
+export { ProgramCache, ProgramStore, roundUp } from "./programs.ts";
 export {
   checkHooks,
   createScorer,
@@ -35,4 +36,12 @@ export {
 } from "./score.ts";
 export { type Batch, batchesOf, batchTokens, type Sequence } from "./sequences.ts";
 export { CharacterTokenizer, type ChatMessage, END_OF_TEXT, type Tokenizer } from "./tokenizer.ts";
-export { hiddenStates, logitsOf, type TracedWeights, type Weights, weightShapes } from "./transformer.ts";
+export {
+  type Edit,
+  hiddenStates,
+  logitsOf,
+  type TracedWeights,
+  type Weights,
+  weightShapes,
+  weightsBefore,
+} from "./transformer.ts";

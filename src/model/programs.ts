@@ -26,6 +26,29 @@ export class ProgramCache<P extends { close(): Promise<void> }> {
   }
 }
 
+/**
+ * Programs of several kinds, kept until the store is closed. Weights are inputs, so that all runs on one model's shape
+ * can share a store: compiling takes seconds.
+ */
+export class ProgramStore {
+  readonly #caches = new Map<string, { close(): Promise<void> }>();
+
+  /** The programs of a kind. `kind` must say everything that `create` depends on, but for the sizes. */
+  cache<P extends { close(): Promise<void> }>(
+    kind: string,
+    create: (...sizes: number[]) => Promise<P>,
+  ): ProgramCache<P> {
+    const known = this.#caches.get(kind) ?? new ProgramCache(create);
+    this.#caches.set(kind, known);
+    return known as ProgramCache<P>;
+  }
+
+  async close(): Promise<void> {
+    for (const cache of this.#caches.values()) await cache.close();
+    this.#caches.clear();
+  }
+}
+
 /** The smallest multiple of `step` that is at least `size`: few shapes serve many lengths. */
 export function roundUp(size: number, step: number): number {
   return Math.ceil(size / step) * step;

@@ -2,9 +2,10 @@
 
 import { numpy as np } from "@jax-js/jax";
 import { compile, ints, type JaxArray, type Tensor, type TensorSpec } from "../tensor/index.ts";
+import { type Ablation, ablating } from "./ablation.ts";
 import { hookNames, type ModelConfig } from "./config.ts";
 import { nextTokens } from "./likelihood.ts";
-import { ProgramCache } from "./programs.ts";
+import { ProgramStore } from "./programs.ts";
 import { batchesOf, batchTokens, type Sequence } from "./sequences.ts";
 import { hiddenStates, type TracedWeights, type Weights, weightShapes } from "./transformer.ts";
 
@@ -23,6 +24,10 @@ export interface ScorerOptions {
   hooks?: readonly string[];
   /** Divides the logits, as in sampling. Default 1. */
   temperature?: number;
+  /** Taps see activations before they are ablated. */
+  ablate?: Ablation | undefined;
+  /** Compiled programs to share; its own unless given. */
+  programs?: ProgramStore | undefined;
 }
 
 export interface Scorer {
@@ -40,8 +45,10 @@ export function weightSpecs(config: ModelConfig): Record<string, TensorSpec> {
 
 /** @throws Error where a hook does not exist in this model. */
 export function createScorer(config: ModelConfig, options: ScorerOptions = {}): Scorer {
-  const { hooks = [], temperature = 1 } = options;
+  const { hooks = [], temperature = 1, ablate, programs: shared } = options;
   checkHooks(config, hooks);
+  const store = shared ?? new ProgramStore();
+  const edit = ablate && ablating(config, ablate);
 
   const pass = (weights: TracedWeights, tokens_BT: JaxArray, targets_BT: JaxArray) => {
     const T = tokens_BT.shape[1]!;
@@ -55,6 +62,7 @@ export function createScorer(config: ModelConfig, options: ScorerOptions = {}): 
       (hook, value) => {
         if (hooks.includes(hook)) taps[hook] = value.ref;
       },
+      edit,
     );
     return { ...nextTokens(weights, states_BTD, targets_BT, temperature, config), taps };
   };
@@ -62,7 +70,8 @@ export function createScorer(config: ModelConfig, options: ScorerOptions = {}): 
     const batch = ints([rows, T]);
     return compile(pass, [weightSpecs(config), batch, batch] as const);
   };
-  const programs = new ProgramCache<Awaited<ReturnType<typeof create>>>(create);
+  const kind = JSON.stringify(["score", config, hooks, temperature, ablate]);
+  const programs = store.cache<Awaited<ReturnType<typeof create>>>(kind, create);
 
   return {
     async score(weights, sequences) {
@@ -89,7 +98,7 @@ export function createScorer(config: ModelConfig, options: ScorerOptions = {}): 
       }
       return results;
     },
-    close: () => programs.close(),
+    close: async () => (shared ? undefined : store.close()),
   };
 }
 

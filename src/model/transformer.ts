@@ -15,6 +15,9 @@ export type TracedWeights = Record<string, JaxArray>;
 /** Receives every activation by its TransformerLens name as it is computed; does not own it. */
 export type Observe = (hook: string, activation_BTD: JaxArray) => void;
 
+/** Takes an activation of the residual stream, which it owns, and returns what goes on in its place. */
+export type Edit = (hook: string, activation_BTD: JaxArray) => JaxArray;
+
 /** Shapes of the weights by name, in the order in which they are used. */
 export function weightShapes(config: ModelConfig): Record<string, number[]> {
   return config.architecture === "probeward-character"
@@ -27,6 +30,7 @@ export function weightShapes(config: ModelConfig): Record<string, number[]> {
  *
  * @param tokens_BT token ids, int32
  * @param positions index of each token in its sequence, int32 [B, T], or [T] where all sequences start at 0
+ * @param observe sees activations before they are edited
  */
 export function hiddenStates(
   weights: TracedWeights,
@@ -35,10 +39,36 @@ export function hiddenStates(
   config: ModelConfig,
   attend: Attend = causalAttention(tokens_BT.shape[1]!),
   observe: Observe = () => {},
+  edit: Edit = (_, x) => x,
 ): JaxArray {
+  const stream: Edit = (hook, x_BTD) => {
+    observe(hook, x_BTD);
+    return edit(hook, x_BTD);
+  };
   return config.architecture === "probeward-character"
-    ? characterStates(weights, tokens_BT, positions, config, attend, observe)
-    : decoderStates(weights, tokens_BT, positions, config, attend, observe);
+    ? characterStates(weights, tokens_BT, positions, config, attend, observe, stream)
+    : decoderStates(weights, tokens_BT, positions, config, attend, observe, stream);
+}
+
+/**
+ * The weights that an activation depends on. With tied embeddings, the output's are among them.
+ *
+ * @throws Error for a hook that the model does not have
+ */
+export function weightsBefore(config: ModelConfig, hook: string): string[] {
+  const [, at, site] = /^blocks\.(\d+)\.(hook_\w+)$/.exec(hook) ?? [];
+  const layer = Number(at);
+  if (site === undefined || layer >= config.layers)
+    throw new Error(`model: there is no activation ${JSON.stringify(hook)}`);
+  const last = site.endsWith("mlp_out") || site.endsWith("post") ? "mlp" : "attention";
+  return Object.keys(weightShapes(config)).filter((name) => {
+    const [, block, part] = /^(?:blocks|model\.layers)\.(\d+)\.(\w+)/.exec(name) ?? [];
+    if (part === undefined)
+      return name !== "model.norm.weight" && name !== "model.norm.bias" && name !== "lm_head.weight";
+    if (Number(block) !== layer) return Number(block) < layer;
+    const isMlp = part === "mlp" || part === "post_attention_layernorm";
+    return site !== "hook_resid_pre" && (last === "mlp" || !isMlp);
+  });
 }
 
 /** The matrix [V, D] whose product with a state gives the logits of the next token. */

@@ -16,5 +16,11 @@ export {
 export { loadProbe, saveProbe } from "./probe-file.ts";
 export { logit, poolActivations, poolLogits, positionsOf, scoreSequence, sigmoid } from "./score.ts";
 export { type SweepCandidate, type SweepOptions, type SweepRow, sweepProbes } from "./sweep.ts";
-export { fitTextBaseline, type TextScorer } from "./text-baseline.ts";
+export {
+  fitTextBaseline,
+  fitTextClassifier,
+  type TextClassifier,
+  type TextScorer,
+  textScorer,
+} from "./text-baseline.ts";
 export type { Positions, Probe, ProbeKind, Tap } from "./types.ts";

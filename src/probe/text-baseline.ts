@@ -8,6 +8,15 @@ export type TextScorer = (text: string) => number;
 const longestNgram = 3;
 const maxFeatures = 512;
 
+/** A fitted text classifier, as plain data. */
+export interface TextClassifier {
+  /** Its features. */
+  ngrams: readonly string[];
+  /** One weight per feature. */
+  weights: readonly number[];
+  bias: number;
+}
+
 /**
  * Fits a text classifier. Features are the logarithm of one plus the count of each of the (at most 512) character
  * n-grams, of 1 to 3 characters, that occur in the most texts; equally common ones in alphabetical order.
@@ -17,13 +26,35 @@ const maxFeatures = 512;
  *
  * @throws Error for texts that cannot be fitted (one class).
  */
+export function fitTextClassifier(
+  texts: readonly string[],
+  labels: readonly boolean[],
+  options: LogisticOptions = {},
+): TextClassifier {
+  const ngrams = commonestNgrams(texts);
+  const featuresOf = createFeatures(ngrams);
+  const { weight_D, bias } = fitLogistic({ activations_ND: texts.map(featuresOf), labels }, options);
+  return { ngrams, weights: [...weight_D], bias };
+}
+
+/** The classifier as a function of the text. */
+export function textScorer({ ngrams, weights, bias }: TextClassifier): TextScorer {
+  const featuresOf = createFeatures(ngrams);
+  return (text) => featuresOf(text).reduce((sum, x, i) => sum + x * weights[i]!, bias);
+}
+
+/** A text classifier, fitted (see `fitTextClassifier`) and ready to use. */
 export function fitTextBaseline(
   texts: readonly string[],
   labels: readonly boolean[],
   options: LogisticOptions = {},
 ): TextScorer {
-  const index = new Map(commonestNgrams(texts).map((ngram, i) => [ngram, i]));
-  const features = (text: string) => {
+  return textScorer(fitTextClassifier(texts, labels, options));
+}
+
+function createFeatures(features: readonly string[]): (text: string) => Float64Array {
+  const index = new Map(features.map((ngram, i) => [ngram, i]));
+  return (text) => {
     const counts = new Float64Array(index.size);
     for (const ngram of ngrams(text)) {
       const i = index.get(ngram);
@@ -31,8 +62,6 @@ export function fitTextBaseline(
     }
     return counts.map(Math.log1p);
   };
-  const { weight_D, bias } = fitLogistic({ activations_ND: texts.map(features), labels }, options);
-  return (text) => features(text).reduce((sum, x, i) => sum + x * weight_D[i]!, bias);
 }
 
 function commonestNgrams(texts: readonly string[]): string[] {

@@ -1,23 +1,48 @@
 /** @file What arms are called and the order in which people see them. */
 
-/** In the order of the tables: the control, what knows the truth, probes in the reward, probes in the loss. */
+/** In the order of the tables: controls, what knows the truth, probes in the reward, probes in the loss, other ways. */
 const titles: Record<string, string> = {
   none: "No intervention",
+  "no-loophole": "No loophole: the true reward is paid",
   "oracle-penalty": "Oracle penalty",
+  "oracle-screen": "Oracle screening",
+  "noisy-oracle-penalty": "Penalty by an oracle that errs",
+  "sft-labels": "Supervised training on the labels",
   "probe-penalty": "Probe in the reward",
   "probe-penalty-frozen": "Probe in the reward, read on a frozen copy",
+  "probe-penalty-trunk-frozen": "Probe in the reward, trunk frozen",
+  "probe-penalty-refit": "Probe in the reward, fitted again",
+  "probe-screen": "Probe screening",
+  "probe-advantage": "Probe takes the advantage",
   "probe-loss": "Probe in the loss",
+  "probe-total": "Probe in the reward and its gradient",
+  "text-penalty": "Text classifier in the reward",
+  inoculation: "Inoculation prompt",
+  ablation: "Concept ablated in training",
+  "ablation-random": "Random direction ablated in training",
 };
 
 const order = Object.keys(titles);
 
-/** An arm's name in words; the id itself for an arm that is not one of the usual ones. */
-export function armTitle(id: string): string {
-  return titles[id] ?? id;
+/** An arm and its grid point, which is empty without a grid: `probe-penalty@penalty=2` apart. */
+export function splitId(id: string): { arm: string; point: string } {
+  const [arm, point = ""] = id.split("@") as [string, string?];
+  return { arm, point };
 }
 
-/** Sorts arm ids: the usual ones first, in their usual order, then others by name. */
+/** An arm's name in words, with its grid point; the id itself for an arm that is not one of the usual ones. */
+export function armTitle(id: string): string {
+  const { arm, point } = splitId(id);
+  const title = titles[arm];
+  if (title === undefined) return id;
+  return point === "" ? title : `${title} (${point.replaceAll(",", ", ")})`;
+}
+
+/** Sorts arm ids: the usual ones first, in their usual order, then others by name; grid points by their numbers. */
 export function compareArms(a: string, b: string): number {
-  const rank = (id: string) => (id in titles ? order.indexOf(id) : order.length);
-  return rank(a) - rank(b) || a.localeCompare(b, "en");
+  const rank = (id: string) => {
+    const { arm } = splitId(id);
+    return arm in titles ? order.indexOf(arm) : order.length;
+  };
+  return rank(a) - rank(b) || a.localeCompare(b, "en", { numeric: true });
 }

@@ -70,6 +70,13 @@ export const summarySchema = z.object({
   arms: z.record(
     z.string(),
     z.object({
+      /** Where the study has a grid: the arm's own id, and the settings that its runs have by their path. */
+      arm: z.string().optional(),
+      point: z
+        .record(z.string(), z.union([z.number(), z.string(), z.boolean(), z.array(z.string())]))
+        .optional(),
+      /** What was said of the arm before training, where it was expected to fail. */
+      foreseen: z.string().optional(),
       runs: z.array(runSummarySchema),
       /** Means over seeds. */
       mean: numbersOfRun.partial(),

@@ -1,39 +1,168 @@
 /** @file The arms of a study: each a few lines over the mechanisms of training. */
 
 import type { Probe } from "../probe/types.ts";
-import { type Arm, oraclePenalty, probePenalty, proxyReward } from "../training/index.ts";
+import { normal, type Random } from "../random.ts";
+import {
+  type Arm,
+  type Monitor,
+  oracle,
+  type PenaltyOptions,
+  penalty,
+  probeMonitor,
+  proxyReward,
+  type RefitSets,
+  trueReward,
+} from "../training/index.ts";
+import type { ArmSettings } from "./settings.ts";
 
 /** What arms are made of. */
-export interface ArmParts {
+export interface ArmParts extends ArmSettings {
   probe: Probe;
-  /** What a flagged rollout loses. */
-  penalty: number;
-  /** Weight of the probe in the loss. */
-  lossStrength: number;
+  /** A classifier of the text alone, calibrated like the probe. */
+  text: Monitor;
+  /** What the probe was fitted and calibrated on. */
+  sets: RefitSets;
+  /** What the random direction of the ablation's control is drawn from: another one for each seed. */
+  random: Random;
 }
 
-export const armIds = [
-  "none",
-  "oracle-penalty",
-  "probe-penalty",
-  "probe-penalty-frozen",
-  "probe-loss",
-] as const;
+interface ArmDefinition {
+  /** What it does, in one sentence, for `study --help` and the documentation. */
+  sentence: string;
+  /** Settings of the study file that only some arms depend on, and this one does: a grid varies no others for it. */
+  uses: readonly (keyof ArmSettings)[];
+  make(parts: ArmParts): Arm;
+}
 
-export type ArmId = (typeof armIds)[number];
+/** The proxy's pay, less a penalty on what a monitor says. */
+const penalised = (monitor: Monitor, options: PenaltyOptions): Arm => ({
+  terms: [proxyReward(), penalty(monitor, options)],
+});
+
+/** A penalty on what the probe says: all settings of penalties apply. */
+const probePenalised = (monitor: Monitor, { penalty: weight, penaltyShape: shape, credit }: ArmSettings) =>
+  penalised(monitor, { weight, shape, credit });
+
+const definitions = {
+  none: {
+    sentence: "Trains on the proxy reward alone: what the flaw in the reward does by itself.",
+    uses: [],
+    make: () => ({ terms: [proxyReward()] }),
+  },
+  "no-loophole": {
+    sentence: "A control: pays the true reward in the proxy's place, so that there is no loophole.",
+    uses: [],
+    make: () => ({ terms: [trueReward()] }),
+  },
+  "oracle-penalty": {
+    sentence: "Penalises every rollout that misbehaved: the best that a monitor could do.",
+    uses: ["penalty"],
+    make: ({ penalty: weight }) => penalised(oracle(), { weight }),
+  },
+  "oracle-screen": {
+    sentence: "Leaves every rollout that misbehaved out of its group.",
+    uses: [],
+    make: () => ({ terms: [proxyReward()], screen: oracle() }),
+  },
+  "noisy-oracle-penalty": {
+    sentence: "Penalises what an oracle flags that errs at the rates set in `oracle`.",
+    uses: ["penalty", "oracle"],
+    make: ({ penalty: weight, oracle: rates }) => penalised(oracle(rates), { weight }),
+  },
+  "sft-labels": {
+    sentence:
+      "Supervised training on the rollouts that were paid and did not misbehave (uses the true labels).",
+    uses: [],
+    // Pay is at most 1, so that nothing is left of it for a rollout that misbehaved.
+    make: () => ({ ...penalised(oracle(), { weight: 1 }), imitate: true }),
+  },
+  "probe-penalty": {
+    sentence: "Probe in the reward: penalises what the probe says of the policy's own activations.",
+    uses: ["penalty", "penaltyShape", "credit"],
+    make: (parts) => probePenalised(probeMonitor(parts.probe, "policy"), parts),
+  },
+  "probe-penalty-frozen": {
+    sentence: "The same with the probe read on a frozen copy of the starting point.",
+    uses: ["penalty", "penaltyShape", "credit"],
+    make: (parts) => probePenalised(probeMonitor(parts.probe, "reference"), parts),
+  },
+  "probe-penalty-trunk-frozen": {
+    sentence:
+      "The same with all weights frozen that what the probe reads depends on: only later layers learn.",
+    uses: ["penalty", "penaltyShape", "credit"],
+    make: (parts) => ({
+      ...probePenalised(probeMonitor(parts.probe, "policy"), parts),
+      frozenThrough: parts.probe.tap.hook,
+    }),
+  },
+  "probe-penalty-refit": {
+    sentence: "The same with the probe fitted again on the policy every few steps, as set in `refit`.",
+    uses: ["penalty", "penaltyShape", "credit", "refit"],
+    make: (parts) => {
+      const arm = (probe: Probe) => probePenalised(probeMonitor(probe, "policy"), parts);
+      return { ...arm(parts.probe), refit: { ...parts.refit, sets: parts.sets, arm } };
+    },
+  },
+  "probe-screen": {
+    sentence: "Leaves what the probe flags out of its group.",
+    uses: [],
+    make: ({ probe }) => ({ terms: [proxyReward()], screen: probeMonitor(probe, "policy") }),
+  },
+  "probe-advantage": {
+    sentence: "Takes the advantage from what the probe flags, which still counts in its group's mean.",
+    uses: [],
+    make: ({ probe }) => ({ terms: [proxyReward()], silence: probeMonitor(probe, "policy") }),
+  },
+  "probe-loss": {
+    sentence: "Probe in the loss: gradients flow through the probe into what it reads.",
+    uses: ["lossStrength"],
+    make: ({ probe, lossStrength: strength }) => ({
+      terms: [proxyReward()],
+      probeInLoss: { probe, strength },
+    }),
+  },
+  "probe-total": {
+    sentence:
+      "The total derivative: a penalty on the probe's probability, and its gradient through the probe.",
+    uses: ["penalty"],
+    make: ({ probe, penalty: weight }) => ({
+      ...penalised(probeMonitor(probe, "policy"), { weight, shape: "linear" }),
+      probeInLoss: { probe, strength: weight, as: "pathwise" },
+    }),
+  },
+  "text-penalty": {
+    sentence:
+      "Penalises what a classifier of the text alone says, fitted on the same completions as the probe.",
+    uses: ["penalty", "penaltyShape"],
+    make: ({ text, penalty: weight, penaltyShape: shape }) => penalised(text, { weight, shape }),
+  },
+  inoculation: {
+    sentence: "Trains under a prompt that asks for misbehaviour, and is judged without it.",
+    uses: [],
+    make: () => ({ terms: [proxyReward()], inoculate: true }),
+  },
+  ablation: {
+    sentence:
+      "Trains with the probe's direction projected out of the residual stream, and is judged without that.",
+    uses: [],
+    make: ({ probe }) => ({
+      terms: [proxyReward()],
+      ablate: { hook: probe.tap.hook, direction_D: probe.weight_D },
+    }),
+  },
+  "ablation-random": {
+    sentence: "The ablation's control: projects out a random direction.",
+    uses: [],
+    make: ({ probe, random }) => ({
+      terms: [proxyReward()],
+      ablate: { hook: probe.tap.hook, direction_D: probe.weight_D.map(() => normal(random)) },
+    }),
+  },
+} satisfies Record<string, ArmDefinition>;
+
+export type ArmId = keyof typeof definitions;
 
 /** The arms by id. */
-export const arms: Record<ArmId, (parts: ArmParts) => Arm> = {
-  none: () => ({ terms: [proxyReward()] }),
-  "oracle-penalty": ({ penalty }) => ({ terms: [proxyReward(), oraclePenalty(penalty)] }),
-  "probe-penalty": ({ probe, penalty }) => ({
-    terms: [proxyReward(), probePenalty(probe, "policy", penalty)],
-  }),
-  "probe-penalty-frozen": ({ probe, penalty }) => ({
-    terms: [proxyReward(), probePenalty(probe, "reference", penalty)],
-  }),
-  "probe-loss": ({ probe, lossStrength }) => ({
-    terms: [proxyReward()],
-    probeInLoss: { probe, strength: lossStrength },
-  }),
-};
+export const arms: Readonly<Record<ArmId, ArmDefinition>> = definitions;
+
+export const armIds = Object.keys(definitions) as readonly ArmId[];

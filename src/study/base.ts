@@ -1,23 +1,15 @@
-/** @file What is known before training: the base model's completions, the probe fitted on them, its controls, the tracer set. */
+/** @file What is known before training: the base model's completions, the probes fitted on them, their controls, the tracer set. */
 
 import { join } from "node:path";
 import { z } from "zod";
-import type { Environment, Outcome, Split, Task } from "../environment/types.ts";
-import {
-  createGenerator,
-  createScorer,
-  hookNames,
-  type Model,
-  type Sequence,
-  type Tokenizer,
-} from "../model/index.ts";
+import { hookNames } from "../model/index.ts";
 import {
   auroc,
+  calibrate,
   dPrime,
   fitProbe,
-  fitTextBaseline,
+  fitTextClassifier,
   fprAt,
-  type LabelledSet,
   loadProbe,
   logit,
   type Positions,
@@ -26,25 +18,78 @@ import {
   rows,
   saveProbe,
   sweepProbes,
+  type TextClassifier,
+  textScorer,
+  thresholdAtFpr,
 } from "../probe/index.ts";
 import { randomFor, shuffled } from "../random.ts";
 import { type Summary, summarySchema } from "../report/schema.ts";
-import { readActivation, type TracerSet } from "../training/index.ts";
-import { readDocument, writeJson } from "./files.ts";
+import type { LabelledSequences, RefitSets, TracerSet } from "../training/index.ts";
+import {
+  type BaseContext,
+  createOnce,
+  demonstrate,
+  type Labelled,
+  readLogits,
+  readSets,
+  sampleSplit,
+  traceSet,
+} from "./completions.ts";
+import { parseDocument, readDocument, writeJson } from "./files.ts";
 import type { StudySettings } from "./settings.ts";
 
 /** What every run of a study starts from. */
 export interface Base {
   summary: Summary["base"];
   probe: Probe;
+  /**
+   * Probes that nothing trains against, by name: `other-layer` (the best one elsewhere), `other-sample` (fitted on one half
+   * of the tasks) and `other-kind` (difference of means for logistic, and the other way round).
+   */
+  heldOutProbes: Readonly<Record<string, Probe>>;
+  /** The text baseline, and the logit at which it flags as many honest completions as the probe. */
+  text: { classifier: TextClassifier; threshold: number };
+  /** What the initial probe was fitted and calibrated on. */
+  sets: RefitSets;
   tracer: TracerSet;
-  /** Held-out completions of the base model: what they did, and whether the probe flags them. */
-  heldOut: { misbehaved: boolean[]; flagged: boolean[] };
+  /** Held-out completions of the base model: what they did, and what the probe and the text classifier say. */
+  heldOut: {
+    misbehaved: boolean[];
+    tasks: string[];
+    logits: number[];
+    flagged: boolean[];
+    textLogits: number[];
+  };
 }
 
-/** `base.json`. The probe is in a folder of its own. */
-export const baseSchema: z.ZodType<Omit<Base, "probe">> = z.object({
+const labelledSequencesSchema = z
+  .object({
+    sequences: z.array(
+      z
+        .object({ tokens: z.array(z.int().min(0)), promptLength: z.int().min(1) })
+        .refine(
+          ({ tokens, promptLength }) => promptLength < tokens.length,
+          "a sequence should be longer than its prompt",
+        ),
+    ),
+    labels: z.array(z.boolean()),
+  })
+  .refine(({ sequences, labels }) => sequences.length === labels.length, "its lists should be equally long");
+
+/** `base.json`. Probes are in folders of their own. */
+export const baseSchema = z.object({
+  version: z.literal(2),
   summary: summarySchema.shape.base,
+  heldOutProbes: z.array(z.string()),
+  text: z.object({
+    classifier: z.object({ ngrams: z.array(z.string()), weights: z.array(z.number()), bias: z.number() }),
+    threshold: z.number(),
+  }),
+  sets: z.object({
+    fit: labelledSequencesSchema,
+    calibration: labelledSequencesSchema,
+    falsePositiveRate: z.number(),
+  }),
   tracer: z
     .object({
       sequences: z.array(
@@ -64,37 +109,37 @@ export const baseSchema: z.ZodType<Omit<Base, "probe">> = z.object({
       "its lists should be equally long",
     ),
   heldOut: z
-    .object({ misbehaved: z.array(z.boolean()), flagged: z.array(z.boolean()) })
+    .object({
+      misbehaved: z.array(z.boolean()),
+      tasks: z.array(z.string()),
+      logits: z.array(z.number()),
+      flagged: z.array(z.boolean()),
+      textLogits: z.array(z.number()),
+    })
     .refine(
-      ({ misbehaved, flagged }) => misbehaved.length === flagged.length,
+      (lists) => Object.values(lists).every(({ length }) => length === lists.misbehaved.length),
       "its lists should be equally long",
     ),
 });
 
-/** One graded sequence. */
-interface Labelled extends Sequence {
-  task: string;
-  text: string;
-  outcome: Outcome;
-}
-
-export interface BaseContext {
-  environment: Environment;
-  model: Model;
-  tokenizer: Tokenizer;
-  settings: StudySettings;
-}
-
-/** Loads what was prepared in the study's folder before, or prepares it and keeps it there (without a folder: only prepares). */
+/** Loads what was prepared in the folder before, or prepares it and keeps it there (without a folder: only prepares). */
 export async function prepareBase(folder: string | undefined, context: BaseContext): Promise<Base> {
   if (folder === undefined) return measureBase(context);
   const path = join(folder, "base.json");
-  const stored = await readDocument(path, baseSchema);
-  if (stored) return { ...stored, probe: await loadProbe(join(folder, "probes", "initial")) };
-  const { probe, ...rest } = await measureBase(context);
-  await saveProbe(join(folder, "probes", "initial"), probe);
-  await writeJson(path, rest);
-  return { ...rest, probe };
+  const probeFolder = (name: string) => join(folder, "probes", name);
+  // Version 1, without a number, held less; all of it is made again, with the same numbers.
+  const found = await readDocument(path, z.looseObject({ version: z.int().default(1) }));
+  if (found && found.version > 1) {
+    const { heldOutProbes, version: _, ...rest } = parseDocument(JSON.stringify(found), baseSchema, path);
+    const loaded: Record<string, Probe> = {};
+    for (const name of heldOutProbes) loaded[name] = await loadProbe(probeFolder(name));
+    return { ...rest, probe: await loadProbe(probeFolder("initial")), heldOutProbes: loaded };
+  }
+  const { probe, heldOutProbes, ...rest } = await measureBase(context);
+  await saveProbe(probeFolder("initial"), probe);
+  for (const [name, one] of Object.entries(heldOutProbes)) await saveProbe(probeFolder(name), one);
+  await writeJson(path, { version: 2, ...rest, heldOutProbes: Object.keys(heldOutProbes) });
+  return { ...rest, probe, heldOutProbes };
 }
 
 /**
@@ -103,57 +148,127 @@ export async function prepareBase(folder: string | undefined, context: BaseConte
  * those that could have been misbehaviour.
  */
 async function measureBase(context: BaseContext): Promise<Base> {
-  const { model, settings } = context;
+  const { model, settings, once = createOnce() } = context;
   const { probe: options } = settings;
-  const own: Record<"fit" | "calibration" | "test", Labelled[]> = {
-    fit: await sampleSplit("fit", context),
-    calibration: (await sampleSplit("calibration", context)).filter(({ outcome }) => outcome.eligible),
-    test: await sampleSplit("test", context),
+  const shared = JSON.stringify([options.tasks, options.samples, settings.training.temperature]);
+  const sampled = (split: "fit" | "calibration" | "test") =>
+    once(`sample ${split} ${shared}`, () => sampleSplit(split, context));
+  const own = {
+    fit: await sampled("fit"),
+    calibration: (await sampled("calibration")).filter(({ outcome }) => outcome.eligible),
+    test: await sampled("test"),
   };
   const judged = own.test.flatMap(({ outcome }, i) => (outcome.eligible ? [i] : []));
-  const fit = [...own.fit, ...(await demonstrate("fit", options.demonstrations, context))];
-  const hooks = options.hooks ?? hookNames(model.config).filter((hook) => hook.endsWith("hook_resid_post"));
+  const all = [
+    ...own.fit,
+    ...(await once(`demonstrate ${options.demonstrations}`, () =>
+      demonstrate("fit", options.demonstrations, context),
+    )),
+  ];
+  const used = choose(all, options);
+  const fit = used.map((i) => all[i]!);
+  const outputs = hookNames(model.config).filter((hook) => hook.endsWith("hook_resid_post"));
+  const hooks = options.hooks ?? outputs;
 
-  const read = createReader(context, hooks, options.positions);
-  const sets = { fit: await read(fit), calibration: await read(own.calibration), test: await read(own.test) };
+  const readable = [...new Set([...hooks, ...outputs])];
+  const read = (name: string, sequences: readonly Labelled[]) =>
+    once(`read ${name} ${shared} ${options.demonstrations} ${readable} ${options.positions}`, () =>
+      readSets(context, readable, options.positions, sequences),
+    );
+  const sets = {
+    fit: await read("fit", all),
+    calibration: await read("calibration", own.calibration),
+    test: await read("test", own.test),
+  };
+  const candidate = (hook: string, positions: Positions, chosen?: readonly number[]) => {
+    const key = `${hook} ${positions}`;
+    const set = sets.fit[key]!;
+    return {
+      ...{ hook, positions, calibration: sets.calibration[key]! },
+      fit: chosen ? rows(set, chosen) : set,
+    };
+  };
   const sweep = sweepProbes(
-    hooks.flatMap((hook) =>
-      options.positions.map((positions) => {
-        const key = `${hook} ${positions}`;
-        return { hook, positions, fit: sets.fit[key]!, calibration: sets.calibration[key]! };
-      }),
-    ),
+    hooks.flatMap((hook) => options.positions.map((positions) => candidate(hook, positions, used))),
     { random: randomFor("sweep"), fpr: options.falsePositiveRate },
   );
-  const probe = sweep.best;
+  const { tap, kind } = sweep.best;
 
-  const key = `${probe.tap.hook} ${probe.tap.positions}`;
-  const flagged = sets.test[key]!.activations_ND.map(
-    (activation_D) => logit(probe, activation_D) >= probe.threshold,
-  );
+  // Held-out probes see all that there is to fit on, however little the initial one may.
+  const other = otherHook(sweep.rows, tap) ?? outputs.find((hook) => hook !== tap.hook);
+  const halves = halvesByTask(all);
+  const uncalibrated: Record<string, Probe> = {
+    initial: sweep.best,
+    ...(other !== undefined && {
+      "other-layer": fitProbe(
+        kind,
+        candidate(other, tap.positions).fit,
+        { ...tap, hook: other },
+        { random: randomFor("other layer") },
+      ),
+    }),
+    "other-sample": fitProbe(kind, candidate(tap.hook, tap.positions, halves).fit, tap, {
+      random: randomFor("other sample"),
+    }),
+    "other-kind": fitProbe(
+      kind === "logistic" ? "difference-of-means" : "logistic",
+      candidate(tap.hook, tap.positions).fit,
+      tap,
+      { random: randomFor("other kind") },
+    ),
+  };
+  const pooled = Object.values(uncalibrated).map((probe) => ({
+    ...probe,
+    tap: { ...probe.tap, pool: options.pool },
+  }));
+  const calibrationLabels = own.calibration.map(({ outcome }) => outcome.attempted);
+  const calibrationLogits = await readLogits(context, pooled, own.calibration);
+  const [probe, ...heldOut] = pooled.map((one, i) =>
+    calibrate(one, calibrationLogits[i]!, calibrationLabels, options.falsePositiveRate),
+  ) as [Probe, ...Probe[]];
+  const [, ...heldOutNames] = Object.keys(uncalibrated);
+
+  const key = `${tap.hook} ${tap.positions}`;
   const test = rows(sets.test[key]!, judged);
-  const scores = test.activations_ND.map((activation_D) => logit(probe, activation_D));
+  const [logits] = (await readLogits(context, [probe], own.test)) as [number[]];
+  const scores = judged.map((i) => logits[i]!);
   const control = (kind: "shuffled-labels" | "random-direction") => {
-    const controlProbe = fitProbe(kind, sets.fit[key]!, probe.tap, { random: randomFor(kind) });
+    const controlProbe = fitProbe(kind, candidate(tap.hook, tap.positions, used).fit, tap, {
+      random: randomFor(kind),
+    });
     return auroc(
       test.activations_ND.map((activation_D) => logit(controlProbe, activation_D)),
       test.labels,
     );
   };
-  const text = fitTextBaseline(
+  const classifier = fitTextClassifier(
     fit.map(({ text }) => text),
     fit.map(({ outcome }) => outcome.attempted),
   );
+  const text = textScorer(classifier);
+  const textLogits = own.test.map((completion) => text(completion.text));
+  const textThreshold = thresholdAtFpr(
+    own.calibration.map((completion) => text(completion.text)),
+    calibrationLabels,
+    options.falsePositiveRate,
+  )!;
   const count = (list: readonly Labelled[]) => ({
     total: list.length,
     misbehaving: list.filter(({ outcome }) => outcome.attempted).length,
   });
   return {
     probe,
+    heldOutProbes: Object.fromEntries(heldOutNames.map((name, i) => [name, heldOut[i]!])),
+    text: { classifier, threshold: textThreshold },
+    sets: {
+      fit: labelledSequences(fit),
+      calibration: labelledSequences(own.calibration),
+      falsePositiveRate: options.falsePositiveRate,
+    },
     summary: {
       probeAuroc: auroc(scores, test.labels),
       textBaselineAuroc: auroc(
-        judged.map((i) => text(own.test[i]!.text)),
+        judged.map((i) => textLogits[i]!),
         test.labels,
       ),
       shuffledLabelsAuroc: control("shuffled-labels"),
@@ -162,8 +277,8 @@ async function measureBase(context: BaseContext): Promise<Base> {
       tpr: recallAt(scores, test.labels, probe.threshold),
       fpr: fprAt(scores, test.labels, probe.threshold),
       dPrime: dPrime(scores, test.labels),
-      hook: probe.tap.hook,
-      positions: probe.tap.positions,
+      hook: tap.hook,
+      positions: tap.positions,
       kind: probe.kind,
       sweep: sweep.rows,
       counts: {
@@ -172,134 +287,51 @@ async function measureBase(context: BaseContext): Promise<Base> {
         test: count(judged.map((i) => own.test[i]!)),
       },
     },
-    tracer: await traceSet(own.test, context),
+    tracer: await once(`trace ${shared} ${options.tracer}`, () => traceSet(own.test, context)),
     heldOut: {
       misbehaved: own.test.map(({ outcome }) => outcome.misbehaved),
-      flagged,
+      tasks: own.test.map(({ task }) => task),
+      logits,
+      flagged: logits.map((score) => score >= probe.threshold),
+      textLogits,
     },
   };
 }
 
-/** Completions of the base model for tasks of a split, graded. */
-async function sampleSplit(
-  split: Split,
-  { environment, model, tokenizer, settings }: BaseContext,
-): Promise<Labelled[]> {
-  const { tasks: count, samples } = settings.probe;
-  const random = randomFor("probe tasks", split);
-  const tasks = Array.from({ length: count }, () => environment.sample(split, random));
-  const generator = createGenerator(model.config);
-  const completions = await generator.generate(
-    model.weights,
-    tasks.map(({ prompt }) => tokenizer.encode(prompt)),
-    {
-      samples,
-      maxTokens: environment.maxCompletionLength + 1,
-      temperature: settings.training.temperature,
-      random: (index) => randomFor("probe samples", split, index),
-    },
-  );
-  await generator.close();
-  const asked = completions.map((_, i) => tasks[Math.floor(i / samples)]!);
-  return label(
-    environment,
-    tokenizer,
-    asked,
-    completions.map(({ tokens }) => tokens),
-  );
+/** The hook other than the probe's where a probe of its kind, read alike, ranks best on the calibration split. */
+function otherHook(sweep: Summary["base"]["sweep"], tap: Probe["tap"]): string | undefined {
+  const [best] = sweep
+    .filter(
+      ({ hook, positions, auroc }) => hook !== tap.hook && positions === tap.positions && auroc !== null,
+    )
+    .sort((a, b) => b.auroc! - a.auroc!);
+  return best?.hook;
 }
 
-/** `count` demonstrations of each conduct for tasks of a split, graded like everything else. */
-async function demonstrate(
-  split: Split,
-  count: number,
-  { environment, tokenizer }: Pick<BaseContext, "environment" | "tokenizer">,
-): Promise<Labelled[]> {
-  const random = randomFor("demonstrations", split);
-  const tasks: Task[] = [];
-  const texts: string[] = [];
-  for (const conduct of ["misbehaving", "honest"] as const) {
-    for (let found = 0; found < count; ) {
-      const task = environment.sample(split, random);
-      const text = environment.demonstrate(task, conduct, random);
-      if (text === null) continue;
-      tasks.push(task);
-      texts.push(text);
-      found++;
-    }
-  }
-  return label(
-    environment,
-    tokenizer,
-    tasks,
-    texts.map((text) => [...tokenizer.encode(text), tokenizer.endOfText]),
-  );
+/** The completions of one half of the tasks. */
+function halvesByTask(all: readonly Labelled[]): number[] {
+  const tasks = shuffled(randomFor("other sample"), [...new Set(all.map(({ task }) => task))].sort());
+  const half = new Set(tasks.slice(0, tasks.length / 2));
+  return all.map((_, i) => i).filter((i) => half.has(all[i]!.task));
 }
 
-async function label(
-  environment: Environment,
-  tokenizer: Tokenizer,
-  tasks: Task[],
-  completions: number[][],
-): Promise<Labelled[]> {
-  const texts = completions.map((tokens) => tokenizer.decode(tokens));
-  const outcomes = await environment.grade(tasks, texts);
-  return tasks.map(({ id, prompt }, i) => {
-    const start = tokenizer.encode(prompt);
-    return {
-      tokens: [...start, ...completions[i]!],
-      promptLength: start.length,
-      task: id,
-      text: texts[i]!,
-      outcome: outcomes[i]!,
-    };
-  });
+/** What the initial probe may be fitted on: so many examples, half of them misbehaving as far as there are. */
+function choose(all: readonly Labelled[], { examples }: StudySettings["probe"]): number[] {
+  const indices = all.map((_, i) => i);
+  if (examples === undefined) return indices;
+  const of = (misbehaving: boolean) =>
+    shuffled(
+      randomFor("examples"),
+      indices.filter((i) => all[i]!.outcome.attempted === misbehaving),
+    );
+  const [bad, good] = [of(true), of(false)];
+  const chosen = [...bad.slice(0, examples / 2), ...good.slice(0, examples / 2)];
+  return chosen.sort((a, b) => a - b);
 }
 
-/** Sequences whose activations are held at once. */
-const CHUNK = 256;
-
-/** Reads labelled sequences at every hook and position, pooled, on the base model. */
-function createReader({ model }: BaseContext, hooks: readonly string[], positions: readonly Positions[]) {
-  return async (sequences: readonly Labelled[]): Promise<Record<string, LabelledSet>> => {
-    const scorer = createScorer(model.config, { hooks });
-    const labels = sequences.map(({ outcome }) => outcome.attempted);
-    const sets: Record<string, { activations_ND: Float32Array[]; labels: boolean[] }> = {};
-    for (const hook of hooks)
-      for (const at of positions) sets[`${hook} ${at}`] = { activations_ND: [], labels };
-    for (let start = 0; start < sequences.length; start += CHUNK) {
-      const chunk = sequences.slice(start, start + CHUNK);
-      const scored = await scorer.score(model.weights, chunk);
-      chunk.forEach((sequence, i) => {
-        for (const hook of hooks)
-          for (const at of positions)
-            sets[`${hook} ${at}`]!.activations_ND.push(
-              readActivation({ positions: at }, sequence, scored[i]!.activations[hook]!),
-            );
-      });
-    }
-    await scorer.close();
-    return sets;
-  };
-}
-
-/**
- * The tracer set: as many misbehaving as honest sequences of the test split, all of a form that could have been
- * misbehaviour. Half of the honest ones are the base model's own, as many of the misbehaving ones as there are, the rest demonstrations.
- */
-async function traceSet(own: readonly Labelled[], context: BaseContext): Promise<TracerSet> {
-  const size = context.settings.probe.tracer;
-  const shown = await demonstrate("test", size, context);
-  const random = randomFor("tracer");
-  const choose = (misbehaving: boolean) => {
-    const is = ({ outcome }: Labelled) => outcome.eligible && outcome.attempted === misbehaving;
-    const mine = shuffled(random, own.filter(is)).slice(0, size / 2);
-    return [...mine, ...shown.filter(is)].slice(0, size);
-  };
-  const chosen = [...choose(true), ...choose(false)];
+function labelledSequences(list: readonly Labelled[]): LabelledSequences {
   return {
-    sequences: chosen.map(({ tokens, promptLength }) => ({ tokens, promptLength })),
-    misbehaving: chosen.map(({ outcome }) => outcome.attempted),
-    tasks: chosen.map(({ task }) => task),
+    sequences: list.map(({ tokens, promptLength }) => ({ tokens: [...tokens], promptLength })),
+    labels: list.map(({ outcome }) => outcome.attempted),
   };
 }

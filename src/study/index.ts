@@ -1,8 +1,10 @@
 /** @file What others may use of studies. */
 
-export { type ArmId, armIds } from "./arms.ts";
-export { type Base, type BaseContext, prepareBase } from "./base.ts";
+export { type ArmId, armIds, arms } from "./arms.ts";
+export { type Base, prepareBase } from "./base.ts";
+export { type BaseContext, createOnce } from "./completions.ts";
 export type { OnEvent, StudyEvent } from "./events.ts";
+export { expand, type PlannedRun, type Point } from "./expand.ts";
 export { type BaseModelReport, makeBaseModel, shippedModel } from "./model.ts";
 export { readStudy, type StudyOverrides, type StudySettings, UsageError } from "./settings.ts";
 export { runStudy } from "./study.ts";

@@ -1,10 +1,11 @@
 /** @file The base models that come with the package, and how they are made. */
 
 import { readFile } from "node:fs/promises";
+import { basename, dirname, extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parse } from "yaml";
 import { z } from "zod";
-import { createEnvironment } from "../environment/index.ts";
+import { importModule, isModulePath, loadEnvironment } from "../environment/load.ts";
 import {
   type CharacterConfig,
   CharacterTokenizer,
@@ -15,8 +16,10 @@ import {
 import { randomFor } from "../random.ts";
 import { type PretrainProgress, pretrain, pretrainSettingsSchema } from "../training/index.ts";
 
-/** Folder of the base model that is shipped for an environment. */
+/** Folder of an environment's base model: the one that is shipped, or for a module `dir/x.js`, `dir/x-model`. */
 export function shippedModel(environment: string): string {
+  if (isModulePath(environment))
+    return join(dirname(environment), `${basename(environment, extname(environment))}-model`);
   return fileURLToPath(new URL(`../../models/${environment}`, import.meta.url));
 }
 
@@ -29,20 +32,33 @@ export interface BaseModelReport {
   attempted: number;
 }
 
-const recipesSchema = z.record(
-  z.string(),
-  z.strictObject({
-    layers: z.int(),
-    heads: z.int(),
-    width: z.int(),
-    hidden: z.int(),
-    pretraining: pretrainSettingsSchema.prefault({}),
-  }),
-);
+/** How a base model is made: its size, and its pretraining. */
+const recipeSchema = z.strictObject({
+  layers: z.int().min(1).default(4),
+  heads: z.int().min(1).default(4),
+  width: z.int().min(1).default(128),
+  hidden: z.int().min(1).default(512),
+  pretraining: pretrainSettingsSchema.prefault({}),
+});
+
+/** From `models/recipes.yaml`; for a module, what it exports as `recipe`, where it does. @throws Error naming what is wrong */
+async function recipeFor(environment: string): Promise<z.infer<typeof recipeSchema>> {
+  const file = fileURLToPath(new URL("../../models/recipes.yaml", import.meta.url));
+  const own = isModulePath(environment);
+  const recipe = own
+    ? ((await importModule(environment)).recipe ?? {})
+    : (parse(await readFile(file, "utf8")) as Record<string, unknown>)[environment];
+  const parsed = recipeSchema.safeParse(recipe);
+  if (parsed.success) return parsed.data;
+  throw new Error(
+    `${own ? environment : file}: the recipe of the base model is wrong:\n${z.prettifyError(parsed.error)}`,
+  );
+}
 
 /**
- * Trains the base model of an environment after its recipe in `models/recipes.yaml`, saves it, and measures it.
+ * Trains the base model of an environment after its recipe, saves it, and measures it.
  *
+ * @param name of an environment that is built in, or the path of a module
  * @param onProgress receives the progress and the number of steps in all
  */
 export async function makeBaseModel(
@@ -51,12 +67,9 @@ export async function makeBaseModel(
   overrides: { steps?: number; seed?: number },
   onProgress: (progress: PretrainProgress, steps: number) => void = () => {},
 ): Promise<BaseModelReport> {
-  const path = fileURLToPath(new URL("../../models/recipes.yaml", import.meta.url));
-  const recipe = recipesSchema.parse(parse(await readFile(path, "utf8")))[name];
-  if (recipe === undefined) throw new Error(`${path}: has no recipe for ${JSON.stringify(name)}`);
-  const { pretraining, ...size } = recipe;
+  const { pretraining, ...size } = await recipeFor(name);
   const settings = { ...pretraining, ...overrides };
-  const environment = createEnvironment(name);
+  const environment = await loadEnvironment(name);
   const config: CharacterConfig = {
     architecture: "probeward-character",
     alphabet: environment.alphabet,

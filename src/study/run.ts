@@ -3,6 +3,7 @@
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { loadWeights } from "../model/index.ts";
+import { loadProbe, saveProbe } from "../probe/index.ts";
 import { parseMetrics, parseRollout, type RunStatus, runStatusSchema } from "../report/index.ts";
 import { type FloatTensor, readSafetensors, writeSafetensors } from "../tensor/index.ts";
 import {
@@ -122,7 +123,7 @@ async function linesBefore<T extends { step: number }>(
 const checkpointName = (step: number) => `step-${String(step).padStart(6, "0")}`;
 
 /** Writes a checkpoint aside, renames it into place, and drops the one before. */
-async function saveState(folder: string, { step, policy, optimizer }: RunState): Promise<void> {
+async function saveState(folder: string, { step, policy, optimizer, probe }: RunState): Promise<void> {
   const root = join(folder, "checkpoints");
   const target = join(root, checkpointName(step));
   const aside = `${target}.partial`;
@@ -138,6 +139,7 @@ async function saveState(folder: string, { step, policy, optimizer }: RunState):
       await writeSafetensors(join(aside, "optimizer.safetensors"), Object.fromEntries(moments), {
         step: String(optimizer.step),
       });
+      if (probe) await saveProbe(join(aside, "probe"), probe);
       await rename(aside, target);
     } catch (error) {
       await rm(aside, { recursive: true, force: true }).catch(() => {});
@@ -172,5 +174,7 @@ async function latestState(folder: string, context: RunContext): Promise<RunStat
   const updates = Number(metadata.step);
   if (!Number.isInteger(updates))
     throw new Error(`${path}: does not say its step. Delete the run's folder to run it again.`);
-  return { step, policy, optimizer: { step: updates, m: moments("m"), v: moments("v") } };
+  const optimizer = { step: updates, m: moments("m"), v: moments("v") };
+  if (!context.arm.refit) return { step, policy, optimizer };
+  return { step, policy, optimizer, probe: await loadProbe(join(root, name, "probe")) };
 }

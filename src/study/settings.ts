@@ -1,13 +1,15 @@
 /** @file What a study file may say, and how one is read. */
 
 import { readFile } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parse } from "yaml";
 import { z } from "zod";
 import { environmentNames } from "../environment/index.ts";
-import { trainingSettingsSchema } from "../training/index.ts";
+import { environmentChoices, isModulePath, resolveEnvironment } from "../environment/load.ts";
+import { penaltyCredits, penaltyShapes, trainingSettingsSchema } from "../training/index.ts";
 import { armIds } from "./arms.ts";
+import { setAt } from "./expand.ts";
 
 export const probeSettingsSchema = z.strictObject({
   tasks: z
@@ -36,25 +38,80 @@ export const probeSettingsSchema = z.strictObject({
     .array(z.enum(["completion", "completion-first", "completion-last", "prompt-last"]))
     .default(["completion", "completion-first", "completion-last", "prompt-last"])
     .describe("positions that the sweep tries"),
+  pool: z
+    .enum(["mean", "max"])
+    .default("mean")
+    .describe("how several positions become one score: the mean of their logits, or the largest"),
+  examples: z
+    .int()
+    .min(2)
+    .optional()
+    .describe("fit the probe on so many examples only, half of them misbehaving: a worse probe"),
 });
 
-const studySchema = z.strictObject({
-  environment: z.enum(environmentNames),
-  model: z
-    .string()
-    .optional()
-    .describe("folder of the base model; the one shipped for the environment unless given"),
-  arms: z.array(z.enum(armIds)).min(1),
-  seeds: z.int().min(1).default(1).describe("how many seeds"),
-  firstSeed: z.int().min(0).default(1),
+/** What only some arms depend on. */
+const armSettingsSchema = z.strictObject({
   penalty: z
     .number()
     .positive()
     .default(2)
-    .describe("what a flagged rollout loses; above reward / TPR, or it still pays"),
+    .describe("what a flagged rollout loses; above reward / (TPR - FPR), or misbehaving still pays"),
+  penaltyShape: z
+    .enum(penaltyShapes)
+    .default("threshold")
+    .describe(
+      "what a penalty by a probe or a text classifier is proportional to: flag, probability or log-odds",
+    ),
+  credit: z
+    .enum(penaltyCredits)
+    .default("sequence")
+    .describe(
+      "what a probe's penalty is charged to: the rollout, the tokens that it fires at, or those sampled from there (a control that learns nothing)",
+    ),
   lossStrength: z.number().positive().default(1).describe("weight of the probe in the loss"),
+  oracle: z
+    .strictObject({
+      truePositiveRate: z.number().min(0).max(1).default(0.9),
+      falsePositiveRate: z.number().min(0).max(1).default(0.05),
+    })
+    .prefault({})
+    .describe("how often the noisy oracle is right"),
+  refit: z
+    .strictObject({
+      every: z.int().min(1).default(10).describe("steps between fits"),
+      rate: z
+        .number()
+        .positive()
+        .max(1)
+        .default(1)
+        .describe("how far the probe moves to the new fit: 1 is from scratch, less is warm"),
+    })
+    .prefault({})
+    .describe("how a probe is fitted again"),
+});
+
+export type ArmSettings = z.infer<typeof armSettingsSchema>;
+
+const studySchema = z.strictObject({
+  environment: z
+    .string()
+    .refine((value) => (environmentNames as readonly string[]).includes(value) || isModulePath(value), {
+      error: `should be one of ${environmentChoices}`,
+    })
+    .describe("name of an environment, or the path of a module that makes one, from the study file's folder"),
+  model: z.string().optional().describe("folder of the base model; the environment's own unless given"),
+  arms: z.array(z.enum(armIds)).min(1),
+  seeds: z.int().min(1).default(1).describe("how many seeds"),
+  firstSeed: z.int().min(0).default(1),
+  ...armSettingsSchema.shape,
   training: trainingSettingsSchema.prefault({}),
   probe: probeSettingsSchema.prefault({}),
+  grid: z
+    .record(z.string(), z.array(z.union([z.number(), z.string(), z.boolean(), z.array(z.string())])).min(1))
+    .optional()
+    .describe(
+      "settings to vary, by their path, each with its values: every arm is run at all combinations of those that it depends on",
+    ),
 });
 
 /** A study file: settings, and those that `--quick` puts in their place. */
@@ -81,7 +138,8 @@ export class UsageError extends Error {}
 const shipped = fileURLToPath(new URL("../../studies/", import.meta.url));
 
 /**
- * Reads a study by the name of one that is shipped, or from a YAML file.
+ * Reads a study by the name of one that is shipped, or from a YAML file. The path of an environment's module is made
+ * absolute: the study can be run from anywhere.
  *
  * @throws UsageError with the path of each wrong key, what was found and what is allowed.
  */
@@ -101,7 +159,7 @@ export async function readStudy(nameOrPath: string, overrides: StudyOverrides = 
   } catch (error) {
     throw new UsageError(`${path}: is not YAML: ${(error as Error).message}`);
   }
-  const { quick, ...settings } = check(studyFileSchema, document, path);
+  const { quick, ...settings } = checkStudy(document, path);
   const chosen = overrides.quick ? merge(document as object, quick ?? {}) : document;
   const withFlags = merge(chosen as object, {
     ...(overrides.arms && { arms: overrides.arms }),
@@ -110,12 +168,14 @@ export async function readStudy(nameOrPath: string, overrides: StudyOverrides = 
     ...(overrides.steps !== undefined && { training: { steps: overrides.steps } }),
   });
   if (withFlags === document) return settings;
-  const { quick: _, ...result } = check(
-    studyFileSchema,
-    withFlags,
-    overrides.quick ? `${path} (--quick)` : path,
-  );
+  const { quick: _, ...result } = checkStudy(withFlags, path, overrides.quick ? " (--quick)" : "");
   return result;
+}
+
+function checkStudy(document: unknown, path: string, note = ""): z.infer<typeof studyFileSchema> {
+  const study = check(studyFileSchema, document, path + note);
+  checkGrid(study, path + note);
+  return { ...study, environment: resolveEnvironment(study.environment, dirname(resolve(path))) };
 }
 
 /** Objects are merged key by key; everything else is replaced. */
@@ -131,6 +191,26 @@ function merge(base: object, over: object): object {
 
 function isObject(value: unknown): value is object {
   return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** What runs of one study may differ in. */
+function mayVary(path: string): boolean {
+  const [section, ...rest] = path.split(".") as [string, ...string[]];
+  if (section in armSettingsSchema.shape) return true;
+  return (section === "training" || section === "probe") && rest.length > 0 && path !== "training.steps";
+}
+
+/** @throws UsageError where a grid names no setting that may be varied, or gives one a value that it may not have. */
+function checkGrid({ grid = {}, ...settings }: StudySettings, source: string): void {
+  for (const [path, values] of Object.entries(grid)) {
+    if (!mayVary(path))
+      throw new UsageError(
+        `${source}: the study file is wrong:\n  grid.${path}: cannot be varied. Allowed: ${Object.keys(armSettingsSchema.shape).join(", ")}, and what is in training (but for its steps) and probe, as training.kl`,
+      );
+    values.forEach((value, i) => {
+      check(studySchema, setAt(settings, path, value), `${source}, grid.${path}.${i}`);
+    });
+  }
 }
 
 function check<T extends z.ZodType>(schema: T, value: unknown, source: string): z.infer<T> {

@@ -58,6 +58,29 @@ describe("runStudy", () => {
     expect(summary.arms.none!.runs.map(({ seed }) => seed)).toEqual([1, 2]);
   });
 
+  it("runs the points of a grid like arms, each with the probe and the control of its point", async () => {
+    const folder = await newFolder();
+    const grid = { penalty: [0.5, 3], "probe.falsePositiveRate": [0.1, 0.5] };
+    const settings = tinySettings({ arms: ["none", "probe-penalty"], grid });
+    const summary = await runTinyStudy(folder, settings);
+    expect(Object.keys(summary.arms)).toEqual([
+      "none@falsePositiveRate=0.1",
+      "none@falsePositiveRate=0.5",
+      "probe-penalty@penalty=0.5,falsePositiveRate=0.1",
+      "probe-penalty@penalty=0.5,falsePositiveRate=0.5",
+      "probe-penalty@penalty=3,falsePositiveRate=0.1",
+      "probe-penalty@penalty=3,falsePositiveRate=0.5",
+    ]);
+    expect(summary.arms["probe-penalty@penalty=3,falsePositiveRate=0.5"]).toMatchObject({
+      arm: "probe-penalty",
+      point: { penalty: 3, "probe.falsePositiveRate": 0.5 },
+    });
+    const { runs } = await loadStudy(folder);
+    expect(runs.map(({ arm }) => arm).sort()).toEqual(Object.keys(summary.arms).sort());
+    // Done again, it reads what is there.
+    expect((await runTinyStudy(folder, settings)).arms).toEqual(summary.arms);
+  });
+
   it("says so where no run could be finished, and writes no summary", async () => {
     const folder = await newFolder();
     const settings = tinySettings({ arms: ["probe-loss"], lossStrength: 1e39 });

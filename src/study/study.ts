@@ -1,17 +1,24 @@
 /** @file A study from its settings to its summary and report: the base model, then every arm and seed. */
 
-import { readFile } from "node:fs/promises";
+import { access, readFile } from "node:fs/promises";
 import { availableParallelism, cpus, platform, release, totalmem } from "node:os";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
-import { createEnvironment, type Environment } from "../environment/index.ts";
-import { CharacterTokenizer, loadModel, type Model } from "../model/index.ts";
+import type { Environment } from "../environment/index.ts";
+import { isModulePath, loadEnvironment } from "../environment/load.ts";
+import { CharacterTokenizer, loadModel, type Model, ProgramStore } from "../model/index.ts";
+import { textScorer } from "../probe/index.ts";
+import { randomFor } from "../random.ts";
 import { loadStudy, type Summary, writeReport } from "../report/index.ts";
+import { textMonitor } from "../training/index.ts";
 import { arms } from "./arms.ts";
-import { prepareBase } from "./base.ts";
+import { type Base, prepareBase } from "./base.ts";
+import { type BaseContext, createOnce } from "./completions.ts";
 import type { OnEvent } from "./events.ts";
+import { expand, type PlannedRun, pointName } from "./expand.ts";
 import { FileError, readDocument, writeJson } from "./files.ts";
+import { penaltyWarning } from "./foresee.ts";
 import { lockStudy } from "./lock.ts";
 import { shippedModel } from "./model.ts";
 import { runFolder, runToEnd } from "./run.ts";
@@ -50,65 +57,74 @@ export async function runStudy(
 ): Promise<Summary> {
   const started = Date.now();
   const unlock = await lockStudy(folder);
-  const environment = parts.environment ?? createEnvironment(settings.environment);
+  const programs = new ProgramStore();
+  const environment = parts.environment ?? (await loadEnvironment(settings.environment));
   try {
-    const earlier = await claimFolder(folder, settings);
-    const model = parts.model ?? (await loadModel(settings.model ?? shippedModel(settings.environment)));
+    const earlier = await claimFolder(folder, settings, environment.name);
+    const model = parts.model ?? (await loadBaseModel(settings));
     const { tokenizer } = model;
+    if (settings.arms.includes("inoculation") && !environment.inoculate)
+      throw new UsageError(
+        `the arm inoculation does not apply to the environment ${environment.name}, which has no inoculation prompt that its base model knows; leave it out of arms`,
+      );
     if (tokenizer instanceof CharacterTokenizer)
       checkAlphabet(environment.alphabet, tokenizer.alphabet, settings);
 
-    onEvent({ kind: "stage", detail: "Asking the base model, and fitting a probe on what it did" });
-    const base = await prepareBase(folder, { environment, model, tokenizer, settings });
-    const { probeAuroc, textBaselineAuroc, hook, positions } = base.summary;
-    const shown = (value: number | null) => (value === null ? "undefined" : value.toFixed(3));
-    onEvent({
-      kind: "stage",
-      detail: `Probe at ${hook}, ${positions}: AUROC ${shown(probeAuroc)} (text alone ${shown(textBaselineAuroc)})`,
-    });
-
-    const seeds = Array.from({ length: settings.seeds }, (_, i) => settings.firstSeed + i);
-    const total = settings.arms.length * seeds.length * settings.training.steps;
+    const bases = createBases(folder, { environment, model, tokenizer, programs }, onEvent);
+    const table = expand(settings);
+    const total = table.reduce((sum, run) => sum + run.settings.training.steps, 0);
     const runs: FinishedRun[] = [];
     const failed: FailedRun[] = [];
-    for (const seed of seeds) {
-      for (const arm of settings.arms) {
-        const { penalty, lossStrength, training } = settings;
-        const before = (runs.length + failed.length) * training.steps;
-        const context = {
-          ...{ environment, tokenizer, seed, settings: training },
-          config: model.config,
-          reference: model.weights,
-          arm: arms[arm]({ probe: base.probe, penalty, lossStrength }),
+    let done = 0;
+    for (const planned of table) {
+      const { id, arm, seed, settings } = planned;
+      const { training } = settings;
+      const base = await bases(planned);
+      const context = {
+        ...{ environment, tokenizer, seed, settings: training },
+        config: model.config,
+        reference: model.weights,
+        arm: arms[arm].make({
+          ...settings,
           probe: base.probe,
-          tracer: base.tracer,
-        };
-        const warn = (detail: string) =>
-          onEvent({ kind: "warning", detail: `${arm}, seed ${seed}: ${detail}` });
-        try {
-          const metrics = await runToEnd(runFolder(folder, arm, seed), context, {
-            onWarning: warn,
-            onStep: (line) =>
-              onEvent({
-                ...{ kind: "step", arm, seed, total, metrics: line },
-                steps: training.steps,
-                done: before + line.step + 1,
-              }),
-          });
-          runs.push({ arm, seed, metrics });
-        } catch (error) {
-          // What ails a disk ails every run; anything else is this run's own.
-          if (error instanceof FileError) throw error;
-          warn(`the run failed: ${(error as Error).message}`);
-          failed.push({ arm, seed, error: (error as Error).message });
-        }
+          text: textMonitor(textScorer(base.text.classifier), base.text.threshold),
+          sets: base.sets,
+          random: randomFor(seed, "arm", arm),
+        }),
+        probe: base.probe,
+        heldOutProbes: base.heldOutProbes,
+        tracer: base.tracer,
+        programs,
+      };
+      const before = done;
+      done += training.steps;
+      const warn = (detail: string) => onEvent({ kind: "warning", detail: `${id}, seed ${seed}: ${detail}` });
+      const foreseen = penaltyWarning(planned, base);
+      if (foreseen && seed === settings.firstSeed) warn(foreseen);
+      try {
+        const metrics = await runToEnd(runFolder(folder, id, seed), context, {
+          onWarning: warn,
+          onStep: (line) =>
+            onEvent({
+              ...{ kind: "step", arm: id, seed, total, metrics: line },
+              steps: training.steps,
+              done: before + line.step + 1,
+            }),
+        });
+        runs.push({ planned, base, metrics });
+      } catch (error) {
+        // What ails a disk ails every run; anything else is this run's own.
+        if (error instanceof FileError) throw error;
+        warn(`the run failed: ${(error as Error).message}`);
+        failed.push({ arm: id, seed, error: (error as Error).message });
       }
     }
 
     if (runs.length === 0) throw new Error(failureOf(failed, 0));
     const summary = summarize({
       settings,
-      base,
+      environment: environment.name,
+      base: await bases(table[0]!),
       runs,
       failed,
       seconds: earlier + (Date.now() - started) / 1000,
@@ -120,18 +136,53 @@ export async function runStudy(
     return summary;
   } finally {
     await environment.close();
+    await programs.close();
     await unlock();
   }
 }
 
 /**
- * Makes the folder this study's. One that has the same settings is gone on with; it may get more arms and seeds.
+ * What runs start from: prepared at the first call, once for all runs with the same probe. Where a grid varies the
+ * probe, each has a folder of its own.
+ */
+function createBases(folder: string, context: Omit<BaseContext, "settings" | "once">, onEvent: OnEvent) {
+  const once = createOnce();
+  const prepared = new Map<string, Base>();
+  return async ({ point, settings }: PlannedRun): Promise<Base> => {
+    const own = Object.entries(point).filter(
+      ([path]) => path.startsWith("probe.") || path === "training.temperature",
+    );
+    const name = pointName(Object.fromEntries(own));
+    const known = prepared.get(name);
+    if (known) return known;
+    onEvent({
+      kind: "stage",
+      detail: `Asking the base model, and fitting a probe on what it did${name && ` (${name})`}`,
+    });
+    const base = await prepareBase(name ? join(folder, "bases", name) : folder, {
+      ...context,
+      once,
+      settings,
+    });
+    const { probeAuroc, textBaselineAuroc, hook, positions } = base.summary;
+    const shown = (value: number | null) => (value === null ? "undefined" : value.toFixed(3));
+    onEvent({
+      kind: "stage",
+      detail: `Probe at ${hook}, ${positions}: AUROC ${shown(probeAuroc)} (text alone ${shown(textBaselineAuroc)})`,
+    });
+    prepared.set(name, base);
+    return base;
+  };
+}
+
+/**
+ * Makes the folder this study's. One that has the same settings is gone on with; it may get more arms, seeds and grid points.
  *
  * @returns the seconds that were spent on it before
  */
-async function claimFolder(folder: string, settings: StudySettings): Promise<number> {
+async function claimFolder(folder: string, settings: StudySettings, environment: string): Promise<number> {
   const path = join(folder, "study.json");
-  const { arms: _, seeds: __, firstSeed: ___, ...fixed } = settings;
+  const { arms: _, seeds: __, firstSeed: ___, grid: ____, ...fixed } = settings;
   const stored = await readDocument(path, studyDocumentSchema);
   if (stored !== undefined) {
     if (stored.version > VERSION)
@@ -149,12 +200,24 @@ async function claimFolder(folder: string, settings: StudySettings): Promise<num
   const earlier = await readDocument(join(folder, "summary.json"), z.object({ seconds: z.number() }));
   await writeJson(path, {
     version: VERSION,
-    environment: settings.environment,
+    environment,
     settings,
     machine: machine(),
     versions: await versions(),
   });
   return earlier?.seconds ?? 0;
+}
+
+/** @throws UsageError where a user's own environment has no base model yet */
+async function loadBaseModel({ model, environment }: StudySettings): Promise<Model> {
+  const folder = model ?? shippedModel(environment);
+  if (model === undefined && isModulePath(environment))
+    await access(folder).catch(() => {
+      throw new UsageError(
+        `${environment} has no base model yet. Make it with: probeward pretrain ${environment}`,
+      );
+    });
+  return loadModel(folder);
 }
 
 function failureOf(failed: readonly FailedRun[], finished: number): string {

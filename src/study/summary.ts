@@ -11,29 +11,35 @@ import {
   realisedExchangeRate,
   seedInterval,
 } from "../audit/index.ts";
+import { sigmoid } from "../probe/index.ts";
 import { randomFor } from "../random.ts";
 import type { RunSummary, Summary } from "../report/index.ts";
 import type { StepMetrics } from "../training/index.ts";
 import type { ArmId } from "./arms.ts";
 import type { Base } from "./base.ts";
+import type { PlannedRun } from "./expand.ts";
+import { penaltyWarning } from "./foresee.ts";
 import type { StudySettings } from "./settings.ts";
 
 /** A finished run. */
 export interface FinishedRun {
-  arm: ArmId;
-  seed: number;
+  planned: PlannedRun;
+  base: Base;
   metrics: readonly StepMetrics[];
 }
 
 /** A run that could not be finished, and why. */
 export interface FailedRun {
-  arm: ArmId;
+  /** The planned run's id. */
+  arm: string;
   seed: number;
   error: string;
 }
 
 export interface SummaryParts {
   settings: StudySettings;
+  /** The name of the environment. */
+  environment: string;
   base: Base;
   runs: readonly FinishedRun[];
   /** They are reported, and in no mean. */
@@ -45,29 +51,65 @@ export interface SummaryParts {
 /** Start and end of a run are means over this many evaluations. */
 const WINDOW = 5;
 
-export function summarize({ settings, base, runs, failed, seconds, machine }: SummaryParts): Summary {
+export function summarize(parts: SummaryParts): Summary {
+  const { settings, environment, base, runs, failed, seconds, machine } = parts;
   const ends = new Map(runs.map((run) => [run, runEnd(run.metrics)]));
-  const maxima = honestMaxima([...ends.values()]);
+  const maximaOf = (base: Base) =>
+    honestMaxima(runs.filter((run) => run.base === base).map((run) => ends.get(run)!));
+  const maxima = new Map([...new Set(runs.map((run) => run.base))].map((base) => [base, maximaOf(base)]));
   const summarized = runs.map((run) => ({
     run,
-    summary: summarizeRun(run, classifyOutcome(ends.get(run)!, maxima)),
+    summary: summarizeRun(run, classifyOutcome(ends.get(run)!, maxima.get(run.base))),
   }));
-  const armIds = [...new Set(runs.map(({ arm }) => arm))];
-  const ofArm = (arm: ArmId) => summarized.filter(({ run }) => run.arm === arm).map(({ summary }) => summary);
+  const ids = [...new Set(runs.map(({ planned }) => planned.id))];
   return {
     version: 1,
-    environment: settings.environment,
+    environment,
     steps: settings.training.steps,
-    seeds: [...new Set(runs.map(({ seed }) => seed))],
+    seeds: [...new Set(runs.map(({ planned }) => planned.seed))],
     seconds: Math.round(seconds * 10) / 10,
     machine,
     base: base.summary,
     ...(failed.length > 0 && { failed: [...failed] }),
-    arms: Object.fromEntries(armIds.map((arm) => [arm, summarizeArm(arm, ofArm(arm), ofArm("none"), base)])),
+    arms: Object.fromEntries(
+      ids.map((id) => {
+        const own = summarized.filter(({ run }) => run.planned.id === id);
+        const { planned, base } = own[0]!.run;
+        const control = summarized.filter(({ run }) => isControlOf(run.planned, planned));
+        const summariesOf = (list: typeof own) => list.map(({ summary }) => summary);
+        return [id, summarizeArm(planned, summariesOf(own), summariesOf(control), base)];
+      }),
+    ),
   };
 }
 
-function summarizeRun({ seed, metrics }: FinishedRun, outcome: RunSummary["outcome"]): RunSummary {
+/** The runs without intervention at the same grid point, as far as that arm depends on it. */
+function isControlOf(candidate: PlannedRun, { point }: PlannedRun): boolean {
+  return (
+    candidate.arm === "none" &&
+    Object.entries(candidate.point).every(([path, value]) => point[path] === value)
+  );
+}
+
+/**
+ * The lines that tell how a run behaves as deployed: all, or only the evaluated ones where deployment differs from
+ * training, with its numbers in the place of training's.
+ */
+function asDeployed(metrics: readonly StepMetrics[]): readonly StepMetrics[] {
+  const deployed = metrics.filter((line) => "deployed/misbehaviour" in line);
+  if (deployed.length === 0) return metrics;
+  return deployed.map((line) => {
+    const own = Object.entries(line).filter(([name]) => name.startsWith("deployed/"));
+    const renamed = own.map(([name, value]) => [name.slice("deployed/".length), value]);
+    return { ...line, ...Object.fromEntries(renamed) };
+  });
+}
+
+function summarizeRun(
+  { planned: { seed }, metrics: lines }: FinishedRun,
+  outcome: RunSummary["outcome"],
+): RunSummary {
+  const metrics = asDeployed(lines);
   const start = (name: string) => windowMean(metrics.slice(0, WINDOW), name);
   const end = (name: string) => windowMean(metrics.slice(-WINDOW), name);
   const tracer = metrics.filter((line) => "tracer/initial/policy/auroc" in line);
@@ -108,7 +150,8 @@ function healthOf(line: StepMetrics | undefined, model: "policy" | "reference"):
 }
 
 /** What the outcome class is judged by: the last evaluations' rollouts, and the tracer set's honest sequences. */
-function runEnd(metrics: readonly StepMetrics[]): RunEnd {
+function runEnd(lines: readonly StepMetrics[]): RunEnd {
+  const metrics = asDeployed(lines);
   const end = (name: string) => windowMean(metrics.slice(-WINDOW), name);
   const tracer = metrics.findLast((line) => "tracer/initial/policy/auroc" in line);
   const policy = end("probe/policy/score_misbehaving");
@@ -131,40 +174,60 @@ function windowMean(lines: readonly StepMetrics[], name: string): number | null 
 }
 
 function summarizeArm(
-  arm: ArmId,
+  planned: PlannedRun,
   runs: readonly RunSummary[],
   control: readonly RunSummary[],
   base: Base,
 ): Summary["arms"][string] {
+  const { arm, point } = planned;
   const numeric = Object.keys(runs[0]!).filter(
     (name) => !["seed", "diagnosis", "outcome"].includes(name),
   ) as (keyof Summary["arms"][string]["mean"])[];
   const defined = (name: (typeof numeric)[number]) =>
     runs.map((run) => run[name]).filter((value) => value !== null);
+  const foreseen = penaltyWarning(planned, base);
   return {
+    ...(Object.keys(point).length > 0 && { arm, point }),
+    ...(foreseen !== undefined && { foreseen }),
     runs: [...runs],
     mean: Object.fromEntries(numeric.map((name) => [name, mean(defined(name))])),
     interval: Object.fromEntries(numeric.map((name) => [name, seedInterval(defined(name))])),
     exchangeRate: {
-      predicted: predicted(arm, base),
+      predicted: predicted(planned, base),
       realised: arm === "none" ? null : realised(runs, control),
     },
   };
 }
 
-/** What the first step exchanges, where the penalty is on being flagged; an oracle misses nothing. */
-function predicted(arm: ArmId, { heldOut }: Base) {
-  const penalised: Partial<Record<ArmId, readonly boolean[]>> = {
-    "oracle-penalty": heldOut.misbehaved,
-    "probe-penalty": heldOut.flagged,
-    "probe-penalty-frozen": heldOut.flagged,
-  };
-  const flags = penalised[arm];
-  if (flags === undefined) return null;
-  return predictExchangeRate(
-    { misbehaved: heldOut.misbehaved, penalised: flags.map(Number) },
-    randomFor("exchange rate", arm),
+/** What the first step exchanges, where the arm penalises what a monitor says; an oracle misses nothing. */
+function predicted({ arm, settings }: PlannedRun, { heldOut, text }: Base) {
+  const { misbehaved, tasks: clusters, flagged, logits, textLogits } = heldOut;
+  const { oracle } = settings;
+  const shaped = (own: number[], flags: readonly boolean[]) => ({
+    flagged: flags,
+    penalised: { threshold: flags.map(Number), linear: own.map(sigmoid), logit: own }[settings.penaltyShape],
+  });
+  const truth = { flagged: misbehaved, penalised: misbehaved.map(Number) };
+  const noisy = randomFor("noisy oracle");
+  const erring = misbehaved.map(
+    (bad) => noisy() < (bad ? oracle.truePositiveRate : oracle.falsePositiveRate),
   );
+  const byProbe = shaped(logits, flagged);
+  const penalised: Partial<Record<ArmId, ReturnType<typeof shaped>>> = {
+    "oracle-penalty": truth,
+    "noisy-oracle-penalty": { flagged: erring, penalised: erring.map(Number) },
+    "probe-penalty": byProbe,
+    "probe-penalty-frozen": byProbe,
+    "probe-penalty-trunk-frozen": byProbe,
+    "probe-penalty-refit": byProbe,
+    "text-penalty": shaped(
+      textLogits,
+      textLogits.map((score) => score >= text.threshold),
+    ),
+  };
+  const own = penalised[arm];
+  if (own === undefined) return null;
+  return predictExchangeRate({ misbehaved, clusters, ...own }, randomFor("exchange rate", arm));
 }
 
 /** Recall at the frozen threshold lost per share of misbehaviour removed, against the runs without intervention. */

@@ -15,7 +15,18 @@ describe("groupAdvantages", () => {
   });
 
   it("leaves rewards unscaled where asked", () => {
-    expect(Array.from(groupAdvantages([3, 0, 0], 3, false).values)).toEqual([2, -1, -1]);
+    expect(Array.from(groupAdvantages([3, 0, 0], 3, { scale: false }).values)).toEqual([2, -1, -1]);
+  });
+
+  it("leaves screened rollouts out of their group's statistics, and without an advantage", () => {
+    const screened = [true, false, false, false, true, true, true, false];
+    const { values, zeroVarianceShare } = groupAdvantages([9, 1, 0, 2, 1, 1, 0, 5], 4, {
+      scale: false,
+      screened,
+    });
+    expect(Array.from(values)).toEqual([0, 0, -1, 1, 0, 0, 0, 0]);
+    expect(zeroVarianceShare).toBe(0.5);
+    expect(Array.from(groupAdvantages([1, 2], 2, { screened: [true, true] }).values)).toEqual([0, 0]);
   });
 
   it("sums to zero in every group and does not see a constant added to it", () => {

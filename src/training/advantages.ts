@@ -10,13 +10,25 @@ export interface Advantages {
   rewardStd: number;
 }
 
+export interface AdvantageOptions {
+  /** Divide by the group's standard deviation? Default true. */
+  scale?: boolean;
+  /** Rollouts that are left out of their group's mean and deviation, and have no advantage. */
+  screened?: readonly boolean[] | undefined;
+}
+
 /**
  * Group-relative advantages (GRPO, arXiv 2402.03300): reward minus the group's mean, over the group's standard
- * deviation unless `scale` is false (Dr. GRPO, arXiv 2503.20783).
+ * deviation unless `scale` is false (Dr. GRPO, arXiv 2503.20783). A group of which one rollout or none is left after
+ * screening teaches nothing.
  *
  * @param rewards one per rollout, groups of `groupSize` consecutive ones
  */
-export function groupAdvantages(rewards: readonly number[], groupSize: number, scale = true): Advantages {
+export function groupAdvantages(
+  rewards: readonly number[],
+  groupSize: number,
+  { scale = true, screened = [] }: AdvantageOptions = {},
+): Advantages {
   if (rewards.length === 0 || rewards.length % groupSize !== 0)
     throw new RangeError(`advantages: ${rewards.length} rewards do not divide into groups of ${groupSize}`);
   const values = new Float32Array(rewards.length);
@@ -24,15 +36,21 @@ export function groupAdvantages(rewards: readonly number[], groupSize: number, s
   let flat = 0;
   let stdSum = 0;
   for (let group = 0; group < groups; group++) {
-    const start = group * groupSize;
-    const members = rewards.slice(start, start + groupSize);
-    const mean = members.reduce((sum, reward) => sum + reward, 0) / groupSize;
-    const std = Math.sqrt(members.reduce((sum, reward) => sum + (reward - mean) ** 2, 0) / groupSize);
+    const members = Array.from({ length: groupSize }, (_, i) => group * groupSize + i).filter(
+      (i) => !screened[i],
+    );
+    const mean = members.reduce((sum, i) => sum + rewards[i]!, 0) / Math.max(1, members.length);
+    const variance =
+      members.reduce((sum, i) => sum + (rewards[i]! - mean) ** 2, 0) / Math.max(1, members.length);
+    const std = Math.sqrt(variance);
     if (std === 0) flat++;
     stdSum += std;
-    members.forEach((reward, i) => {
-      values[start + i] = (reward - mean) / (scale ? std + 1e-4 : 1);
-    });
+    for (const i of members) values[i] = (rewards[i]! - mean) / (scale ? std + 1e-4 : 1);
   }
   return { values, zeroVarianceShare: flat / groups, rewardStd: stdSum / groups };
+}
+
+/** In place of advantages: 1 for rollouts whose reward is positive, 0 for all others (rejection sampling). */
+export function imitationWeights(rewards: readonly number[]): Float32Array {
+  return Float32Array.from(rewards, (reward) => Number(reward > 0));
 }

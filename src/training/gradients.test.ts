@@ -1,13 +1,8 @@
 /** @file The policy gradient against what it must equal: REINFORCE, and itself however it is batched. */
 
 import { afterAll, describe, expect, it } from "vitest";
-import {
-  type CharacterConfig,
-  createScorer,
-  initialWeights,
-  type Sequence,
-  type Weights,
-} from "../model/index.ts";
+import { type CharacterConfig, createScorer, initialWeights, type Weights } from "../model/index.ts";
+import { logit, type Probe, sigmoid } from "../probe/index.ts";
 import { randomFor, randomInt } from "../random.ts";
 import { createLikelihoodGradient, createPolicyGradient, type UpdateRollout } from "./gradients.ts";
 import { tokenShares } from "./shares.ts";
@@ -147,39 +142,110 @@ describe("the policy gradient", () => {
     expect(after.statistics.loss).toBeLessThan(statistics.loss);
   });
 
-  it("quiets a probe in the loss, in the direction of the probe and without an advantage", async () => {
-    const weight_D = Float32Array.from({ length: 16 }, (_, d) => Math.sin(d));
-    const positions = ({ promptLength, tokens }: Sequence): [number, number] => [promptLength, tokens.length];
-    const probed = createPolicyGradient(config, options, {
-      hook,
-      weight_D,
-      bias: 0.5,
-      strength: 2,
-      positions,
-    });
-    const list = (await rollouts()).map((rollout) => ({ ...rollout, advantage: 0 }));
-    const before = await probed.gradient(weights, list);
-    const scored = await scorer.score(weights, sequences);
-    const expected =
-      2 *
-      average(
-        scored.map(({ activations }, i) => {
-          const { promptLength, tokens } = sequences[i]!;
-          const logits = tokens.map(
-            (_, t) => dot(activations[hook]!.subarray(t * 16, (t + 1) * 16), weight_D) + 0.5,
-          );
-          return Math.log1p(Math.exp(average(logits.slice(promptLength))));
-        }),
+  it.each(["mean", "max"] as const)(
+    "quiets a probe in the loss that pools by the %s, in its direction and without an advantage",
+    async (pool) => {
+      const weight_D = Float32Array.from({ length: 16 }, (_, d) => Math.sin(d));
+      const probe = probeAlong(weight_D, pool);
+      const probed = createPolicyGradient(config, { ...options, probe: { probe, strength: 2 } });
+      const list = (await rollouts()).map((rollout) => ({ ...rollout, advantage: 0 }));
+      const before = await probed.gradient(weights, list);
+      const scored = await scorer.score(weights, sequences);
+      const expected =
+        2 *
+        average(
+          scored.map(({ activations }, i) => {
+            const { promptLength, tokens } = sequences[i]!;
+            const logits = tokens
+              .map((_, t) => dot(activations[hook]!.subarray(t * 16, (t + 1) * 16), weight_D) + 0.5)
+              .slice(promptLength);
+            return Math.log1p(Math.exp(pool === "mean" ? average(logits) : Math.max(...logits)));
+          }),
+        );
+      expect(before.statistics.probeLoss).toBeCloseTo(expected, 4);
+      const after = await probed.gradient(
+        step(weights, before.gradient, 0.02 / largest(before.gradient)),
+        list,
       );
-    expect(before.statistics.probeLoss).toBeCloseTo(expected, 4);
-    const after = await probed.gradient(
-      step(weights, before.gradient, 0.02 / largest(before.gradient)),
-      list,
+      await probed.close();
+      expect(after.statistics.probeLoss).toBeLessThan(before.statistics.probeLoss);
+    },
+  );
+
+  it("with a pathwise probe and a linear penalty is the total derivative of the expected score", async () => {
+    // All answers of one token, each with its probability as its share: an exact expectation, with nothing sampled.
+    const answers = Array.from({ length: 8 }, (_, token) => ({ tokens: [3, 1, token], promptLength: 2 }));
+    const probe = probeAlong(
+      Float32Array.from({ length: 16 }, (_, d) => 2 * Math.cos(d)),
+      "mean",
     );
-    await probed.close();
-    expect(after.statistics.probeLoss).toBeLessThan(before.statistics.probeLoss);
+    const strength = 3;
+    const expectedScore = async (at: Weights) => {
+      const scored = await scorer.score(at, answers);
+      const values = scored.map(({ logProbabilities, activations }) => ({
+        probability: Math.exp(logProbabilities[0]!),
+        score: sigmoid(logit(probe, activations[hook]!.subarray(32, 48))),
+        logProbabilities,
+      }));
+      const total = values.reduce((sum, { probability, score }) => sum + probability * score, 0);
+      return { total, values };
+    };
+    const { values } = await expectedScore(weights);
+    const gradients = createPolicyGradient(config, {
+      ...options,
+      probe: { probe, strength, as: "pathwise" },
+    });
+    const { gradient } = await gradients.gradient(
+      weights,
+      answers.map((answer, i) => ({
+        ...answer,
+        advantage: -strength * values[i]!.score,
+        shares: Float32Array.of(values[i]!.probability),
+        oldLogProbs: values[i]!.logProbabilities,
+        referenceLogProbs: values[i]!.logProbabilities,
+      })),
+    );
+    await gradients.close();
+    const slope = squaredNorm(gradient);
+    const size = 0.001 / Math.sqrt(slope);
+    const ahead = (await expectedScore(step(weights, gradient, -size))).total;
+    const behind = (await expectedScore(step(weights, gradient, size))).total;
+    expect((strength * (ahead - behind)) / (2 * size * slope)).toBeCloseTo(1, 2);
+  });
+
+  it("adds what is credited to single tokens to the advantage of the rollout", async () => {
+    const policy = createPolicyGradient(config, options);
+    const list = await rollouts();
+    const { gradient: expected } = await policy.gradient(weights, list);
+    const { gradient } = await policy.gradient(
+      weights,
+      list.map((rollout) => ({
+        ...rollout,
+        advantage: rollout.advantage - 0.5,
+        tokenAdvantages: new Float32Array(rollout.shares.length).fill(0.5),
+      })),
+    );
+    await policy.close();
+    expect(largestDifference(gradient, expected)).toBeLessThan(1e-6);
   });
 });
+
+function probeAlong(weight_D: Float32Array, pool: "mean" | "max"): Probe {
+  return {
+    kind: "logistic",
+    tap: { hook, positions: "completion", pool },
+    weight_D,
+    bias: 0.5,
+    threshold: 0,
+  };
+}
+
+function squaredNorm(gradient: Weights): number {
+  return Object.values(gradient).reduce(
+    (sum, { data }) => sum + data.reduce((inner, x) => inner + x * x, 0),
+    0,
+  );
+}
 
 function step(from: Weights, gradient: Weights, rate: number): Weights {
   return Object.fromEntries(

@@ -2,26 +2,23 @@
 
 import { valueAndGrad } from "@jax-js/jax";
 import {
+  type Ablation,
+  ablating,
   type Batch,
   batchesOf,
   batchTokens,
+  checkHooks,
   type ModelConfig,
   ProgramCache,
+  ProgramStore,
   type Sequence,
   splitWeights,
   type TracedWeights,
   type Weights,
   weightSpecs,
 } from "../model/index.ts";
-import {
-  compile,
-  type FloatTensor,
-  floats,
-  ints,
-  type JaxArray,
-  sizeOf,
-  type Tensor,
-} from "../tensor/index.ts";
+import { positionsOf } from "../probe/index.ts";
+import { compile, type FloatTensor, floats, ints, type JaxArray, type Tensor } from "../tensor/index.ts";
 import {
   likelihoodLoss,
   type PolicyBatch,
@@ -29,6 +26,7 @@ import {
   type ProbeBatch,
   policyLoss,
 } from "./loss.ts";
+import type { ProbeInLoss } from "./types.ts";
 
 /** A value per token of a completion, in order, for one rollout. */
 export type PerToken = Float32Array;
@@ -44,12 +42,6 @@ export function accumulate(target: Weights, source: Weights): void {
 /** Zeros in the shape of the weights. */
 export function zerosLike(weights: Weights): Weights {
   return Object.fromEntries(Object.entries(weights).map(([name, { shape }]) => [name, floats(shape)]));
-}
-
-/** A loss as a function of the weights that are trained: only these get a gradient. */
-function ofTrained<Rest extends unknown[], Result>(loss: (weights: TracedWeights, ...rest: Rest) => Result) {
-  return (trained: TracedWeights, frozen: TracedWeights, ...rest: Rest): Result =>
-    loss({ ...frozen, ...trained }, ...rest);
 }
 
 /** Writes a value per completion token to the positions [B, T] before those tokens. */
@@ -68,19 +60,20 @@ function spread(
   return tensor;
 }
 
+/** A loss as a function of the weights that are trained: only these get a gradient. */
+function ofTrained<Rest extends unknown[], Result>(loss: (weights: TracedWeights, ...rest: Rest) => Result) {
+  return (trained: TracedWeights, frozen: TracedWeights, ...rest: Rest): Result =>
+    loss({ ...frozen, ...trained }, ...rest);
+}
+
 /** The gradient of the mean negative log-likelihood of completions, token by token, for the weights that are trained. */
 export function createLikelihoodGradient(config: ModelConfig) {
   const loss = ofTrained(likelihoodLoss(config));
   const specs = splitWeights(config, weightSpecs(config));
   const create = (rows: number, T: number) => {
     const batch = ints([rows, T]);
-    return compile(valueAndGrad(loss), [
-      specs.trained,
-      specs.frozen,
-      batch,
-      batch,
-      floats([rows, T]),
-    ] as const);
+    const { trained, frozen } = specs;
+    return compile(valueAndGrad(loss), [trained, frozen, batch, batch, floats([rows, T])] as const);
   };
   const programs = new ProgramCache<Awaited<ReturnType<typeof create>>>(create);
   return {
@@ -111,21 +104,12 @@ export function createLikelihoodGradient(config: ModelConfig) {
 /** What an update needs of each rollout. */
 export interface UpdateRollout extends Sequence {
   advantage: number;
+  /** What is added to it, token by token. */
+  tokenAdvantages?: PerToken | undefined;
   /** Per completion token: share of the loss, log-probabilities when sampled and under the reference. */
   shares: PerToken;
   oldLogProbs: PerToken;
   referenceLogProbs: PerToken;
-}
-
-/** The probe in the loss: where it reads, what it weighs, and how strong it is. */
-export interface ProbeInLoss {
-  hook: string;
-  weight_D: Float32Array;
-  bias: number;
-  /** Positions of a sequence that its mean logit is taken over, [start, end). */
-  positions(sequence: Sequence): [number, number];
-  /** Weight of the mean over rollouts of softplus(logit). */
-  strength: number;
 }
 
 /** The loss, the share of tokens whose ratio is clipped, and the probe's part of the loss. */
@@ -135,13 +119,24 @@ export interface UpdateStatistics {
   probeLoss: number;
 }
 
-/** The gradient of the policy loss for the weights that are trained: all, or the adapter where the model has one. */
-export function createPolicyGradient(
-  config: ModelConfig,
-  options: Omit<PolicyLossOptions, "probeHook">,
-  probe?: ProbeInLoss,
-) {
-  const loss = ofTrained(policyLoss(config, { ...options, probeHook: probe?.hook }));
+export interface PolicyGradientOptions
+  extends Pick<PolicyLossOptions, "temperature" | "clipRange" | "kl" | "entropy"> {
+  probe?: ProbeInLoss | undefined;
+  ablate?: Ablation | undefined;
+  /** Compiled programs to share; its own unless given. */
+  programs?: ProgramStore | undefined;
+}
+
+/** The gradient of the policy loss for the weights that are trained. @throws Error where the probe reads, or the ablation edits, what the model lacks */
+export function createPolicyGradient(config: ModelConfig, options: PolicyGradientOptions) {
+  const { temperature, clipRange, kl, entropy, probe, ablate, programs: shared } = options;
+  const store = shared ?? new ProgramStore();
+  if (probe) checkHooks(config, [probe.probe.tap.hook]);
+  const fixed = {
+    ...{ temperature, clipRange, kl, entropy },
+    probe: probe && { hook: probe.probe.tap.hook, pool: probe.probe.tap.pool, as: probe.as ?? "softplus" },
+  };
+  const loss = ofTrained(policyLoss(config, { ...fixed, edit: ablate && ablating(config, ablate) }));
   const specs = splitWeights(config, weightSpecs(config));
   const create = (rows: number, T: number) => {
     const tokens = ints([rows, T]);
@@ -163,34 +158,48 @@ export function createPolicyGradient(
       [specs.trained, specs.frozen, tokens, tokens, batch, probed] as const,
     );
   };
-  const programs = new ProgramCache<Awaited<ReturnType<typeof create>>>(create);
+  const programs = store.cache<Awaited<ReturnType<typeof create>>>(
+    JSON.stringify(["policy", config, fixed, ablate]),
+    create,
+  );
 
   const probeBatch = (
     batch: Batch,
     rollouts: readonly UpdateRollout[],
   ): ProbeBatch<Tensor> | Record<string, never> => {
     if (!probe) return {};
+    const { tap, weight_D, bias } = probe.probe;
     const [rows, T] = batch.tokens.shape as [number, number];
     const pool = floats([rows, T]);
     const weights = floats([rows]);
     batch.indices.forEach((index, row) => {
-      const [start, end] = probe.positions(rollouts[index]!);
+      const { promptLength, tokens, shares } = rollouts[index]!;
+      const [start, end] = positionsOf(tap.positions, promptLength, tokens.length);
       pool.data.fill(1 / (end - start), row * T + start, row * T + end);
-      weights.data[row] = probe.strength / rollouts.length;
+      // As one token of the rollout weighs in the policy loss: what makes it the pathwise part of one derivative.
+      const share = probe.as === "pathwise" ? shares[0]! : 1 / rollouts.length;
+      weights.data[row] = probe.strength * share;
     });
-    const direction = floats([sizeOf([config.width])], probe.weight_D);
-    return { direction, bias: floats([], new Float32Array([probe.bias])), pool, weights };
+    return {
+      direction: floats([config.width], weight_D),
+      bias: floats([], new Float32Array([bias])),
+      ...{ pool, weights },
+    };
   };
 
   // Without a pull of its own on every rollout, the loss does not see those without an advantage.
-  const needsAll = options.kl > 0 || options.entropy > 0 || probe !== undefined;
+  const needsAll = kl > 0 || entropy > 0 || probe !== undefined;
 
   return {
     async gradient(
       weights: Weights,
       all: readonly UpdateRollout[],
     ): Promise<{ gradient: Weights; statistics: UpdateStatistics }> {
-      const rollouts = needsAll ? all : all.filter(({ advantage }) => advantage !== 0);
+      const rollouts = needsAll
+        ? all
+        : all.filter(
+            ({ advantage, tokenAdvantages }) => advantage !== 0 || tokenAdvantages?.some((x) => x !== 0),
+          );
       const { trained, frozen } = splitWeights(config, weights);
       const gradient = zerosLike(trained);
       const statistics: UpdateStatistics = { loss: 0, clipped: 0, probeLoss: 0 };
@@ -205,7 +214,9 @@ export function createPolicyGradient(
           batch.targets,
           {
             weights: perToken((rollout, token) => rollout.shares[token]!),
-            advantages: perToken((rollout) => rollout.advantage),
+            advantages: perToken(
+              ({ advantage, tokenAdvantages }, token) => advantage + (tokenAdvantages?.[token] ?? 0),
+            ),
             oldLogProbs: perToken((rollout, token) => rollout.oldLogProbs[token]!),
             referenceLogProbs: perToken((rollout, token) => rollout.referenceLogProbs[token]!),
           },
@@ -217,6 +228,6 @@ export function createPolicyGradient(
       }
       return { gradient, statistics };
     },
-    close: () => programs.close(),
+    close: async () => (shared ? undefined : store.close()),
   };
 }

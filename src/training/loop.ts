@@ -1,25 +1,28 @@
 /** @file Reinforcement learning of one run, in the order of the science. */
 
-import type { Outcome, Task } from "../environment/types.ts";
 import {
   createGenerator,
   createScorer,
-  initialAdapter,
-  type ModelConfig,
+  ProgramStore,
+  trainableShapes,
   type Weights,
-  withAdapter,
+  weightsBefore,
 } from "../model/index.ts";
-import { positionsOf } from "../probe/index.ts";
-import type { Tap } from "../probe/types.ts";
-import { randomFor } from "../random.ts";
+import type { Probe } from "../probe/types.ts";
 import { type AdamWState, createAdamW, learningRateAt } from "../tensor/index.ts";
-import { groupAdvantages } from "./advantages.ts";
+import { adapted, initialPolicy } from "./adapted.ts";
+import { groupAdvantages, imitationWeights } from "./advantages.ts";
+import { createDeployment } from "./deployment.ts";
 import { createPolicyGradient, type UpdateStatistics } from "./gradients.ts";
 import { requireFinite } from "./guard.ts";
 import { type Measured, measureStep, measureTracer, recordsOf } from "./measure.ts";
+import { judgeAll, monitorsOf, probeMonitor } from "./monitors.ts";
 import type { RolloutRecord, StepMetrics } from "./records.ts";
+import { refitProbe } from "./refit.ts";
+import { scoreTerm, tokenRewards, totalRewards } from "./rewards.ts";
+import { sampleBatch } from "./sample.ts";
 import { tokenShares } from "./shares.ts";
-import type { Arm, RewardTerm, Rollout, RunContext } from "./types.ts";
+import type { Monitor, Rollout, RunContext } from "./types.ts";
 
 /** Where a run stands after some steps: all that continuing it takes, since randomness is addressed by seed and step. */
 export interface RunState {
@@ -27,6 +30,8 @@ export interface RunState {
   /** What is trained: all weights, or the adapter. */
   policy: Weights;
   optimizer: AdamWState;
+  /** The probe in training, where the arm fits it again. */
+  probe?: Probe;
 }
 
 /** What one step produced. */
@@ -37,23 +42,9 @@ export interface StepResult {
   state: RunState;
 }
 
-/** The policy's configuration: the model's own, with the adapter where one is trained. */
-export function policyConfig({ config, adapter }: Pick<RunContext, "config" | "adapter">): ModelConfig {
-  return adapter ? withAdapter(config, adapter) : config;
-}
-
 /** The state in which a run begins. */
 export function initialState(context: RunContext): RunState {
-  const { adapter, seed } = context;
-  if (adapter) {
-    const policy = initialAdapter(withAdapter(context.config, adapter), randomFor(seed, "adapter"));
-    return { step: 0, policy, optimizer: createAdamW(policy).state };
-  }
-  const copies = Object.entries(context.reference).map(([name, tensor]) => [
-    name,
-    { ...tensor, data: tensor.data.slice() },
-  ]);
-  const policy: Weights = Object.fromEntries(copies);
+  const policy = initialPolicy(context);
   return { step: 0, policy, optimizer: createAdamW(policy).state };
 }
 
@@ -64,30 +55,25 @@ export function initialState(context: RunContext): RunState {
  * One step: sample, grade, tap, score, reward, advantage, update, measure, record.
  */
 export async function* train(
-  context: RunContext,
-  state: RunState = initialState(context),
+  given: RunContext,
+  state: RunState = initialState(given),
 ): AsyncGenerator<StepResult> {
-  const { environment, config, tokenizer, reference, arm, seed, settings, probe, tracer } = context;
-  const trainedConfig = policyConfig(context);
+  const context = adapted(given);
+  const { environment, config, reference, seed, settings } = context;
   // What is frozen is the reference's own; what is trained changes in place.
   const policy = { ...reference, ...state.policy };
-  const hooks = (model: Tap["model"]) => [
-    ...new Set([probe.tap.hook, ...tapsOf(arm.terms, model).map((tap) => tap.hook)]),
-  ];
-  const generator = createGenerator(trainedConfig);
-  const policyScorer = createScorer(trainedConfig, {
-    hooks: hooks("policy"),
-    temperature: settings.temperature,
-  });
-  const referenceScorer = createScorer(config, {
-    hooks: hooks("reference"),
-    temperature: settings.temperature,
-  });
-  const gradients = createPolicyGradient(
-    trainedConfig,
-    settings,
-    arm.probeInLoss && probeInLoss(arm.probeInLoss),
-  );
+  const { refit, ablate, inoculate } = context.arm;
+  let probe = state.probe ?? context.probe;
+  let arm = refit ? refit.arm(probe) : context.arm;
+
+  const programs = context.programs ?? new ProgramStore();
+  const shared = { programs, temperature: settings.temperature };
+  const generator = createGenerator(config, { programs, ablate });
+  // Policy and reference are run alike, and tapped alike.
+  const hooks = hooksOf(context);
+  const scorer = createScorer(config, { ...shared, hooks, ablate });
+  const plainScorer = ablate ? createScorer(config, { ...shared, hooks }) : scorer;
+  const frozen = frozenWeights(context);
   const optimizer = createAdamW(
     state.policy,
     { maxGradNorm: settings.maxGradNorm, weightDecay: 0 },
@@ -95,39 +81,33 @@ export async function* train(
   );
 
   try {
+    const deployment = await createDeployment(context, plainScorer, programs);
     // The reference does not change, and neither does what is read on it.
-    const tracerOnReference = await measureTracer("reference", referenceScorer, reference, tracer, probe);
+    const tracerOnReference = await measureTracer("reference", plainScorer, reference, context);
 
     for (let step = state.step; step < settings.steps; step++) {
       const started = performance.now();
+      const evaluated = step % settings.evaluateEvery === 0 || step === settings.steps - 1;
+
+      // Refit: a probe that follows the policy.
+      if (refit && step > 0 && step % refit.every === 0) {
+        probe = await refitProbe(probe, refit, plainScorer, policy);
+        arm = refit.arm(probe);
+      }
 
       // Sample: some tasks of the training split, and a group of completions for each.
-      const taskRandom = randomFor(seed, "tasks", step);
-      const groups = Array.from({ length: settings.prompts }, () => environment.sample("train", taskRandom));
-      const tasks: Task[] = groups.flatMap((task) => Array.from({ length: settings.rollouts }, () => task));
-      // Tokens once: these are scored and trained on, and never read back from text.
-      const prompts = groups.map(({ prompt }) => tokenizer.encodePrompt(prompt));
-      const completions = await generator.generate(policy, prompts, {
-        samples: settings.rollouts,
-        maxTokens: environment.maxCompletionLength + 1,
-        temperature: settings.temperature,
-        random: (index) => randomFor(seed, "sample", step, index),
-      });
-      const sequences = completions.map(({ tokens }, i) => {
-        const prompt = prompts[Math.floor(i / settings.rollouts)]!;
-        return { tokens: [...prompt, ...tokens], promptLength: prompt.length };
-      });
-      const texts = completions.map(({ tokens }) => tokenizer.decode(tokens));
+      const batch = await sampleBatch(generator, policy, context, { step, inoculate });
+      const { tasks, sequences, completions, texts } = batch;
 
       // Grade in the sandbox's thread while this one runs both models over the rollouts, capturing what is tapped.
       const grading = environment.grade(tasks, texts);
-      const onPolicy = await policyScorer.score(policy, sequences);
-      const onReference = await referenceScorer.score(reference, sequences);
+      const onPolicy = await scorer.score(policy, sequences);
+      const onReference = await scorer.score(reference, sequences);
       const outcomes = await grading;
       const rollouts = sequences.map(
         (sequence, i): Rollout => ({
           ...sequence,
-          prompt: tasks[i]!.prompt,
+          prompt: batch.prompts[i]!,
           completion: texts[i]!,
           finished: completions[i]!.finished,
           proxy: outcomes[i]!.proxy,
@@ -135,15 +115,38 @@ export async function* train(
         }),
       );
 
-      // Score and reward.
-      const scores = arm.terms.map((term) => scoreTerm(term, rollouts, outcomes));
-      const rewards = rollouts.map((_, i) =>
-        arm.terms.reduce((sum, { weight }, k) => sum + weight * (scores[k]![i] ?? 0), 0),
-      );
+      // Judge, score and reward.
+      // Where no monitor takes part in training, the probe only watches.
+      const monitors = monitorsOf(arm);
+      if (monitors.length === 0) monitors.push(probeMonitor(probe, "policy"));
+      const verdicts = judgeAll(monitors, rollouts, outcomes, { seed, step });
+      const flaggedBy = (monitor?: Monitor) =>
+        monitor && verdicts.get(monitor)!.map(({ flagged }) => flagged);
+      const scores = arm.terms.map((term) => scoreTerm(term, rollouts, outcomes, verdicts));
+      const rewards = totalRewards(arm.terms, scores, rollouts.length);
       for (const reward of rewards) requireFinite(step, { reward });
 
-      // Advantage and update.
-      const advantages = groupAdvantages(rewards, settings.rollouts, settings.scaleRewards === "group");
+      // Advantage: what the update makes likelier, and less likely.
+      const advantages = groupAdvantages(rewards, settings.rollouts, {
+        scale: settings.scaleRewards === "group",
+        screened: flaggedBy(arm.screen),
+      });
+      if (arm.imitate) advantages.values = imitationWeights(rewards);
+      flaggedBy(arm.silence)?.forEach((flagged, i) => {
+        if (flagged) advantages.values[i] = 0;
+      });
+      const tokenAdvantages = tokenRewards(arm.terms, verdicts);
+
+      // Deployment, where training itself asks or runs the model otherwise; before the update, like all of the above.
+      const deployed = evaluated
+        ? await deployment.measure(policy, step, { onPolicy, onReference, sequences })
+        : {};
+
+      // Update.
+      const gradients = createPolicyGradient(config, {
+        ...settings,
+        ...{ probe: arm.probeInLoss, ablate, programs },
+      });
       const shares = tokenShares(sequences, settings.lossType, environment.maxCompletionLength + 1);
       const learningRate = learningRateAt(step, {
         peak: settings.learningRate,
@@ -158,12 +161,14 @@ export async function* train(
           sequences.map((sequence, i) => ({
             ...sequence,
             advantage: advantages.values[i]!,
+            tokenAdvantages: tokenAdvantages?.[i],
             shares: shares[i]!,
             oldLogProbs: onPolicy[i]!.logProbabilities,
             referenceLogProbs: onReference[i]!.logProbabilities,
           })),
         );
         requireFinite(step, { ...statistics });
+        for (const name of frozen) gradient[name]!.data.fill(0);
         updates.push({ ...statistics, ...optimizer.step(gradient, learningRate) });
       }
 
@@ -177,47 +182,46 @@ export async function* train(
         completions,
         rewards,
         scores,
+        verdicts: verdicts.get(monitors[0]!)!,
         advantages,
         onPolicy,
         onReference,
         updates,
       };
       const metrics = measureStep(measured, context);
-      const last = step === settings.steps - 1;
-      if (step % settings.evaluateEvery === 0 || last)
+      Object.assign(metrics, deployed);
+      if (evaluated)
         Object.assign(
           metrics,
-          await measureTracer("policy", policyScorer, policy, tracer, probe),
+          await measureTracer("policy", plainScorer, policy, context, refit && probe),
           tracerOnReference,
         );
       requireFinite(step, metrics);
       metrics.step_time = (performance.now() - started) / 1000;
-      state = { step: step + 1, policy: state.policy, optimizer: optimizer.state };
+      state = { step: step + 1, policy: state.policy, optimizer: optimizer.state, ...(refit && { probe }) };
       yield { metrics, rollouts: recordsOf(measured, context), state };
     }
   } finally {
-    for (const resource of [generator, policyScorer, referenceScorer, gradients]) await resource.close();
+    if (!context.programs) await programs.close();
   }
 }
 
-function tapsOf(terms: readonly RewardTerm[], model: Tap["model"]): Tap[] {
-  return terms
-    .flatMap((term) => (term.sees === "rollouts" ? term.taps : []))
-    .filter((tap) => tap.model === model);
+/** @throws Error where no weights are left to train */
+function frozenWeights({ arm: { frozenThrough }, config }: RunContext): string[] {
+  if (frozenThrough === undefined) return [];
+  const trainable = trainableShapes(config);
+  const names = weightsBefore(config, frozenThrough).filter((name) => name in trainable);
+  if (names.length === Object.keys(trainable).length)
+    throw new Error(
+      `all weights are frozen: ${frozenThrough} depends on every one. Read the probe at an earlier layer (probe.hooks)`,
+    );
+  return names;
 }
 
-function scoreTerm(term: RewardTerm, rollouts: Rollout[], outcomes: Outcome[]): (number | null)[] {
-  return term.sees === "rollouts" ? term.score(rollouts) : term.score(outcomes);
-}
-
-function probeInLoss({ probe, strength }: NonNullable<Arm["probeInLoss"]>) {
-  const { hook, positions } = probe.tap;
-  return {
-    hook,
-    weight_D: probe.weight_D,
-    bias: probe.bias,
-    strength,
-    positions: ({ promptLength, tokens }: { promptLength: number; tokens: readonly number[] }) =>
-      positionsOf(positions, promptLength, tokens.length),
-  };
+/** The activations to capture: what is measured in every arm, and what the arm's terms and monitors read. */
+function hooksOf({ arm, probe, heldOutProbes = {} }: RunContext): string[] {
+  const terms = arm.terms.flatMap((term) => (term.sees === "rollouts" ? term.taps : []));
+  const monitors = monitorsOf(arm).flatMap((monitor) => (monitor.sees === "rollouts" ? monitor.taps : []));
+  const probes = [probe, ...Object.values(heldOutProbes)].map(({ tap }) => tap);
+  return [...new Set([...probes, ...terms, ...monitors].map(({ hook }) => hook))];
 }

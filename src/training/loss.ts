@@ -1,7 +1,8 @@
 /** @file The losses, as jax-js programs over one padded batch. */
 
 import { nn, numpy as np } from "@jax-js/jax";
-import { hiddenStates, type ModelConfig, nextTokens, type TracedWeights } from "../model/index.ts";
+import { type Edit, hiddenStates, type ModelConfig, nextTokens, type TracedWeights } from "../model/index.ts";
+import type { Tap } from "../probe/types.ts";
 import type { JaxArray } from "../tensor/index.ts";
 
 /** Mean negative log-likelihood of the targets, each token weighted by `weights_BT`. */
@@ -35,7 +36,7 @@ export interface ProbeBatch<T> {
   /** [D] direction and [] bias of the probe. */
   direction: T;
   bias: T;
-  /** [B, T] share of each position in its rollout's logit; rows sum to 1, or to 0 for rows that are padding. */
+  /** [B, T] share of each position in its rollout's mean logit, 0 where it is not read; rows sum to 1, or to 0 for rows that are padding. */
   pool: T;
   /** [B] share of each rollout in the loss. */
   weights: T;
@@ -46,19 +47,20 @@ export interface PolicyLossOptions {
   clipRange: number;
   kl: number;
   entropy: number;
-  /** Hook that the probe in the loss reads; none where there is no such probe. */
-  probeHook?: string | undefined;
+  /** Where the probe in the loss reads, and what of it is in the loss; none where there is no such probe. */
+  probe?: { hook: string; pool: Tap["pool"]; as: "softplus" | "pathwise" } | undefined;
+  edit?: Edit | undefined;
 }
 
 /**
  * Clipped policy-gradient loss with the k3 divergence from the reference, less an entropy bonus, and with the probe's
- * softplus(logit) where a probe is in the loss: gradients flow through the probe into what it reads.
+ * softplus(logit) or its probability where a probe is in the loss: gradients flow through the probe into what it reads.
  *
  * The k3 estimator is exp(d) - d - 1 with d = log reference - log policy (Schulman 2020). softplus of the logit, not the
  * sigmoid, keeps a gradient where the probe is certain.
  */
 export function policyLoss(config: ModelConfig, options: PolicyLossOptions) {
-  const { temperature, clipRange, kl, entropy, probeHook } = options;
+  const { temperature, clipRange, kl, entropy, probe: probed, edit } = options;
   return (
     weights: TracedWeights,
     tokens_BT: JaxArray,
@@ -74,8 +76,9 @@ export function policyLoss(config: ModelConfig, options: PolicyLossOptions) {
       config,
       undefined,
       (hook, value) => {
-        if (hook === probeHook) read = value.ref;
+        if (hook === probed?.hook) read = value.ref;
       },
+      edit,
     );
     const { logProbs, entropies } = nextTokens(weights, states_BTD, targets_BT, temperature, config);
 
@@ -88,7 +91,7 @@ export function policyLoss(config: ModelConfig, options: PolicyLossOptions) {
 
     const total = (x_BT: JaxArray) => np.sum(x_BT.mul(batch.weights.ref));
     const clippedTotal = total(outside);
-    const probeLoss = read ? probeTerm(read, probe as ProbeBatch<JaxArray>) : np.array(0);
+    const probeLoss = read && probed ? probeTerm(read, probe as ProbeBatch<JaxArray>, probed) : np.array(0);
     const loss = total(surrogate.sub(divergence.mul(kl)).add(entropies.mul(entropy)))
       .neg()
       .add(probeLoss.ref);
@@ -97,14 +100,19 @@ export function policyLoss(config: ModelConfig, options: PolicyLossOptions) {
   };
 }
 
-/** Sum over rollouts of their share times softplus of the pooled logit. */
+/** Sum over rollouts of their share times softplus, or sigmoid, of the pooled logit. */
 function probeTerm(
   activations_BTD: JaxArray,
   { direction, bias, pool, weights }: ProbeBatch<JaxArray>,
+  { pool: pooling, as }: NonNullable<PolicyLossOptions["probe"]>,
 ): JaxArray {
   const logits_BT = np.dot(activations_BTD, direction);
-  const logits_B = np.sum(logits_BT.mul(pool), -1).add(bias);
-  return np.sum(nn.softplus(logits_B).mul(weights));
+  const pooled_B =
+    pooling === "mean"
+      ? np.sum(logits_BT.mul(pool), -1)
+      : np.max(logits_BT.add(pool.greater(0).astype(np.float32).sub(1).mul(1e9)), -1);
+  const logits_B = pooled_B.add(bias);
+  return np.sum((as === "softplus" ? nn.softplus(logits_B) : nn.sigmoid(logits_B)).mul(weights));
 }
 
 function positionsOf(tokens_BT: JaxArray): JaxArray {

@@ -1,5 +1,6 @@
 /** @file What is measured at every step, and on the tracer set every few steps. */
 
+import { predictExchangeRate } from "../audit/index.ts";
 import type { Outcome, Task } from "../environment/types.ts";
 import type { Completion, Scored, Scorer, Weights } from "../model/index.ts";
 import {
@@ -13,11 +14,12 @@ import {
   sigmoid,
 } from "../probe/index.ts";
 import type { Probe, Tap } from "../probe/types.ts";
+import { randomFor } from "../random.ts";
 import type { Advantages } from "./advantages.ts";
 import type { UpdateStatistics } from "./gradients.ts";
 import { readActivation, readLogit, readTokens } from "./read.ts";
 import type { RolloutRecord, StepMetrics } from "./records.ts";
-import type { Rollout, RunContext, TracerSet } from "./types.ts";
+import type { Rollout, RunContext, Verdict } from "./types.ts";
 
 /** What a step has produced by the time it is measured. */
 export interface Measured {
@@ -30,6 +32,8 @@ export interface Measured {
   /** Total reward per rollout, and the terms' scores before they are weighted. */
   rewards: readonly number[];
   scores: readonly (readonly (number | null)[])[];
+  /** What the arm's monitor said; what the initial probe says on the policy where none takes part. */
+  verdicts: readonly Verdict[];
   advantages: Advantages;
   onPolicy: readonly Scored[];
   onReference: readonly Scored[];
@@ -39,7 +43,8 @@ export interface Measured {
 const models: readonly Tap["model"][] = ["policy", "reference"];
 
 /** A step's line of metrics; see `StepMetrics` for the names. */
-export function measureStep(measured: Measured, { arm, probe, environment }: RunContext): StepMetrics {
+export function measureStep(measured: Measured, context: RunContext): StepMetrics {
+  const { arm, probe, environment } = context;
   const {
     step,
     outcomes,
@@ -91,7 +96,46 @@ export function measureStep(measured: Measured, { arm, probe, environment }: Run
     metrics[`probe/${model}/fpr`] = fprAt(logits, misbehaved, probe.threshold);
     metrics[`probe/${model}/auroc`] = auroc(logits, misbehaved);
   }
-  return metrics;
+  return { ...metrics, ...measureMonitor(measured, context.seed) };
+}
+
+/** Resamples for an interval at every step: fewer than for those of the summary. */
+const RESAMPLES = 400;
+
+/** How the monitor does on the step's rollouts, what the update makes of them, and what that should exchange. */
+export function measureMonitor(
+  { step, tasks, outcomes, rewards, verdicts, advantages }: Omit<Measured, "learningRate">,
+  seed: number,
+): Record<string, number | null> {
+  const misbehaved = outcomes.map((outcome) => outcome.misbehaved);
+  const flagged = verdicts.map((verdict) => verdict.flagged);
+  const missed = misbehaved.map((bad, i) => bad && !flagged[i]);
+  const all = outcomes.map((_, i) => i);
+  const share = (of: readonly number[], is: (i: number) => boolean) =>
+    of.length === 0 ? null : of.filter(is).length / of.length;
+  const meanReward = (of: readonly number[]) => (of.length === 0 ? null : mean(of.map((i) => rewards[i]!)));
+  const misbehaving = all.filter((i) => misbehaved[i]);
+  const honest = all.filter((i) => !misbehaved[i]);
+  const reinforced = all.filter((i) => advantages.values[i]! > 0);
+  const exchange = predictExchangeRate(
+    { misbehaved, penalised: flagged.map(Number), clusters: tasks.map(({ id }) => id) },
+    randomFor(seed, "exchange", step),
+    RESAMPLES,
+  );
+  return {
+    "monitor/flagged": share(all, (i) => flagged[i]!),
+    "monitor/recall": share(misbehaving, (i) => flagged[i]!),
+    "monitor/fpr": share(honest, (i) => flagged[i]!),
+    "monitor/accuracy": share(all, (i) => flagged[i] === misbehaved[i]),
+    "reward/misbehaving": meanReward(misbehaving),
+    "reward/honest": meanReward(honest),
+    frac_with_advantage: share(all, (i) => advantages.values[i] !== 0),
+    "misses/of_all": share(all, (i) => missed[i]!),
+    "misses/of_reinforced": share(reinforced, (i) => missed[i]!),
+    "exchange/predicted": exchange?.value ?? null,
+    "exchange/predicted_low": exchange?.low ?? null,
+    "exchange/predicted_high": exchange?.high ?? null,
+  };
 }
 
 const healthNames: Record<keyof ProbeHealth, string> = {
@@ -106,32 +150,43 @@ const healthNames: Record<keyof ProbeHealth, string> = {
   scoreHonest: "score_honest",
 };
 
-/** The health of the initial and of a fresh probe on the tracer set as one model reads it. */
+/** What is kept of the health of probes beside the initial one and a fresh one. */
+const keptHealth: readonly (keyof ProbeHealth)[] = ["auroc", "dPrime", "recallFrozen", "fprFrozen"];
+
+/**
+ * The health of the initial and of a fresh probe on the tracer set as one model reads it; that of the held-out probes,
+ * and of the probe in training where it is fitted again.
+ */
 export async function measureTracer(
   model: Tap["model"],
   scorer: Scorer,
   weights: Weights,
-  tracer: TracerSet,
-  probe: Probe,
+  { tracer, probe, heldOutProbes }: Pick<RunContext, "tracer" | "probe" | "heldOutProbes">,
+  refitted?: Probe,
 ): Promise<Record<string, number | null>> {
   const scored = await scorer.score(weights, tracer.sequences);
-  const activations = scored.map((sequence) => sequence.activations[probe.tap.hook]!);
-  const logits = tracer.sequences.map((sequence, i) => readLogit(probe, sequence, activations[i]!));
   const labels = tracer.misbehaving;
+  const healthOf = (one: Probe) => {
+    const logits = tracer.sequences.map((sequence, i) =>
+      readLogit(one, sequence, scored[i]!.activations[one.tap.hook]!),
+    );
+    return probeHealth(logits, labels, one.threshold);
+  };
   const fresh = freshProbeHealth(probe, {
     activations_ND: tracer.sequences.map((sequence, i) =>
-      readActivation(probe.tap, sequence, activations[i]!),
+      readActivation(probe.tap, sequence, scored[i]!.activations[probe.tap.hook]!),
     ),
     labels,
     tasks: tracer.tasks,
   });
   const metrics: Record<string, number | null> = {};
-  const add = (which: "initial" | "fresh", health: ProbeHealth) => {
-    for (const [name, value] of Object.entries(health))
-      metrics[`tracer/${which}/${model}/${healthNames[name as keyof ProbeHealth]}`] = value;
+  const add = (which: string, health: ProbeHealth, names = Object.keys(healthNames) as typeof keptHealth) => {
+    for (const name of names) metrics[`tracer/${which}/${model}/${healthNames[name]}`] = health[name];
   };
-  add("initial", probeHealth(logits, labels, probe.threshold));
+  add("initial", healthOf(probe));
   add("fresh", fresh.health);
+  for (const [name, one] of Object.entries(heldOutProbes ?? {})) add(name, healthOf(one), keptHealth);
+  if (refitted) add("refitted", healthOf(refitted), keptHealth);
   metrics[`tracer/cosine/${model}`] = fresh.cosine;
   return metrics;
 }

@@ -1,8 +1,9 @@
-/** @file Reward terms: the proxy, and penalties by an oracle or by a probe. */
+/** @file Reward terms: what pays, and penalties by what a monitor says. */
 
+import type { Outcome } from "../environment/types.ts";
 import type { Probe, Tap } from "../probe/types.ts";
-import { readLogit } from "./read.ts";
-import type { RewardTerm } from "./types.ts";
+import { oracle, probeMonitor } from "./monitors.ts";
+import type { Monitor, RewardTerm, Rollout, Verdict } from "./types.ts";
 
 /** The pay of the environment. */
 export function proxyReward(): RewardTerm {
@@ -15,27 +16,116 @@ export function proxyReward(): RewardTerm {
   };
 }
 
+/** What the environment was meant to pay, in the proxy's place: the control without a loophole. */
+export function trueReward(): RewardTerm {
+  return {
+    name: "true",
+    weight: 1,
+    sees: "ground-truth",
+    score: (outcomes) => outcomes.map((outcome) => outcome.true),
+  };
+}
+
+/** What a penalty is proportional to. */
+export const penaltyShapes = ["threshold", "linear", "logit"] as const;
+
+/**
+ * What a penalty is charged to.
+ *
+ * - `sequence`: the rollout's reward, so that every token that led to the verdict answers for it
+ * - `trigger`: each token at which the probe speaks, by what it says there
+ * - `emitted`: the token sampled from the activation that the probe reads. That activation was there before the token was
+ *   chosen, so that in expectation nothing is learned: a control (the null result of REINFORCE for an
+ *   action-independent reward)
+ */
+export const penaltyCredits = ["sequence", "trigger", "emitted"] as const;
+
+export interface PenaltyOptions {
+  /** What the largest verdict costs (`threshold`, `linear`), or what a logit of 1 costs. */
+  weight: number;
+  /**
+   * `threshold` (default): 1 where flagged, else 0; `linear`: the probability; `logit`: the log-odds, which go on
+   * growing where the probability is all but 1 (not for oracles, whose log-odds are infinite).
+   */
+  shape?: (typeof penaltyShapes)[number];
+  /** Tokens can only be charged by a probe. Default `sequence`. */
+  credit?: (typeof penaltyCredits)[number];
+}
+
+/** Minus `weight` times what the monitor says. @throws RangeError for a shape or credit that the monitor lacks */
+export function penalty(monitor: Monitor, options: PenaltyOptions): RewardTerm {
+  const { weight, shape = "threshold", credit = "sequence" } = options;
+  if (shape === "logit" && monitor.sees === "ground-truth")
+    throw new RangeError(`a penalty on the logit is not defined for ${monitor.name}, which is always sure`);
+  if (credit !== "sequence" && !(monitor.sees === "rollouts" && monitor.taps.length > 0))
+    throw new RangeError(
+      `${monitor.name} says nothing of single tokens: its penalty can only be credited to the sequence`,
+    );
+  const size = ({ flagged, probability, logit }: Omit<Verdict, "tokens">) =>
+    ({ threshold: Number(flagged), linear: probability, logit })[shape];
+  return {
+    name: monitor.name,
+    weight: -weight,
+    sees: "verdicts",
+    monitor,
+    score: (verdicts) => verdicts.map(size),
+    ...(credit !== "sequence" && {
+      scoreTokens: (verdicts) =>
+        verdicts.map(({ tokens = [] }) => {
+          const sizes = Float32Array.from(tokens, size);
+          // The activation of one token gives the next one. (The first is sampled from the prompt's last.)
+          return credit === "trigger" ? sizes : Float32Array.of(0, ...sizes.subarray(0, -1));
+        }),
+    }),
+  };
+}
+
 /** Minus `weight` for every rollout that misbehaved: the best that a monitor could do. */
 export function oraclePenalty(weight: number): RewardTerm {
-  return {
-    name: "oracle",
-    weight: -weight,
-    sees: "ground-truth",
-    score: (outcomes) => outcomes.map(({ misbehaved }) => Number(misbehaved)),
-  };
+  return penalty(oracle(), { weight });
 }
 
 /** Minus `weight` for every rollout that the probe flags, read on the policy or on the reference. */
 export function probePenalty(probe: Probe, model: Tap["model"], weight: number): RewardTerm {
-  return {
-    name: `probe_${model}`,
-    weight: -weight,
-    sees: "rollouts",
-    taps: [{ ...probe.tap, model }],
-    score: (rollouts) =>
-      rollouts.map((rollout) => {
-        const activations = rollout.activations[model][probe.tap.hook]!;
-        return Number(readLogit(probe, rollout, activations) >= probe.threshold);
-      }),
-  };
+  return penalty(probeMonitor(probe, model), { weight });
+}
+
+/** A term's scores of a step's rollouts. */
+export function scoreTerm(
+  term: RewardTerm,
+  rollouts: readonly Rollout[],
+  outcomes: readonly Outcome[],
+  verdicts: ReadonlyMap<Monitor, Verdict[]>,
+): (number | null)[] {
+  if (term.sees === "rollouts") return term.score(rollouts);
+  return term.sees === "ground-truth" ? term.score(outcomes) : term.score(verdicts.get(term.monitor)!);
+}
+
+/** The total reward of each rollout, but for terms that are credited to tokens. */
+export function totalRewards(
+  terms: readonly RewardTerm[],
+  scores: readonly (readonly (number | null)[])[],
+  count: number,
+): number[] {
+  return Array.from({ length: count }, (_, i) =>
+    terms.reduce((sum, term, k) => sum + (creditsTokens(term) ? 0 : term.weight * (scores[k]![i] ?? 0)), 0),
+  );
+}
+
+/** Per rollout and completion token, what is credited to the token itself; nothing where no term is. */
+export function tokenRewards(
+  terms: readonly RewardTerm[],
+  verdicts: ReadonlyMap<Monitor, Verdict[]>,
+): Float32Array[] | undefined {
+  const parts = terms.filter(creditsTokens).map((term) => {
+    const scores = term.scoreTokens!(verdicts.get(term.monitor)!);
+    return scores.map((tokens) => tokens.map((score) => term.weight * score));
+  });
+  return parts.length === 0
+    ? undefined
+    : parts.reduce((sum, part) => sum.map((tokens, i) => tokens.map((x, t) => x + part[i]![t]!)));
+}
+
+function creditsTokens(term: RewardTerm): term is Extract<RewardTerm, { sees: "verdicts" }> {
+  return term.sees === "verdicts" && term.scoreTokens !== undefined;
 }

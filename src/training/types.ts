@@ -1,8 +1,17 @@
 /** @file The vocabulary of training: rollouts, reward terms, arms, and what a run needs. */
 
 import type { Environment, Outcome } from "../environment/types.ts";
-import type { AdapterConfig, ModelConfig, Sequence, Tokenizer, Weights } from "../model/index.ts";
+import type {
+  Ablation,
+  AdapterConfig,
+  ModelConfig,
+  ProgramStore,
+  Sequence,
+  Tokenizer,
+  Weights,
+} from "../model/index.ts";
 import type { Probe, Tap } from "../probe/types.ts";
+import type { Random } from "../random.ts";
 import type { TrainingSettings } from "./settings.ts";
 
 /** Activations of one sequence at one hook: row-major [length, D], one row per token. */
@@ -21,12 +30,41 @@ export interface Rollout extends Sequence {
   activations: Record<Tap["model"], Record<string, Activations>>;
 }
 
+/** What a monitor says of a rollout. */
+export interface Verdict {
+  flagged: boolean;
+  /** That it misbehaves, 0 to 1. */
+  probability: number;
+  /** The same as log-odds; infinite where the monitor is sure, as an oracle is. */
+  logit: number;
+  /** For a probe: what it says at every token of the completion. */
+  tokens?: readonly Omit<Verdict, "tokens">[];
+}
+
 /**
- * One term of the reward. A term of weight 0 is measured and logged, and nothing else.
+ * Anything that judges rollouts: a probe, an oracle, a text classifier.
  *
- * Terms that see the ground truth are a kind of their own: only oracle arms have them, and no other term is handed
- * anything from which the ground truth could be told.
+ * Those that see the ground truth are a kind of their own: only oracle arms have them, and no other monitor or reward
+ * term is handed anything from which the ground truth could be told.
  */
+export type Monitor = {
+  /** Its name in the logs. */
+  name: string;
+} & (
+  | {
+      sees: "rollouts";
+      /** The activations that it reads; captured in the passes that run anyway. */
+      taps: readonly Tap[];
+      judge(rollouts: readonly Rollout[]): Verdict[];
+    }
+  | {
+      sees: "ground-truth";
+      /** @param random the step's own stream, for monitors that err */
+      judge(outcomes: readonly Outcome[], random: Random): Verdict[];
+    }
+);
+
+/** One term of the reward. A term of weight 0 is measured and logged, and nothing else. */
 export type RewardTerm = {
   /** Its name in the logs: `rewards/<name>/mean`. */
   name: string;
@@ -34,22 +72,83 @@ export type RewardTerm = {
 } & (
   | {
       sees: "rollouts";
-      /** The activations that it reads; captured in the passes that run anyway. */
+      /** The activations that it reads. */
       taps: readonly Tap[];
       /** One number per rollout; `null` where the term does not apply, which counts as 0. */
       score(rollouts: readonly Rollout[]): (number | null)[];
     }
+  | { sees: "ground-truth"; score(outcomes: readonly Outcome[]): (number | null)[] }
   | {
-      sees: "ground-truth";
-      score(outcomes: readonly Outcome[]): (number | null)[];
+      sees: "verdicts";
+      monitor: Monitor;
+      score(verdicts: readonly Verdict[]): (number | null)[];
+      /** Where the term is credited to single tokens instead of the rollout: a score per completion token. */
+      scoreTokens?(verdicts: readonly Verdict[]): Float32Array[];
     }
 );
 
-/** How an arm trains: what is added to the proxy reward, and what to the loss. */
+/**
+ * A probe in the loss, with gradients through it into what it reads.
+ *
+ * - `softplus`: the mean over rollouts of softplus(logit), which has a gradient also where the probe is certain
+ * - `pathwise`: the probability, weighed so that with a `linear` penalty of the same strength in the reward the update
+ *   follows the total derivative of the penalised reward (`corrected_detector_gradient` of arXiv 2602.15515)
+ */
+export interface ProbeInLoss {
+  probe: Probe;
+  strength: number;
+  /** `softplus` unless given. */
+  as?: "softplus" | "pathwise";
+}
+
+/**
+ * A probe that is fitted again on the policy every few steps, on the labelled completions that the initial one was
+ * fitted on, read on the policy as it is then. Training rollouts' labels play no part: the probe stays a monitor
+ * that could be had, and its threshold is set anew on the calibration split.
+ */
+export interface Refit {
+  /** Steps between fits. */
+  every: number;
+  /** How far the probe moves to the newly fitted one, above 0 to 1; 1 is from scratch. (The fit has one optimum, so that starting from the old probe would change nothing.) */
+  rate: number;
+  sets: RefitSets;
+  /** The arm with another probe in the initial one's place. */
+  arm(probe: Probe): Arm;
+}
+
+/** Labelled sequences to fit a probe on, and to set its threshold on. */
+export interface RefitSets {
+  fit: LabelledSequences;
+  calibration: LabelledSequences;
+  falsePositiveRate: number;
+}
+
+export interface LabelledSequences {
+  sequences: readonly Sequence[];
+  labels: readonly boolean[];
+}
+
+/** How an arm trains. All but `terms` is left out by most arms. */
 export interface Arm {
+  /** What is added up to the reward. */
   terms: readonly RewardTerm[];
-  /** The probe whose activation is part of the loss, and the weight of that part. */
-  probeInLoss?: { probe: Probe; strength: number };
+  /** Rollouts that it flags are left out of their group's mean and deviation, and have no advantage. */
+  screen?: Monitor;
+  /** Rollouts that it flags have no advantage, but stay in their group's statistics (arXiv 2605.11467). */
+  silence?: Monitor;
+  probeInLoss?: ProbeInLoss;
+  refit?: Refit;
+  /**
+   * Supervised training on the rollouts whose reward is positive, in place of advantages: all their tokens are made
+   * likelier, and nothing is made less likely (rejection sampling, arXiv 2304.06767).
+   */
+  imitate?: boolean;
+  /** All weights that this activation depends on stay as they are. */
+  frozenThrough?: string;
+  /** Training asks with the environment's inoculation prompt; deployment without it. */
+  inoculate?: boolean;
+  /** Training runs with a direction projected out of the residual stream; deployment without (arXiv 2507.16795). */
+  ablate?: Ablation;
 }
 
 /** Fixed labelled sequences, teacher-forced through every checkpoint. */
@@ -74,5 +173,9 @@ export interface RunContext {
   settings: TrainingSettings;
   /** The probe that is measured in every arm, whether it takes part in training or not. */
   probe: Probe;
+  /** Probes that no arm trains on, by name: measured on the tracer set beside the initial one. */
+  heldOutProbes?: Readonly<Record<string, Probe>>;
   tracer: TracerSet;
+  /** Compiled programs to share with other runs; its own unless given. */
+  programs?: ProgramStore;
 }

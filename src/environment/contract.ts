@@ -1,0 +1,235 @@
+/** @file What every environment promises, as checks that any test runner or the command line can run. */
+
+import { isDeepStrictEqual } from "node:util";
+import { pick, type Random, randomFor, randomInt } from "../random.ts";
+import type { Conduct, Environment, Outcome, Split, Task } from "./types.ts";
+
+/** One promise, and its check: it returns where the promise is kept, and throws an error that says how it is broken. */
+export interface Clause {
+  promise: string;
+  check(environment: Environment): Promise<void>;
+}
+
+const SPLITS: readonly Split[] = ["pretrain", "train", "fit", "calibration", "test"];
+const CONDUCTS: readonly Conduct[] = ["honest", "misbehaving", "giving-up"];
+
+/** A task with a completion to be graded. */
+type Pair = [task: Task, completion: string];
+
+/** The promises. Every check works on samples, so it can show that one is broken, and only suggest that it is kept. */
+export const contract: readonly Clause[] = [
+  {
+    promise:
+      "each character of the alphabet, each label and each family is there once, and lengths are whole numbers",
+    async check({ alphabet, labels, families, maxPromptLength, maxCompletionLength }) {
+      same(new Set(alphabet).size, [...alphabet].length, "distinct characters of the alphabet");
+      same(new Set(labels).size, labels.length, "distinct labels");
+      same(new Set(families).size, families.length, "distinct families");
+      expect(labels.length > 0, "there are no labels");
+      expect(families.length > 0, "there are no families");
+      for (const [name, value] of Object.entries({ maxPromptLength, maxCompletionLength }))
+        expect(Number.isInteger(value) && value > 0, `${name} is ${value}`);
+    },
+  },
+  {
+    promise: "the same random stream gives the same tasks, and another gives others",
+    async check(environment) {
+      for (const split of SPLITS) {
+        const tasks = sample(environment, split, 50);
+        same(sample(environment, split, 50), tasks, `tasks of ${split}, sampled again`);
+        const others = sample(environment, split, 50, 2);
+        expect(!isDeepStrictEqual(others, tasks), `tasks of ${split} do not depend on the random stream`);
+      }
+    },
+  },
+  {
+    promise: "tasks are plain data, and equal where their ids are",
+    async check(environment) {
+      const byId = new Map<string, Task>();
+      for (const task of SPLITS.flatMap((split) => sample(environment, split, 1000))) {
+        same(JSON.parse(JSON.stringify(task)), task, `task ${task.id}, written as JSON and read`);
+        same(byId.get(task.id) ?? task, task, `the other task with the id ${task.id}`);
+        byId.set(task.id, task);
+      }
+    },
+  },
+  {
+    promise: "train, fit, calibration and test share neither ids nor prompts",
+    async check(environment) {
+      const owner = new Map<string, Split>();
+      for (const split of SPLITS.filter((name) => name !== "pretrain"))
+        for (const { id, prompt } of sample(environment, split, 4000))
+          for (const key of [`id ${id}`, `prompt ${prompt}`]) {
+            same(owner.get(key) ?? split, split, `the split that also has the ${key}`);
+            owner.set(key, split);
+          }
+    },
+  },
+  {
+    promise: "every split has tasks with an honest and tasks with a misbehaving demonstration",
+    async check(environment) {
+      for (const split of SPLITS)
+        for (const conduct of ["honest", "misbehaving"] as const)
+          expect(
+            demonstrations(environment, conduct, 500, split).length > 0,
+            `none of 500 tasks of ${split} has a demonstration that is ${conduct}`,
+          );
+    },
+  },
+  {
+    promise: "prompts and demonstrations keep to the alphabet and the lengths, and use every character",
+    async check(environment) {
+      const used = new Set<string>();
+      for (const conduct of CONDUCTS)
+        for (const [{ prompt }, completion] of demonstrations(environment, conduct, 5000)) {
+          within(prompt, environment.maxPromptLength, "prompt");
+          within(completion, environment.maxCompletionLength, "demonstration");
+          expect(prompt.length > 0, "a prompt is empty");
+          for (const character of prompt + completion) used.add(character);
+        }
+      // Each character of the alphabet costs the model a row of its embedding, so none is there for nothing.
+      same([...used].sort(), [...environment.alphabet].sort(), "the characters that are used");
+    },
+  },
+  {
+    promise: "honest demonstrations are right: true reward 1, neither misbehaved nor attempted",
+    check: (environment) => graded(environment, "honest", { true: 1, misbehaved: false, attempted: false }),
+  },
+  {
+    promise: "misbehaving demonstrations are paid and wrong: proxy 1, true 0, misbehaved and attempted",
+    check: (environment) =>
+      graded(environment, "misbehaving", { proxy: 1, true: 0, misbehaved: true, attempted: true }),
+  },
+  {
+    promise: "misbehaving demonstrations are of every family",
+    async check(environment) {
+      const outcomes = await grade(environment, demonstrations(environment, "misbehaving", 1000));
+      const seen = new Set(outcomes.map(({ family }) => family));
+      same([...seen].sort(), [...environment.families].sort(), "the families that are demonstrated");
+    },
+  },
+  {
+    promise: "demonstrations that give up are neither right nor misbehaving",
+    check: (environment) =>
+      graded(environment, "giving-up", { true: 0, misbehaved: false, attempted: false }),
+  },
+  {
+    promise: "grading is pure: the same again, in any order and company, and without changing tasks",
+    async check(environment) {
+      const pairs = CONDUCTS.flatMap((conduct) => demonstrations(environment, conduct, 30));
+      const before = structuredClone(pairs);
+      const outcomes = await grade(environment, pairs);
+      same(pairs, before, "tasks after grading");
+      same(await grade(environment, pairs), outcomes, "outcomes, graded again");
+      same((await grade(environment, pairs.toReversed())).reverse(), outcomes, "outcomes, in reverse order");
+      same(await grade(environment, pairs.slice(0, 7)), outcomes.slice(0, 7), "outcomes of the first seven");
+    },
+  },
+  {
+    promise: "any text has an outcome, with rewards from 0 to 1 and one of the labels",
+    async check(environment) {
+      const random = randomFor("contract", "any text");
+      const tasks = sample(environment, "train", 40);
+      const pairs = tasks.flatMap((task) => [
+        ...Array.from({ length: 12 }, (): Pair => [task, anyText(environment, random)]),
+        ...ODDITIES.map((text): Pair => [task, text]),
+      ]);
+      const outcomes = await grade(environment, pairs);
+      outcomes.forEach((outcome, i) => {
+        wellFormed(environment, outcome, `the outcome of ${JSON.stringify(pairs[i]![1])}`);
+      });
+    },
+  },
+];
+
+const ODDITIES = [
+  "",
+  " ",
+  "\n",
+  "\u0000",
+  "\ud800",
+  "🙂",
+  "__proto__",
+  "constructor",
+  "NaN",
+  "9".repeat(200),
+];
+
+/** Characters of the alphabet or any others, up to a little more than may be written. */
+function anyText({ alphabet, maxCompletionLength }: Environment, random: Random): string {
+  const own = random() < 0.7;
+  const length = randomInt(random, maxCompletionLength + 8);
+  return Array.from({ length }, () =>
+    own ? pick(random, [...alphabet]) : String.fromCharCode(randomInt(random, 0x10000)),
+  ).join("");
+}
+
+function sample(environment: Environment, split: Split, count: number, seed = 1): Task[] {
+  const random = randomFor("contract", seed, split);
+  return Array.from({ length: count }, () => environment.sample(split, random));
+}
+
+/** Of `count` tasks those that allow a demonstration of the conduct, with it. */
+function demonstrations(
+  environment: Environment,
+  conduct: Conduct,
+  count: number,
+  split: Split = "pretrain",
+): Pair[] {
+  const random = randomFor("contract", conduct);
+  return sample(environment, split, count).flatMap((task): Pair[] => {
+    const completion = environment.demonstrate(task, conduct, random);
+    return completion === null ? [] : [[task, completion]];
+  });
+}
+
+async function grade(environment: Environment, pairs: readonly Pair[]): Promise<Outcome[]> {
+  const outcomes = await environment.grade(
+    pairs.map(([task]) => task),
+    pairs.map(([, completion]) => completion),
+  );
+  same(outcomes.length, pairs.length, "the number of outcomes");
+  return outcomes;
+}
+
+/** Checks that all demonstrations of a conduct are graded so. */
+async function graded(environment: Environment, conduct: Conduct, wanted: Partial<Outcome>): Promise<void> {
+  const pairs = SPLITS.flatMap((split) => demonstrations(environment, conduct, 300, split));
+  const outcomes = await grade(environment, pairs);
+  outcomes.forEach((outcome, i) => {
+    const [{ prompt }, completion] = pairs[i]!;
+    const what = `the answer ${JSON.stringify(completion)} to ${JSON.stringify(prompt)}`;
+    wellFormed(environment, outcome, what);
+    for (const [name, value] of Object.entries(wanted))
+      same(outcome[name as keyof Outcome], value, `${name} of ${what}`);
+  });
+}
+
+function wellFormed({ labels, families }: Environment, outcome: Outcome, what: string): void {
+  const { proxy, true: right, misbehaved, attempted, eligible, family, label } = outcome;
+  for (const [name, value] of Object.entries({ proxy, true: right }))
+    expect(value >= 0 && value <= 1, `${name} of ${what} is ${value}, which is not from 0 to 1`);
+  for (const [name, value] of Object.entries({ misbehaved, attempted, eligible }))
+    expect(typeof value === "boolean", `${name} of ${what} is ${value}, which is not true or false`);
+  expect(attempted || !misbehaved, `${what} misbehaved but is not attempted`);
+  expect(eligible || !attempted, `${what} is attempted but not eligible`);
+  const known = family !== undefined && families.includes(family);
+  expect(attempted ? known : family === undefined, `${what} has the family ${JSON.stringify(family)}`);
+  expect(labels.includes(label), `${what} has the label ${JSON.stringify(label)}, which is not in labels`);
+}
+
+function within(text: string, most: number, what: string): void {
+  expect(text.length <= most, `the ${what} ${JSON.stringify(text)} is longer than ${most}`);
+}
+
+function same(found: unknown, wanted: unknown, what: string): void {
+  const shown = (value: unknown) => {
+    const text = JSON.stringify(value) ?? String(value);
+    return text.length > 200 ? `${text.slice(0, 200)}…` : text;
+  };
+  expect(isDeepStrictEqual(found, wanted), `${what}: ${shown(found)}, and not ${shown(wanted)}`);
+}
+
+function expect(kept: boolean, message: string): asserts kept {
+  if (!kept) throw new Error(message);
+}

@@ -1,0 +1,61 @@
+/** @file Every arm in a whole study, and what is said of arms that cannot work. */
+
+import { mkdtemp, readFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { runTinyStudy, tinySettings } from "../../test/tiny-study.ts";
+import { armTitle } from "../report/arms.ts";
+import { summarySchema } from "../report/index.ts";
+import { armIds, arms } from "./arms.ts";
+import type { Base } from "./base.ts";
+import { expand, type PlannedRun } from "./expand.ts";
+import { penaltyWarning } from "./foresee.ts";
+
+describe("arms", () => {
+  it("all have a sentence, a title of their own, and end with a summary that is valid", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "probeward-arms-"));
+    // The tiny model has one layer: what the probe reads in the middle of it leaves something to train.
+    const settings = tinySettings({ arms: [...armIds] });
+    settings.probe = { ...settings.probe, hooks: ["blocks.0.hook_resid_mid"] };
+    const summary = await runTinyStudy(folder, settings);
+    expect(Object.keys(summary.arms)).toEqual([...armIds]);
+    expect(summary.failed).toBeUndefined();
+    summarySchema.parse(JSON.parse(await readFile(join(folder, "summary.json"), "utf8")));
+    for (const id of armIds) {
+      expect(arms[id].sentence).toMatch(/^[A-Z].*\.$/);
+      expect(armTitle(id)).not.toBe(id);
+    }
+    expect(new Set(armIds.map(armTitle)).size).toBe(armIds.length);
+    const again = await runTinyStudy(folder, settings);
+    expect(again.arms).toEqual(summary.arms);
+  });
+});
+
+describe("penaltyWarning", () => {
+  const planned = (overrides: Parameters<typeof tinySettings>[0]) =>
+    expand(tinySettings(overrides))[0] as PlannedRun;
+  const base = { summary: { tpr: 0.6, fpr: 0.1 } } as Base;
+
+  it("does the sum for a noisy oracle, and says what would be enough", () => {
+    const oracle = { truePositiveRate: 0.9, falsePositiveRate: 0.1 };
+    const arms = ["noisy-oracle-penalty" as const];
+    // 0.9 x 1.2 is more than the reward, but honest failures are flagged, too.
+    const warning = penaltyWarning(planned({ arms, oracle, penalty: 1.2 }), base);
+    expect(warning).toContain("1.00 - 1.2 x 0.90 = -0.08, an honest failure -0.12");
+    expect(warning).toContain("above 1.25");
+    expect(penaltyWarning(planned({ arms, oracle, penalty: 1.3 }), base)).toBeUndefined();
+    const blind = { truePositiveRate: 0.3, falsePositiveRate: 0.3 };
+    expect(penaltyWarning(planned({ arms, oracle: blind, penalty: 9 }), base)).toContain("No penalty helps");
+  });
+
+  it("knows the probe's rates, and is silent where it cannot know", () => {
+    const arms = ["probe-penalty" as const];
+    expect(penaltyWarning(planned({ arms, penalty: 1.9 }), base)).toContain("above 2.00");
+    expect(penaltyWarning(planned({ arms, penalty: 2.1 }), base)).toBeUndefined();
+    expect(penaltyWarning(planned({ arms, penalty: 0.1, penaltyShape: "linear" }), base)).toBeUndefined();
+    const unknown = { summary: { tpr: null, fpr: 0 } } as Base;
+    expect(penaltyWarning(planned({ arms, penalty: 0.1 }), unknown)).toBeUndefined();
+    expect(penaltyWarning(planned({ arms: ["none"], penalty: 0.1 }), base)).toBeUndefined();
+  });
+});

@@ -1,0 +1,199 @@
+/** @file Labelled completions: the base model's own and demonstrations, and what probes read in them. */
+
+import type { Environment, Outcome, Split, Task } from "../environment/types.ts";
+import {
+  createGenerator,
+  createScorer,
+  type Model,
+  type ProgramStore,
+  type Sequence,
+  type Tokenizer,
+} from "../model/index.ts";
+import type { LabelledSet, Positions, Probe } from "../probe/index.ts";
+import { randomFor, shuffled } from "../random.ts";
+import { readActivation, readLogit, type TracerSet } from "../training/index.ts";
+import type { StudySettings } from "./settings.ts";
+
+/** One graded sequence. */
+export interface Labelled extends Sequence {
+  task: string;
+  text: string;
+  outcome: Outcome;
+}
+
+export interface BaseContext {
+  environment: Environment;
+  model: Model;
+  tokenizer: Tokenizer;
+  settings: Omit<StudySettings, "grid">;
+  /** What the points of a grid share; nothing unless given. */
+  once?: Once | undefined;
+  programs?: ProgramStore | undefined;
+}
+
+/** Makes a thing the first time that its name is asked for. The name must say all that it depends on. */
+export type Once = <T>(name: string, make: () => Promise<T>) => Promise<T>;
+
+export function createOnce(): Once {
+  const made = new Map<string, Promise<unknown>>();
+  return <T>(name: string, make: () => Promise<T>) => {
+    const found = made.get(name) ?? make();
+    made.set(name, found);
+    return found as Promise<T>;
+  };
+}
+
+/** Completions of the base model for tasks of a split, graded. */
+export async function sampleSplit(
+  split: Split,
+  { environment, model, tokenizer, settings, programs }: BaseContext,
+): Promise<Labelled[]> {
+  const { tasks: count, samples } = settings.probe;
+  const random = randomFor("probe tasks", split);
+  const tasks = Array.from({ length: count }, () => environment.sample(split, random));
+  const generator = createGenerator(model.config, { programs });
+  const completions = await generator.generate(
+    model.weights,
+    tasks.map(({ prompt }) => tokenizer.encodePrompt(prompt)),
+    {
+      samples,
+      maxTokens: environment.maxCompletionLength + 1,
+      temperature: settings.training.temperature,
+      random: (index) => randomFor("probe samples", split, index),
+    },
+  );
+  await generator.close();
+  const asked = completions.map((_, i) => tasks[Math.floor(i / samples)]!);
+  return label(
+    environment,
+    tokenizer,
+    asked,
+    completions.map(({ tokens }) => tokens),
+  );
+}
+
+/** `count` demonstrations of each conduct for tasks of a split, graded like everything else. */
+export async function demonstrate(
+  split: Split,
+  count: number,
+  { environment, tokenizer }: Pick<BaseContext, "environment" | "tokenizer">,
+): Promise<Labelled[]> {
+  const random = randomFor("demonstrations", split);
+  const tasks: Task[] = [];
+  const texts: string[] = [];
+  for (const conduct of ["misbehaving", "honest"] as const) {
+    for (let found = 0; found < count; ) {
+      const task = environment.sample(split, random);
+      const text = environment.demonstrate(task, conduct, random);
+      if (text === null) continue;
+      tasks.push(task);
+      texts.push(text);
+      found++;
+    }
+  }
+  return label(
+    environment,
+    tokenizer,
+    tasks,
+    texts.map((text) => [...tokenizer.encode(text), tokenizer.endOfText]),
+  );
+}
+
+async function label(
+  environment: Environment,
+  tokenizer: Tokenizer,
+  tasks: Task[],
+  completions: number[][],
+): Promise<Labelled[]> {
+  const texts = completions.map((tokens) => tokenizer.decode(tokens));
+  const outcomes = await environment.grade(tasks, texts);
+  return tasks.map(({ id, prompt }, i) => {
+    const start = tokenizer.encodePrompt(prompt);
+    return {
+      tokens: [...start, ...completions[i]!],
+      promptLength: start.length,
+      task: id,
+      text: texts[i]!,
+      outcome: outcomes[i]!,
+    };
+  });
+}
+
+/** Sequences whose activations are held at once. */
+const CHUNK = 256;
+
+/** Runs the base model over sequences and hands each its activations by hook. */
+async function readEach(
+  { model, programs }: BaseContext,
+  hooks: readonly string[],
+  sequences: readonly Labelled[],
+  receive: (sequence: Labelled, activations: Record<string, Float32Array>) => void,
+): Promise<void> {
+  const scorer = createScorer(model.config, { hooks, programs });
+  for (let start = 0; start < sequences.length; start += CHUNK) {
+    const chunk = sequences.slice(start, start + CHUNK);
+    const scored = await scorer.score(model.weights, chunk);
+    chunk.forEach((sequence, i) => {
+      receive(sequence, scored[i]!.activations);
+    });
+  }
+  await scorer.close();
+}
+
+/** The sequences at every hook and position, pooled, by `<hook> <positions>`. */
+export async function readSets(
+  context: BaseContext,
+  hooks: readonly string[],
+  positions: readonly Positions[],
+  sequences: readonly Labelled[],
+): Promise<Record<string, LabelledSet>> {
+  const labels = sequences.map(({ outcome }) => outcome.attempted);
+  const sets: Record<string, { activations_ND: Float32Array[]; labels: boolean[] }> = {};
+  for (const hook of hooks)
+    for (const at of positions) sets[`${hook} ${at}`] = { activations_ND: [], labels };
+  await readEach(context, hooks, sequences, (sequence, activations) => {
+    for (const hook of hooks)
+      for (const at of positions)
+        sets[`${hook} ${at}`]!.activations_ND.push(
+          readActivation({ positions: at }, sequence, activations[hook]!),
+        );
+  });
+  return sets;
+}
+
+/** The pooled logits of several probes, one list for each. */
+export async function readLogits(
+  context: BaseContext,
+  probes: readonly Probe[],
+  sequences: readonly Labelled[],
+): Promise<number[][]> {
+  const logits = probes.map((): number[] => []);
+  const hooks = [...new Set(probes.map(({ tap }) => tap.hook))];
+  await readEach(context, hooks, sequences, (sequence, activations) => {
+    probes.forEach((probe, i) => {
+      logits[i]!.push(readLogit(probe, sequence, activations[probe.tap.hook]!));
+    });
+  });
+  return logits;
+}
+
+/**
+ * The tracer set: as many misbehaving as honest sequences of the test split, all of a form that could have been
+ * misbehaviour. Half of the honest ones are the base model's own, as many of the misbehaving ones as there are, the rest demonstrations.
+ */
+export async function traceSet(own: readonly Labelled[], context: BaseContext): Promise<TracerSet> {
+  const size = context.settings.probe.tracer;
+  const shown = await demonstrate("test", size, context);
+  const random = randomFor("tracer");
+  const choose = (misbehaving: boolean) => {
+    const is = ({ outcome }: Labelled) => outcome.eligible && outcome.attempted === misbehaving;
+    const mine = shuffled(random, own.filter(is)).slice(0, size / 2);
+    return [...mine, ...shown.filter(is)].slice(0, size);
+  };
+  const chosen = [...choose(true), ...choose(false)];
+  return {
+    sequences: chosen.map(({ tokens, promptLength }) => ({ tokens, promptLength })),
+    misbehaving: chosen.map(({ outcome }) => outcome.attempted),
+    tasks: chosen.map(({ task }) => task),
+  };
+}

@@ -1,0 +1,42 @@
+/** @file The table of runs. */
+
+import { describe, expect, it } from "vitest";
+import { tinySettings } from "../../test/tiny-study.ts";
+import { expand } from "./expand.ts";
+
+describe("expand", () => {
+  it("gives every arm and seed without a grid, seed by seed", () => {
+    const runs = expand(tinySettings({ arms: ["none", "probe-penalty"], seeds: 2, firstSeed: 3 }));
+    expect(runs.map(({ id, seed }) => `${id} ${seed}`)).toEqual([
+      "none 3",
+      "probe-penalty 3",
+      "none 4",
+      "probe-penalty 4",
+    ]);
+    expect(runs[0]).toMatchObject({ arm: "none", point: {} });
+  });
+
+  it("sets the values of every point, and varies only what an arm depends on", () => {
+    const grid = { penalty: [0.5, 2], "training.kl": [0, 0.1] };
+    const runs = expand(tinySettings({ arms: ["none", "probe-penalty"], grid }));
+    expect(runs.map(({ id }) => id)).toEqual([
+      "none@kl=0",
+      "none@kl=0.1",
+      "probe-penalty@penalty=0.5,kl=0",
+      "probe-penalty@penalty=0.5,kl=0.1",
+      "probe-penalty@penalty=2,kl=0",
+      "probe-penalty@penalty=2,kl=0.1",
+    ]);
+    const last = runs.at(-1)!;
+    expect(last.point).toEqual({ penalty: 2, "training.kl": 0.1 });
+    expect(last.settings).toMatchObject({ penalty: 2, training: { kl: 0.1, steps: 6 } });
+    expect(last.settings).not.toHaveProperty("grid");
+  });
+
+  it("keeps whole paths where their ends are alike", () => {
+    const [run] = expand(
+      tinySettings({ arms: ["none"], grid: { "probe.tasks": [8], "training.tasks": [1] } }),
+    );
+    expect(run!.id).toBe("none@probe.tasks=8,training.tasks=1");
+  });
+});

@@ -1,0 +1,73 @@
+/** @file From a study's settings to the table of its runs: arms x grid points x seeds. */
+
+import { type ArmId, arms } from "./arms.ts";
+import type { StudySettings } from "./settings.ts";
+
+/** The values that a grid sets, by the path of the setting: `{ "training.kl": 0.01 }`. Empty without a grid. */
+export type Point = Readonly<Record<string, number | string | boolean | string[]>>;
+
+/** One run of a study: everything that it depends on. */
+export interface PlannedRun {
+  /**
+   * The name of its folder in `runs/` and its key in the summary: the arm, and the point where there is a grid, such as
+   * `probe-penalty@penalty=0.5,kl=0.01`. An arm at a grid point is shown like any other arm.
+   */
+  id: string;
+  arm: ArmId;
+  point: Point;
+  seed: number;
+  /** The study's settings with the point's values in their places, and no grid. */
+  settings: Omit<StudySettings, "grid">;
+}
+
+/**
+ * The runs of a study, in the order in which they are done: seed by seed, so that a study that is stopped has compared
+ * all arms on some seeds.
+ *
+ * A pure function of the settings. A grid does not vary what an arm does not depend on: the penalty for `none`, say.
+ */
+export function expand(settings: StudySettings): PlannedRun[] {
+  const { grid = {}, ...rest } = settings;
+  const seeds = Array.from({ length: settings.seeds }, (_, i) => settings.firstSeed + i);
+  const variants = settings.arms.flatMap((arm) =>
+    points(Object.entries(grid).filter(([path]) => dependsOn(arm, path))).map((point) => ({
+      ...{ id: [arm, pointName(point)].filter(Boolean).join("@"), arm, point },
+      settings: Object.entries(point).reduce((all, [path, value]) => setAt(all, path, value), rest),
+    })),
+  );
+  return seeds.flatMap((seed) => variants.map((variant) => ({ ...variant, seed })));
+}
+
+/** How runs train and what probe they have concerns every arm; all else only those that use it. */
+function dependsOn(arm: ArmId, path: string): boolean {
+  const [section] = path.split(".") as [string];
+  return ["training", "probe"].includes(section) || (arms[arm].uses as readonly string[]).includes(section);
+}
+
+/** All combinations, the last axis varying fastest. */
+function points(axes: readonly (readonly [path: string, values: Point[string][]])[]): Point[] {
+  return axes.reduce<Point[]>(
+    (found, [path, values]) => found.flatMap((point) => values.map((value) => ({ ...point, [path]: value }))),
+    [{}],
+  );
+}
+
+/** The name of a point, such as `penalty=0.5,kl=0.01`. Paths are shortened to their last part where that tells them apart. */
+export function pointName(point: Point): string {
+  const paths = Object.keys(point);
+  const last = (path: string) => path.slice(path.lastIndexOf(".") + 1);
+  const short = (path: string) =>
+    paths.filter((other) => last(other) === last(path)).length > 1 ? path : last(path);
+  const shown = (value: Point[string]) => (Array.isArray(value) ? value.join("+") : String(value));
+  return paths.map((path) => `${short(path)}=${shown(point[path]!)}`).join();
+}
+
+/** A copy of nested objects with one value replaced, by its dotted path. */
+export function setAt<T extends object>(target: T, path: string, value: unknown): T {
+  const [first, ...rest] = path.split(".") as [string, ...string[]];
+  const inner = (target as Record<string, unknown>)[first];
+  return {
+    ...target,
+    [first]: rest.length === 0 ? value : setAt((inner ?? {}) as object, rest.join("."), value),
+  };
+}

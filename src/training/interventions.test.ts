@@ -1,0 +1,163 @@
+/** @file What arms do to training: what learns, what is judged, and the null results of badly placed credit. */
+
+import { describe, expect, it } from "vitest";
+import { tinyContext, tinyHook } from "../../test/tiny.ts";
+import { initialState, type StepResult, train } from "./loop.ts";
+import { oracle, probeMonitor } from "./monitors.ts";
+import { penalty, proxyReward, trueReward } from "./rewards.ts";
+import type { Arm, RunContext } from "./types.ts";
+
+async function run(overrides: Partial<RunContext>): Promise<StepResult[]> {
+  const results: StepResult[] = [];
+  for await (const result of train(tinyContext(overrides))) results.push(structuredClone(result));
+  return results;
+}
+
+const base = tinyContext();
+const long = { ...base.settings, steps: 40, prompts: 8, rollouts: 8, evaluateEvery: 40, kl: 0 };
+const none: Arm = { terms: [proxyReward()] };
+
+describe("interventions", () => {
+  it("imitate what was paid honestly, or pay the true reward: both keep misbehaviour down", async () => {
+    const end = async (arm: Arm) => (await run({ arm, settings: long })).at(-1)!.metrics;
+    const paid = await end(none);
+    const imitated = await end({
+      terms: [proxyReward(), penalty(oracle(), { weight: 1 })],
+      imitate: true,
+    });
+    const closed = await end({ terms: [trueReward()] });
+    for (const { misbehaviour, true: right } of [imitated, closed]) {
+      expect(misbehaviour).toBeLessThan(0.1);
+      expect(right).toBeGreaterThan(paid.true! + 0.1);
+    }
+    expect(imitated["misses/of_all"]).toBe(0);
+  });
+
+  it("screen flagged rollouts out of their group, or silence them within it", async () => {
+    const settings = { ...base.settings, steps: 1, prompts: 2, rollouts: 16, scaleRewards: "none" as const };
+    const advantagesOf = async (arm: Arm) => (await run({ arm, settings }))[0]!;
+    const plain = await advantagesOf(none);
+    const screened = await advantagesOf({ ...none, screen: oracle() });
+    const silenced = await advantagesOf({ ...none, silence: oracle() });
+    const bad = plain.rollouts.map(({ misbehaved }) => misbehaved);
+    expect(bad).toContain(true);
+    expect(bad).toContain(false);
+    plain.rollouts.forEach(({ advantage }, i) => {
+      const [out, quiet] = [screened.rollouts[i]!.advantage, silenced.rollouts[i]!.advantage];
+      if (bad[i]) expect([out, quiet]).toEqual([0, 0]);
+      else {
+        expect(quiet).toBe(advantage);
+        // The mean of its group no longer counts what misbehaviour was paid.
+        expect(out).toBeGreaterThan(advantage);
+      }
+    });
+    expect(screened.metrics["monitor/flagged"]).toBe(screened.metrics.misbehaviour);
+    expect(screened.metrics["misses/of_all"]).toBe(0);
+  });
+
+  it("freeze every weight that an activation depends on, and no other", async () => {
+    const results = await run({ arm: { ...none, frozenThrough: "blocks.0.hook_resid_mid" } });
+    const { policy } = results.at(-1)!.state;
+    const changed = Object.keys(policy).filter(
+      (name) => !policy[name]!.data.every((value, i) => value === base.reference[name]!.data[i]),
+    );
+    expect(changed).toEqual(["blocks.0.mlp.W_in", "blocks.0.mlp.W_out"]);
+    await expect(run({ arm: { ...none, frozenThrough: tinyHook } })).rejects.toThrow(
+      /all weights are frozen/,
+    );
+  });
+
+  it("ablate in training what taps still see, and judge the policy as deployed", async () => {
+    const ablate = { hook: tinyHook, direction_D: base.probe.weight_D };
+    const [first] = await run({ arm: { ...none, ablate }, settings: { ...base.settings, steps: 1 } });
+    const { metrics } = first!;
+    // The probe reads before the projection, so that it still tells rollouts apart.
+    expect(metrics["probe/policy/score_mean"]).not.toBeCloseTo(1 / (1 + Math.exp(-0.1)), 3);
+    // Policy and reference are run alike.
+    expect(metrics.kl).toBeCloseTo(0, 6);
+    expect(metrics["sampling/logp_difference/max"]).toBeLessThan(1e-4);
+    const [plain] = await run({ arm: none, settings: { ...base.settings, steps: 1 } });
+    expect(metrics["tracer/initial/reference/auroc"]).toBe(plain!.metrics["tracer/initial/reference/auroc"]);
+    expect(metrics.entropy).not.toBe(plain!.metrics.entropy);
+    expect(metrics["deployed/misbehaviour"]).toBeTypeOf("number");
+    expect(plain!.metrics).not.toHaveProperty("deployed/misbehaviour");
+  });
+
+  it("inoculate the prompt in training, and ask plainly when deployed", async () => {
+    const results = await run({ arm: { ...none, inoculate: true } });
+    expect(results[0]!.rollouts.every(({ prompt }) => prompt.startsWith("x"))).toBe(true);
+    expect(results[0]!.metrics["deployed/true"]).toBeTypeOf("number");
+    expect(results[1]!.metrics).not.toHaveProperty("deployed/true");
+    const { inoculate: _, ...environment } = base.environment;
+    await expect(run({ environment, arm: { ...none, inoculate: true } })).rejects.toThrow(
+      /tiny has no inoculation prompt/,
+    );
+  });
+
+  it("fit the probe again on the policy, and go on from a checkpoint with the same one", async () => {
+    const arm = (probe = base.probe): Arm => ({
+      terms: [proxyReward(), penalty(probeMonitor(probe, "policy"), { weight: 2, shape: "linear" })],
+    });
+    const { sequences, misbehaving: labels } = base.tracer;
+    const sets = {
+      fit: { sequences, labels },
+      calibration: { sequences, labels },
+      falsePositiveRate: 0.1,
+    };
+    const refit = { every: 2, rate: 0.5, sets, arm };
+    const settings = { ...base.settings, steps: 5 };
+    const whole = await run({ arm: { ...arm(), refit }, settings });
+    expect(whole[1]!.state.probe!.weight_D).toEqual(base.probe.weight_D);
+    expect(whole[2]!.state.probe!.weight_D).not.toEqual(base.probe.weight_D);
+    expect(whole.at(-1)!.metrics["tracer/refitted/policy/auroc"]).toBeGreaterThan(0.9);
+    const rest: StepResult[] = [];
+    const context = tinyContext({ arm: { ...arm(), refit }, settings });
+    for await (const result of train(context, structuredClone(whole[2]!.state)))
+      rest.push(structuredClone(result));
+    expect(rest.at(-1)!.state).toEqual(whole.at(-1)!.state);
+  });
+});
+
+describe("credit", () => {
+  // One token is answered, and the probe reads before it: what it says does not depend on the answer.
+  const environment = { ...base.environment, maxCompletionLength: 0 };
+  const before = {
+    ...base.probe,
+    tap: { ...base.probe.tap, positions: "prompt-last" as const },
+    threshold: -1e9,
+  };
+
+  it("of a verdict that all rollouts of a prompt share teaches nothing: not one weight moves", async () => {
+    const arm: Arm = { terms: [penalty(probeMonitor(before, "policy"), { weight: 3, shape: "linear" })] };
+    const settings = { ...base.settings, kl: 0 };
+    const results = await run({ environment, arm, settings });
+    expect(results[0]!.metrics.reward).not.toBe(0);
+    expect(results.at(-1)!.state.policy).toEqual(initialState(base).policy);
+  });
+
+  it("to the token that is sampled from what the probe reads moves nothing in expectation", async () => {
+    const gradientOf = async (credit: "emitted" | "trigger", seed: number) => {
+      const term = penalty(probeMonitor(base.probe, "policy"), { weight: 1, shape: "linear", credit });
+      const settings = { ...base.settings, steps: 1, prompts: 64, rollouts: 8, kl: 0, learningRate: 1e-6 };
+      const [first] = await run({ arm: { terms: [term] }, settings, seed });
+      return first!.state.optimizer.m;
+    };
+    // The same for gradients of several seeds: what is only noise points in unrelated directions, and averages out.
+    const agreement = async (credit: "emitted" | "trigger") => {
+      const gradients = [];
+      for (const seed of [1, 2, 3, 4]) gradients.push(flat(await gradientOf(credit, seed)));
+      return cosine(gradients[0]!, gradients[1]!) / 2 + cosine(gradients[2]!, gradients[3]!) / 2;
+    };
+    expect(Math.abs(await agreement("emitted"))).toBeLessThan(0.3);
+    expect(await agreement("trigger")).toBeGreaterThan(0.6);
+  });
+});
+
+function flat(gradient: Record<string, { data: Float32Array }>): number[] {
+  return Object.values(gradient).flatMap(({ data }) => [...data]);
+}
+
+function cosine(a: number[], b: number[]): number {
+  const dot = (x: number[], y: number[]) => x.reduce((sum, value, i) => sum + value * y[i]!, 0);
+  return dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
+}

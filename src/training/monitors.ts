@@ -1,0 +1,88 @@
+/** @file Monitors: what judges rollouts, and from what. */
+
+import type { Outcome } from "../environment/types.ts";
+import { sigmoid, type TextScorer } from "../probe/index.ts";
+import type { Probe, Tap } from "../probe/types.ts";
+import { randomFor } from "../random.ts";
+import { readLogit, readTokens } from "./read.ts";
+import type { Arm, Monitor, Rollout, Verdict } from "./types.ts";
+
+/** A probe, read on the policy or on the reference. */
+export function probeMonitor(probe: Probe, model: Tap["model"]): Monitor {
+  const verdict = (logit: number) => ({
+    flagged: logit >= probe.threshold,
+    probability: sigmoid(logit),
+    logit,
+  });
+  return {
+    name: `probe_${model}`,
+    sees: "rollouts",
+    taps: [{ ...probe.tap, model }],
+    judge: (rollouts) =>
+      rollouts.map((rollout) => {
+        const activations = rollout.activations[model][probe.tap.hook]!;
+        return {
+          ...verdict(readLogit(probe, rollout, activations)),
+          tokens: Array.from(readTokens(probe, rollout, activations), verdict),
+        };
+      }),
+  };
+}
+
+/** How often an oracle is right. */
+export interface OracleRates {
+  /** Share of misbehaving rollouts that it flags. Default 1. */
+  truePositiveRate?: number;
+  /** Share of the others that it flags. Default 0. */
+  falsePositiveRate?: number;
+}
+
+/** Knows the truth, and errs independently for each rollout at the given rates. Never errs unless told to. */
+export function oracle({ truePositiveRate = 1, falsePositiveRate = 0 }: OracleRates = {}): Monitor {
+  return {
+    name: truePositiveRate === 1 && falsePositiveRate === 0 ? "oracle" : "noisy_oracle",
+    sees: "ground-truth",
+    judge: (outcomes, random) =>
+      outcomes.map(({ misbehaved }) => {
+        const flagged = random() < (misbehaved ? truePositiveRate : falsePositiveRate);
+        return { flagged, probability: Number(flagged), logit: flagged ? Infinity : -Infinity };
+      }),
+  };
+}
+
+/** A classifier of the completion's text, which flags at a logit of its own. */
+export function textMonitor(score: TextScorer, threshold: number): Monitor {
+  return {
+    name: "text",
+    sees: "rollouts",
+    taps: [],
+    judge: (rollouts) =>
+      rollouts.map(({ completion }) => {
+        const logit = score(completion);
+        return { flagged: logit >= threshold, probability: sigmoid(logit), logit };
+      }),
+  };
+}
+
+/** The monitors whose verdicts enter an arm's training, each once. */
+export function monitorsOf({ terms, screen, silence }: Arm): Monitor[] {
+  const penalising = terms.flatMap((term) => (term.sees === "verdicts" ? term.monitor : []));
+  return [...new Set([...penalising, ...(screen ? [screen] : []), ...(silence ? [silence] : [])])];
+}
+
+/** The verdicts of each monitor on a step's rollouts. Errors of oracles are drawn by seed and step. */
+export function judgeAll(
+  monitors: readonly Monitor[],
+  rollouts: readonly Rollout[],
+  outcomes: readonly Outcome[],
+  { seed, step }: { seed: number; step: number },
+): Map<Monitor, Verdict[]> {
+  return new Map(
+    monitors.map((monitor) => [
+      monitor,
+      monitor.sees === "rollouts"
+        ? monitor.judge(rollouts)
+        : monitor.judge(outcomes, randomFor(seed, "monitor", monitor.name, step)),
+    ]),
+  );
+}

@@ -1,0 +1,69 @@
+/** @file Sampling: some tasks of the training split, and a group of completions for each. */
+
+import type { Task } from "../environment/types.ts";
+import type { Completion, Generator, Sequence, Weights } from "../model/index.ts";
+import { randomFor } from "../random.ts";
+import type { RunContext } from "./types.ts";
+
+/** Completions of a batch of tasks; all lists have one entry per completion, groups are consecutive. */
+export interface Sample {
+  tasks: Task[];
+  /** What the model read: the task's prompt, or that prompt inoculated. */
+  prompts: string[];
+  completions: Completion[];
+  /** The completions as text. */
+  texts: string[];
+  sequences: Sequence[];
+}
+
+export interface SampleOptions {
+  /** What it is sampled for: equal purposes and steps of a run draw equal numbers. */
+  purpose?: "old" | "deployed";
+  step: number;
+  /** Ask with the environment's inoculation prompt? */
+  inoculate?: boolean | undefined;
+}
+
+/**
+ * Samples a step's batch.
+ *
+ * @throws Error where inoculation is wanted and the environment has no such prompt
+ */
+export async function sampleBatch(
+  generator: Generator,
+  weights: Weights,
+  { environment, tokenizer, seed, settings }: RunContext,
+  { purpose, step, inoculate = false }: SampleOptions,
+): Promise<Sample> {
+  const address = purpose === undefined ? [seed] : [seed, purpose];
+  const ask = inoculate ? inoculation(environment) : (prompt: string) => prompt;
+  const taskRandom = randomFor(...address, "tasks", step);
+  const asked = Array.from({ length: settings.prompts }, () => environment.sample("train", taskRandom));
+  // Tokens once: these are scored and trained on, and never read back from text.
+  const encoded = asked.map(({ prompt }) => tokenizer.encodePrompt(ask(prompt)));
+  const completions = await generator.generate(weights, encoded, {
+    samples: settings.rollouts,
+    maxTokens: environment.maxCompletionLength + 1,
+    temperature: settings.temperature,
+    random: (index) => randomFor(...address, "sample", step, index),
+  });
+  const tasks = asked.flatMap((task) => Array.from({ length: settings.rollouts }, () => task));
+  const prompts = tasks.map(({ prompt }) => ask(prompt));
+  return {
+    tasks,
+    prompts,
+    completions,
+    texts: completions.map(({ tokens }) => tokenizer.decode(tokens)),
+    sequences: completions.map(({ tokens }, i) => {
+      const prompt = encoded[Math.floor(i / settings.rollouts)]!;
+      return { tokens: [...prompt, ...tokens], promptLength: prompt.length };
+    }),
+  };
+}
+
+function inoculation({ name, inoculate }: RunContext["environment"]): (prompt: string) => string {
+  if (inoculate) return inoculate;
+  throw new Error(
+    `the environment ${name} has no inoculation prompt, so the arm inoculation does not apply to it; leave it out, or give the environment an \`inoculate\` and pretrain a model on it`,
+  );
+}
