@@ -1,8 +1,8 @@
 /** @file Inspect AI's logs (version 2 of its format): one `.eval` file per run, each recorded rollout a sample. */
 
-import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { strToU8, type Zippable, zipSync } from "fflate";
+import { writeWhole } from "../files.ts";
 import { EveryNth, type RunStatus } from "../report/index.ts";
 import type { RolloutRecord } from "../training/records.ts";
 import { type RecordedRun, type RecordedStudy, readRun } from "./read.ts";
@@ -12,7 +12,6 @@ const MOST_SAMPLES = 60_000;
 
 /** Writes `<arm>-seed-<n>.eval` for every run; returns the paths of the files. */
 export async function exportInspect(study: RecordedStudy, out: string): Promise<string[]> {
-  await mkdir(out, { recursive: true });
   const paths: string[] = [];
   for (const folder of study.runs) {
     const run = await readRun(study, folder);
@@ -20,7 +19,7 @@ export async function exportInspect(study: RecordedStudy, out: string): Promise<
     // Inspect's own names: the time, the task, an id.
     const name = `${created.slice(0, 19).replaceAll(":", "-")}+00-00_${run.arm}_seed-${run.seed}.eval`;
     paths.push(join(out, name));
-    await writeFile(paths.at(-1)!, evalFile(study.settings, run, created));
+    await writeWhole(paths.at(-1)!, evalFile(study.settings, run, created));
   }
   return paths;
 }
@@ -30,7 +29,7 @@ export function evalFile(settings: RecordedStudy["settings"], run: RecordedRun, 
   const kept = new EveryNth<RolloutRecord>(MOST_SAMPLES);
   for (const rollout of run.rollouts) kept.offer(() => rollout);
   const rollouts = kept.items();
-  const model = `probeward/${settings.environment ?? "unnamed"}`;
+  const model = `probeward/${settings.environment}`;
   const samples = rollouts.map((rollout, index) => sampleOf(rollout, index, model));
   const id = `${run.arm}-seed-${run.seed}`;
   const spec = {
@@ -40,7 +39,7 @@ export function evalFile(settings: RecordedStudy["settings"], run: RecordedRun, 
     created,
     task: `${run.arm}, seed ${run.seed}`,
     dataset: {
-      name: settings.environment ?? "unnamed",
+      name: settings.environment,
       samples: samples.length,
       sample_ids: samples.map((sample) => sample.id),
     },

@@ -2,7 +2,9 @@
 
 import { readFile, realpath } from "node:fs/promises";
 import { join, relative } from "node:path";
+import { z } from "zod";
 import {
+  Document,
   listRuns,
   parseMetrics,
   parseRollout,
@@ -23,26 +25,34 @@ export interface RecordedRun extends RunFolder {
   written: number;
 }
 
+/** What an export wants to know of `study.json`. */
+const studySchema = z.looseObject({ environment: z.string().default("unnamed") });
+
 /** A study to export. */
 export interface RecordedStudy {
   folder: string;
   /** The contents of `study.json`. */
-  settings: { environment?: string } & Record<string, unknown>;
+  settings: z.infer<typeof studySchema>;
   runs: RunFolder[];
   /** Told of lines that cannot be read, and are left out. */
   warn: (message: string) => void;
 }
 
-/** @throws if the folder is no study, or has no run yet */
+/** @throws if the folder is no study, one of a newer version, or has no run yet */
 export async function openStudy(folder: string, warn: (message: string) => void): Promise<RecordedStudy> {
-  const text = await readFile(join(folder, "study.json"), "utf8").catch(() => {
+  const document = new Document(
+    join(folder, "study.json"),
+    await realpath(folder).catch(() => folder),
+    studySchema,
+  );
+  await document.read();
+  if (document.value === undefined)
     throw new Error(
       `${folder} is not a study: it has no study.json. Give the folder that a study was written to (its --out).`,
     );
-  });
   const runs = await listRuns(folder);
   if (runs.length === 0) throw new Error(`${folder} has no run yet. Run the study first.`);
-  return { folder, settings: JSON.parse(text) as RecordedStudy["settings"], runs, warn };
+  return { folder, settings: document.value, runs, warn };
 }
 
 /** Reads a run whole. */

@@ -1,8 +1,8 @@
 /** @file TensorBoard's event files: one folder of logs per run, all metrics as scalars. */
 
-import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import { writeWhole } from "../files.ts";
 import type { StepMetrics } from "../training/records.ts";
 import { crc32c } from "./crc32c.ts";
 import { type RecordedStudy, readRun } from "./read.ts";
@@ -16,9 +16,8 @@ export async function exportTensorboard(study: RecordedStudy, out: string): Prom
   for (const folder of study.runs) {
     const { arm, seed, metrics, written } = await readRun(study, folder);
     const target = join(out, arm, `seed-${seed}`);
-    await mkdir(target, { recursive: true });
     paths.push(join(target, FILE));
-    await writeFile(paths.at(-1)!, eventFile(metrics, written));
+    await writeWhole(paths.at(-1)!, eventFile(metrics, written));
   }
   return paths;
 }

@@ -1,8 +1,9 @@
 /** @file A model on disk: a folder with `config.json` and `model.safetensors`. */
 
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import { parseJson, writeJson } from "../files.ts";
 import { type FloatTensor, readSafetensors, writeSafetensors } from "../tensor/index.ts";
 import { trainableShapes } from "./adapter.ts";
 import { type CharacterConfig, characterConfigSchema, type ModelConfig } from "./config.ts";
@@ -18,16 +19,13 @@ export interface Model {
   tokenizer: Tokenizer;
 }
 
-/** Writes both files of an embedded model aside and renames them. */
+/** Writes both files of an embedded model, each whole at any moment, and makes the folder. @throws FileError */
 export async function saveModel(
   folder: string,
   { config, weights }: { config: CharacterConfig; weights: Weights },
 ): Promise<void> {
-  await mkdir(folder, { recursive: true });
   await writeSafetensors(join(folder, "model.safetensors"), weights);
-  const path = join(folder, "config.json");
-  await writeFile(`${path}.partial`, `${JSON.stringify(config, null, 2)}\n`);
-  await rename(`${path}.partial`, path);
+  await writeJson(join(folder, "config.json"), config);
 }
 
 /**
@@ -39,7 +37,7 @@ export async function saveModel(
 export async function loadModel(folder: string): Promise<Model> {
   if (folder.endsWith(".gguf")) return loadGguf(folder);
   const path = join(folder, "config.json");
-  const json = parseJson(path, await readFile(path, "utf8").catch(() => missing(folder, path)));
+  const json = parseConfig(path, await readFile(path, "utf8").catch(() => missing(folder, path)));
   if ((json as { architecture?: unknown } | null)?.architecture !== "probeward-character")
     return loadHuggingFace(folder, json);
   const parsed = characterConfigSchema.safeParse(json);
@@ -69,11 +67,13 @@ export async function loadWeights(path: string, config: ModelConfig): Promise<We
   return weights;
 }
 
-function parseJson(path: string, text: string): unknown {
+function parseConfig(path: string, text: string): unknown {
   try {
-    return JSON.parse(text);
-  } catch {
-    throw new Error(`${path}: is not JSON; the model's folder is damaged, make or copy it again`);
+    return parseJson(text);
+  } catch (error) {
+    throw new Error(
+      `${path} is not valid: ${(error as Error).message}. The model's folder is damaged, make or copy it again`,
+    );
   }
 }
 

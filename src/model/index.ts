@@ -34,7 +34,7 @@ export {
   type ScorerOptions,
   weightSpecs,
 } from "./score.ts";
-export { type Batch, batchesOf, batchTokens, type Sequence } from "./sequences.ts";
+export { type Batch, batchesOf, type Sequence } from "./sequences.ts";
 export { CharacterTokenizer, type ChatMessage, END_OF_TEXT, type Tokenizer } from "./tokenizer.ts";
 export {
   type Edit,

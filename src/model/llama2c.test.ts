@@ -39,6 +39,7 @@ describe.skipIf(!present)("stories260K", () => {
 
   it("reads back what it has written, with bytes for what is no piece", async () => {
     const { tokenizer } = await loadLlama2c(model, pieces);
+    expect(tokenizer.encode("")).toEqual([]);
     expect(tokenizer.encode("Once upon a time").length).toBeLessThan(10);
     for (const text of [story, "naïve\n3 €"])
       expect(tokenizer.decode(tokenizer.encode(text))).toBe(` ${text}`);

@@ -4,7 +4,7 @@
 export interface Tokenizer {
   /** The token that ends a completion. */
   readonly endOfText: number;
-  /** The tokens of a text, with nothing added. */
+  /** The tokens of a text, with nothing added: none for the empty text. */
   encode(text: string): number[];
   /** The tokens of a text that begins a sequence, with what the model expects there (a first token, or nothing). */
   encodePrompt(text: string): number[];

@@ -1,27 +1,34 @@
 /** @file A probe on disk: a folder with `probe.safetensors` (its direction) and `probe.json` (everything else). */
 
 import { createHash } from "node:crypto";
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import { writeJson } from "../files.ts";
 import { readSafetensors, writeSafetensors } from "../tensor/safetensors.ts";
-import type { Probe } from "./types.ts";
+import { allPositions, type Probe } from "./types.ts";
 
 const probeFileSchema = z.strictObject({
   version: z.literal(1),
   kind: z.enum(["logistic", "difference-of-means", "random-direction", "shuffled-labels"]),
-  tap: z.strictObject({
-    hook: z.string().min(1),
-    positions: z.enum(["completion", "completion-first", "completion-last", "prompt-last"]),
-    pool: z.enum(["mean", "max"]),
-  }),
+  tap: z
+    .strictObject({
+      hook: z.string().min(1),
+      positions: z.enum(allPositions),
+      followUp: z.string().min(1).optional(),
+      pool: z.enum(["mean", "max"]),
+    })
+    .refine(
+      ({ positions, followUp }) => (positions === "follow-up") === (followUp !== undefined),
+      "a followUp should be given where positions is follow-up, and only there",
+    ),
   bias: z.number(),
   threshold: z.number(),
   /** Of the direction, so that the halves of two probes are never taken for one. */
   weightSha256: z.string(),
 });
 
-/** Writes both files aside and renames them; makes the folder. Numbers come back exactly. */
+/** Writes both files, each whole at any moment; makes the folder. Numbers come back exactly. @throws FileError */
 export async function saveProbe(
   folder: string,
   { kind, tap, weight_D, bias, threshold }: Probe,
@@ -37,12 +44,10 @@ export async function saveProbe(
   const path = join(folder, "probe.json");
   const parsed = probeFileSchema.safeParse(file);
   if (!parsed.success) throw new Error(`cannot store the probe in ${path}: ${z.prettifyError(parsed.error)}`);
-  await mkdir(folder, { recursive: true });
   await writeSafetensors(join(folder, "probe.safetensors"), {
     weight: { shape: [weight_D.length], data: weight_D },
   });
-  await writeFile(`${path}.partial`, `${JSON.stringify(file, null, 2)}\n`);
-  await rename(`${path}.partial`, path);
+  await writeJson(path, file);
 }
 
 /** @throws Error naming the file that is missing or malformed, and what is wrong with it. */
@@ -52,7 +57,10 @@ export async function loadProbe(folder: string): Promise<Probe> {
     throw new Error(`${folder} is not a probe: ${path} cannot be read (${error.message})`);
   });
   const parsed = probeFileSchema.safeParse(parseJson(text, path));
-  if (!parsed.success) throw new Error(`${path}: ${z.prettifyError(parsed.error)}`);
+  if (!parsed.success)
+    throw new Error(
+      `${path} is not valid. Copy it or fit the probe again.\n${z.prettifyError(parsed.error)}`,
+    );
   const { kind, tap, bias, threshold, weightSha256 } = parsed.data;
 
   const weightPath = join(folder, "probe.safetensors");

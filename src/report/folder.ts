@@ -3,6 +3,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import { parseJson } from "../files.ts";
 import { compareArms } from "./arms.ts";
 import { requireInside, statIfPresent } from "./tail.ts";
 
@@ -77,9 +78,9 @@ export class Document<T> {
   #parse(text: string): T {
     let document: unknown;
     try {
-      document = JSON.parse(text);
+      document = parseJson(text);
     } catch (error) {
-      throw new Error(`${this.#path} is not valid JSON: ${(error as Error).message}`);
+      throw new Error(`${this.#path} is not valid: ${(error as Error).message}`);
     }
     const version = (document as { version?: unknown } | null)?.version;
     if (typeof version === "number" && version > newestVersion)

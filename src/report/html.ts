@@ -1,6 +1,7 @@
 /** @file Writes the self-contained report: the built page with a study's data inside. */
 
-import { readFile, rename, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
+import { writeWhole } from "../files.ts";
 import type { PageData, StudyData } from "./data.ts";
 
 /** The built page: the same place seen from `dist/report/` and from `src/report/`. */
@@ -29,11 +30,10 @@ export async function renderPage(data: PageData): Promise<string> {
   return page.slice(0, from) + embed(data) + page.slice(page.indexOf(closing, from));
 }
 
-/** Writes the report aside and renames it, so that a reader sees the old report or the new one, and never a part. */
+/** Writes the report; a reader sees the old one or the new one, and never a part. @throws FileError */
 export async function writeReport(path: string, data: StudyData): Promise<void> {
-  const aside = `${path}.${process.pid}.tmp`;
-  await writeFile(aside, await renderReport(data));
-  await rename(aside, path);
+  // A study that ends and someone who asks for its report may write at the same time.
+  await writeWhole(path, await renderReport(data), `${path}.${process.pid}.partial`);
 }
 
 /** JSON that cannot end the script element it stands in: whatever a model wrote stays data. */

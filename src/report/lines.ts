@@ -5,7 +5,7 @@ import type { RolloutRecord, StepMetrics } from "../training/records.ts";
 
 const tokenScores = z.array(z.number());
 const rolloutSchema = z.object({
-  step: z.int(),
+  step: z.int().min(0),
   task: z.string(),
   prompt: z.string(),
   completion: z.string(),
@@ -28,12 +28,14 @@ export type ParseLine<T> = (bytes: Buffer) => T;
 /** By hand: a study has tens of thousands of these lines, and each some fifty numbers. */
 export const parseMetrics: ParseLine<StepMetrics> = (bytes) => {
   const line = JSON.parse(bytes.toString("utf8")) as StepMetrics;
-  if (typeof line !== "object" || line === null || !Number.isInteger(line.step))
+  if (typeof line !== "object" || line === null || !Number.isSafeInteger(line.step) || line.step < 0)
     throw new Error("it should be an object with a whole number `step`");
   for (const name in line) {
     const value: unknown = line[name];
-    if (typeof value !== "number" && value !== null)
-      throw new Error(`${name} should be a number or null, and is ${JSON.stringify(value)}`);
+    // JSON has no infinity, but numbers that are too large for this machine.
+    if (!Number.isFinite(value) && value !== null)
+      throw new Error(`${name} should be a number or null, and is ${brief(value)}`);
+    if (name === "__proto__") throw new Error("no metric can have the name __proto__");
   }
   return line;
 };
@@ -43,3 +45,8 @@ export const parseRollout: ParseLine<RolloutRecord> = (bytes) => {
   if (result.success) return result.data as RolloutRecord;
   throw new Error(z.prettifyError(result.error).replaceAll(/\s+/g, " "));
 };
+
+/** A value for a message: of objects, which may be deep, only that they are. */
+function brief(value: unknown): string {
+  return typeof value === "object" ? "an object or a list" : JSON.stringify(String(value).slice(0, 100));
+}

@@ -83,8 +83,8 @@ export class RunReader {
           from = 0;
         },
         line: (bytes, number) => {
-          const line = this.#parse(name, number, () => parseMetrics(bytes));
-          if (line !== undefined) from = Math.min(from ?? Infinity, this.#metrics.add(line));
+          const changed = this.#parse(name, number, () => this.#metrics.add(parseMetrics(bytes)));
+          if (changed !== undefined) from = Math.min(from ?? Infinity, changed);
         },
       }),
     );

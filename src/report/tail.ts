@@ -6,6 +6,8 @@ import { sep } from "node:path";
 
 const NEWLINE = 10;
 const CHUNK = 4 << 20;
+/** Bytes of the longest line that is read: what is longer was not written by a run. */
+const MAX_LINE = 64 << 20;
 
 /** What a reader of lines is told. */
 export interface LineListener {
@@ -33,7 +35,11 @@ export class Tail {
     this.#root = root;
   }
 
-  /** Reads what was added since the last time. @throws if the file is a link out of the root, or cannot be read */
+  /**
+   * Reads what was added since the last time.
+   *
+   * @throws if the file is a link out of the root, cannot be read, or has a line of more than 64 MiB
+   */
   async read(listener: LineListener): Promise<void> {
     const found = await statIfPresent(this.#path);
     if (found === undefined || found.ino !== this.#file || found.size < this.#offset) {
@@ -51,6 +57,10 @@ export class Tail {
       let filled = 0;
       for (;;) {
         // A line that is longer than all that fits.
+        if (filled >= MAX_LINE)
+          throw new Error(
+            `line ${this.#lines + 1} is longer than ${MAX_LINE >> 20} MiB, and so no file of a run`,
+          );
         if (filled === buffer.length) buffer = Buffer.concat([buffer], 2 * buffer.length);
         const { bytesRead } = await file.read(buffer, filled, buffer.length - filled, this.#offset + filled);
         if (bytesRead === 0) return;

@@ -3,6 +3,9 @@
 import type { StepMetrics } from "../training/records.ts";
 import type { MetricColumns } from "./data.ts";
 
+/** Metrics that a run can have; real ones have less than a hundred. Each takes memory for all of its points. */
+const MAX_METRICS = 1000;
+
 /** Sums and counts of a metric's defined values, by point. */
 interface Column {
   sums: Float64Array;
@@ -29,8 +32,11 @@ export class MetricThinner {
     return this.#steps.length;
   }
 
-  /** Adds a line; returns the index of the first point that changed. */
+  /** Adds a line; returns the index of the first point that changed. @throws where a run would have too many metrics */
   add(line: StepMetrics): number {
+    const fresh = Object.keys(line).filter((name) => name !== "step" && !this.#columns.has(name));
+    if (this.#columns.size + fresh.length > MAX_METRICS)
+      throw new Error(`a run has at most ${MAX_METRICS} metrics, and this line adds ${fresh.length}`);
     let changed = this.#steps.length - 1;
     if (changed < 0 || this.#linesInLast === this.linesPerPoint) {
       if (this.#steps.length === this.#limit) {

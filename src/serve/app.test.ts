@@ -93,7 +93,7 @@ describe("what is served", () => {
     await writeFile(join(studies, "damaged", "study.json"), '{"version":');
     const { status, body } = await ask("/api/study?study=damaged");
     expect(status).toBe(500);
-    expect(body).toContain("is not valid JSON");
+    expect(body).toContain("it is not JSON");
     expect((await listing()).find(({ id }) => id === "damaged")).toMatchObject({ environment: null });
     await mkdir(join(place, "empty"), { recursive: true });
     const empty = await startServer({ folder: join(place, "empty"), host: "127.0.0.1", port: 0 });

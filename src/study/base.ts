@@ -2,7 +2,8 @@
 
 import { join } from "node:path";
 import { z } from "zod";
-import { hookNames } from "../model/index.ts";
+import { readDocument, writeJson } from "../files.ts";
+import { hookNames, type ModelConfig, vocabularySize } from "../model/index.ts";
 import {
   auroc,
   calibrate,
@@ -35,8 +36,8 @@ import {
   sampleSplit,
   traceSet,
 } from "./completions.ts";
-import { parseDocument, readDocument, writeJson } from "./files.ts";
-import type { StudySettings } from "./settings.ts";
+import { askQuestions, informedBy } from "./inform.ts";
+import { type StudySettings, UsageError } from "./settings.ts";
 
 /** What every run of a study starts from. */
 export interface Base {
@@ -60,6 +61,8 @@ export interface Base {
     flagged: boolean[];
     textLogits: number[];
   };
+  /** What the base model answered to the environment's questions, where it has any. */
+  answers?: string[] | undefined;
 }
 
 const labelledSequencesSchema = z
@@ -120,6 +123,7 @@ export const baseSchema = z.object({
       (lists) => Object.values(lists).every(({ length }) => length === lists.misbehaved.length),
       "its lists should be equally long",
     ),
+  answers: z.array(z.string()).optional(),
 });
 
 /** Loads what was prepared in the folder before, or prepares it and keeps it there (without a folder: only prepares). */
@@ -127,13 +131,14 @@ export async function prepareBase(folder: string | undefined, context: BaseConte
   if (folder === undefined) return measureBase(context);
   const path = join(folder, "base.json");
   const probeFolder = (name: string) => join(folder, "probes", name);
-  // Version 1, without a number, held less; all of it is made again, with the same numbers.
-  const found = await readDocument(path, z.looseObject({ version: z.int().default(1) }));
-  if (found && found.version > 1) {
-    const { heldOutProbes, version: _, ...rest } = parseDocument(JSON.stringify(found), baseSchema, path);
+  const stored = await readDocument(path, baseSchema);
+  if (stored) {
+    const { heldOutProbes, version: _, ...rest } = stored;
     const loaded: Record<string, Probe> = {};
     for (const name of heldOutProbes) loaded[name] = await loadProbe(probeFolder(name));
-    return { ...rest, probe: await loadProbe(probeFolder("initial")), heldOutProbes: loaded };
+    const base = { ...rest, probe: await loadProbe(probeFolder("initial")), heldOutProbes: loaded };
+    checkStored(path, base, context.model.config);
+    return base;
   }
   const { probe, heldOutProbes, ...rest } = await measureBase(context);
   await saveProbe(probeFolder("initial"), probe);
@@ -142,13 +147,32 @@ export async function prepareBase(folder: string | undefined, context: BaseConte
   return { ...rest, probe, heldOutProbes };
 }
 
+/** @throws Error where what was stored is whole, and of another study */
+function checkStored(path: string, { summary, tracer, probe }: Base, config: ModelConfig): void {
+  const vocabulary = vocabularySize(config);
+  const fits =
+    hookNames(config).includes(probe.tap.hook) &&
+    probe.weight_D.length === config.width &&
+    probe.tap.hook === summary.hook &&
+    probe.threshold === summary.threshold &&
+    tracer.sequences.every(
+      ({ tokens }) => tokens.length <= config.context && tokens.every((token) => token < vocabulary),
+    );
+  if (!fits)
+    throw new Error(
+      `${path} and the probe beside it are not of this study's model, or not of one another. Delete ${path} and run the same command again.`,
+    );
+}
+
 /**
  * The positive class of every probe is `attempted`: misbehaving, whether it paid or not, is the concept. The fit split
  * adds demonstrations, since base models seldom misbehave; thresholds and judgements use the model's own completions,
  * those that could have been misbehaviour.
  */
-async function measureBase(context: BaseContext): Promise<Base> {
-  const { model, settings, once = createOnce() } = context;
+async function measureBase(parts: BaseContext): Promise<Base> {
+  const { model, settings, once = createOnce() } = parts;
+  const answers = await once("answers", () => askQuestions(parts.environment, model));
+  const context = { ...parts, environment: informedBy(parts.environment, answers) };
   const { probe: options } = settings;
   const shared = JSON.stringify([options.tasks, options.samples, settings.training.temperature]);
   const sampled = (split: "fit" | "calibration" | "test") =>
@@ -159,6 +183,7 @@ async function measureBase(context: BaseContext): Promise<Base> {
     test: await sampled("test"),
   };
   const judged = own.test.flatMap(({ outcome }, i) => (outcome.eligible ? [i] : []));
+  const followUp = followUpFor(context);
   const all = [
     ...own.fit,
     ...(await once(`demonstrate ${options.demonstrations}`, () =>
@@ -173,7 +198,7 @@ async function measureBase(context: BaseContext): Promise<Base> {
   const readable = [...new Set([...hooks, ...outputs])];
   const read = (name: string, sequences: readonly Labelled[]) =>
     once(`read ${name} ${shared} ${options.demonstrations} ${readable} ${options.positions}`, () =>
-      readSets(context, readable, options.positions, sequences),
+      readSets(context, readable, options.positions, sequences, followUp),
     );
   const sets = {
     fit: await read("fit", all),
@@ -185,6 +210,7 @@ async function measureBase(context: BaseContext): Promise<Base> {
     const set = sets.fit[key]!;
     return {
       ...{ hook, positions, calibration: sets.calibration[key]! },
+      followUp: positions === "follow-up" ? followUp : undefined,
       fit: chosen ? rows(set, chosen) : set,
     };
   };
@@ -258,6 +284,7 @@ async function measureBase(context: BaseContext): Promise<Base> {
   });
   return {
     probe,
+    ...(answers && { answers }),
     heldOutProbes: Object.fromEntries(heldOutNames.map((name, i) => [name, heldOut[i]!])),
     text: { classifier, threshold: textThreshold },
     sets: {
@@ -279,6 +306,7 @@ async function measureBase(context: BaseContext): Promise<Base> {
       dPrime: dPrime(scores, test.labels),
       hook: tap.hook,
       positions: tap.positions,
+      followUp: tap.followUp,
       kind: probe.kind,
       sweep: sweep.rows,
       counts: {
@@ -292,10 +320,30 @@ async function measureBase(context: BaseContext): Promise<Base> {
       misbehaved: own.test.map(({ outcome }) => outcome.misbehaved),
       tasks: own.test.map(({ task }) => task),
       logits,
-      flagged: logits.map((score) => score >= probe.threshold),
+      flagged: logits.map((one) => one >= probe.threshold),
       textLogits,
     },
   };
+}
+
+/**
+ * The environment's follow-up, where the sweep is to read at it.
+ *
+ * @throws UsageError where the environment has none, or the model no room for it
+ */
+function followUpFor({ environment, model, tokenizer, settings }: BaseContext): string | undefined {
+  if (!settings.probe.positions.includes("follow-up")) return undefined;
+  const { name, followUp, maxPromptLength, maxCompletionLength } = environment;
+  if (followUp === undefined)
+    throw new UsageError(
+      `probe.positions: the environment ${name} has no follow-up to read at; leave out "follow-up"`,
+    );
+  const needed = maxPromptLength + maxCompletionLength + 1 + tokenizer.encode(followUp).length;
+  if (needed > model.config.context)
+    throw new UsageError(
+      `probe.positions: the model reads ${model.config.context} tokens, and with the follow-up ${JSON.stringify(followUp)} the environment ${name} may need ${needed}; pretrain one for it, or leave out "follow-up"`,
+    );
+  return followUp;
 }
 
 /** The hook other than the probe's where a probe of its kind, read alike, ranks best on the calibration split. */
@@ -315,9 +363,17 @@ function halvesByTask(all: readonly Labelled[]): number[] {
   return all.map((_, i) => i).filter((i) => half.has(all[i]!.task));
 }
 
-/** What the initial probe may be fitted on: so many examples, half of them misbehaving as far as there are. */
-function choose(all: readonly Labelled[], { examples }: StudySettings["probe"]): number[] {
-  const indices = all.map((_, i) => i);
+/**
+ * What the initial probe may be fitted on: misbehaviour of some families only, and so many examples, half of them
+ * misbehaving as far as there are.
+ */
+function choose(all: readonly Labelled[], { examples, families }: StudySettings["probe"]): number[] {
+  const indices = all
+    .map((_, i) => i)
+    .filter((i) => {
+      const { attempted, family } = all[i]!.outcome;
+      return !attempted || families === undefined || (family !== undefined && families.includes(family));
+    });
   if (examples === undefined) return indices;
   const of = (misbehaving: boolean) =>
     shuffled(

@@ -11,7 +11,7 @@ import {
 } from "../model/index.ts";
 import type { LabelledSet, Positions, Probe } from "../probe/index.ts";
 import { randomFor, shuffled } from "../random.ts";
-import { readActivation, readLogit, type TracerSet } from "../training/index.ts";
+import { followUpOf, readActivation, readLogit, type TracerSet } from "../training/index.ts";
 import type { StudySettings } from "./settings.ts";
 
 /** One graded sequence. */
@@ -125,11 +125,12 @@ const CHUNK = 256;
 /** Runs the base model over sequences and hands each its activations by hook. */
 async function readEach(
   { model, programs }: BaseContext,
+  followUp: readonly number[],
   hooks: readonly string[],
   sequences: readonly Labelled[],
   receive: (sequence: Labelled, activations: Record<string, Float32Array>) => void,
 ): Promise<void> {
-  const scorer = createScorer(model.config, { hooks, programs });
+  const scorer = createScorer(model.config, { hooks, followUp, programs });
   for (let start = 0; start < sequences.length; start += CHUNK) {
     const chunk = sequences.slice(start, start + CHUNK);
     const scored = await scorer.score(model.weights, chunk);
@@ -146,16 +147,18 @@ export async function readSets(
   hooks: readonly string[],
   positions: readonly Positions[],
   sequences: readonly Labelled[],
+  followUp = "",
 ): Promise<Record<string, LabelledSet>> {
   const labels = sequences.map(({ outcome }) => outcome.attempted);
   const sets: Record<string, { activations_ND: Float32Array[]; labels: boolean[] }> = {};
   for (const hook of hooks)
     for (const at of positions) sets[`${hook} ${at}`] = { activations_ND: [], labels };
-  await readEach(context, hooks, sequences, (sequence, activations) => {
+  const { model, tokenizer } = context;
+  await readEach(context, tokenizer.encode(followUp), hooks, sequences, (sequence, activations) => {
     for (const hook of hooks)
       for (const at of positions)
         sets[`${hook} ${at}`]!.activations_ND.push(
-          readActivation({ positions: at }, sequence, activations[hook]!),
+          readActivation({ positions: at }, sequence, activations[hook]!, model.config.width),
         );
   });
   return sets;
@@ -168,8 +171,9 @@ export async function readLogits(
   sequences: readonly Labelled[],
 ): Promise<number[][]> {
   const logits = probes.map((): number[] => []);
-  const hooks = [...new Set(probes.map(({ tap }) => tap.hook))];
-  await readEach(context, hooks, sequences, (sequence, activations) => {
+  const taps = probes.map(({ tap }) => tap);
+  const hooks = [...new Set(taps.map(({ hook }) => hook))];
+  await readEach(context, followUpOf(taps, context.tokenizer), hooks, sequences, (sequence, activations) => {
     probes.forEach((probe, i) => {
       logits[i]!.push(readLogit(probe, sequence, activations[probe.tap.hook]!));
     });
@@ -179,7 +183,8 @@ export async function readLogits(
 
 /**
  * The tracer set: as many misbehaving as honest sequences of the test split, all of a form that could have been
- * misbehaviour. Half of the honest ones are the base model's own, as many of the misbehaving ones as there are, the rest demonstrations.
+ * misbehaviour. Half of the honest ones are the base model's own, as many of the misbehaving ones as there are, the rest
+ * demonstrations.
  */
 export async function traceSet(own: readonly Labelled[], context: BaseContext): Promise<TracerSet> {
   const size = context.settings.probe.tracer;

@@ -1,103 +1,119 @@
 /** @file One process at a time in a study's folder. */
 
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { z } from "zod";
-import { withFile } from "./files.ts";
+import { withFile } from "../files.ts";
 import { UsageError } from "./settings.ts";
 
-const ownerSchema = z.object({ pid: z.int().positive(), host: z.string() });
-type Owner = z.infer<typeof ownerSchema>;
+/** Who holds a lock. All of it is in the name of the lock's file, so that there is no moment at which it is unknown. */
+interface Owner {
+  host: string;
+  pid: number;
+  /** Tells processes apart that had the same number one after the other; `0` where the system does not say. */
+  started: string;
+}
 
-const thisProcess: Owner = { pid: process.pid, host: hostname() };
+const nameOf = ({ host, pid, started }: Owner) => `lock.${host}.${pid}.${started}`;
 
-/** The locks that this process has, or is about to take. */
+/** The locks that this process has. */
 const held = new Set<string>();
 
-/** How long the owner's name may be missing from a new lock, in milliseconds. */
-const WRITING = 500;
+/** Tries of processes that start at the same moment, and the most milliseconds between two. */
+const TRIES = 5;
+const PAUSE = 200;
 
 /**
  * Takes a study's folder for this process. A lock whose process on this machine has ended is taken over.
  *
+ * Every process makes a lock of its own name, then looks for others': of two that begin at once, at least one sees the other
+ * and gives way. The lock of a process that has ended may be removed at any time, since its name never comes again.
+ *
  * @returns what gives it back
- * @throws UsageError where another process has it, on this machine or another
+ * @throws UsageError where another process has it, on this machine or another; nothing in the folder was touched then
+ * @throws FileError
  */
 export async function lockStudy(folder: string): Promise<() => Promise<void>> {
-  const path = resolve(folder, "lock.json");
-  if (held.has(path)) throw inUse(folder, path, thisProcess);
+  const self = await thisProcess();
+  const path = resolve(folder, nameOf(self));
+  if (held.has(path)) throw inUse(folder, self);
   held.add(path);
   try {
     await withFile("write", folder, () => mkdir(folder, { recursive: true }));
-    if (!(await create(path))) await takeOver(folder, path);
+    for (let tries = 1; ; tries++) {
+      const holder = await otherHolder(folder, self);
+      if (holder) throw inUse(folder, holder);
+      await withFile("write", path, () => writeFile(path, ""));
+      const rival = await otherHolder(folder, self);
+      if (!rival) break;
+      await rm(path, { force: true });
+      if (tries === TRIES) throw inUse(folder, rival);
+      await setTimeout(Math.random() * PAUSE);
+    }
+    for (const owner of await ownersIn(folder))
+      if (nameOf(owner) !== nameOf(self) && (await isGone(owner)))
+        await rm(join(folder, nameOf(owner)), { force: true });
   } catch (error) {
     held.delete(path);
     throw error;
   }
   return async () => {
-    await rm(path, { force: true });
     held.delete(path);
+    await rm(path, { force: true });
   };
 }
 
-/** Replaces the lock of a process that has ended. Only one process may: a second one would remove the first one's. */
-async function takeOver(folder: string, path: string): Promise<void> {
-  const owner = await ownerOf(path);
-  if (!isGone(owner) || !(await create(`${path}.takeover`))) throw inUse(folder, path, owner);
-  try {
-    const current = await ownerOf(path);
-    if (!isGone(current)) throw inUse(folder, path, current);
-    if (current !== undefined) await rm(path);
-    if (!(await create(path))) throw inUse(folder, path, await ownerOf(path));
-  } finally {
-    await rm(`${path}.takeover`, { force: true });
-  }
+async function ownersIn(folder: string): Promise<Owner[]> {
+  const names = await withFile("read", folder, () => readdir(folder));
+  return names.flatMap((name) => {
+    const [, host, pid, started] = /^lock\.(.*)\.(\d+)\.([\w-]+)$/.exec(name) ?? [];
+    return host === undefined ? [] : [{ host, pid: Number(pid), started: started! }];
+  });
 }
 
-/** Returns whether the file was made: not where there is one already. */
-async function create(path: string): Promise<boolean> {
-  return withFile("write", path, () =>
-    writeFile(path, JSON.stringify(thisProcess), { flag: "wx" }).then(
-      () => true,
-      (error: NodeJS.ErrnoException) => {
-        if (error.code === "EEXIST") return false;
-        throw error;
-      },
-    ),
-  );
+/** Another process that has a lock in the folder, and has not ended as far as this machine can tell. */
+async function otherHolder(folder: string, self: Owner): Promise<Owner | undefined> {
+  for (const owner of await ownersIn(folder))
+    if (nameOf(owner) !== nameOf(self) && !(await isGone(owner))) return owner;
 }
 
-/** `null` where the lock does not tell, even after a while: its process died while it wrote it. `undefined`: no lock. */
-async function ownerOf(path: string, patience = WRITING): Promise<Owner | null | undefined> {
+async function isGone({ host, pid, started }: Owner): Promise<boolean> {
+  if (host !== thisHost) return false;
   try {
-    return ownerSchema.parse(JSON.parse(await readFile(path, "utf8")));
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    if (patience <= 0) return null;
-    await setTimeout(WRITING / 10);
-    return ownerOf(path, patience - WRITING / 10);
-  }
-}
-
-function isGone(owner: Owner | null | undefined): boolean {
-  if (!owner) return true;
-  if (owner.host !== thisProcess.host) return false;
-  // A process of before that had the same id: what this one has is in `held`.
-  if (owner.pid === thisProcess.pid) return true;
-  try {
-    process.kill(owner.pid, 0);
-    return false;
+    process.kill(pid, 0);
   } catch (error) {
     // Another user's process may not be signalled, but it is there.
-    return (error as NodeJS.ErrnoException).code === "ESRCH";
+    if ((error as NodeJS.ErrnoException).code === "ESRCH") return true;
+  }
+  const now = await startOf(pid);
+  return now !== UNKNOWN && started !== UNKNOWN && now !== started;
+}
+
+const thisHost = encodeURIComponent(hostname());
+const UNKNOWN = "0";
+
+async function thisProcess(): Promise<Owner> {
+  return { host: thisHost, pid: process.pid, started: await startOf(process.pid) };
+}
+
+/** When a process started: on Linux, in ticks since this boot of the machine. (Numbers of processes come again.) */
+async function startOf(pid: number): Promise<string> {
+  try {
+    const boot = await readFile("/proc/sys/kernel/random/boot_id", "utf8");
+    const stat = await readFile(`/proc/${pid}/stat`, "utf8");
+    // Field 22; the second one, the program's name in brackets, may hold anything. See proc(5).
+    const ticks = stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]!;
+    return `${boot.slice(0, 8)}-${ticks}`;
+  } catch {
+    return UNKNOWN;
   }
 }
 
-function inUse(folder: string, path: string, owner: Owner | null | undefined): UsageError {
-  const who = owner ? `process ${owner.pid} on ${owner.host}` : "another process";
+function inUse(folder: string, owner: Owner): UsageError {
+  const who = `process ${owner.pid} on ${decodeURIComponent(owner.host)}`;
+  const path = join(folder, nameOf(owner));
   return new UsageError(
-    `${folder} is in use by ${who}. Wait for it; or, if it is gone, delete ${path} (and ${path}.takeover, if there is one).`,
+    `${folder} is in use by ${who}. Wait for it; or, if that process has ended, delete ${path} and run the same command again.`,
   );
 }

@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { parse } from "yaml";
 import { z } from "zod";
 import { importModule, isModulePath, loadEnvironment } from "../environment/load.ts";
+import type { Environment } from "../environment/types.ts";
 import {
   type CharacterConfig,
   CharacterTokenizer,
@@ -15,6 +16,7 @@ import {
 } from "../model/index.ts";
 import { randomFor } from "../random.ts";
 import { type PretrainProgress, pretrain, pretrainSettingsSchema } from "../training/index.ts";
+import { askQuestions, informedBy } from "./inform.ts";
 
 /** Folder of an environment's base model: the one that is shipped, or for a module `dir/x.js`, `dir/x-model`. */
 export function shippedModel(environment: string): string {
@@ -73,7 +75,7 @@ export async function makeBaseModel(
   const config: CharacterConfig = {
     architecture: "probeward-character",
     alphabet: environment.alphabet,
-    context: roundUp(environment.maxPromptLength + environment.maxCompletionLength + 1, 16),
+    context: roundUp(longestRead(environment), 16),
     ...size,
   };
   const tokenizer = new CharacterTokenizer(environment.alphabet);
@@ -88,14 +90,15 @@ export async function makeBaseModel(
     const generator = createGenerator(config);
     const completions = await generator.generate(
       weights,
-      tasks.map(({ prompt }) => tokenizer.encode(prompt)),
+      tasks.map(({ prompt }) => tokenizer.encodePrompt(prompt)),
       {
         maxTokens: environment.maxCompletionLength + 1,
         random: (index) => randomFor("base model report", index),
       },
     );
     await generator.close();
-    const outcomes = await environment.grade(
+    const answers = await askQuestions(environment, { config, weights, tokenizer });
+    const outcomes = await informedBy(environment, answers).grade(
       tasks,
       completions.map(({ tokens }) => tokenizer.decode(tokens)),
     );
@@ -111,4 +114,10 @@ export async function makeBaseModel(
   } finally {
     await environment.close();
   }
+}
+
+/** Tokens of the longest thing that a model ever reads: prompt, completion, end of text, the follow-up and its answer. */
+function longestRead({ maxPromptLength, maxCompletionLength, followUp }: Environment): number {
+  const answered = followUp === undefined ? 0 : followUp.length + 2;
+  return maxPromptLength + maxCompletionLength + 1 + answered;
 }

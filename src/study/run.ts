@@ -1,30 +1,11 @@
 /** @file One run of a study in its folder: resumed from its last checkpoint, recorded step by step. */
 
-import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { loadWeights } from "../model/index.ts";
-import { loadProbe, saveProbe } from "../probe/index.ts";
+import { appendLines, flush, readDocument, writeJson } from "../files.ts";
 import { parseMetrics, parseRollout, type RunStatus, runStatusSchema } from "../report/index.ts";
-import { type FloatTensor, readSafetensors, writeSafetensors } from "../tensor/index.ts";
-import {
-  createWatch,
-  initialState,
-  policyConfig,
-  type RunContext,
-  type RunState,
-  type StepMetrics,
-  train,
-} from "../training/index.ts";
-import {
-  appendLines,
-  flush,
-  jsonLines,
-  readDocument,
-  readLines,
-  withFile,
-  writeJson,
-  writeWhole,
-} from "./files.ts";
+import { createWatch, type RunContext, type StepMetrics, train } from "../training/index.ts";
+import { latestState, saveCheckpoint } from "./checkpoint.ts";
+import { cutTo, type LinesBefore, linesBefore } from "./lines.ts";
 
 /** Folder of a run within a study's. */
 export function runFolder(study: string, arm: string, seed: number): string {
@@ -55,7 +36,7 @@ export async function runToEnd(
   const status = await readDocument(join(folder, "status.json"), runStatusSchema);
   if (status?.state === "done" && status.steps === steps) {
     for (const warning of status.warnings ?? []) listener.onWarning?.(warning);
-    return linesBefore(paths.metrics, parseMetrics, steps);
+    return (await metricsBefore(paths.metrics, steps)).values;
   }
 
   const warnings: string[] = [];
@@ -70,14 +51,10 @@ export async function runToEnd(
   try {
     const start = await latestState(folder, context);
     step = start.step;
-    const metrics = await linesBefore(paths.metrics, parseMetrics, step);
-    const rollouts = await linesBefore(paths.rollouts, parseRollout, step);
-    if (metrics.length !== step)
-      throw new Error(
-        `${paths.metrics} has ${metrics.length} of the ${step} lines before the run's checkpoint. It was damaged from outside; delete the run's folder to run it again.`,
-      );
-    await writeWhole(paths.metrics, jsonLines(metrics));
-    await writeWhole(paths.rollouts, jsonLines(rollouts));
+    const { values: metrics, bytes } = await metricsBefore(paths.metrics, step);
+    const rollouts = await linesBefore(paths.rollouts, (line) => ({ step: parseRollout(line).step }), step);
+    await cutTo(paths.metrics, bytes);
+    await cutTo(paths.rollouts, rollouts.bytes);
     const watch = createWatch();
     const warn = (line: StepMetrics) => {
       const news = watch(line);
@@ -97,7 +74,7 @@ export async function runToEnd(
       if (saved) {
         await flush(paths.metrics);
         await flush(paths.rollouts);
-        await saveState(folder, state);
+        await saveCheckpoint(folder, state);
       }
       if (warn(line) || saved) await writeStatus("running", step);
       listener.onStep?.(line);
@@ -111,70 +88,13 @@ export async function runToEnd(
   }
 }
 
-/** The lines of the steps before one. An unfinished last line is left out. @throws Error where a line is damaged */
-async function linesBefore<T extends { step: number }>(
-  path: string,
-  parse: (line: Buffer) => T,
-  step: number,
-): Promise<T[]> {
-  return (await readLines(path, parse)).filter((line) => line.step < step);
-}
-
-const checkpointName = (step: number) => `step-${String(step).padStart(6, "0")}`;
-
-/** Writes a checkpoint aside, renames it into place, and drops the one before. */
-async function saveState(folder: string, { step, policy, optimizer, probe }: RunState): Promise<void> {
-  const root = join(folder, "checkpoints");
-  const target = join(root, checkpointName(step));
-  const aside = `${target}.partial`;
-  const moments = Object.entries(optimizer.m).flatMap(([name, m]) => [
-    [`m.${name}`, m] as const,
-    [`v.${name}`, optimizer.v[name]!] as const,
-  ]);
-  await withFile("write", target, async () => {
-    await rm(aside, { recursive: true, force: true });
-    await mkdir(aside, { recursive: true });
-    try {
-      await writeSafetensors(join(aside, "model.safetensors"), policy);
-      await writeSafetensors(join(aside, "optimizer.safetensors"), Object.fromEntries(moments), {
-        step: String(optimizer.step),
-      });
-      if (probe) await saveProbe(join(aside, "probe"), probe);
-      await rename(aside, target);
-    } catch (error) {
-      await rm(aside, { recursive: true, force: true }).catch(() => {});
-      throw error;
-    }
-    for (const name of await readdir(root))
-      if (name !== checkpointName(step)) await rm(join(root, name), { recursive: true, force: true });
-  });
-}
-
-/** The state of the last checkpoint, or the one in which runs begin. @throws Error naming a file that is damaged */
-async function latestState(folder: string, context: RunContext): Promise<RunState> {
-  const root = join(folder, "checkpoints");
-  await withFile("write", root, () => mkdir(root, { recursive: true }));
-  const names = (await readdir(root)).filter((name) => /^step-\d+$/.test(name)).sort();
-  const name = names.at(-1);
-  if (name === undefined) return initialState(context);
-  const policy = await loadWeights(join(root, name, "model.safetensors"), policyConfig(context));
-  const path = join(root, name, "optimizer.safetensors");
-  const { tensors, metadata } = await readSafetensors(path);
-  const moment = (key: string, like: FloatTensor): FloatTensor => {
-    const tensor = tensors[key] as FloatTensor | undefined;
-    if (tensor?.dtype !== "float32" || `${tensor.shape}` !== `${like.shape}`)
-      throw new Error(`${path}: lacks ${key} [${like.shape}]. Delete the run's folder to run it again.`);
-    return tensor;
-  };
-  const moments = (prefix: string) =>
-    Object.fromEntries(
-      Object.entries(policy).map(([weight, like]) => [weight, moment(`${prefix}.${weight}`, like)]),
+/** The metrics of the steps before one. @throws Error where they are not one line per step */
+async function metricsBefore(path: string, step: number): Promise<LinesBefore<StepMetrics>> {
+  const lines = await linesBefore(path, parseMetrics, step);
+  const missing = lines.values.findIndex((line, i) => line.step !== i);
+  if (missing >= 0 || lines.values.length !== step)
+    throw new Error(
+      `${path} lacks step ${missing >= 0 ? missing : lines.values.length} of the ${step} that were done. It was damaged from outside; delete the run's folder to run it again.`,
     );
-  const step = Number(name.slice("step-".length));
-  const updates = Number(metadata.step);
-  if (!Number.isInteger(updates))
-    throw new Error(`${path}: does not say its step. Delete the run's folder to run it again.`);
-  const optimizer = { step: updates, m: moments("m"), v: moments("v") };
-  if (!context.arm.refit) return { step, policy, optimizer };
-  return { step, policy, optimizer, probe: await loadProbe(join(root, name, "probe")) };
+  return lines;
 }

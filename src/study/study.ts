@@ -1,5 +1,6 @@
 /** @file A study from its settings to its summary and report: the base model, then every arm and seed. */
 
+import { createHash } from "node:crypto";
 import { access, readFile } from "node:fs/promises";
 import { availableParallelism, cpus, platform, release, totalmem } from "node:os";
 import { join } from "node:path";
@@ -7,22 +8,24 @@ import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import type { Environment } from "../environment/index.ts";
 import { isModulePath, loadEnvironment } from "../environment/load.ts";
+import { FileError, readDocument, writeJson } from "../files.ts";
 import { CharacterTokenizer, loadModel, type Model, ProgramStore } from "../model/index.ts";
 import { textScorer } from "../probe/index.ts";
 import { randomFor } from "../random.ts";
 import { loadStudy, type Summary, writeReport } from "../report/index.ts";
+import { encodeSafetensors } from "../tensor/index.ts";
 import { textMonitor } from "../training/index.ts";
 import { arms } from "./arms.ts";
 import { type Base, prepareBase } from "./base.ts";
 import { type BaseContext, createOnce } from "./completions.ts";
 import type { OnEvent } from "./events.ts";
 import { expand, type PlannedRun, pointName } from "./expand.ts";
-import { FileError, readDocument, writeJson } from "./files.ts";
 import { penaltyWarning } from "./foresee.ts";
+import { informedBy } from "./inform.ts";
 import { lockStudy } from "./lock.ts";
 import { shippedModel } from "./model.ts";
 import { runFolder, runToEnd } from "./run.ts";
-import { type StudySettings, UsageError } from "./settings.ts";
+import { type StudySettings, studySchema, UsageError } from "./settings.ts";
 import { type FailedRun, type FinishedRun, summarize } from "./summary.ts";
 
 /** Version of the documents in a study's folder. */
@@ -30,8 +33,11 @@ const VERSION = 1;
 
 /** What has to be known of a `study.json`, of whatever version. */
 export const studyDocumentSchema = z.object({
-  version: z.int(),
+  version: z.int().min(1),
   settings: z.record(z.string(), z.unknown()),
+  modelSha256: z.string().optional(),
+  machine: z.record(z.string(), z.union([z.string(), z.number()])).optional(),
+  versions: z.record(z.string(), z.string()).optional(),
 });
 
 /** What a study works on, where it is not what the settings name. */
@@ -56,19 +62,21 @@ export async function runStudy(
   parts: StudyParts = {},
 ): Promise<Summary> {
   const started = Date.now();
-  const unlock = await lockStudy(folder);
   const programs = new ProgramStore();
   const environment = parts.environment ?? (await loadEnvironment(settings.environment));
+  let unlock = async () => {};
   try {
-    const earlier = await claimFolder(folder, settings, environment.name);
+    checkEnvironment(environment, settings);
+    unlock = await lockStudy(folder);
     const model = parts.model ?? (await loadBaseModel(settings));
     const { tokenizer } = model;
-    if (settings.arms.includes("inoculation") && !environment.inoculate)
-      throw new UsageError(
-        `the arm inoculation does not apply to the environment ${environment.name}, which has no inoculation prompt that its base model knows; leave it out of arms`,
-      );
-    if (tokenizer instanceof CharacterTokenizer)
-      checkAlphabet(environment.alphabet, tokenizer.alphabet, settings);
+    checkModel(model, environment, settings);
+    const { earlier, changes } = await claimFolder(folder, settings, environment.name, model);
+    if (changes.length > 0)
+      onEvent({
+        kind: "warning",
+        detail: `this study was begun on something else, so that what is left of it may not repeat exactly: ${changes.join("; ")}`,
+      });
 
     const bases = createBases(folder, { environment, model, tokenizer, programs }, onEvent);
     const table = expand(settings);
@@ -81,7 +89,7 @@ export async function runStudy(
       const { training } = settings;
       const base = await bases(planned);
       const context = {
-        ...{ environment, tokenizer, seed, settings: training },
+        ...{ environment: informedBy(environment, base.answers), tokenizer, seed, settings: training },
         config: model.config,
         reference: model.weights,
         arm: arms[arm].make({
@@ -178,34 +186,54 @@ function createBases(folder: string, context: Omit<BaseContext, "settings" | "on
 /**
  * Makes the folder this study's. One that has the same settings is gone on with; it may get more arms, seeds and grid points.
  *
- * @returns the seconds that were spent on it before
+ * @returns the seconds that were spent on it before, and what has changed of the machine and of what computes
  */
-async function claimFolder(folder: string, settings: StudySettings, environment: string): Promise<number> {
+async function claimFolder(
+  folder: string,
+  settings: StudySettings,
+  environment: string,
+  model: Model,
+): Promise<{ earlier: number; changes: string[] }> {
   const path = join(folder, "study.json");
   const { arms: _, seeds: __, firstSeed: ___, grid: ____, ...fixed } = settings;
   const stored = await readDocument(path, studyDocumentSchema);
+  const now = {
+    version: VERSION,
+    environment,
+    settings,
+    /** Of the base model's weights: a study is never gone on with on other ones. */
+    modelSha256: createHash("sha256").update(encodeSafetensors(model.weights)).digest("hex"),
+    machine: machine(),
+    versions: await versions(),
+  };
   if (stored !== undefined) {
     if (stored.version > VERSION)
       throw new UsageError(
         `${path}: was written by a newer version of probeward; update it, or give another --out.`,
       );
+    // Settings that an earlier version did not know had the values that are their defaults now.
+    const begun: Record<string, unknown> = studySchema.safeParse(stored.settings).data ?? stored.settings;
     for (const [name, value] of Object.entries(fixed)) {
-      const before = stored.settings[name];
+      const before = begun[name];
       if (!isDeepStrictEqual(before, value))
         throw new UsageError(
           `${folder} holds a study with other settings: ${name} was ${JSON.stringify(before)}, now it is ${JSON.stringify(value)}. Give another --out, or delete the folder.`,
         );
     }
+    if (stored.modelSha256 !== undefined && stored.modelSha256 !== now.modelSha256)
+      throw new UsageError(
+        `${folder} holds a study of another base model than ${settings.model ?? shippedModel(settings.environment)} is now. Put the old model back, give another --out, or delete the folder.`,
+      );
   }
   const earlier = await readDocument(join(folder, "summary.json"), z.object({ seconds: z.number() }));
-  await writeJson(path, {
-    version: VERSION,
-    environment,
-    settings,
-    machine: machine(),
-    versions: await versions(),
-  });
-  return earlier?.seconds ?? 0;
+  await writeJson(path, now);
+  const changes = (["machine", "versions"] as const).flatMap((part) =>
+    Object.entries(now[part]).flatMap(([name, value]) => {
+      const before = stored?.[part]?.[name];
+      return before === undefined || before === value ? [] : [`${name} was ${before}, and is ${value}`];
+    }),
+  );
+  return { earlier: earlier?.seconds ?? 0, changes };
 }
 
 /** @throws UsageError where a user's own environment has no base model yet */
@@ -225,12 +253,32 @@ function failureOf(failed: readonly FailedRun[], finished: number): string {
   return `${failed.length} of ${failed.length + finished} runs failed, and are in no mean of the summary:\n${lines.join("\n")}`;
 }
 
-function checkAlphabet(wanted: string, has: string, settings: StudySettings): void {
-  const missing = [...wanted].filter((character) => !has.includes(character));
-  if (missing.length > 0)
+/** @throws UsageError where the settings ask for what the environment does not have */
+function checkEnvironment(environment: Environment, settings: StudySettings): void {
+  if (settings.arms.includes("inoculation") && !environment.inoculate)
     throw new UsageError(
-      `the model ${settings.model ?? shippedModel(settings.environment)} cannot write ${JSON.stringify(missing.join(""))}, which the environment ${settings.environment} needs; pretrain one for it`,
+      `the arm inoculation does not apply to the environment ${environment.name}, which has no inoculation prompt that its base model knows; leave it out of arms`,
     );
+  for (const { settings: own } of expand(settings))
+    for (const family of own.probe.families ?? [])
+      if (!environment.families.includes(family))
+        throw new UsageError(
+          `probe.families: ${JSON.stringify(family)} is no family of ${environment.name}; it has ${environment.families.join(", ")}`,
+        );
+}
+
+/** @throws UsageError where a model cannot write what an environment needs */
+function checkModel({ config, tokenizer }: Model, environment: Environment, settings: StudySettings): void {
+  const name = `the model ${settings.model ?? shippedModel(settings.environment)}`;
+  const remedy = `which the environment ${settings.environment} needs; pretrain one for it`;
+  if (tokenizer instanceof CharacterTokenizer) {
+    const missing = [...environment.alphabet].filter((one) => !tokenizer.alphabet.includes(one));
+    if (missing.length > 0)
+      throw new UsageError(`${name} cannot write ${JSON.stringify(missing.join(""))}, ${remedy}`);
+  }
+  const needed = environment.maxPromptLength + environment.maxCompletionLength + 1;
+  if (config.context < needed)
+    throw new UsageError(`${name} reads ${config.context} tokens, and not the ${needed} ${remedy}`);
 }
 
 /** Versions of this program and of what computes. */

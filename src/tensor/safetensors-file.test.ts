@@ -57,7 +57,7 @@ describe("openSafetensors", () => {
   });
 
   it("names a file that is not there", async () => {
-    await expect(openSafetensors(join(folder, "none"))).rejects.toThrow(/cannot read the weights .*none/);
+    await expect(openSafetensors(join(folder, "none"))).rejects.toThrow(/cannot read .*none/);
   });
 });
 

@@ -1,6 +1,7 @@
 /** @file A safetensors file of any size, read tensor by tensor. */
 
 import { type FileHandle, open } from "node:fs/promises";
+import { withFile } from "../files.ts";
 import {
   checkReadable,
   damaged,
@@ -21,11 +22,9 @@ export interface TensorSource {
   close(): Promise<void>;
 }
 
-/** @throws Error naming the file that cannot be read or is damaged. */
+/** @throws FileError where it cannot be read. @throws Error naming the file that is damaged */
 export async function openSafetensors(path: string): Promise<TensorSource> {
-  const file = await open(path).catch((error: Error) => {
-    throw new Error(`cannot read the weights ${path}: ${error.message}`);
-  });
+  const file = await withFile("read", path, () => open(path));
   try {
     const { size } = await file.stat();
     const length = size < 8 ? 0 : Number((await bytesAt(file, 0, 8)).readBigUInt64LE());

@@ -176,7 +176,7 @@ test("files are replaced whole and leave nothing beside them", async () => {
     expect([...(await readSafetensors(path)).tensors.a!.data]).toEqual([2]);
     expect(await readdir(folder)).toEqual(["model.safetensors"]);
     await expect(readSafetensors(join(folder, "none.safetensors"))).rejects.toThrow("none.safetensors");
-    await expect(writeSafetensors(join(folder, "no", "x"), {})).rejects.toThrow("cannot write");
+    await expect(writeSafetensors(join(path, "x"), {})).rejects.toThrow(/cannot write .*a file stands/);
   } finally {
     await rm(folder, { recursive: true });
   }

@@ -1,6 +1,7 @@
 /** @file Tensors on disk in the safetensors format: https://github.com/huggingface/safetensors#format */
 
-import { open, readFile, rename, rm } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
+import { withFile, writeWhole } from "../files.ts";
 import { widenBrainHalves, widenHalves } from "./halves.ts";
 import { floats, ints, sizeOf, type Tensor } from "./types.ts";
 
@@ -111,35 +112,18 @@ export function checkReadable({ name, dtype }: Entry, source: string): void {
     );
 }
 
-/** @throws Error naming the file that cannot be read or is damaged. */
+/** @throws FileError where it cannot be read. @throws Error naming the file that is damaged */
 export async function readSafetensors(path: string): Promise<SafetensorsFile> {
-  const bytes = await readFile(path).catch((error: Error) => {
-    throw new Error(`cannot read the weights ${path}: ${error.message}`);
-  });
-  return decodeSafetensors(bytes, path);
+  return decodeSafetensors(await withFile("read", path, () => readFile(path)), path);
 }
 
-/** Writes aside, flushes to the disk and renames: at any moment the path holds the old file or the new one, whole. */
+/** Writes a file that is whole at any moment (see `writeWhole`). @throws FileError */
 export async function writeSafetensors(
   path: string,
   tensors: Record<string, StorableTensor>,
   metadata: Record<string, string> = {},
 ): Promise<void> {
-  const bytes = encodeSafetensors(tensors, metadata);
-  const aside = `${path}.partial`;
-  try {
-    const file = await open(aside, "w");
-    try {
-      await file.writeFile(bytes);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(aside, path);
-  } catch (error) {
-    await rm(aside, { force: true });
-    throw new Error(`cannot write the weights ${path}: ${(error as Error).message}`, { cause: error });
-  }
+  await writeWhole(path, encodeSafetensors(tensors, metadata));
 }
 
 function splitHeader(

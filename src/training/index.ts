@@ -12,7 +12,7 @@ export {
   pretrain,
   pretrainSettingsSchema,
 } from "./pretrain.ts";
-export { readActivation, readLogit } from "./read.ts";
+export { followUpOf, readActivation, readLogit } from "./read.ts";
 export type { RolloutRecord, StepMetrics } from "./records.ts";
 export {
   oraclePenalty,

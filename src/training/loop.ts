@@ -8,7 +8,7 @@ import {
   type Weights,
   weightsBefore,
 } from "../model/index.ts";
-import type { Probe } from "../probe/types.ts";
+import type { Probe, Tap } from "../probe/types.ts";
 import { type AdamWState, createAdamW, learningRateAt } from "../tensor/index.ts";
 import { adapted, initialPolicy } from "./adapted.ts";
 import { groupAdvantages, imitationWeights } from "./advantages.ts";
@@ -17,6 +17,7 @@ import { createPolicyGradient, type UpdateStatistics } from "./gradients.ts";
 import { requireFinite } from "./guard.ts";
 import { type Measured, measureStep, measureTracer, recordsOf } from "./measure.ts";
 import { judgeAll, monitorsOf, probeMonitor } from "./monitors.ts";
+import { followUpOf } from "./read.ts";
 import type { RolloutRecord, StepMetrics } from "./records.ts";
 import { refitProbe } from "./refit.ts";
 import { scoreTerm, tokenRewards, totalRewards } from "./rewards.ts";
@@ -59,7 +60,7 @@ export async function* train(
   state: RunState = initialState(given),
 ): AsyncGenerator<StepResult> {
   const context = adapted(given);
-  const { environment, config, reference, seed, settings } = context;
+  const { environment, config, tokenizer, reference, seed, settings } = context;
   // What is frozen is the reference's own; what is trained changes in place.
   const policy = { ...reference, ...state.policy };
   const { refit, ablate, inoculate } = context.arm;
@@ -67,12 +68,16 @@ export async function* train(
   let arm = refit ? refit.arm(probe) : context.arm;
 
   const programs = context.programs ?? new ProgramStore();
-  const shared = { programs, temperature: settings.temperature };
   const generator = createGenerator(config, { programs, ablate });
   // Policy and reference are run alike, and tapped alike.
-  const hooks = hooksOf(context);
-  const scorer = createScorer(config, { ...shared, hooks, ablate });
-  const plainScorer = ablate ? createScorer(config, { ...shared, hooks }) : scorer;
+  const taps = tapsOf(context);
+  const shared = {
+    ...{ programs, temperature: settings.temperature },
+    hooks: [...new Set(taps.map(({ hook }) => hook))],
+    followUp: followUpOf(taps, tokenizer),
+  };
+  const scorer = createScorer(config, { ...shared, ablate });
+  const plainScorer = ablate ? createScorer(config, shared) : scorer;
   const frozen = frozenWeights(context);
   const optimizer = createAdamW(
     state.policy,
@@ -146,6 +151,7 @@ export async function* train(
       const gradients = createPolicyGradient(config, {
         ...settings,
         ...{ probe: arm.probeInLoss, ablate, programs },
+        followUp: followUpOf(arm.probeInLoss ? [arm.probeInLoss.probe.tap] : [], tokenizer),
       });
       const shares = tokenShares(sequences, settings.lossType, environment.maxCompletionLength + 1);
       const learningRate = learningRateAt(step, {
@@ -218,10 +224,10 @@ function frozenWeights({ arm: { frozenThrough }, config }: RunContext): string[]
   return names;
 }
 
-/** The activations to capture: what is measured in every arm, and what the arm's terms and monitors read. */
-function hooksOf({ arm, probe, heldOutProbes = {} }: RunContext): string[] {
+/** What is read: what is measured in every arm, and what the arm's terms and monitors declare. */
+function tapsOf({ arm, probe, heldOutProbes = {} }: RunContext): Omit<Tap, "model">[] {
   const terms = arm.terms.flatMap((term) => (term.sees === "rollouts" ? term.taps : []));
   const monitors = monitorsOf(arm).flatMap((monitor) => (monitor.sees === "rollouts" ? monitor.taps : []));
   const probes = [probe, ...Object.values(heldOutProbes)].map(({ tap }) => tap);
-  return [...new Set([...probes, ...terms, ...monitors].map(({ hook }) => hook))];
+  return [...probes, ...terms, ...monitors];
 }

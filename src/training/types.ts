@@ -14,7 +14,7 @@ import type { Probe, Tap } from "../probe/types.ts";
 import type { Random } from "../random.ts";
 import type { TrainingSettings } from "./settings.ts";
 
-/** Activations of one sequence at one hook: row-major [length, D], one row per token. */
+/** Activations of one sequence at one hook: row-major [length, D], one row per token, those of a follow-up at the end. */
 export type Activations = Float32Array;
 
 /** One sampled completion, as rewards see it: nothing here tells whether it misbehaved. */

@@ -55,6 +55,7 @@ describe("a GGUF file", () => {
 
   it("has the tokenizer and the chat template that were put into it", async () => {
     const wanted = JSON.parse(await readFile(join(fixtures, "qwen2", "expected.json"), "utf8"));
+    expect(model.tokenizer.encode("")).toEqual([]);
     for (const { text, ids } of wanted.texts) expect(model.tokenizer.encode(text), text).toEqual(ids);
     expect(model.tokenizer.chat!(wanted.messages)).toEqual(wanted.chatIds);
     expect(model.tokenizer.decode(wanted.texts[1].ids)).toBe(wanted.texts[1].text);

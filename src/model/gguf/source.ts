@@ -2,6 +2,7 @@
 
 import { open } from "node:fs/promises";
 import { type GGUFTensorInfo, gguf } from "@huggingface/gguf";
+import { withFile } from "../../files.ts";
 import { bytesAt, floats, type TensorSource } from "../../tensor/index.ts";
 import { pairHalves } from "../interleaved.ts";
 import { elementTypes } from "./quantized.ts";
@@ -41,9 +42,7 @@ function nameOf(stored: string): string {
 
 /** @throws Error naming the file, where it is not a whole GGUF file or a tensor's type is not supported. */
 export async function openGguf(path: string): Promise<GgufFile> {
-  const file = await open(path).catch((error: Error) => {
-    throw new Error(`cannot read the weights ${path}: ${error.message}`);
-  });
+  const file = await withFile("read", path, () => open(path));
   try {
     const { size } = await file.stat();
     const parsed = await gguf(path, { allowLocalFile: true }).catch((error: Error) => {

@@ -125,6 +125,7 @@ describe("a checkpoint's folder", () => {
   it("is loaded with its tokenizer and chat template, as transformers reads them", async () => {
     const { tokenizer } = await loadModel(folder);
     const wanted = JSON.parse(await readFile(join(folder, "expected.json"), "utf8"));
+    expect(tokenizer.encode("")).toEqual([]);
     for (const { text, ids } of wanted.texts) expect(tokenizer.encode(text), text).toEqual(ids);
     expect(tokenizer.chat!(wanted.messages)).toEqual(wanted.chatIds);
     expect(tokenizer.decode(wanted.texts[1].ids)).toBe(wanted.texts[1].text);

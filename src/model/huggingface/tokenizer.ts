@@ -46,6 +46,8 @@ export class HuggingFaceTokenizer implements Tokenizer {
   }
 
   encode(text: string): number[] {
+    // Some normalisers make a space of nothing.
+    if (text === "") return [];
     return this.#library.encode(text, { add_special_tokens: false }).ids;
   }
 

@@ -1,4 +1,4 @@
-/** @file Files that are whole or absent: documents written aside and renamed, lines appended and repaired. */
+/** @file Files that are whole or absent: written aside and renamed; lines appended; JSON that anyone may have written. */
 
 import { appendFile, mkdir, open, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
@@ -7,14 +7,20 @@ import { z } from "zod";
 /** A file that cannot be read or written for a reason outside of its content: the disk is full, it is not allowed. */
 export class FileError extends Error {}
 
+/** What to do about an error of the system, by its code. */
+
 const advice: Record<string, string> = {
   ENOSPC: "the disk is full. Free some space and run the same command again: it goes on where it was",
   EDQUOT:
     "your share of the disk is used up. Free some space and run the same command again: it goes on where it was",
+  EFBIG:
+    "it would grow beyond the size that this process is allowed (ulimit -f). Raise it and run the same command again: it goes on where it was",
   EACCES: "it is not allowed. Allow it, or give another --out",
   EPERM: "it is not allowed. Allow it, or give another --out",
   EROFS: "the disk is read-only. Give another --out",
   ENOTDIR: "a file stands where a folder should be. Remove it, or give another --out",
+  EEXIST: "a file stands where a folder should be. Remove it, or give another --out",
+  EISDIR: "a folder stands where a file should be. Remove it, or give another --out",
 };
 
 /** Does something with a file. @throws FileError that names the file and says what to do. */
@@ -26,14 +32,23 @@ export async function withFile<T>(
   try {
     return await action();
   } catch (error) {
-    const { message, code } = ((error as Error).cause ?? error) as NodeJS.ErrnoException;
+    if (error instanceof FileError) throw error;
+    const { message, code } = error as NodeJS.ErrnoException;
     throw new FileError(`cannot ${doing} ${path}: ${advice[code ?? ""] ?? message}`, { cause: error });
   }
 }
 
-/** Writes a file aside, flushes it, and renames it into place: readers see the old one or the new one. */
-export async function writeWhole(path: string, content: string): Promise<void> {
-  const aside = `${path}.partial`;
+/**
+ * Writes a file aside, flushes it to the disk, and renames it into place: at any moment the path holds the old file or
+ * the new one, whole. Makes its folder.
+ *
+ * @throws FileError
+ */
+export async function writeWhole(
+  path: string,
+  content: string | Uint8Array,
+  aside = `${path}.partial`,
+): Promise<void> {
   await withFile("write", path, async () => {
     await mkdir(dirname(path), { recursive: true });
     try {
@@ -51,25 +66,57 @@ export async function writeJson(path: string, value: unknown): Promise<void> {
   await writeWhole(path, `${JSON.stringify(value, null, 2)}\n`);
 }
 
-/** The document; `undefined` where there is none. @throws Error naming the file, and what is wrong with it. */
+/**
+ * The document; `undefined` where there is none.
+ *
+ * @throws FileError
+ * @throws Error naming the file where it is not JSON, or not what it should be
+ */
 export async function readDocument<T>(path: string, schema: z.ZodType<T>): Promise<T | undefined> {
-  const text = await readIfPresent(path);
-  return text === undefined ? undefined : parseDocument(text, schema, path);
-}
-
-/** @throws Error naming the file where it is not JSON, or not what it should be. */
-export function parseDocument<T>(text: string, schema: z.ZodType<T>, path: string): T {
+  const text = await withFile("read", path, () =>
+    readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT") return undefined;
+      throw error;
+    }),
+  );
+  if (text === undefined) return undefined;
   const remedy =
     "It was damaged from outside, or is no file of a study; move it away and run the command again";
   let document: unknown;
   try {
-    document = JSON.parse(text);
-  } catch {
-    throw new Error(`${path} is not JSON. ${remedy}.`);
+    document = parseJson(text);
+  } catch (error) {
+    throw new Error(`${path} is not valid: ${(error as Error).message}. ${remedy}.`);
   }
   const result = schema.safeParse(document);
   if (result.success) return result.data;
   throw new Error(`${path} is not valid. ${remedy}.\n${z.prettifyError(result.error)}`);
+}
+
+/** Deepest nesting of JSON that is read; our own documents have less than ten levels. */
+const MAX_DEPTH = 100;
+
+/**
+ * Parses JSON from a file that anyone may have written: what it gives can be compared, printed and walked through
+ * without the stack running out.
+ *
+ * @throws Error that says what is wrong with the text, without its source
+ */
+export function parseJson(text: string): unknown {
+  let document: unknown;
+  try {
+    document = JSON.parse(text);
+  } catch {
+    throw new Error("it is not JSON");
+  }
+  let level = [document];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > MAX_DEPTH) throw new Error(`it is nested more than ${MAX_DEPTH} levels deep`);
+    level = level.flatMap((value) =>
+      typeof value === "object" && value !== null ? (Object.values(value) as unknown[]) : [],
+    );
+  }
+  return document;
 }
 
 /** One line of JSON per value. */
@@ -87,32 +134,4 @@ export async function flush(path: string): Promise<void> {
     const file = await open(path, "r+");
     await file.sync().finally(() => file.close());
   });
-}
-
-/** The values of a file of JSON lines; an unfinished last line is left out, and no file is no values. */
-export async function readLines<T>(path: string, parse: (line: Buffer) => T): Promise<T[]> {
-  return parseLines((await readIfPresent(path)) ?? "", parse, path);
-}
-
-/** @throws Error naming the file and the first line that is wrong. */
-export function parseLines<T>(text: string, parse: (line: Buffer) => T, path: string): T[] {
-  const lines = text.split("\n").slice(0, -1);
-  return lines.map((line, i) => {
-    try {
-      return parse(Buffer.from(line));
-    } catch (error) {
-      throw new Error(
-        `${path}: line ${i + 1} is wrong: ${(error as Error).message}. The file was damaged from outside; delete the run's folder to run it again.`,
-      );
-    }
-  });
-}
-
-function readIfPresent(path: string): Promise<string | undefined> {
-  return withFile("read", path, () =>
-    readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
-      if (error.code === "ENOENT") return undefined;
-      throw error;
-    }),
-  );
 }

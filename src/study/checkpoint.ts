@@ -1,0 +1,126 @@
+/** @file Checkpoints of a run: written aside and renamed, known by their checksums, refused where they are damaged. */
+
+import { createHash } from "node:crypto";
+import { mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import { readDocument, withFile, writeJson, writeWhole } from "../files.ts";
+import { loadWeights, type Weights } from "../model/index.ts";
+import { loadProbe, saveProbe } from "../probe/index.ts";
+import { encodeSafetensors, type FloatTensor, readSafetensors } from "../tensor/index.ts";
+import { initialState, policyConfig, type RunContext, type RunState } from "../training/index.ts";
+
+const MODEL = "model.safetensors";
+const OPTIMIZER = "optimizer.safetensors";
+/** Where the arm refits it: the probe as it was fitted last. */
+const PROBE = "probe";
+
+/** `checkpoint.json`: what the tensors do not say. A flipped bit of theirs is a number as good as any. */
+const checkpointSchema = z.object({
+  version: z.literal(1),
+  step: z.int().min(1),
+  /** Updates of the weights: more than steps, where there are several per step. */
+  updates: z.int().min(1),
+  sha256: z.object({ [MODEL]: z.string(), [OPTIMIZER]: z.string() }),
+});
+
+const nameOf = (step: number) => `step-${String(step).padStart(6, "0")}`;
+
+/** Writes the checkpoint of a state into a run's folder, and drops those before. @throws FileError */
+export async function saveCheckpoint(run: string, state: RunState): Promise<void> {
+  const { step, policy, optimizer, probe } = state;
+  const root = join(run, "checkpoints");
+  const target = join(root, nameOf(step));
+  const aside = `${target}.partial`;
+  const moments = Object.entries(optimizer.m).flatMap(([name, m]) => [
+    [`m.${name}`, m] as const,
+    [`v.${name}`, optimizer.v[name]!] as const,
+  ]);
+  const files = {
+    [MODEL]: encodeSafetensors(policy),
+    [OPTIMIZER]: encodeSafetensors(Object.fromEntries(moments)),
+  };
+  await withFile("write", target, async () => {
+    await rm(aside, { recursive: true, force: true });
+    try {
+      for (const [name, bytes] of Object.entries(files)) await writeWhole(join(aside, name), bytes);
+      await writeJson(join(aside, "checkpoint.json"), {
+        ...{ version: 1, step, updates: optimizer.step },
+        sha256: { [MODEL]: sha256(files[MODEL]), [OPTIMIZER]: sha256(files[OPTIMIZER]) },
+      } satisfies z.infer<typeof checkpointSchema>);
+      if (probe) await saveProbe(join(aside, PROBE), probe);
+      await rename(aside, target);
+    } catch (error) {
+      await rm(aside, { recursive: true, force: true }).catch(() => {});
+      throw error;
+    }
+    await keepOnly(root, nameOf(step));
+  });
+}
+
+async function keepOnly(root: string, name: string | undefined): Promise<void> {
+  for (const other of await readdir(root))
+    if (other !== name) await rm(join(root, other), { recursive: true, force: true });
+}
+
+/**
+ * The state of a run's last checkpoint, or the one in which runs begin. What was being written when the run was killed
+ * is not a checkpoint yet.
+ *
+ * @throws FileError
+ * @throws Error naming a file that is damaged, or of another run
+ */
+export async function latestState(run: string, context: RunContext): Promise<RunState> {
+  const root = join(run, "checkpoints");
+  await withFile("write", root, () => mkdir(root, { recursive: true }));
+  const entries = await withFile("read", root, () => readdir(root));
+  const name = entries
+    .filter((entry) => /^step-\d+$/.test(entry))
+    .sort()
+    .at(-1);
+  // A kill may have left older ones, and one that was being written.
+  await withFile("write", root, () => keepOnly(root, name));
+  if (name === undefined) return initialState(context);
+  const folder = join(root, name);
+  const path = join(folder, "checkpoint.json");
+  const about = await readDocument(path, checkpointSchema);
+  if (about === undefined) throw unusable(path, "is absent");
+  const { step, updates } = about;
+  const { steps, iterations } = context.settings;
+  if (nameOf(step) !== name || step > steps || updates !== step * iterations)
+    throw unusable(path, `says step ${step} after ${updates} updates, which cannot be in this run`);
+  for (const file of [MODEL, OPTIMIZER] as const) {
+    const bytes = await withFile("read", join(folder, file), () => readFile(join(folder, file)));
+    if (sha256(bytes) !== about.sha256[file])
+      throw unusable(join(folder, file), "is damaged: its checksum is not the one that it was written with");
+  }
+  const policy = await loadWeights(join(folder, MODEL), policyConfig(context));
+  return {
+    step,
+    policy,
+    optimizer: { step: updates, ...(await readMoments(join(folder, OPTIMIZER), policy)) },
+    ...(context.arm.refit && { probe: await loadProbe(join(folder, PROBE)) }),
+  };
+}
+
+async function readMoments(path: string, policy: Weights): Promise<Pick<RunState["optimizer"], "m" | "v">> {
+  const { tensors } = await readSafetensors(path);
+  const moments = (prefix: string) =>
+    Object.fromEntries(
+      Object.entries(policy).map(([name, like]) => {
+        const tensor = tensors[`${prefix}.${name}`] as FloatTensor | undefined;
+        if (tensor?.dtype !== "float32" || `${tensor.shape}` !== `${like.shape}`)
+          throw unusable(path, `lacks ${prefix}.${name} [${like.shape}]`);
+        return [name, tensor];
+      }),
+    );
+  return { m: moments("m"), v: moments("v") };
+}
+
+function unusable(path: string, what: string): Error {
+  return new Error(`${path} ${what}. Delete the run's folder to run it again.`);
+}
+
+function sha256(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
