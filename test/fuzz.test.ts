@@ -15,20 +15,20 @@ import { readStudy } from "../src/study/index.ts";
 import { linesBefore } from "../src/study/lines.ts";
 import { decodeSafetensors } from "../src/tensor/index.ts";
 import { mutate } from "./mutate.ts";
-import { tinyContext } from "./tiny.ts";
+import { tinyConfig, tinyContext } from "./tiny.ts";
 import { runTinyStudy, tinySettings } from "./tiny-study.ts";
 
 let place: string;
 /** A finished study, which is put back after every damage. */
 let study: string;
 const settings = tinySettings({ arms: ["none"], training: { ...tinySettings().training, steps: 4 } });
-const { config, reference } = tinyContext();
+const { reference } = tinyContext();
 
 beforeAll(async () => {
   place = await realpath(await mkdtemp(join(tmpdir(), "probeward-fuzz-")));
   study = join(place, "study");
   await runTinyStudy(study, settings);
-  await saveModel(join(place, "model"), { config, weights: reference });
+  await saveModel(join(place, "model"), { config: tinyConfig, weights: reference });
 }, 60_000);
 afterAll(() => rm(place, { recursive: true }));
 

@@ -32,9 +32,9 @@ export function runTinyStudy(
   onEvent: OnEvent = () => {},
   environment = tinyEnvironment() as Environment,
 ) {
-  const { config, reference } = tinyContext();
+  const { config, tokenizer, reference } = tinyContext();
   return runStudy(folder, settings, onEvent, {
     environment,
-    model: { config, weights: reference },
+    model: { config, tokenizer, weights: reference },
   });
 }

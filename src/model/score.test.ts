@@ -2,11 +2,11 @@
 
 import { afterAll, expect, test } from "vitest";
 import { randomFor, randomInt } from "../random.ts";
-import type { ModelConfig } from "./config.ts";
+import { initialWeights } from "./character.ts";
+import type { CharacterConfig } from "./config.ts";
 import { createScorer } from "./score.ts";
-import { initialWeights } from "./transformer.ts";
 
-const config: ModelConfig = {
+const config: CharacterConfig = {
   architecture: "probeward-character",
   alphabet: "abcdefg",
   context: 48,

@@ -5,10 +5,10 @@ import { distinct } from "../distinct.ts";
 import { compile, ints, type JaxArray, type Tensor, type TensorSpec } from "../tensor/index.ts";
 import { type Ablation, ablating } from "./ablation.ts";
 import { hookNames, type ModelConfig } from "./config.ts";
-import { entropies, logProbabilities, tokenLogProbabilities } from "./likelihood.ts";
+import { nextTokens } from "./likelihood.ts";
 import { ProgramStore } from "./programs.ts";
 import { batchesOf, type Sequence } from "./sequences.ts";
-import { type TracedWeights, transformer, type Weights, weightShapes } from "./transformer.ts";
+import { hiddenStates, type TracedWeights, type Weights, weightShapes } from "./transformer.ts";
 
 /** What a model computed over one sequence. */
 export interface Scored {
@@ -56,7 +56,7 @@ export function createScorer(config: ModelConfig, options: ScorerOptions = {}): 
   const pass = (weights: TracedWeights, tokens_BT: JaxArray, targets_BT: JaxArray) => {
     const T = tokens_BT.shape[1]!;
     const taps: Record<string, JaxArray> = {};
-    const logits = transformer(
+    const states_BTD = hiddenStates(
       weights,
       tokens_BT,
       np.arange(T).astype(np.int32),
@@ -67,12 +67,7 @@ export function createScorer(config: ModelConfig, options: ScorerOptions = {}): 
       },
       edit,
     );
-    const logProbs = logProbabilities(logits, temperature);
-    return {
-      logProbs: tokenLogProbabilities(logProbs.ref, targets_BT),
-      entropies: entropies(logProbs),
-      taps,
-    };
+    return { ...nextTokens(weights, states_BTD, targets_BT, temperature, config), taps };
   };
   const create = (rows: number, T: number) => {
     const batch = ints([rows, T]);
@@ -88,7 +83,7 @@ export function createScorer(config: ModelConfig, options: ScorerOptions = {}): 
         ({ promptLength, tokens }) => `${promptLength}:${tokens}`,
       );
       const results: Scored[] = new Array(sequences.length);
-      for (const { indices, tokens, targets } of batchesOf(sequences, followUp)) {
+      for (const { indices, tokens, targets } of batchesOf(config, sequences, followUp)) {
         const [rows, T] = tokens.shape as [number, number];
         const program = await programs.get(rows, T);
         const { logProbs, entropies, taps } = await program.run(weights, tokens, targets);

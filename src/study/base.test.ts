@@ -27,7 +27,7 @@ function prepare(probe: object, folder?: string) {
     tokenizer,
     settings,
     once,
-    model: { config, weights: reference },
+    model: { config, tokenizer, weights: reference },
   });
 }
 

@@ -171,7 +171,7 @@ function checkStored(path: string, { summary, tracer, probe }: Base, config: Mod
  */
 async function measureBase(parts: BaseContext): Promise<Base> {
   const { model, settings, once = createOnce() } = parts;
-  const answers = await once("answers", () => askQuestions(parts.environment, model, parts.tokenizer));
+  const answers = await once("answers", () => askQuestions(parts.environment, model));
   const context = { ...parts, environment: informedBy(parts.environment, answers) };
   const { probe: options } = settings;
   const shared = JSON.stringify([options.tasks, options.samples, settings.training.temperature]);

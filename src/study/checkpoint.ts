@@ -8,7 +8,7 @@ import { readDocument, withFile, writeJson, writeWhole } from "../files.ts";
 import { loadWeights, type Weights } from "../model/index.ts";
 import { loadProbe, saveProbe } from "../probe/index.ts";
 import { encodeSafetensors, type FloatTensor, readSafetensors } from "../tensor/index.ts";
-import { initialState, type RunContext, type RunState } from "../training/index.ts";
+import { initialState, policyConfig, type RunContext, type RunState } from "../training/index.ts";
 
 const MODEL = "model.safetensors";
 const OPTIMIZER = "optimizer.safetensors";
@@ -93,7 +93,7 @@ export async function latestState(run: string, context: RunContext): Promise<Run
   for (const [file, sum] of Object.entries(await checksums(folder, filesOf(refitted))))
     if (sum !== about.sha256[file])
       throw unusable(join(folder, file), "is damaged: its checksum is not the one that it was written with");
-  const policy = await loadWeights(join(folder, MODEL), context.config);
+  const policy = await loadWeights(join(folder, MODEL), policyConfig(context));
   return {
     step,
     policy,

@@ -2,13 +2,12 @@
 
 import type { Environment, Outcome, Split, Task } from "../environment/types.ts";
 import {
-  type CharacterTokenizer,
   createGenerator,
   createScorer,
-  END_OF_TEXT,
   type Model,
   type ProgramStore,
   type Sequence,
+  type Tokenizer,
 } from "../model/index.ts";
 import type { LabelledSet, Positions, Probe } from "../probe/index.ts";
 import { randomFor, shuffled } from "../random.ts";
@@ -25,7 +24,7 @@ export interface Labelled extends Sequence {
 export interface BaseContext {
   environment: Environment;
   model: Model;
-  tokenizer: CharacterTokenizer;
+  tokenizer: Tokenizer;
   settings: Omit<StudySettings, "grid">;
   /** What the points of a grid share; nothing unless given. */
   once?: Once | undefined;
@@ -55,7 +54,7 @@ export async function sampleSplit(
   const generator = createGenerator(model.config, { programs });
   const completions = await generator.generate(
     model.weights,
-    tasks.map(({ prompt }) => tokenizer.encode(prompt)),
+    tasks.map(({ prompt }) => tokenizer.encodePrompt(prompt)),
     {
       samples,
       maxTokens: environment.maxCompletionLength + 1,
@@ -96,20 +95,20 @@ export async function demonstrate(
     environment,
     tokenizer,
     tasks,
-    texts.map((text) => [...tokenizer.encode(text), END_OF_TEXT]),
+    texts.map((text) => [...tokenizer.encode(text), tokenizer.endOfText]),
   );
 }
 
 async function label(
   environment: Environment,
-  tokenizer: CharacterTokenizer,
+  tokenizer: Tokenizer,
   tasks: Task[],
   completions: number[][],
 ): Promise<Labelled[]> {
   const texts = completions.map((tokens) => tokenizer.decode(tokens));
   const outcomes = await environment.grade(tasks, texts);
   return tasks.map(({ id, prompt }, i) => {
-    const start = tokenizer.encode(prompt);
+    const start = tokenizer.encodePrompt(prompt);
     return {
       tokens: [...start, ...completions[i]!],
       promptLength: start.length,

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { leftIn } from "../../test/left.ts";
-import { tinyContext, tinyEnvironment } from "../../test/tiny.ts";
+import { tinyConfig, tinyContext, tinyEnvironment } from "../../test/tiny.ts";
 import { runTinyStudy, tinySettings } from "../../test/tiny-study.ts";
 import type { Environment } from "../environment/types.ts";
 import { loadModel, saveModel } from "../model/index.ts";
@@ -169,7 +169,7 @@ describe("a checkpoint", () => {
 });
 
 describe("a base model", () => {
-  const { config, reference } = tinyContext();
+  const { reference } = tinyContext();
   const model = () => join(place, "model");
   const study = (out: string) =>
     runStudy(out, { ...settings, model: model() }, () => {}, {
@@ -197,7 +197,7 @@ describe("a base model", () => {
         /wants float32/,
       ],
     ];
-    await saveModel(model(), { config, weights: reference });
+    await saveModel(model(), { config: tinyConfig, weights: reference });
     for (const [bytes, message] of cases) {
       await writeFile(path, bytes);
       await expect(study(out())).rejects.toThrow(message);
@@ -210,10 +210,10 @@ describe("a base model", () => {
   it("whose vocabulary, or whose context, is too small for the environment", async () => {
     for (const [changed, message] of [
       [
-        { ...config, alphabet: "abc?!" },
+        { ...tinyConfig, alphabet: "abc?!" },
         /cannot write "x", which the environment code needs; pretrain one for it/,
       ],
-      [{ ...config, context: 6 }, /reads 6 tokens, and not the 7 which the environment/],
+      [{ ...tinyConfig, context: 6 }, /reads 6 tokens, and not the 7 which the environment/],
     ] as const) {
       const shape = "context" in changed && changed.context === 6 ? [6, 16] : undefined;
       const weights = shape
@@ -229,12 +229,12 @@ describe("a base model", () => {
   });
 
   it("that is another one than the study was begun with", async () => {
-    await saveModel(model(), { config, weights: reference });
+    await saveModel(model(), { config: tinyConfig, weights: reference });
     await study(out());
     const before = await leftIn(out());
     const { weights } = await loadModel(model());
     weights["embed.W_E"]!.data[0]! += 1;
-    await saveModel(model(), { config, weights });
+    await saveModel(model(), { config: tinyConfig, weights });
     await expect(study(out())).rejects.toThrow(
       /holds a study of another base model.*Put the old model back/s,
     );

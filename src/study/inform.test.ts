@@ -11,7 +11,7 @@ import { askQuestions, informedBy } from "./inform.ts";
 import { runStudy } from "./study.ts";
 
 const { config, reference, tokenizer } = tinyContext();
-const model = { config, weights: reference };
+const model = { config, tokenizer, weights: reference };
 
 /** The tiny environment, which grades everything as wrong once it is told the answers to its questions. */
 function asking(told: (readonly string[])[] = []): Environment {
@@ -32,10 +32,10 @@ function asking(told: (readonly string[])[] = []): Environment {
 
 describe("askQuestions", () => {
   it("gives the likeliest answer to each question, and always the same", async () => {
-    const answers = await askQuestions(asking(), model, tokenizer);
+    const answers = await askQuestions(asking(), model);
     expect(answers).toHaveLength(3);
-    expect(await askQuestions(asking(), model, tokenizer)).toEqual(answers);
-    expect(await askQuestions(tinyEnvironment() as Environment, model, tokenizer)).toBeUndefined();
+    expect(await askQuestions(asking(), model)).toEqual(answers);
+    expect(await askQuestions(tinyEnvironment() as Environment, model)).toBeUndefined();
   });
 });
 
@@ -53,7 +53,7 @@ describe("a study", () => {
       model,
     });
     const base = JSON.parse(await readFile(join(folder, "base.json"), "utf8")) as { answers: string[] };
-    expect(base.answers).toEqual(await askQuestions(asking(), model, tokenizer));
+    expect(base.answers).toEqual(await askQuestions(asking(), model));
     expect(new Set(told.map((answers) => answers.join()))).toEqual(new Set([base.answers.join()]));
     expect(summary.arms.none!.runs[0]).toMatchObject({ trueStart: 0.25, trueEnd: 0.25 });
   });

@@ -1,7 +1,7 @@
 /** @file What a base model takes to be true, found by asking it; some environments grade by it. */
 
 import type { Environment } from "../environment/types.ts";
-import { type CharacterTokenizer, createGenerator, type Model } from "../model/index.ts";
+import { createGenerator, type Model } from "../model/index.ts";
 import { randomFor } from "../random.ts";
 
 /** So cold that the likeliest token is drawn. */
@@ -10,14 +10,13 @@ const GREEDY = 1e-4;
 /** The model's greedy answers to the environment's questions, in their order; `undefined` where it has none. */
 export async function askQuestions(
   { questions, maxCompletionLength }: Environment,
-  { config, weights }: Model,
-  tokenizer: CharacterTokenizer,
+  { config, weights, tokenizer }: Model,
 ): Promise<string[] | undefined> {
   if (questions === undefined) return undefined;
   const generator = createGenerator(config);
   const answers = await generator.generate(
     weights,
-    questions.map((question) => tokenizer.encode(question)),
+    questions.map((question) => tokenizer.encodePrompt(question)),
     {
       maxTokens: maxCompletionLength + 1,
       temperature: GREEDY,

@@ -7,7 +7,13 @@ import { parse } from "yaml";
 import { z } from "zod";
 import { EnvironmentError, importModule, isModulePath, loadEnvironment } from "../environment/load.ts";
 import type { Environment } from "../environment/types.ts";
-import { CharacterTokenizer, createGenerator, type ModelConfig, roundUp, saveModel } from "../model/index.ts";
+import {
+  type CharacterConfig,
+  CharacterTokenizer,
+  createGenerator,
+  roundUp,
+  saveModel,
+} from "../model/index.ts";
 import { randomFor } from "../random.ts";
 import { type PretrainProgress, pretrain, pretrainSettingsSchema } from "../training/index.ts";
 import { askQuestions, informedBy } from "./inform.ts";
@@ -69,7 +75,7 @@ export async function makeBaseModel(
   const { pretraining, ...size } = await recipeFor(name);
   const settings = { ...pretraining, ...overrides };
   const environment = await loadEnvironment(name);
-  const config: ModelConfig = {
+  const config: CharacterConfig = {
     architecture: "probeward-character",
     alphabet: environment.alphabet,
     context: roundUp(longestRead(environment), 16),
@@ -87,14 +93,14 @@ export async function makeBaseModel(
     const generator = createGenerator(config);
     const completions = await generator.generate(
       weights,
-      tasks.map(({ prompt }) => tokenizer.encode(prompt)),
+      tasks.map(({ prompt }) => tokenizer.encodePrompt(prompt)),
       {
         maxTokens: environment.maxCompletionLength + 1,
         random: (index) => randomFor("base model report", index),
       },
     );
     await generator.close();
-    const answers = await askQuestions(environment, { config, weights }, tokenizer);
+    const answers = await askQuestions(environment, { config, weights, tokenizer });
     const outcomes = await informedBy(environment, answers).grade(
       tasks,
       completions.map(({ tokens }) => tokenizer.decode(tokens)),

@@ -9,7 +9,7 @@ import { z } from "zod";
 import type { Environment } from "../environment/index.ts";
 import { isModulePath, loadEnvironment } from "../environment/load.ts";
 import { FileError, readDocument, writeJson } from "../files.ts";
-import { CharacterTokenizer, loadModel, type Model, type ModelConfig, ProgramStore } from "../model/index.ts";
+import { CharacterTokenizer, loadModel, type Model, ProgramStore } from "../model/index.ts";
 import { textScorer } from "../probe/index.ts";
 import { randomFor } from "../random.ts";
 import { loadStudy, type Summary, writeReport } from "../report/index.ts";
@@ -69,8 +69,8 @@ export async function runStudy(
     checkEnvironment(environment, settings);
     unlock = await lockStudy(folder);
     const model = parts.model ?? (await loadBaseModel(settings));
-    const tokenizer = new CharacterTokenizer(model.config.alphabet);
-    checkModel(model.config, environment, settings);
+    const { tokenizer } = model;
+    checkModel(model, environment, settings);
     const { earlier, changes } = await claimFolder(folder, settings, environment.name, model);
     if (changes.length > 0)
       onEvent({
@@ -268,12 +268,14 @@ function checkEnvironment(environment: Environment, settings: StudySettings): vo
 }
 
 /** @throws UsageError where a model cannot write what an environment needs */
-function checkModel(config: ModelConfig, environment: Environment, settings: StudySettings): void {
+function checkModel({ config, tokenizer }: Model, environment: Environment, settings: StudySettings): void {
   const name = `the model ${settings.model ?? shippedModel(settings.environment)}`;
   const remedy = `which the environment ${settings.environment} needs; pretrain one for it`;
-  const missing = [...environment.alphabet].filter((character) => !config.alphabet.includes(character));
-  if (missing.length > 0)
-    throw new UsageError(`${name} cannot write ${JSON.stringify(missing.join(""))}, ${remedy}`);
+  if (tokenizer instanceof CharacterTokenizer) {
+    const missing = [...environment.alphabet].filter((one) => !tokenizer.alphabet.includes(one));
+    if (missing.length > 0)
+      throw new UsageError(`${name} cannot write ${JSON.stringify(missing.join(""))}, ${remedy}`);
+  }
   const needed = environment.maxPromptLength + environment.maxCompletionLength + 1;
   if (config.context < needed)
     throw new UsageError(`${name} reads ${config.context} tokens, and not the ${needed} ${remedy}`);

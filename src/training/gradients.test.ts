@@ -1,7 +1,7 @@
 /** @file The policy gradient against what it must equal: REINFORCE, and itself however it is batched. */
 
 import { afterAll, describe, expect, it } from "vitest";
-import { createScorer, initialWeights, type ModelConfig, type Weights } from "../model/index.ts";
+import { type CharacterConfig, createScorer, initialWeights, type Weights } from "../model/index.ts";
 import { logit, type Probe, sigmoid } from "../probe/index.ts";
 import { randomFor, randomInt } from "../random.ts";
 import {
@@ -13,7 +13,7 @@ import {
 } from "./gradients.ts";
 import { tokenShares } from "./shares.ts";
 
-const config: ModelConfig = {
+const config: CharacterConfig = {
   architecture: "probeward-character",
   alphabet: "abcdefg",
   context: 48,

@@ -12,6 +12,8 @@ import {
   ProgramCache,
   ProgramStore,
   type Sequence,
+  splitWeights,
+  type TracedWeights,
   type Weights,
   weightSpecs,
 } from "../model/index.ts";
@@ -58,12 +60,20 @@ function spread(
   return tensor;
 }
 
-/** The gradient of the mean negative log-likelihood of completions, token by token. */
+/** A loss as a function of the weights that are trained: only these get a gradient. */
+function ofTrained<Rest extends unknown[], Result>(loss: (weights: TracedWeights, ...rest: Rest) => Result) {
+  return (trained: TracedWeights, frozen: TracedWeights, ...rest: Rest): Result =>
+    loss({ ...frozen, ...trained }, ...rest);
+}
+
+/** The gradient of the mean negative log-likelihood of completions, token by token, for the weights that are trained. */
 export function createLikelihoodGradient(config: ModelConfig) {
-  const loss = likelihoodLoss(config);
+  const loss = ofTrained(likelihoodLoss(config));
+  const specs = splitWeights(config, weightSpecs(config));
   const create = (rows: number, T: number) => {
     const batch = ints([rows, T]);
-    return compile(valueAndGrad(loss), [weightSpecs(config), batch, batch, floats([rows, T])] as const);
+    const { trained, frozen } = specs;
+    return compile(valueAndGrad(loss), [trained, frozen, batch, batch, floats([rows, T])] as const);
   };
   const programs = new ProgramCache<Awaited<ReturnType<typeof create>>>(create);
   return {
@@ -71,16 +81,17 @@ export function createLikelihoodGradient(config: ModelConfig) {
       weights: Weights,
       sequences: readonly Sequence[],
     ): Promise<{ loss: number; gradient: Weights }> {
-      const gradient = zerosLike(weights);
+      const { trained, frozen } = splitWeights(config, weights);
+      const gradient = zerosLike(trained);
       const tokens = sequences.reduce(
         (sum, { tokens, promptLength }) => sum + tokens.length - promptLength,
         0,
       );
       let total = 0;
-      for (const batch of batchesOf(sequences)) {
+      for (const batch of batchesOf(config, sequences)) {
         const program = await programs.get(...batch.tokens.shape);
         const share = spread(batch, sequences, () => 1 / tokens);
-        const [loss, part] = await program.run(weights, batch.tokens, batch.targets, share);
+        const [loss, part] = await program.run(trained, frozen, batch.tokens, batch.targets, share);
         total += loss.data[0]!;
         accumulate(gradient, part as Weights);
       }
@@ -140,7 +151,7 @@ export interface PolicyGradientOptions
   programs?: ProgramStore | undefined;
 }
 
-/** The gradient of the policy loss. @throws Error where the probe reads, or the ablation edits, what the model lacks */
+/** The gradient of the policy loss for the weights that are trained. @throws Error where the probe reads, or the ablation edits, what the model lacks */
 export function createPolicyGradient(config: ModelConfig, options: PolicyGradientOptions) {
   const { temperature, clipRange, kl, entropy, probe, followUp = [], ablate, programs: shared } = options;
   const store = shared ?? new ProgramStore();
@@ -149,7 +160,8 @@ export function createPolicyGradient(config: ModelConfig, options: PolicyGradien
     ...{ temperature, clipRange, kl, entropy },
     probe: probe && { hook: probe.probe.tap.hook, pool: probe.probe.tap.pool, as: probe.as ?? "softplus" },
   };
-  const loss = policyLoss(config, { ...fixed, edit: ablate && ablating(config, ablate) });
+  const loss = ofTrained(policyLoss(config, { ...fixed, edit: ablate && ablating(config, ablate) }));
+  const specs = splitWeights(config, weightSpecs(config));
   const create = (rows: number, T: number) => {
     const tokens = ints([rows, T]);
     const perToken = floats([rows, T]);
@@ -167,7 +179,7 @@ export function createPolicyGradient(config: ModelConfig, options: PolicyGradien
       differentiated as (
         ...args: Parameters<typeof loss>
       ) => [ReturnType<typeof loss>, Record<string, JaxArray>],
-      [weightSpecs(config), tokens, tokens, batch, probed] as const,
+      [specs.trained, specs.frozen, tokens, tokens, batch, probed] as const,
     );
   };
   const programs = store.cache<Awaited<ReturnType<typeof create>>>(
@@ -219,14 +231,16 @@ export function createPolicyGradient(config: ModelConfig, options: PolicyGradien
             ({ advantage, tokenAdvantages }) => advantage !== 0 || tokenAdvantages?.some((x) => x !== 0),
           );
       const rollouts = merged(pulling);
-      const gradient = zerosLike(weights);
+      const { trained, frozen } = splitWeights(config, weights);
+      const gradient = zerosLike(trained);
       const statistics: UpdateStatistics = { loss: 0, clipped: 0, probeLoss: 0 };
-      for (const batch of batchesOf(rollouts, followUp)) {
+      for (const batch of batchesOf(config, rollouts, followUp)) {
         const program = await programs.get(...batch.tokens.shape);
         const perToken = (value: (rollout: UpdateRollout, token: number) => number) =>
           spread(batch, rollouts, (index, token) => value(rollouts[index]!, token));
         const [[loss, parts], part] = await program.run(
-          weights,
+          trained,
+          frozen,
           batch.tokens,
           batch.targets,
           {

@@ -1,5 +1,6 @@
 /** @file What others may use of training. */
 
+export { policyConfig } from "./adapted.ts";
 export { groupAdvantages } from "./advantages.ts";
 export { createWatch } from "./guard.ts";
 export { initialState, type RunState, type StepResult, train } from "./loop.ts";

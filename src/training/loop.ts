@@ -1,8 +1,16 @@
 /** @file Reinforcement learning of one run, in the order of the science. */
 
-import { createGenerator, createScorer, ProgramStore, type Weights, weightsBefore } from "../model/index.ts";
+import {
+  createGenerator,
+  createScorer,
+  ProgramStore,
+  trainableShapes,
+  type Weights,
+  weightsBefore,
+} from "../model/index.ts";
 import type { Probe, Tap } from "../probe/types.ts";
 import { type AdamWState, createAdamW, learningRateAt } from "../tensor/index.ts";
+import { adapted, initialPolicy } from "./adapted.ts";
 import { groupAdvantages, imitationWeights } from "./advantages.ts";
 import { createDeployment } from "./deployment.ts";
 import { createPolicyGradient, type UpdateStatistics } from "./gradients.ts";
@@ -20,6 +28,7 @@ import type { Monitor, Rollout, RunContext } from "./types.ts";
 /** Where a run stands after some steps: all that continuing it takes, since randomness is addressed by seed and step. */
 export interface RunState {
   step: number;
+  /** What is trained: all weights, or the adapter. */
   policy: Weights;
   optimizer: AdamWState;
   /** The probe in training, where the arm fits it again. */
@@ -36,11 +45,7 @@ export interface StepResult {
 
 /** The state in which a run begins. */
 export function initialState(context: RunContext): RunState {
-  const copies = Object.entries(context.reference).map(([name, tensor]) => [
-    name,
-    { ...tensor, data: tensor.data.slice() },
-  ]);
-  const policy: Weights = Object.fromEntries(copies);
+  const policy = initialPolicy(context);
   return { step: 0, policy, optimizer: createAdamW(policy).state };
 }
 
@@ -51,11 +56,13 @@ export function initialState(context: RunContext): RunState {
  * One step: sample, grade, tap, score, reward, advantage, update, measure, record.
  */
 export async function* train(
-  context: RunContext,
-  state: RunState = initialState(context),
+  given: RunContext,
+  state: RunState = initialState(given),
 ): AsyncGenerator<StepResult> {
+  const context = adapted(given);
   const { environment, config, tokenizer, reference, seed, settings } = context;
-  const { policy } = state;
+  // What is frozen is the reference's own; what is trained changes in place.
+  const policy = { ...reference, ...state.policy };
   const { refit, ablate, inoculate } = context.arm;
   let probe = state.probe ?? context.probe;
   let arm = refit ? refit.arm(probe) : context.arm;
@@ -73,7 +80,7 @@ export async function* train(
   const plainScorer = ablate ? createScorer(config, shared) : scorer;
   const frozen = frozenWeights(context);
   const optimizer = createAdamW(
-    policy,
+    state.policy,
     { maxGradNorm: settings.maxGradNorm, weightDecay: 0 },
     state.optimizer,
   );
@@ -197,7 +204,7 @@ export async function* train(
         );
       requireFinite(step, metrics);
       metrics.step_time = (performance.now() - started) / 1000;
-      state = { step: step + 1, policy, optimizer: optimizer.state, ...(refit && { probe }) };
+      state = { step: step + 1, policy: state.policy, optimizer: optimizer.state, ...(refit && { probe }) };
       yield { metrics, rollouts: recordsOf(measured, context), state };
     }
   } finally {
@@ -206,10 +213,11 @@ export async function* train(
 }
 
 /** @throws Error where no weights are left to train */
-function frozenWeights({ arm: { frozenThrough }, config, reference }: RunContext): string[] {
+function frozenWeights({ arm: { frozenThrough }, config }: RunContext): string[] {
   if (frozenThrough === undefined) return [];
-  const names = weightsBefore(config, frozenThrough);
-  if (names.length === Object.keys(reference).length)
+  const trainable = trainableShapes(config);
+  const names = weightsBefore(config, frozenThrough).filter((name) => name in trainable);
+  if (names.length === Object.keys(trainable).length)
     throw new Error(
       `all weights are frozen: ${frozenThrough} depends on every one. Read the probe at an earlier layer (probe.hooks)`,
     );

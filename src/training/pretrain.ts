@@ -3,10 +3,10 @@
 import { z } from "zod";
 import type { Environment, Lesson } from "../environment/types.ts";
 import {
+  type CharacterConfig,
   type CharacterTokenizer,
   END_OF_TEXT,
   initialWeights,
-  type ModelConfig,
   type Sequence,
   type Weights,
 } from "../model/index.ts";
@@ -66,7 +66,7 @@ export interface PretrainProgress {
  */
 export async function pretrain(
   environment: Environment,
-  config: ModelConfig,
+  config: CharacterConfig,
   tokenizer: CharacterTokenizer,
   settings: PretrainSettings,
   onProgress: (progress: PretrainProgress) => void = () => {},

@@ -1,6 +1,6 @@
 /** @file Reading a probe on a sequence whose activations were captured whole. */
 
-import type { CharacterTokenizer, Sequence } from "../model/index.ts";
+import type { Sequence, Tokenizer } from "../model/index.ts";
 import { poolActivations, positionsOf, scoreSequence } from "../probe/index.ts";
 import type { Probe, Tap } from "../probe/types.ts";
 import type { Activations } from "./types.ts";
@@ -12,7 +12,7 @@ import type { Activations } from "./types.ts";
  */
 export function followUpOf(
   taps: readonly Pick<Tap, "followUp">[],
-  tokenizer: Pick<CharacterTokenizer, "encode">,
+  tokenizer: Pick<Tokenizer, "encode">,
 ): number[] {
   const all = [...new Set(taps.flatMap(({ followUp }) => followUp ?? []))];
   if (all.length > 1)

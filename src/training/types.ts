@@ -3,10 +3,11 @@
 import type { Environment, Outcome } from "../environment/types.ts";
 import type {
   Ablation,
-  CharacterTokenizer,
+  AdapterConfig,
   ModelConfig,
   ProgramStore,
   Sequence,
+  Tokenizer,
   Weights,
 } from "../model/index.ts";
 import type { Probe, Tap } from "../probe/types.ts";
@@ -162,9 +163,11 @@ export interface TracerSet {
 export interface RunContext {
   environment: Environment;
   config: ModelConfig;
-  tokenizer: CharacterTokenizer;
+  tokenizer: Tokenizer;
   /** Weights of the reference: where the policy starts. */
   reference: Weights;
+  /** Adapters to train in place of the weights, which policy and reference then share. */
+  adapter?: AdapterConfig;
   arm: Arm;
   seed: number;
   settings: TrainingSettings;
