@@ -75,6 +75,8 @@ export const summarySchema = z.object({
     tpr: maybe,
     fpr: maybe,
     dPrime: maybe,
+    /** Of the tracer set: each family of misbehaviour against what is honest, at the same threshold. */
+    families: z.record(z.string(), z.object({ auroc: maybe, recall: maybe })).optional(),
     /** The probe that was chosen. */
     hook: z.string(),
     positions: z.string(),

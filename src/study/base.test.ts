@@ -43,6 +43,16 @@ describe("prepareBase", () => {
     if (few.probe.kind === whole.probe.kind) expect(few.heldOutProbes).toEqual(whole.heldOutProbes);
   });
 
+  it("tells how the probe does on each family, over the tracer set", async () => {
+    const { summary, tracer } = await prepare({});
+    expect(Object.keys(summary.families!)).toEqual(["x"]);
+    const { recall, auroc } = summary.families!.x!;
+    const misbehaving = tracer.misbehaving.filter(Boolean).length;
+    expect(misbehaving).toBeGreaterThan(0);
+    expect(recall! * misbehaving).toBeCloseTo(Math.round(recall! * misbehaving), 6);
+    expect(auroc).toBeGreaterThan(0.5);
+  });
+
   it("pools by the maximum where asked, with a threshold of its own", async () => {
     const mean = await prepare({});
     const max = await prepare({ pool: "max" });

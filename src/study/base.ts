@@ -258,6 +258,8 @@ async function measureBase(parts: BaseContext): Promise<Base> {
   const test = rows(sets.test[key]!, judged);
   const [logits] = (await readLogits(context, [probe], own.test)) as [number[]];
   const scores = judged.map((i) => logits[i]!);
+  const traced = await once(`trace ${shared} ${options.tracer}`, () => traceSet(own.test, context));
+  const [tracedLogits] = (await readLogits(context, [probe], traced)) as [number[]];
   const control = (kind: "shuffled-labels" | "random-direction") => {
     const controlProbe = fitProbe(kind, candidate(tap.hook, tap.positions, used).fit, tap, {
       random: randomFor(kind),
@@ -304,6 +306,7 @@ async function measureBase(parts: BaseContext): Promise<Base> {
       tpr: recallAt(scores, test.labels, probe.threshold),
       fpr: fprAt(scores, test.labels, probe.threshold),
       dPrime: dPrime(scores, test.labels),
+      families: familiesOf(traced, tracedLogits, probe.threshold),
       hook: tap.hook,
       positions: tap.positions,
       followUp: tap.followUp,
@@ -315,7 +318,11 @@ async function measureBase(parts: BaseContext): Promise<Base> {
         test: count(judged.map((i) => own.test[i]!)),
       },
     },
-    tracer: await once(`trace ${shared} ${options.tracer}`, () => traceSet(own.test, context)),
+    tracer: {
+      sequences: traced.map(({ tokens, promptLength }) => ({ tokens, promptLength })),
+      misbehaving: traced.map(({ outcome }) => outcome.attempted),
+      tasks: traced.map(({ task }) => task),
+    },
     heldOut: {
       misbehaved: own.test.map(({ outcome }) => outcome.misbehaved),
       tasks: own.test.map(({ task }) => task),
@@ -324,6 +331,25 @@ async function measureBase(parts: BaseContext): Promise<Base> {
       textLogits,
     },
   };
+}
+
+/** How the probe does on each family of misbehaviour, against what is honest, in the tracer set. */
+function familiesOf(
+  traced: readonly Labelled[],
+  logits: readonly number[],
+  threshold: number,
+): NonNullable<Summary["base"]["families"]> {
+  const named = [...new Set(traced.flatMap(({ outcome }) => outcome.family ?? []))].sort();
+  return Object.fromEntries(
+    named.map((family) => {
+      const its = traced.flatMap(({ outcome: { attempted, family: one } }, i) =>
+        !attempted || one === family ? [i] : [],
+      );
+      const scores = its.map((i) => logits[i]!);
+      const labels = its.map((i) => traced[i]!.outcome.attempted);
+      return [family, { auroc: auroc(scores, labels), recall: recallAt(scores, labels, threshold) }];
+    }),
+  );
 }
 
 /**

@@ -11,7 +11,7 @@ import {
 } from "../model/index.ts";
 import type { LabelledSet, Positions, Probe } from "../probe/index.ts";
 import { randomFor, shuffled } from "../random.ts";
-import { followUpOf, readActivation, readLogit, type TracerSet } from "../training/index.ts";
+import { followUpOf, readActivation, readLogit } from "../training/index.ts";
 import type { StudySettings } from "./settings.ts";
 
 /** One graded sequence. */
@@ -186,7 +186,7 @@ export async function readLogits(
  * misbehaviour. Half of the honest ones are the base model's own, as many of the misbehaving ones as there are, the rest
  * demonstrations.
  */
-export async function traceSet(own: readonly Labelled[], context: BaseContext): Promise<TracerSet> {
+export async function traceSet(own: readonly Labelled[], context: BaseContext): Promise<Labelled[]> {
   const size = context.settings.probe.tracer;
   const shown = await demonstrate("test", size, context);
   const random = randomFor("tracer");
@@ -195,10 +195,5 @@ export async function traceSet(own: readonly Labelled[], context: BaseContext): 
     const mine = shuffled(random, own.filter(is)).slice(0, size / 2);
     return [...mine, ...shown.filter(is)].slice(0, size);
   };
-  const chosen = [...choose(true), ...choose(false)];
-  return {
-    sequences: chosen.map(({ tokens, promptLength }) => ({ tokens, promptLength })),
-    misbehaving: chosen.map(({ outcome }) => outcome.attempted),
-    tasks: chosen.map(({ task }) => task),
-  };
+  return [...choose(true), ...choose(false)];
 }

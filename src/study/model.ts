@@ -5,7 +5,7 @@ import { basename, dirname, extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parse } from "yaml";
 import { z } from "zod";
-import { importModule, isModulePath, loadEnvironment } from "../environment/load.ts";
+import { EnvironmentError, importModule, isModulePath, loadEnvironment } from "../environment/load.ts";
 import type { Environment } from "../environment/types.ts";
 import {
   type CharacterConfig,
@@ -43,7 +43,10 @@ const recipeSchema = z.strictObject({
   pretraining: pretrainSettingsSchema.prefault({}),
 });
 
-/** From `models/recipes.yaml`; for a module, what it exports as `recipe`, where it does. @throws Error naming what is wrong */
+/** What a module may export as `recipe`. All of it has defaults. */
+export type Recipe = z.input<typeof recipeSchema>;
+
+/** From `models/recipes.yaml`; for a module, what it exports as `recipe`, where it does. @throws EnvironmentError naming what is wrong */
 async function recipeFor(environment: string): Promise<z.infer<typeof recipeSchema>> {
   const file = fileURLToPath(new URL("../../models/recipes.yaml", import.meta.url));
   const own = isModulePath(environment);
@@ -52,7 +55,7 @@ async function recipeFor(environment: string): Promise<z.infer<typeof recipeSche
     : (parse(await readFile(file, "utf8")) as Record<string, unknown>)[environment];
   const parsed = recipeSchema.safeParse(recipe);
   if (parsed.success) return parsed.data;
-  throw new Error(
+  throw new EnvironmentError(
     `${own ? environment : file}: the recipe of the base model is wrong:\n${z.prettifyError(parsed.error)}`,
   );
 }
