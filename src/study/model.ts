@@ -72,9 +72,9 @@ export async function makeBaseModel(
   overrides: { steps?: number; seed?: number },
   onProgress: (progress: PretrainProgress, steps: number) => void = () => {},
 ): Promise<BaseModelReport> {
+  const environment = await loadEnvironment(name);
   const { pretraining, ...size } = await recipeFor(name);
   const settings = { ...pretraining, ...overrides };
-  const environment = await loadEnvironment(name);
   const config: CharacterConfig = {
     architecture: "probeward-character",
     alphabet: environment.alphabet,

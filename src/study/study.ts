@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import type { Environment } from "../environment/index.ts";
-import { isModulePath, loadEnvironment } from "../environment/load.ts";
+import { loadEnvironment } from "../environment/load.ts";
 import { FileError, readDocument, writeJson } from "../files.ts";
 import { CharacterTokenizer, loadModel, type Model, ProgramStore } from "../model/index.ts";
 import { textScorer } from "../probe/index.ts";
@@ -236,10 +236,10 @@ async function claimFolder(
   return { earlier: earlier?.seconds ?? 0, changes };
 }
 
-/** @throws UsageError where a user's own environment has no base model yet */
+/** @throws UsageError where the environment has no base model yet */
 async function loadBaseModel({ model, environment }: StudySettings): Promise<Model> {
   const folder = model ?? shippedModel(environment);
-  if (model === undefined && isModulePath(environment))
+  if (model === undefined)
     await access(folder).catch(() => {
       throw new UsageError(
         `${environment} has no base model yet. Make it with: probeward pretrain ${environment}`,

@@ -77,9 +77,11 @@ export function readDecoderConfig(json: unknown, generation: unknown, path: stri
   };
   if (!(supportedTypes as readonly unknown[]).includes(type)) {
     const name = Array.isArray(architectures) ? String(architectures[0]) : JSON.stringify(type);
-    throw new Error(
-      `${path}: the architecture ${name} (model_type ${JSON.stringify(type)}) is not supported; ${supportedTypes.join(", ")} are`,
-    );
+    const found =
+      name === undefined
+        ? "names no architecture"
+        : `the architecture ${name} (model_type ${JSON.stringify(type)}) is not supported`;
+    throw new Error(`${path}: ${found}; ${supportedTypes.join(", ")} are supported`);
   }
   const ends = (first: z.infer<typeof tokenIds>): number[] => {
     const preferred = z.looseObject({ eos_token_id: tokenIds }).safeParse(generation).data?.eos_token_id;
