@@ -65,16 +65,16 @@ export interface Base {
   answers?: string[] | undefined;
 }
 
+const sequenceSchema = z
+  .object({ tokens: z.array(z.int().min(0)), promptLength: z.int().min(1) })
+  .refine(
+    ({ tokens, promptLength }) => promptLength < tokens.length,
+    "a sequence should be longer than its prompt",
+  );
+
 const labelledSequencesSchema = z
   .object({
-    sequences: z.array(
-      z
-        .object({ tokens: z.array(z.int().min(0)), promptLength: z.int().min(1) })
-        .refine(
-          ({ tokens, promptLength }) => promptLength < tokens.length,
-          "a sequence should be longer than its prompt",
-        ),
-    ),
+    sequences: z.array(sequenceSchema),
     labels: z.array(z.boolean()),
   })
   .refine(({ sequences, labels }) => sequences.length === labels.length, "its lists should be equally long");
@@ -95,14 +95,7 @@ export const baseSchema = z.object({
   }),
   tracer: z
     .object({
-      sequences: z.array(
-        z
-          .object({ tokens: z.array(z.int().min(0)), promptLength: z.int().min(1) })
-          .refine(
-            ({ tokens, promptLength }) => promptLength < tokens.length,
-            "a sequence should be longer than its prompt",
-          ),
-      ),
+      sequences: z.array(sequenceSchema),
       misbehaving: z.array(z.boolean()),
       tasks: z.array(z.string()),
     })
