@@ -14,6 +14,7 @@ const MODEL = "model.safetensors";
 const OPTIMIZER = "optimizer.safetensors";
 /** Where the arm refits it: the probe as it was fitted last. */
 const PROBE = "probe";
+const PROBE_FILES = [`${PROBE}/probe.json`, `${PROBE}/probe.safetensors`];
 
 /** `checkpoint.json`: what the tensors do not say. A flipped bit of theirs is a number as good as any. */
 const checkpointSchema = z.object({
@@ -47,7 +48,12 @@ export async function saveCheckpoint(run: string, state: RunState): Promise<void
       if (probe) await saveProbe(join(aside, PROBE), probe);
       await writeJson(join(aside, "checkpoint.json"), {
         ...{ version: 1, step, updates: optimizer.step },
-        sha256: await checksums(aside, filesOf(probe !== undefined)),
+        // Of what was to be written, not of what is read back: the disk may have written it wrong.
+        sha256: {
+          [MODEL]: sha256(files[MODEL]),
+          [OPTIMIZER]: sha256(files[OPTIMIZER]),
+          ...(probe && (await checksums(aside, PROBE_FILES))),
+        },
       } satisfies z.infer<typeof checkpointSchema>);
       await rename(aside, target);
     } catch (error) {
@@ -90,7 +96,8 @@ export async function latestState(run: string, context: RunContext): Promise<Run
   if (nameOf(step) !== name || step > steps || updates !== step * iterations)
     throw unusable(path, `says step ${step} after ${updates} updates, which cannot be in this run`);
   const refitted = context.arm.refit !== undefined;
-  for (const [file, sum] of Object.entries(await checksums(folder, filesOf(refitted))))
+  const sealed = [MODEL, OPTIMIZER, ...(refitted ? PROBE_FILES : [])];
+  for (const [file, sum] of Object.entries(await checksums(folder, sealed)))
     if (sum !== about.sha256[file])
       throw unusable(join(folder, file), "is damaged: its checksum is not the one that it was written with");
   const policy = await loadWeights(join(folder, MODEL), policyConfig(context));
@@ -120,17 +127,15 @@ function unusable(path: string, what: string): Error {
   return new Error(`${path} ${what}. Delete the run's folder to run it again.`);
 }
 
-/** The files of a checkpoint that hold numbers. */
-function filesOf(refitted: boolean): string[] {
-  return [MODEL, OPTIMIZER, ...(refitted ? [`${PROBE}/probe.json`, `${PROBE}/probe.safetensors`] : [])];
-}
-
 async function checksums(folder: string, files: readonly string[]): Promise<Record<string, string>> {
   const sums: Record<string, string> = {};
   for (const file of files) {
     const path = join(folder, file);
-    const bytes = await withFile("read", path, () => readFile(path));
-    sums[file] = createHash("sha256").update(bytes).digest("hex");
+    sums[file] = sha256(await withFile("read", path, () => readFile(path)));
   }
   return sums;
+}
+
+function sha256(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
 }
