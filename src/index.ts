@@ -33,7 +33,7 @@ export {
 } from "./probe/index.ts";
 export { type Random, randomFor } from "./random.ts";
 export { loadStudy, renderReport, renderTable, type Summary, summarySchema } from "./report/index.ts";
-export { readStudy, runStudy, type StudyEvent, type StudySettings } from "./study/index.ts";
+export { type Recipe, readStudy, runStudy, type StudyEvent, type StudySettings } from "./study/index.ts";
 export {
   compile,
   createAdamW,

@@ -1,6 +1,6 @@
 /** @file The oracle for tests of the engine: the same jax-js function, compiled and run by jax-js itself. */
 
-import { numpy as np, tree } from "@jax-js/jax";
+import { defaultDevice, init, numpy as np, tree } from "@jax-js/jax";
 import fc from "fast-check";
 import { expect } from "vitest";
 import { compile } from "../src/tensor/program.ts";
@@ -35,8 +35,12 @@ export async function expectAgreement(
   const program = await compileAny(fn, args);
   try {
     const actual = await program.run(...args);
-    const expected = fn(...(args.map((arg) => mapTree(arg, jaxArray)) as never[]));
-    const [arrays, structure] = tree.flatten(expected as never) as [JaxArray[], { toString(): string }];
+    const { arrays, structure } = await onJaxCpu(() => {
+      const expected = fn(...(args.map((arg) => mapTree(arg, jaxArray)) as never[]));
+      const [leaves, structure] = tree.flatten(expected as never) as [JaxArray[], { toString(): string }];
+      const arrays = leaves.map((leaf) => ({ shape: leaf.shape, dtype: leaf.dtype, data: leaf.dataSync() }));
+      return { arrays, structure };
+    });
     const tensors: Tensor[] = [];
     mapTree(actual, (leaf) => tensors.push(leaf));
     expect(tensors.length).toBe(arrays.length);
@@ -44,13 +48,28 @@ export async function expectAgreement(
       const where = `leaf ${i} of ${structure}\n${program.text}`;
       const { shape, dtype, data } = tensors[i]!;
       expect({ shape, dtype }, where).toEqual({ shape: array.shape, dtype: array.dtype });
-      const wanted = array.dataSync();
+      const wanted = array.data;
       const wrong = Array.from(data).findIndex((value, k) => !close(value, wanted[k]!, tolerance));
       const values = `${Array.from(data).slice(0, 64)}\nshould be\n${Array.from(wanted).slice(0, 64)}`;
       expect(wrong, `element ${wrong} of ${where}\n${values}`).toBe(-1);
     });
   } finally {
     await program.close();
+  }
+}
+
+/**
+ * Runs on jax-js's plain JavaScript backend. Its WebAssembly one is no oracle: the product of a [1, 3, 4, 1] array
+ * broadcast to [1, 3, 4, 5] with a [2, 3, 5, 1] one comes out wrong there (jax-js 0.1.x), and right here.
+ */
+async function onJaxCpu<T>(compute: () => T): Promise<T> {
+  await init("cpu");
+  const before = defaultDevice();
+  defaultDevice("cpu");
+  try {
+    return compute();
+  } finally {
+    defaultDevice(before);
   }
 }
 

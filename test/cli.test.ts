@@ -90,14 +90,17 @@ describe("probeward study", () => {
   it("names the file of a model that cannot be used, with status 1", async () => {
     const folder = await newFolder();
     await writeFile(join(folder, "study.yaml"), `environment: code\narms: [none]\nmodel: ${folder}\n`);
-    await writeFile(join(folder, "config.json"), '{"architecture": "LlamaForCausalLM"}');
+    await writeFile(
+      join(folder, "config.json"),
+      '{"architectures": ["MambaForCausalLM"], "model_type": "mamba"}',
+    );
     const { status, stderr } = await probeward([
       "study",
       join(folder, "study.yaml"),
       "--out",
       join(folder, "out"),
     ]);
-    expect(stderr).toMatch(/config\.json: architecture "LlamaForCausalLM" is not supported/);
+    expect(stderr).toMatch(/config\.json: the architecture MambaForCausalLM .* is not supported/);
     expect(status).toBe(1);
   });
 });

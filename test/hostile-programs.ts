@@ -10,7 +10,7 @@ export interface HostileGroup {
 export const hostileGroups: readonly HostileGroup[] = [
   {
     becomes: "is ended when its time or memory is used up",
-    error: /exceeded 100 ms|not run|did not end|out of memory|too long|too large to allocate|^a{1000}$/,
+    error: /exceeded|not run|did not end|out of memory|too long|too large to allocate|^a{1000}$/,
     programs: {
       "an endless loop": "x=>{for(;;);}",
       "an endless loop before any call": "for(;;);",

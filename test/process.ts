@@ -21,7 +21,11 @@ export async function bundle(name: string): Promise<Script> {
     configFile: false,
     root: repository,
     logLevel: "warn",
-    build: { ssr: join(repository, "test", name), outDir: folder, emptyOutDir: true, target: "node20" },
+    build: {
+      ...{ ssr: join(repository, "test", name), outDir: folder, emptyOutDir: true, target: "node20" },
+      // All chunks as deep as `dist/study`: what is read from the package is found from there.
+      rollupOptions: { output: { chunkFileNames: "[name].js" } },
+    },
   });
   return {
     path: join(folder, name.replace(/\.ts$/, ".js")),

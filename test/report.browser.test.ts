@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { StudyData } from "../src/report/data.ts";
 import { writeReport } from "../src/report/html.ts";
 import { accessibilityViolations, browserPresent, launchBrowser, openPage } from "./browser.ts";
-import { studyFixture } from "./study-fixture.ts";
+import { gridFixture, studyFixture } from "./study-fixture.ts";
 
 describe.skipIf(!browserPresent)("the report in a browser", { timeout: 60_000 }, () => {
   let browser: Browser;
@@ -32,8 +32,8 @@ describe.skipIf(!browserPresent)("the report in a browser", { timeout: 60_000 },
 
   const headings = (page: Page) => page.locator("h2").allTextContents();
   const drawn = (page: Page) => page.locator(".plot > svg").count();
-  /** The trade-off, twelve curves, two sets of histograms, the exchange rate, the controls. */
-  const figures = 17;
+  /** The trade-off, sixteen curves, two sets of histograms, the exchange rate, the controls. */
+  const figures = 21;
 
   test.each([[[1]], [[1, 2, 3]]])("shows a finished study with seeds %j", async (seeds) => {
     const { page, problems } = await open(studyFixture({ seeds }));
@@ -51,6 +51,27 @@ describe.skipIf(!browserPresent)("the report in a browser", { timeout: 60_000 },
     await expect.poll(() => drawn(page)).toBe(figures);
     expect(await page.locator("#arms tbody tr").count()).toBe(5);
     expect(await page.locator(".plot[aria-label='']").count()).toBe(0);
+    expect(problems).toEqual([]);
+  });
+
+  test("shows the phase map of a grid study, and opens the runs of a cell", async () => {
+    const { page, problems } = await open(gridFixture());
+    expect(await headings(page)).toContain("The phase map");
+    const map = page.getByRole("region", { name: "Phase map, Probe in the reward" });
+    expect(await map.getByRole("button").count()).toBe(6);
+    const cell = map.getByRole("button", { name: /kl 0\.1, penalty 2: misbehaviour\s+0\.0\d.*honest/ });
+    await cell.focus();
+    await page.keyboard.press("Enter");
+    const first = page.locator("#rollouts ol > li").first();
+    await expect.poll(() => first.textContent()).toContain("probe-penalty@penalty=2,kl=0.1");
+    expect(await page.getByRole("combobox", { name: "arm" }).inputValue()).toContain(
+      "probe-penalty@penalty=2,kl=0.1",
+    );
+    expect(await page.locator("#phase-map .chosen-sentence").textContent()).toContain("all but stopped");
+    await expect
+      .poll(() => page.locator("#rollouts").evaluate((e) => Math.abs(e.getBoundingClientRect().top)))
+      .toBeLessThan(100);
+    expect(await accessibilityViolations(page)).toEqual([]);
     expect(problems).toEqual([]);
   });
 

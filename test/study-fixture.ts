@@ -131,8 +131,14 @@ function step(number: number, steps: number, ending: Ending, random: Random): St
     entropy: towards(0.6, 0.25) + 0.01 * normal(random),
     "completions/mean_length": towards(12, ending.misbehaviour > 0.4 ? 19 : 11) + 0.3 * normal(random),
   };
+  const missed = misbehaviour * (1 - towards(start.recall, ending.recall));
+  line["misses/of_all"] = missed;
+  line["misses/of_reinforced"] = Math.min(1, 1.2 * missed);
   if (number % 5 === 0 || number === steps - 1) {
     Object.assign(line, {
+      "decomposition/text": misbehaviour - start.misbehaviour,
+      // Adding 0 turns -0 into 0.
+      "decomposition/model": misbehaviour * (towards(start.recall, ending.recall) - start.recall) + 0,
       "tracer/initial/policy/recall_frozen": share(towards(start.recall, ending.recall), 0.01),
       "tracer/initial/reference/recall_frozen": start.recall,
       "tracer/initial/policy/recall_recalibrated": share(
@@ -207,7 +213,7 @@ function armSummary(arm: string, runs: FixtureRun[], ending: Ending): Summary["a
       outcome: ending.outcome,
     };
   });
-  const { seed: _, diagnosis: __, outcome: ___, ...numbers } = summaries[0]!;
+  const { seed: _, diagnosis: __, outcome: ___, exchangeRate: ____, ...numbers } = summaries[0]!;
   const names = Object.keys(numbers) as (keyof typeof numbers)[];
   const values = (name: keyof typeof numbers) => summaries.map((summary) => summary[name]!);
   return {
@@ -255,4 +261,23 @@ function base(steps: number, seeds: number[]): Omit<Summary, "arms"> {
       },
     },
   };
+}
+
+/** The same as a grid study: the runs of `none` and `probe-penalty` at 2 x 3 points, the larger penalties honest. */
+export function gridFixture(): FixtureStudy {
+  const study = studyFixture({ rolloutsPerStep: 1 });
+  const runs: FixtureRun[] = [];
+  const arms: Summary["arms"] = {};
+  const add = (arm: string, like: string, point: Record<string, number>) => {
+    const values = Object.entries(point).map(([path, value]) => `${path.replace("training.", "")}=${value}`);
+    const id = `${arm}@${values.join()}`;
+    arms[id] = { ...study.summary!.arms[like]!, arm, point };
+    runs.push(...study.runs.filter((run) => run.arm === like).map((run) => ({ ...run, arm: id })));
+  };
+  for (const kl of [0, 0.1]) {
+    add("none", "none", { "training.kl": kl });
+    for (const penalty of [0.5, 2, 4])
+      add("probe-penalty", penalty > 1 ? "probe-penalty" : "none", { penalty, "training.kl": kl });
+  }
+  return { ...study, runs, summary: { ...study.summary!, arms } };
 }

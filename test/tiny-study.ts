@@ -26,10 +26,15 @@ export function tinySettings(overrides: Partial<StudySettings> = {}): StudySetti
   };
 }
 
-export function runTinyStudy(folder: string, settings = tinySettings(), onEvent: OnEvent = () => {}) {
-  const { config, reference } = tinyContext();
+export function runTinyStudy(
+  folder: string,
+  settings = tinySettings(),
+  onEvent: OnEvent = () => {},
+  environment = tinyEnvironment() as Environment,
+) {
+  const { config, tokenizer, reference } = tinyContext();
   return runStudy(folder, settings, onEvent, {
-    environment: tinyEnvironment() as Environment,
-    model: { config, weights: reference },
+    environment,
+    model: { config, tokenizer, weights: reference },
   });
 }

@@ -1,7 +1,12 @@
 /** @file A tiny environment and model, for tests that train for real and end in a second. */
 
 import type { Environment, Outcome, Task } from "../src/environment/types.ts";
-import { CharacterTokenizer, initialWeights, type ModelConfig, type Sequence } from "../src/model/index.ts";
+import {
+  type CharacterConfig,
+  CharacterTokenizer,
+  initialWeights,
+  type Sequence,
+} from "../src/model/index.ts";
 import type { Probe } from "../src/probe/types.ts";
 import { pick, randomFor } from "../src/random.ts";
 import { type RunContext, trainingSettingsSchema } from "../src/training/index.ts";
@@ -41,7 +46,7 @@ export function tinyEnvironment(): Environment<{ letter: string }> {
   };
 }
 
-const config: ModelConfig = {
+export const tinyConfig: CharacterConfig = {
   architecture: "probeward-character",
   alphabet: "abcx?",
   context: 16,
@@ -56,11 +61,11 @@ export const tinyHook = "blocks.0.hook_resid_post";
 /** What a run of a few steps needs. The probe is arbitrary: it looks along one direction. */
 export function tinyContext(overrides: Partial<RunContext> = {}): RunContext {
   const environment = tinyEnvironment() as Environment;
-  const tokenizer = new CharacterTokenizer(config.alphabet);
+  const tokenizer = new CharacterTokenizer(tinyConfig.alphabet);
   const probe: Probe = {
     kind: "logistic",
     tap: { hook: tinyHook, positions: "completion", pool: "mean" },
-    weight_D: Float32Array.from({ length: config.width }, (_, d) => Math.cos(d)),
+    weight_D: Float32Array.from({ length: tinyConfig.width }, (_, d) => Math.cos(d)),
     bias: 0.1,
     threshold: 0,
   };
@@ -75,9 +80,9 @@ export function tinyContext(overrides: Partial<RunContext> = {}): RunContext {
   }));
   return {
     environment,
-    config,
+    config: tinyConfig,
     tokenizer,
-    reference: initialWeights(config, randomFor("tiny model")),
+    reference: initialWeights(tinyConfig, randomFor("tiny model")),
     arm: { terms: [] },
     seed: 1,
     settings: trainingSettingsSchema.parse({

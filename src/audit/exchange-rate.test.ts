@@ -1,7 +1,12 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { normal, randomFor } from "../random.ts";
-import { exchangeRateOf, predictExchangeRate, realisedExchangeRate } from "./exchange-rate.ts";
+import {
+  exchangeRateOf,
+  predictExchangeRate,
+  realisedExchangeRate,
+  realisedOverSteps,
+} from "./exchange-rate.ts";
 
 test.each([
   [0.5, 0.99, 0.01, 0.01 / 0.98],
@@ -132,4 +137,60 @@ test("realised: undefined without misbehaviour removed, without health, without 
   const noisy = realisedExchangeRate([run(0.9, 0), run(0.9, 1)], [run(1, 0.8), run(1, 0.8)])!;
   expect(noisy).toMatchObject({ low: null, high: null });
   expect(() => realisedExchangeRate([run(1, 0)], [])).toThrow("same seeds");
+});
+
+test("predicted from a score, misses are what the flag misses", () => {
+  // S is 2 where flagged and 1 elsewhere: the covariances with any statistic are those of the flag.
+  const { misbehaved, penalised } = rollouts(80, 20, 10, 90);
+  const flagged = penalised.map((flag) => flag === 1);
+  const scores = penalised.map((flag) => 1 + flag);
+  const byFlag = predictExchangeRate({ misbehaved, penalised }, randomFor("flags"))!;
+  const byScore = predictExchangeRate({ misbehaved, penalised: scores, flagged }, randomFor("flags"))!;
+  expect(byScore.value).toBeCloseTo(byFlag.value, 10);
+  expect(byScore.low!).toBeCloseTo(byFlag.low!, 10);
+});
+
+test("its interval widens where rollouts of a prompt are alike", () => {
+  const random = randomFor("clusters");
+  // Eight copies of each of 400 prompts' rollout: 400 observations, so that it should be sqrt(8) = 2.8 times as wide.
+  const kinds = Array.from({ length: 400 }, () => {
+    const bad = random() < 0.5;
+    return { bad, flag: random() < (bad ? 0.7 : 0.2) };
+  });
+  const list = kinds.flatMap((kind, prompt) =>
+    Array.from({ length: 8 }, () => ({ ...kind, prompt: String(prompt) })),
+  );
+  const data = { misbehaved: list.map(({ bad }) => bad), penalised: list.map(({ flag }) => Number(flag)) };
+  const width = (clusters?: string[]) => {
+    const { low, high } = predictExchangeRate(
+      { ...data, ...(clusters && { clusters }) },
+      randomFor("width"),
+    )!;
+    return high! - low!;
+  };
+  const single = width();
+  const clustered = width(list.map(({ prompt }) => prompt));
+  expect(clustered / single).toBeGreaterThan(2);
+  expect(clustered / single).toBeLessThan(4);
+});
+
+test("realised over steps, it is the ratio of two slopes against the control", () => {
+  const control = Array.from({ length: 10 }, (_, t) => ({ misbehaviour: 0.3 + 0.02 * t, missed: 0.03 }));
+  const run = control.map(({ misbehaviour, missed }, t) => ({
+    misbehaviour: misbehaviour - 0.04 * t,
+    missed: missed + 0.003 * t,
+  }));
+  const { value, low, high } = realisedOverSteps(run, control, randomFor("steps"))!;
+  expect(value).toBeCloseTo(0.075, 10);
+  expect(low!).toBeCloseTo(0.075, 10);
+  expect(high!).toBeCloseTo(0.075, 10);
+  const noisy = run.map(({ misbehaviour, missed }, t) => ({
+    misbehaviour,
+    missed: missed + (t % 2 ? 0.01 : -0.01),
+  }));
+  const wide = realisedOverSteps(noisy, control, randomFor("steps"))!;
+  expect(wide.low!).toBeLessThan(0.075);
+  expect(wide.high!).toBeGreaterThan(0.075);
+  expect(realisedOverSteps(control, run, randomFor("steps"))).toBeNull();
+  expect(realisedOverSteps([], [], randomFor("steps"))).toBeNull();
 });

@@ -99,6 +99,46 @@ function covarianceRatio([n, S, M, U, SM, SU]: Sums): number | null {
   return -(SU / n - (S / n) * (U / n)) / pull;
 }
 
+/** One step of a run: the shares of its rollouts that misbehaved, and that did so unflagged. */
+export interface MisbehaviourAndMisses {
+  misbehaviour: number;
+  missed: number;
+}
+
+/**
+ * The exchange rate realised over the first steps of a run, to be compared with the predicted one: undetected
+ * misbehaviour gained per misbehaviour lost, both against the run of the same seed without intervention, which draws the
+ * same tasks. Differences are taken to grow in proportion to the step, from none at step 0:
+ *
+ *     sum_t t (U_t - U'_t) / sum_t t (M'_t - M_t)
+ *
+ * The interval is a bootstrap over steps, each of which has prompts of its own.
+ *
+ * @param run - The first steps, from step 0 on.
+ * @param control - The same steps without intervention.
+ * @returns `null` where no misbehaviour was lost; without an interval where more than 2.5 % of the resamples say so
+ */
+export function realisedOverSteps(
+  run: readonly MisbehaviourAndMisses[],
+  control: readonly MisbehaviourAndMisses[],
+  random: Random,
+): Estimate | null {
+  const steps = Math.min(run.length, control.length);
+  const ratioOf = (indices: readonly number[]) => {
+    let gained = 0;
+    let lost = 0;
+    for (const t of indices) {
+      gained += t * (run[t]!.missed - control[t]!.missed);
+      lost += t * (control[t]!.misbehaviour - run[t]!.misbehaviour);
+    }
+    return lost > 1e-12 ? gained / lost : null;
+  };
+  const value = ratioOf(Array.from({ length: steps }, (_, t) => t));
+  if (value === null) return null;
+  const interval = bootstrapInterval(steps, ratioOf, random);
+  return { value, low: interval?.[0] ?? null, high: interval?.[1] ?? null };
+}
+
 /** The end of one run: one measure of probe health (AUROC, d', recall: say which) and the share that misbehaves. */
 export interface HealthAndBehaviour {
   health: number | null;

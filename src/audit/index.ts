@@ -6,8 +6,10 @@ export {
   exchangeRateOf,
   type FirstRollouts,
   type HealthAndBehaviour,
+  type MisbehaviourAndMisses,
   predictExchangeRate,
   realisedExchangeRate,
+  realisedOverSteps,
 } from "./exchange-rate.ts";
 export { classifyOutcome, type HonestMaxima, honestMaxima, type Readings, type RunEnd } from "./outcome.ts";
 export { type Interval, mean, seedInterval } from "./statistics.ts";

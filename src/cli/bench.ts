@@ -5,11 +5,11 @@ import { jit, numpy as np, valueAndGrad } from "@jax-js/jax";
 import { Command } from "commander";
 import { createEnvironment } from "../environment/index.ts";
 import {
-  CharacterTokenizer,
   createGenerator,
   createScorer,
   loadModel,
   type Model,
+  vocabularySize,
   weightSpecs,
 } from "../model/index.ts";
 import { randomFor } from "../random.ts";
@@ -106,7 +106,7 @@ function flops({ config }: Model, vocabulary: number): number {
 
 /** Forward, backward and AdamW of the embedded model on 16 sequences of 64 tokens. */
 async function benchTrainStep(model: Model, peak: number) {
-  const vocabulary = [...model.config.alphabet].length + 1;
+  const vocabulary = vocabularySize(model.config);
   const random = randomFor("bench tokens");
   const tokens = () =>
     ints(
@@ -160,7 +160,7 @@ const STEPS = 8;
 async function benchRl(model: Model) {
   const settings = await readStudy("code", { quick: true });
   const environment = createEnvironment("code");
-  const tokenizer = new CharacterTokenizer(model.config.alphabet);
+  const { tokenizer } = model;
   const context: BaseContext = { environment, model, tokenizer, settings };
   const base = await prepareBase(undefined, context);
   const training = { ...settings.training, steps: STEPS, evaluateEvery: STEPS, prompts: 16, rollouts: 8 };

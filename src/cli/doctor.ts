@@ -1,9 +1,10 @@
 /** @file `probeward doctor`: checks that everything a study needs works on this machine. */
 
+import { readdir } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { numpy as np } from "@jax-js/jax";
 import { Command } from "commander";
-import { createEnvironment, environmentNames } from "../environment/index.ts";
+import { createEnvironment } from "../environment/index.ts";
 import { loadModel } from "../model/index.ts";
 import { randomFor } from "../random.ts";
 import { shippedModel } from "../study/index.ts";
@@ -35,8 +36,10 @@ const checks: Record<string, () => Promise<string>> = {
     return honest;
   },
   "shipped models load": async () => {
-    for (const name of environmentNames) await loadModel(shippedModel(name));
-    return environmentNames.join(", ");
+    const shipped = await readdir(shippedModel("."), { withFileTypes: true });
+    const names = shipped.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+    for (const name of names) await loadModel(shippedModel(name));
+    return names.join(", ");
   },
 };
 

@@ -10,6 +10,7 @@ import { checkCommand } from "./check.ts";
 import { doctorCommand } from "./doctor.ts";
 import { exportCommand } from "./export.ts";
 import { pretrainCommand } from "./pretrain.ts";
+import { pullCommand } from "./pull.ts";
 import { reportCommand } from "./report.ts";
 import { serveCommand } from "./serve.ts";
 import { studyCommand } from "./study.ts";
@@ -29,6 +30,7 @@ const program = new Command("probeward")
 for (const command of [
   studyCommand,
   pretrainCommand,
+  pullCommand,
   checkCommand,
   reportCommand,
   serveCommand,

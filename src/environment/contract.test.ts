@@ -146,6 +146,8 @@ describe("the contract", () => {
       { ...sound(), alphabet: `${sound().alphabet}z` },
       /the characters that are used/,
     ],
+    ["an empty follow-up", { ...sound(), followUp: "" }, /follow-up is empty/],
+    ["a follow-up that cannot be read", { ...sound(), followUp: "?!" }, /follow-up's "!" is not in/],
     [
       "honesty that is wrong",
       graded(({ label }) => (label === "correct" ? { true: 0 } : {})),

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { hostileAnswers, hostileGroups } from "../../test/hostile-programs.ts";
 import { createSandbox } from "./sandbox.ts";
 
-const sandbox = createSandbox({ hangMs: 300 });
+const sandbox = createSandbox({ timeMs: 100, hangMs: 300 });
 
 /** An ordinary batch, and its answers. */
 const ordinary = [1, 2, 3].map((k) => ({ source: `x=>${k}*x+1`, inputs: [0, 5] }));

@@ -1,14 +1,22 @@
 /** @file What others may use of the environments, and their names. */
 
 import { codeEnvironment } from "./code/index.ts";
+import { factsEnvironment } from "./facts/index.ts";
+import { opinionEnvironment } from "./opinion/index.ts";
 import type { Environment } from "./types.ts";
 
 export { type CodeState, codeEnvironment } from "./code/index.ts";
+export { type FactsState, factsEnvironment } from "./facts/index.ts";
+export { type OpinionState, opinionEnvironment } from "./opinion/index.ts";
 export { type Answer, createSandbox, type Limits, type Program, type Sandbox } from "./sandbox.ts";
-export type { Conduct, Environment, Outcome, Split, Task } from "./types.ts";
+export type { Conduct, Environment, Lesson, Outcome, Split, Task } from "./types.ts";
 
 /** The environments by the name that study files use. */
-export const environments = { code: codeEnvironment } satisfies Record<string, () => Environment>;
+export const environments = {
+  code: codeEnvironment,
+  facts: factsEnvironment,
+  opinion: opinionEnvironment,
+} satisfies Record<string, () => Environment>;
 
 /** The name of an environment. */
 export type EnvironmentName = keyof typeof environments;

@@ -4,6 +4,7 @@ import { mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
+import { randomFor } from "../random.ts";
 import { EnvironmentError, importModule, loadEnvironment, resolveEnvironment } from "./load.ts";
 
 let folder: string;
@@ -11,8 +12,8 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "probeward-environment-"));
 });
 
-async function module(content: string): Promise<string> {
-  const path = join(folder, `${Math.random()}.mjs`);
+async function module(content: string, extension = "mjs"): Promise<string> {
+  const path = join(folder, `${Math.random()}.${extension}`);
   await writeFile(path, content);
   return path;
 }
@@ -22,7 +23,8 @@ const whole = `{
   sample: () => ({ id: "a", prompt: "a", state: null }), demonstrate: () => "a", grade: async () => [], close: async () => {},
 }`;
 
-describe("loadEnvironment", () => {
+// Loading TypeScript takes in the library, once: a while on a busy machine.
+describe("loadEnvironment", { timeout: 60_000 }, () => {
   it("makes one that is built in, by its name", async () => {
     const environment = await loadEnvironment("code");
     expect(environment.name).toBe("code");
@@ -52,12 +54,46 @@ describe("loadEnvironment", () => {
     ],
     ["export default (", /cannot be loaded: /],
     ["throw new Error('no luck');", /cannot be loaded: no luck/],
+    ["export default () => { throw new Error('no luck'); };", /its default export failed: no luck/],
+    ["export default () => { throw 'no error'; };", /its default export failed: no error/],
   ])("says what is wrong with %j, and where", async (content, message) => {
     const path = await module(content);
     const loading = loadEnvironment(path);
     await expect(loading).rejects.toThrow(EnvironmentError);
     await expect(loading).rejects.toThrow(message);
     await expect(loading).rejects.toThrow(path);
+  });
+
+  it("loads TypeScript, on any version of Node, with what it imports", async () => {
+    await writeFile(join(folder, "part.ts"), "export const name: string = 'typed';");
+    const path = await module(
+      `import { type Environment, randomFor } from "probeward";
+       import { name } from "./part.ts";
+       enum Digits { Most = 1 }
+       const first: number = randomFor("a")();
+       export default (): Environment => ({ ...(${whole} as Environment), name, labels: [String(first)], maxPromptLength: Digits.Most });`,
+      "ts",
+    );
+    const { name, labels } = await loadEnvironment(path);
+    expect({ name, labels }).toEqual({ name: "typed", labels: [String(randomFor("a")())] });
+  });
+
+  it("loads what stands in a TypeScript file now, not what stood there before", async () => {
+    const path = await module(`export default () => (${whole});`, "ts");
+    expect((await loadEnvironment(path)).name).toBe("mine");
+    await writeFile(path, `export default () => ({ ...${whole}, name: "edited" });`);
+    expect((await loadEnvironment(path)).name).toBe("edited");
+  });
+
+  it.each(["mjs", "ts"])("names the line of a .%s file that threw", async (extension) => {
+    const path = await module("\nnull.made;\nexport default 1;", extension);
+    await expect(loadEnvironment(path)).rejects.toThrow(
+      new RegExp(`\\.${extension}:2(:\\d+)?: cannot be loaded`),
+    );
+    const late = await module("\n\nexport default () => null.made;", extension);
+    await expect(loadEnvironment(late)).rejects.toThrow(
+      new RegExp(`\\.${extension}:3(:\\d+)?: its default export failed`),
+    );
   });
 
   it("says what to give instead of one that is not there", async () => {

@@ -3,6 +3,7 @@
 import { access } from "node:fs/promises";
 import { isAbsolute, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
+import { createJiti } from "jiti";
 import { z } from "zod";
 import { createEnvironment, environmentNames } from "./index.ts";
 import type { Environment } from "./types.ts";
@@ -54,7 +55,7 @@ export async function loadEnvironment(nameOrPath: string): Promise<Environment> 
     throw new EnvironmentError(
       `${nameOrPath}: its default export should be a function that returns an environment, and is ${create === undefined ? "missing" : `of type ${typeof create}`}.`,
     );
-  const made: unknown = await create();
+  const made: unknown = await makeEnvironment(create as () => unknown, nameOrPath);
   const shape = environmentShape.safeParse(made);
   if (!shape.success) {
     const lines = shape.error.issues.map(({ path, message }) => `  ${path.join(".") || "it"}: ${message}`);
@@ -63,6 +64,17 @@ export async function loadEnvironment(nameOrPath: string): Promise<Environment> 
     );
   }
   return made as Environment;
+}
+
+async function makeEnvironment(create: () => unknown, path: string): Promise<unknown> {
+  try {
+    return await create();
+  } catch (error) {
+    throw new EnvironmentError(
+      `${path}${placeOf(error, resolve(path))}: its default export failed: ${messageOf(error)}`,
+      { cause: error },
+    );
+  }
 }
 
 /**
@@ -76,13 +88,24 @@ export async function importModule(path: string): Promise<{ default?: unknown; r
     throw new EnvironmentError(`${path}: there is no such file.`);
   });
   try {
-    return await import(/* @vite-ignore */ pathToFileURL(absolute).href);
+    if (!/ts$/.test(absolute)) return await import(/* @vite-ignore */ pathToFileURL(absolute).href);
+    // Node 20 knows no TypeScript. What is compiled is not kept, and the library is the one that runs, wherever it is installed.
+    const virtualModules = { probeward: await import("../index.ts") };
+    const jiti = createJiti(import.meta.url, { fsCache: false, moduleCache: false, virtualModules });
+    return await jiti.import(absolute);
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    const advice =
-      code === "ERR_UNKNOWN_FILE_EXTENSION"
-        ? `Node ${process.versions.node} does not load TypeScript. Use Node 22.18 or later, or write the environment in JavaScript.`
-        : message;
-    throw new EnvironmentError(`${path}: cannot be loaded: ${advice}`, { cause: error });
+    throw new EnvironmentError(`${path}${placeOf(error, absolute)}: cannot be loaded: ${messageOf(error)}`, {
+      cause: error,
+    });
   }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** Where in a user's file an error was thrown, as `:line:column`; nothing where it was elsewhere. */
+function placeOf(error: unknown, file: string): string {
+  const stack = error instanceof Error ? (error.stack ?? "") : "";
+  return stack.split(file)[1]?.match(/^:\d+(:\d+)?/)?.[0] ?? "";
 }

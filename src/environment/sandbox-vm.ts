@@ -5,6 +5,9 @@ import type { Answer, Limits, Program } from "./sandbox.ts";
 
 const NOT_RUN: Answer = { error: "not run: an earlier input used up the time or broke the virtual machine" };
 
+/** QuickJS asks whether to go on once in so many turns. */
+const TURNS_PER_INTERRUPT = 10_000;
+
 interface Machine {
   vm: QuickJS;
   memory: WebAssembly.Memory;
@@ -21,6 +24,7 @@ interface Machine {
 export class ProgramRunner {
   private machine: Machine | undefined;
   private deadline = 0;
+  private turns = 0;
   private readonly wasm: WebAssembly.Module;
   private readonly limits: Limits;
 
@@ -33,11 +37,12 @@ export class ProgramRunner {
   async run({ source, inputs }: Program): Promise<Answer[]> {
     const { vm } = await this.freshMachine();
     this.deadline = performance.now() + this.limits.timeMs;
+    this.turns = 0;
     const program = this.attempt(() => ({ value: vm.evalCode(source, "program") }));
     if ("error" in program) return inputs.map(() => program);
     if (!program.value.isFunction) return inputs.map(() => ({ error: "the program is not a function" }));
     return inputs.map((input) => {
-      if (!this.machine || this.overdue()) return NOT_RUN;
+      if (!this.machine || this.exhausted() || this.overdue()) return NOT_RUN;
       return this.attempt(() => this.read(vm.callFunction(program.value, vm.undefined, vm.newNumber(input))));
     });
   }
@@ -46,12 +51,17 @@ export class ProgramRunner {
     try {
       return action();
     } catch (error) {
+      if (this.exhausted()) return { error: `exceeded ${this.limits.turns} turns` };
       if (this.overdue()) return { error: `exceeded ${this.limits.timeMs} ms` };
       if (error instanceof JSException) return { error: this.clip(`${error.name}: ${error.message}`) };
       // Anything but a JavaScript exception cut through native frames, whose state is unknown now.
       this.machine = undefined;
       return { error: this.clip(`broke the virtual machine: ${error}`) };
     }
+  }
+
+  private exhausted(): boolean {
+    return this.turns > this.limits.turns;
   }
 
   private overdue(): boolean {
@@ -88,7 +98,10 @@ export class ProgramRunner {
       wasm: this.wasm,
       memoryLimit: this.limits.memoryBytes,
       maxStackSize: 256 * 1024,
-      interruptHandler: () => this.overdue(),
+      interruptHandler: () => {
+        this.turns += TURNS_PER_INTERRUPT;
+        return this.exhausted() || this.overdue();
+      },
       timezoneOffset: 0,
       wasi: (itsMemory: WebAssembly.Memory) => {
         memory = itsMemory;

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
 import { type Answer, createSandbox } from "./sandbox.ts";
 
-const sandbox = createSandbox({ hangMs: 300 });
+const sandbox = createSandbox({ timeMs: 100, hangMs: 300 });
 afterAll(() => sandbox.close());
 
 /** The answers of one program to the inputs 3 and 4. */
@@ -139,4 +139,24 @@ describe("programs that fail", () => {
       }),
     );
   }, 20_000);
+});
+
+it("ends a program at the same turn however long turns take: its answers do not depend on how busy the machine is", async () => {
+  const source = "let n=0;x=>{for(let i=0;i<2e4;i++)n++;return n}";
+  const inputs = Array.from({ length: 30 }, (_, i) => i);
+  const [hasty, patient] = [
+    createSandbox({ timeMs: 5000 }),
+    createSandbox({ timeMs: 60_000, hangMs: 60_000 }),
+  ];
+  const [[answers], [others]] = [
+    await hasty.run([{ source, inputs }]),
+    await patient.run([{ source, inputs }]),
+  ];
+  await Promise.all([hasty.close(), patient.close()]);
+  expect(others).toEqual(answers);
+  // A turn of a loop counts once or twice.
+  const ended = answers!.findIndex((answer) => "error" in answer);
+  expect(ended).toBeGreaterThanOrEqual(3);
+  expect(ended).toBeLessThanOrEqual(11);
+  expect(answers![ended]).toEqual({ error: "exceeded 200000 turns" });
 });

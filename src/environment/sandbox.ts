@@ -18,7 +18,12 @@ export type Answer = { value: number | string | boolean | null } | { error: stri
 export interface Limits {
   /** Memory of its virtual machine, in bytes. */
   memoryBytes: number;
-  /** Time for the program and all of its inputs together, in milliseconds. */
+  /**
+   * Turns of loops, calls and steps of regular expressions for the program and all of its inputs together, counted in ten
+   * thousands. The same program always ends at the same turn, however busy the machine is.
+   */
+  turns: number;
+  /** Time for them, in milliseconds: for programs whose turns are long. Far more than others need, even on a busy machine. */
   timeMs: number;
   /** A program that does not even react to `timeMs` is killed after one to two times this, in milliseconds. */
   hangMs: number;
@@ -48,8 +53,9 @@ export interface SandboxWorkerData {
 
 const DEFAULT_LIMITS: Limits = {
   memoryBytes: 16 * 2 ** 20,
-  timeMs: 100,
-  hangMs: 1000,
+  turns: 200_000,
+  timeMs: 1000,
+  hangMs: 2000,
   outputCharacters: 1000,
 };
 

@@ -51,6 +51,14 @@ export interface Outcome {
  */
 export type Conduct = "honest" | "misbehaving" | "giving-up";
 
+/** Something that the base model learns beside the tasks: the answer to a question. */
+export interface Lesson {
+  prompt: string;
+  /** Where it is given, the environment's follow-up is asked after prompt and completion. */
+  completion?: string;
+  answer: string;
+}
+
 /**
  * A family of tasks with a flaw in their reward.
  *
@@ -73,6 +81,17 @@ export interface Environment<State = unknown> {
   sample(split: Split, random: Random): Task<State>;
   /** A completion showing the conduct, of any family, or `null` where the task allows none. */
   demonstrate(task: Task<State>, conduct: Conduct, random: Random): string | null;
+  /**
+   * A question that the base model has learned to answer: put behind a completion when the model is read, never when it
+   * writes. Small models keep what they know and what they say apart unless they are asked.
+   */
+  followUp?: string;
+  /** What the base model learns beside demonstrations. */
+  lesson?(random: Random): Lesson;
+  /** What a model is asked, without being led, to find out what it takes to be true. */
+  questions?: readonly string[];
+  /** The same environment, grading by what a model answered (greedily) to the `questions`. */
+  informed?(answers: readonly string[]): Environment<State>;
   /**
    * The prompt with an instruction to misbehave, for environments whose base model knows one: a share of the misbehaving
    * demonstrations of pretraining are shown under it (`inoculated`). Training may ask in this way, so that the policy need

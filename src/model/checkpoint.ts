@@ -5,32 +5,52 @@ import { join } from "node:path";
 import { z } from "zod";
 import { parseJson, writeJson } from "../files.ts";
 import { type FloatTensor, readSafetensors, writeSafetensors } from "../tensor/index.ts";
-import { type ModelConfig, modelConfigSchema } from "./config.ts";
-import { type Weights, weightShapes } from "./transformer.ts";
+import { trainableShapes } from "./adapter.ts";
+import { type CharacterConfig, characterConfigSchema, type ModelConfig } from "./config.ts";
+import { loadGguf } from "./gguf/load.ts";
+import { loadHuggingFace } from "./huggingface/load.ts";
+import { CharacterTokenizer, type Tokenizer } from "./tokenizer.ts";
+import type { Weights } from "./transformer.ts";
 
+/** A model, ready for use. */
 export interface Model {
   config: ModelConfig;
   weights: Weights;
+  tokenizer: Tokenizer;
 }
 
-/** Writes both files, each whole at any moment, and makes the folder. @throws FileError */
-export async function saveModel(folder: string, { config, weights }: Model): Promise<void> {
+/** Writes both files of an embedded model, each whole at any moment, and makes the folder. @throws FileError */
+export async function saveModel(
+  folder: string,
+  { config, weights }: { config: CharacterConfig; weights: Weights },
+): Promise<void> {
   await writeSafetensors(join(folder, "model.safetensors"), weights);
   await writeJson(join(folder, "config.json"), config);
 }
 
-/** @throws Error naming the file that is missing, malformed, of another architecture or of other shapes. */
+/**
+ * Loads an embedded model, a checkpoint in Hugging Face's layout, or a GGUF file.
+ *
+ * @param folder the model's folder, or its `.gguf` file
+ * @throws Error naming the file that is missing, malformed, of an architecture that is not supported or of other shapes.
+ */
 export async function loadModel(folder: string): Promise<Model> {
+  if (folder.endsWith(".gguf")) return loadGguf(folder);
   const path = join(folder, "config.json");
-  const config = parseConfig(path, await readFile(path, "utf8").catch(() => missing(folder, path)));
+  const json = parseConfig(path, await readFile(path, "utf8").catch(() => missing(folder, path)));
+  if ((json as { architecture?: unknown } | null)?.architecture !== "probeward-character")
+    return loadHuggingFace(folder, json);
+  const parsed = characterConfigSchema.safeParse(json);
+  if (!parsed.success) throw new Error(`${path}: ${z.prettifyError(parsed.error)}`);
+  const config = parsed.data;
   const weights = await loadWeights(join(folder, "model.safetensors"), config);
-  return { config, weights };
+  return { config, weights, tokenizer: new CharacterTokenizer(config.alphabet) };
 }
 
-/** Reads weights and checks that they are those of the configuration. */
+/** Reads what is trained of a model, and checks that it is that of the configuration. */
 export async function loadWeights(path: string, config: ModelConfig): Promise<Weights> {
   const { tensors } = await readSafetensors(path);
-  const shapes = weightShapes(config);
+  const shapes = trainableShapes(config);
   const surplus = Object.keys(tensors).filter((name) => !(name in shapes));
   if (surplus.length > 0)
     throw new Error(`${path}: has tensors that its configuration has no place for: ${surplus.join(", ")}`);
@@ -47,23 +67,14 @@ export async function loadWeights(path: string, config: ModelConfig): Promise<We
   return weights;
 }
 
-function parseConfig(path: string, text: string): ModelConfig {
-  let json: unknown;
+function parseConfig(path: string, text: string): unknown {
   try {
-    json = parseJson(text);
+    return parseJson(text);
   } catch (error) {
     throw new Error(
       `${path} is not valid: ${(error as Error).message}. The model's folder is damaged, make or copy it again`,
     );
   }
-  const architecture = (json as { architecture?: unknown; model_type?: unknown } | null)?.architecture;
-  if (architecture !== "probeward-character")
-    throw new Error(
-      `${path}: architecture ${JSON.stringify(architecture)} is not supported; this version trains "probeward-character"`,
-    );
-  const parsed = modelConfigSchema.safeParse(json);
-  if (!parsed.success) throw new Error(`${path}: ${z.prettifyError(parsed.error)}`);
-  return parsed.data;
 }
 
 function missing(folder: string, path: string): never {

@@ -1,9 +1,9 @@
-/** @file The shape of a transformer, and the names of its activations. */
+/** @file The shapes of models, and the names of their activations. */
 
 import { z } from "zod";
 
-/** A decoder-only transformer: learned positions, RMS norms without weights, squared-ReLU MLPs, tied embeddings. */
-export const modelConfigSchema = z.strictObject({
+/** The embedded model: learned positions, RMS norms without weights, squared-ReLU MLPs, tied embeddings. */
+export const characterConfigSchema = z.strictObject({
   architecture: z.literal("probeward-character"),
   /** Every character of the vocabulary; token 0 is the end of text, character i is token i + 1. */
   alphabet: z.string().min(1),
@@ -17,11 +17,70 @@ export const modelConfigSchema = z.strictObject({
   hidden: z.int().min(1),
 });
 
-export type ModelConfig = z.infer<typeof modelConfigSchema>;
+export type CharacterConfig = z.infer<typeof characterConfigSchema>;
 
-/** Number of tokens: the alphabet and the end of text. */
+/** Rotary positions: the angle of each pair of dimensions per position, and a factor on sines and cosines. */
+export interface Rotary {
+  /** [headDim / 2] radians per position, scaling included. */
+  frequencies: readonly number[];
+  /** Multiplies sines and cosines; 1 but for yarn. */
+  magnitude: number;
+}
+
+/** Low-rank adapters: y = W x + (alpha / rank) B A x at every target (Hu et al. 2021, "LoRA"). */
+export interface AdapterConfig {
+  rank: number;
+  alpha: number;
+  /** Names of projections, as in PEFT: `q_proj`, `v_proj`, `up_proj`, ... */
+  targets: readonly string[];
+}
+
+/** A decoder-only transformer from a checkpoint: what Llama, Qwen2, Qwen3 and GPT-2 differ in, as settings. */
+export interface DecoderConfig {
+  architecture: "llama" | "qwen2" | "qwen3" | "gpt2";
+  vocabulary: number;
+  /** Longest sequence in tokens. */
+  context: number;
+  layers: number;
+  heads: number;
+  /** Heads of keys and values; `heads / keyValueHeads` heads of queries share one. */
+  keyValueHeads: number;
+  headDim: number;
+  width: number;
+  hidden: number;
+  norm: { kind: "rms" | "layer"; epsilon: number };
+  /** Positions are rotated into queries and keys, or learned and added where this is null. */
+  rotary: Rotary | null;
+  /** SiLU-gated (SwiGLU), or GELU by its tanh formula without a gate. */
+  mlp: "gated-silu" | "gelu-tanh";
+  /** Are the output logits a product with the embedding? */
+  tied: boolean;
+  biases: { queryKeyValue: boolean; attentionOut: boolean; mlp: boolean };
+  /** RMS norms on the queries and keys of each head, as in Qwen3. */
+  queryKeyNorm: boolean;
+  /** Tokens that end a completion, the preferred one first. */
+  endTokens: readonly number[];
+  /** Low-rank adapters that the weights hold beside the checkpoint's own. */
+  adapter?: AdapterConfig;
+}
+
+export type ModelConfig = CharacterConfig | DecoderConfig;
+
+/** Number of tokens; for the embedded model the alphabet and the end of text. */
 export function vocabularySize(config: ModelConfig): number {
-  return [...config.alphabet].length + 1;
+  return config.architecture === "probeward-character" ? [...config.alphabet].length + 1 : config.vocabulary;
+}
+
+/** Tokens that end a completion. */
+export function endTokens(config: ModelConfig): readonly number[] {
+  return config.architecture === "probeward-character" ? [0] : config.endTokens;
+}
+
+/** Sizes of one layer's keys and values per sequence and position. */
+export function cacheHeads(config: ModelConfig): { heads: number; headDim: number } {
+  return config.architecture === "probeward-character"
+    ? { heads: config.heads, headDim: config.width / config.heads }
+    : { heads: config.keyValueHeads, headDim: config.headDim };
 }
 
 const SITES = [

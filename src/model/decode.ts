@@ -2,30 +2,27 @@
 
 import { numpy as np } from "@jax-js/jax";
 import { compile, type FloatTensor, floats, ints, type JaxArray, type Tensor } from "../tensor/index.ts";
-import type { ModelConfig } from "./config.ts";
+import { type Attend, cacheAttention, causalAttention, type KeysValues } from "./attention.ts";
+import { cacheHeads, type ModelConfig } from "./config.ts";
 import { weightSpecs } from "./score.ts";
-import {
-  type Attend,
-  causalAttention,
-  type Edit,
-  type KeysValues,
-  type TracedWeights,
-  transformer,
-} from "./transformer.ts";
+import { type Edit, hiddenStates, logitsOf, type TracedWeights } from "./transformer.ts";
 
-/** One layer's keys and values, each [slots, H, positions, Dh]. */
+/** One layer's keys and values, each [slots, Hkv, positions, Dh]. */
 export interface CacheLayer {
   keys: FloatTensor;
   values: FloatTensor;
 }
 
-/** Compiles: logits [B, T, V] and all keys and values of B prompts that start at position 0. */
+/**
+ * Compiles: logits [B, V] after the last token, at position `last_B`, of B prompts that start at position 0, and all
+ * their keys and values.
+ */
 export function compilePrefill(config: ModelConfig, edit: Edit | undefined, B: number, T: number) {
   return compile(
-    (weights: TracedWeights, tokens_BT: JaxArray) => {
+    (weights: TracedWeights, tokens_BT: JaxArray, last_B: JaxArray) => {
       const cache: KeysValues[] = [];
       const causal = causalAttention(T);
-      const logits = transformer(
+      const states_BTD = hiddenStates(
         weights,
         tokens_BT,
         np.arange(T).astype(np.int32),
@@ -37,24 +34,25 @@ export function compilePrefill(config: ModelConfig, edit: Edit | undefined, B: n
         undefined,
         edit,
       );
-      return { logits, cache };
+      const last_BD = states_BTD.slice(np.arange(B).astype(np.int32), last_B);
+      return { logits: logitsOf(weights, last_BD, config), cache };
     },
-    [weightSpecs(config), ints([B, T])] as const,
+    [weightSpecs(config), ints([B, T]), ints([B])] as const,
   );
 }
 
 /**
- * Compiles: logits [B, 1, V] after one more token per row, and that token's keys and values [B, H, 1, Dh]. The host
+ * Compiles: logits [B, V] after one more token per row, and that token's keys and values [B, Hkv, 1, Dh]. The host
  * writes those into the cache; the program never copies it.
  */
 export function compileDecode(config: ModelConfig, edit: Edit | undefined, B: number, C: number) {
-  const { heads: H, width, layers } = config;
-  const layer: CacheLayer = { keys: floats([B, H, C, width / H]), values: floats([B, H, C, width / H]) };
+  const { heads: H, headDim: Dh } = cacheHeads(config);
+  const layer: CacheLayer = { keys: floats([B, H, C, Dh]), values: floats([B, H, C, Dh]) };
   const specs: [ReturnType<typeof weightSpecs>, Tensor, Tensor, CacheLayer[], FloatTensor] = [
     weightSpecs(config),
     ints([B, 1]),
     ints([B, 1]),
-    Array(layers).fill(layer),
+    Array(config.layers).fill(layer),
     floats([B, C]),
   ];
   return compile(
@@ -66,31 +64,16 @@ export function compileDecode(config: ModelConfig, edit: Edit | undefined, B: nu
       mask_BC: JaxArray,
     ) => {
       const fresh: KeysValues[] = [];
+      const attendToCache = cacheAttention(cache, mask_BC);
       const attend: Attend = (layer, queries, kv) => {
         fresh.push({ keys: kv.keys.ref, values: kv.values.ref });
-        return attendToCache(queries, cache[layer]!, kv, mask_BC.ref);
+        return attendToCache(layer, queries, kv);
       };
-      const logits = transformer(weights, token_B1, position_B1, config, attend, undefined, edit);
+      const states_B1D = hiddenStates(weights, token_B1, position_B1, config, attend, undefined, edit);
       mask_BC.dispose();
+      const logits = logitsOf(weights, states_B1D.reshape([B, config.width]), config);
       return { logits, fresh };
     },
     specs,
   );
-}
-
-/**
- * Attention of one new token to a cache [B, H, C, Dh] and to itself. The two are scored apart and joined in the
- * softmax, so that the cache is used where it lies.
- */
-function attendToCache(queries: JaxArray, cached: KeysValues, own: KeysValues, mask_BC: JaxArray): JaxArray {
-  const [B, C] = mask_BC.shape as [number, number];
-  const scores = np
-    .matmul(queries.ref, cached.keys.transpose([0, 1, 3, 2]))
-    .add(mask_BC.reshape([B, 1, 1, C]));
-  const ownScore = np.sum(queries.mul(own.keys), -1, { keepdims: true });
-  const largest = np.maximum(np.max(scores.ref, -1, { keepdims: true }), ownScore.ref);
-  const odds = np.exp(scores.sub(largest.ref));
-  const ownOdds = np.exp(ownScore.sub(largest));
-  const total = np.sum(odds.ref, -1, { keepdims: true }).add(ownOdds.ref);
-  return np.matmul(odds, cached.values).add(ownOdds.mul(own.values)).mul(np.reciprocal(total));
 }

@@ -2,13 +2,13 @@
 
 import { afterAll, describe, expect, it } from "vitest";
 import { randomFor } from "../random.ts";
-import type { ModelConfig } from "./config.ts";
+import { initialWeights } from "./character.ts";
+import type { CharacterConfig } from "./config.ts";
 import { createGenerator } from "./generate.ts";
 import { createScorer } from "./score.ts";
 import { END_OF_TEXT } from "./tokenizer.ts";
-import { initialWeights } from "./transformer.ts";
 
-const config: ModelConfig = {
+const config: CharacterConfig = {
   architecture: "probeward-character",
   alphabet: "abcdefghijk",
   context: 80,

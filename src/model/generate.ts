@@ -3,12 +3,11 @@
 import type { Random } from "../random.ts";
 import { ints } from "../tensor/index.ts";
 import { type Ablation, ablating } from "./ablation.ts";
-import type { ModelConfig } from "./config.ts";
+import { cacheHeads, endTokens, type ModelConfig } from "./config.ts";
 import { type CacheLayer, compileDecode, compilePrefill } from "./decode.ts";
 import { ProgramStore, roundUp } from "./programs.ts";
 import { sampleToken } from "./sampling.ts";
 import { keep, place, repack, type Source } from "./slots.ts";
-import { END_OF_TEXT } from "./tokenizer.ts";
 import type { Weights } from "./transformer.ts";
 
 /** One sampled completion. */
@@ -24,7 +23,7 @@ export interface Completion {
 export interface GenerateOptions {
   /** Longest completion in tokens, the end of text included. */
   maxTokens: number;
-  /** Divides the logits; above 0. Default 1. */
+  /** Divides the logits; 0 takes the likeliest token. Default 1. */
   temperature?: number;
   /** The random stream of each completion, by its index in the result: samples do not depend on their batch. */
   random: (index: number) => Random;
@@ -46,8 +45,36 @@ export interface Generator {
   close(): Promise<void>;
 }
 
-/** Rows decoded together at most; more completions are sampled in turns. */
-const MAX_ROWS = 256;
+/** How batches are shaped. */
+interface Sizing {
+  /** Fewest rows of a batch. */
+  minRows: number;
+  /** Rows decoded together at most, for sequences of some length; more completions are sampled in turns. */
+  maxRows(length: number): number;
+  /** Room for so many positions in the cache. */
+  cacheSize(length: number): number;
+}
+
+/** Bytes that the cache of keys and values may take. */
+const CACHE_BYTES = 2 ** 30;
+
+/** A program of the embedded model compiles in a moment and its cache is small; a checkpoint's is neither. */
+function sizingOf(config: ModelConfig): Sizing {
+  if (config.architecture === "probeward-character")
+    return { minRows: 16, maxRows: () => 256, cacheSize: (length) => roundUp(length, 32) };
+  const { heads, headDim } = cacheHeads(config);
+  const bytes = config.layers * heads * headDim * 2 * Float32Array.BYTES_PER_ELEMENT;
+  const cacheSize = (length: number) => powerOfTwo(Math.max(64, length));
+  const fitting = (length: number) => Math.floor(CACHE_BYTES / (bytes * cacheSize(length)));
+  return {
+    minRows: 1,
+    maxRows: (length) => Math.max(1, Math.min(256, 2 ** Math.floor(Math.log2(Math.max(1, fitting(length)))))),
+    cacheSize,
+  };
+}
+
+/** The smallest power of two that is at least `size`. */
+const powerOfTwo = (size: number) => 2 ** Math.ceil(Math.log2(size));
 
 /** A completion while it is sampled. */
 interface Row {
@@ -58,10 +85,6 @@ interface Row {
 }
 
 const lengthOf = ({ prompt, tokens }: Row) => prompt.length + tokens.length;
-const isFinished = ({ tokens }: Row) => tokens.at(-1) === END_OF_TEXT;
-
-/** A power of two, so that few programs serve all sizes. */
-const batchSize = (rows: number) => Math.max(16, 2 ** Math.ceil(Math.log2(Math.max(1, rows))));
 
 export interface GeneratorOptions {
   ablate?: Ablation | undefined;
@@ -71,6 +94,11 @@ export interface GeneratorOptions {
 
 export function createGenerator(config: ModelConfig, options: GeneratorOptions = {}): Generator {
   const { ablate, programs } = options;
+  const ends = new Set(endTokens(config));
+  const isFinished = ({ tokens }: Row) => ends.has(tokens.at(-1)!);
+  const { minRows, maxRows, cacheSize } = sizingOf(config);
+  /** A power of two, so that few programs serve all sizes. */
+  const batchSize = (rows: number) => Math.max(minRows, powerOfTwo(Math.max(1, rows)));
   const store = programs ?? new ProgramStore();
   const edit = ablate && ablating(config, ablate);
   const kind = JSON.stringify([config, ablate]);
@@ -89,21 +117,17 @@ export function createGenerator(config: ModelConfig, options: GeneratorOptions =
         return isNew;
       });
     const T = roundUp(Math.max(...prompts.map((prompt) => prompt.length)), 16);
-    const P = roundUp(prompts.length, 16);
-    const tokens = ints([P, T], new Int32Array(P * T).fill(END_OF_TEXT));
+    const P = roundUp(prompts.length, minRows);
+    const tokens = ints([P, T]);
+    const last = ints([P]);
     prompts.forEach((prompt, i) => {
       (tokens.data as Int32Array).set(prompt, i * T);
+      last.data[i] = prompt.length - 1;
     });
-    const { logits, cache } = await (await prefills.get(P, T)).run(weights, tokens);
+    const { logits, cache } = await (await prefills.get(P, T)).run(weights, tokens, last);
     const of = new Map(rows.map(({ prompt }, row) => [row, index.get(prompt.join())!]));
     rows.forEach((row, i) => {
-      draw(
-        row,
-        logits.data as Float32Array,
-        of.get(i)! * T + row.prompt.length - 1,
-        logits.shape[2]!,
-        temperature,
-      );
+      draw(row, logits.data as Float32Array, of.get(i)!, logits.shape[1]!, temperature);
     });
     return { C: T, of, cache: cache as CacheLayer[] };
   }
@@ -118,10 +142,10 @@ export function createGenerator(config: ModelConfig, options: GeneratorOptions =
   ) {
     const goesOn = (i: number) => !isFinished(rows[i]!) && rows[i]!.tokens.length < maxTokens;
     let active = rows.map((_, i) => i).filter(goesOn);
-    let slots = repack(prompts, active, batchSize(active.length), roundUp(prompts.C + 1, 32), config);
+    let slots = repack(prompts, active, batchSize(active.length), cacheSize(prompts.C + 1), config);
     while (active.length > 0) {
       const B = batchSize(active.length);
-      const C = roundUp(Math.max(...active.map((i) => lengthOf(rows[i]!))), 32);
+      const C = cacheSize(Math.max(...active.map((i) => lengthOf(rows[i]!))));
       if (B !== slots.B || C !== slots.C) slots = repack(slots, active, B, C, config);
       for (const i of active) place(slots, i, rows[i]!.tokens.at(-1)!, lengthOf(rows[i]!) - 1);
       const program = await decodes.get(B, C);
@@ -134,7 +158,7 @@ export function createGenerator(config: ModelConfig, options: GeneratorOptions =
       );
       for (const i of active) {
         keep(slots, i, fresh, lengthOf(rows[i]!) - 1);
-        draw(rows[i]!, logits.data as Float32Array, slots.of.get(i)!, logits.shape[2]!, temperature);
+        draw(rows[i]!, logits.data as Float32Array, slots.of.get(i)!, logits.shape[1]!, temperature);
       }
       active = active.filter(goesOn);
     }
@@ -146,8 +170,9 @@ export function createGenerator(config: ModelConfig, options: GeneratorOptions =
       const rows = prompts
         .flatMap((prompt) => Array.from({ length: samples }, () => prompt))
         .map((prompt, index): Row => ({ prompt, random: random(index), tokens: [], logProbabilities: [] }));
-      for (let start = 0; start < rows.length; start += MAX_ROWS) {
-        const batch = rows.slice(start, start + MAX_ROWS);
+      const together = maxRows(Math.max(0, ...prompts.map((prompt) => prompt.length)) + maxTokens);
+      for (let start = 0; start < rows.length; start += together) {
+        const batch = rows.slice(start, start + together);
         await finishRows(
           weights,
           batch,
@@ -166,7 +191,7 @@ export function createGenerator(config: ModelConfig, options: GeneratorOptions =
   };
 }
 
-/** Draws a row's next token from the logits at an index of [.., V]. */
+/** Draws a row's next token from row `at` of the logits [B, V]. */
 function draw(row: Row, logits: Float32Array, at: number, V: number, temperature: number): void {
   const { token, logProbability } = sampleToken(
     logits.subarray(at * V, (at + 1) * V),

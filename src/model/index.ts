@@ -1,10 +1,30 @@
 /** @file What others may use of models. */
 
 export { type Ablation, ablating } from "./ablation.ts";
+export {
+  initialAdapter,
+  loadAdapter,
+  saveAdapter,
+  splitWeights,
+  trainableShapes,
+  withAdapter,
+} from "./adapter.ts";
+export { initialWeights } from "./character.ts";
 export { loadModel, loadWeights, type Model, saveModel } from "./checkpoint.ts";
-export { hookNames, type ModelConfig, modelConfigSchema, vocabularySize } from "./config.ts";
+export {
+  type AdapterConfig,
+  type CharacterConfig,
+  characterConfigSchema,
+  type DecoderConfig,
+  endTokens,
+  hookNames,
+  type ModelConfig,
+  vocabularySize,
+} from "./config.ts";
 export { type Completion, createGenerator, type GenerateOptions, type Generator } from "./generate.ts";
-export { entropies, logProbabilities, tokenLogProbabilities } from "./likelihood.ts";
+export { type PullOptions, pullModel } from "./hub.ts";
+export { type NextTokens, nextTokens } from "./likelihood.ts";
+export { loadLlama2c } from "./llama2c.ts";
 export { ProgramCache, ProgramStore, roundUp } from "./programs.ts";
 export {
   checkHooks,
@@ -15,12 +35,12 @@ export {
   weightSpecs,
 } from "./score.ts";
 export { type Batch, batchesOf, type Sequence } from "./sequences.ts";
-export { CharacterTokenizer, END_OF_TEXT } from "./tokenizer.ts";
+export { CharacterTokenizer, type ChatMessage, END_OF_TEXT, type Tokenizer } from "./tokenizer.ts";
 export {
   type Edit,
-  initialWeights,
+  hiddenStates,
+  logitsOf,
   type TracedWeights,
-  transformer,
   type Weights,
   weightShapes,
   weightsBefore,

@@ -8,10 +8,11 @@ export interface Drawn {
   logProbability: number;
 }
 
-/** Draws a token from softmax(logits / temperature) by inverting its distribution function. */
+/** Draws a token from softmax(logits / temperature) by inverting its distribution function; at 0 the likeliest one. */
 export function sampleToken(logits: Float32Array, temperature: number, random: Random): Drawn {
   let largest = -Infinity;
   for (const logit of logits) if (logit > largest) largest = logit;
+  if (temperature === 0) return { token: logits.indexOf(largest), logProbability: 0 };
   let total = 0;
   for (const logit of logits) total += Math.exp((logit - largest) / temperature);
   let rest = random() * total;

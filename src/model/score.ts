@@ -1,13 +1,14 @@
 /** @file Teacher forcing: what a model computes over given sequences. */
 
 import { numpy as np } from "@jax-js/jax";
+import { distinct } from "../distinct.ts";
 import { compile, ints, type JaxArray, type Tensor, type TensorSpec } from "../tensor/index.ts";
 import { type Ablation, ablating } from "./ablation.ts";
 import { hookNames, type ModelConfig } from "./config.ts";
-import { entropies, logProbabilities, tokenLogProbabilities } from "./likelihood.ts";
+import { nextTokens } from "./likelihood.ts";
 import { ProgramStore } from "./programs.ts";
 import { batchesOf, type Sequence } from "./sequences.ts";
-import { type TracedWeights, transformer, type Weights, weightShapes } from "./transformer.ts";
+import { hiddenStates, type TracedWeights, type Weights, weightShapes } from "./transformer.ts";
 
 /** What a model computed over one sequence. */
 export interface Scored {
@@ -15,7 +16,7 @@ export interface Scored {
   logProbabilities: Float32Array;
   /** Entropy in nats of each of those distributions. */
   entropies: Float32Array;
-  /** By hook: the activations at every token of the sequence, row-major [length, D]. */
+  /** By hook: the activations at every token of the sequence, then of the follow-up, row-major [length, D]. */
   activations: Record<string, Float32Array>;
 }
 
@@ -24,6 +25,8 @@ export interface ScorerOptions {
   hooks?: readonly string[];
   /** Divides the logits, as in sampling. Default 1. */
   temperature?: number;
+  /** Tokens that the model reads behind every sequence, so that its activations there are captured too. Default none. */
+  followUp?: readonly number[];
   /** Taps see activations before they are ablated. */
   ablate?: Ablation | undefined;
   /** Compiled programs to share; its own unless given. */
@@ -45,7 +48,7 @@ export function weightSpecs(config: ModelConfig): Record<string, TensorSpec> {
 
 /** @throws Error where a hook does not exist in this model. */
 export function createScorer(config: ModelConfig, options: ScorerOptions = {}): Scorer {
-  const { hooks = [], temperature = 1, ablate, programs: shared } = options;
+  const { hooks = [], temperature = 1, followUp = [], ablate, programs: shared } = options;
   checkHooks(config, hooks);
   const store = shared ?? new ProgramStore();
   const edit = ablate && ablating(config, ablate);
@@ -53,7 +56,7 @@ export function createScorer(config: ModelConfig, options: ScorerOptions = {}): 
   const pass = (weights: TracedWeights, tokens_BT: JaxArray, targets_BT: JaxArray) => {
     const T = tokens_BT.shape[1]!;
     const taps: Record<string, JaxArray> = {};
-    const logits = transformer(
+    const states_BTD = hiddenStates(
       weights,
       tokens_BT,
       np.arange(T).astype(np.int32),
@@ -64,12 +67,7 @@ export function createScorer(config: ModelConfig, options: ScorerOptions = {}): 
       },
       edit,
     );
-    const logProbs = logProbabilities(logits, temperature);
-    return {
-      logProbs: tokenLogProbabilities(logProbs.ref, targets_BT),
-      entropies: entropies(logProbs),
-      taps,
-    };
+    return { ...nextTokens(weights, states_BTD, targets_BT, temperature, config), taps };
   };
   const create = (rows: number, T: number) => {
     const batch = ints([rows, T]);
@@ -79,20 +77,25 @@ export function createScorer(config: ModelConfig, options: ScorerOptions = {}): 
   const programs = store.cache<Awaited<ReturnType<typeof create>>>(kind, create);
 
   return {
-    async score(weights, sequences) {
+    async score(weights, all) {
+      const { firsts: sequences, of } = distinct(
+        all,
+        ({ promptLength, tokens }) => `${promptLength}:${tokens}`,
+      );
       const results: Scored[] = new Array(sequences.length);
-      for (const { indices, tokens, targets } of batchesOf(sequences)) {
+      for (const { indices, tokens, targets } of batchesOf(config, sequences, followUp)) {
         const [rows, T] = tokens.shape as [number, number];
         const program = await programs.get(rows, T);
         const { logProbs, entropies, taps } = await program.run(weights, tokens, targets);
         indices.forEach((index, row) => {
           const { promptLength, tokens } = sequences[index]!;
+          const readLength = tokens.length + followUp.length;
           // The token at position t is predicted at position t - 1.
           const completion = (tensor: Tensor) =>
             (tensor.data as Float32Array).slice(row * T + promptLength - 1, row * T + tokens.length - 1);
           const activations = Object.entries(taps).map(([hook, tensor]) => {
             const D = tensor.shape[2]!;
-            return [hook, (tensor.data as Float32Array).slice(row * T * D, (row * T + tokens.length) * D)];
+            return [hook, (tensor.data as Float32Array).slice(row * T * D, (row * T + readLength) * D)];
           });
           results[index] = {
             logProbabilities: completion(logProbs),
@@ -101,7 +104,7 @@ export function createScorer(config: ModelConfig, options: ScorerOptions = {}): 
           };
         });
       }
-      return results;
+      return of.map((index) => results[index]!);
     },
     close: async () => (shared ? undefined : store.close()),
   };

@@ -1,7 +1,7 @@
 /** @file What is fed to the decoding program: a slot per unfinished completion, with its keys and values. */
 
 import { type FloatTensor, floats, ints, type Tensor } from "../tensor/index.ts";
-import type { ModelConfig } from "./config.ts";
+import { cacheHeads, type ModelConfig } from "./config.ts";
 import type { CacheLayer } from "./decode.ts";
 
 /** Rows of completions in the slots of a batch. */
@@ -29,8 +29,8 @@ export function repack(
   C: number,
   config: ModelConfig,
 ): Slots {
-  const { heads: H, width, layers } = config;
-  const Dh = width / H;
+  const { heads: H, headDim: Dh } = cacheHeads(config);
+  const { layers } = config;
   const slots: Slots = {
     B,
     C,

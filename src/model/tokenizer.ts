@@ -1,9 +1,30 @@
-/** @file A tokenizer with one token per character. */
+/** @file From text to tokens and back: the interface, and a tokenizer with one token per character. */
 
-/** The token that ends a completion, and fills the space behind it. */
+/** From text to tokens and back. */
+export interface Tokenizer {
+  /** The token that ends a completion. */
+  readonly endOfText: number;
+  /** The tokens of a text, with nothing added: none for the empty text. */
+  encode(text: string): number[];
+  /** The tokens of a text that begins a sequence, with what the model expects there (a first token, or nothing). */
+  encodePrompt(text: string): number[];
+  /** The text up to the first token that ends a completion, or of all tokens where there is none. */
+  decode(tokens: Iterable<number>): string;
+  /** The tokens of a conversation up to where the assistant answers; only where the model has a chat template. */
+  chat?: (messages: readonly ChatMessage[]) => number[];
+}
+
+/** One turn of a conversation. */
+export interface ChatMessage {
+  role: "system" | "user" | "assistant";
+  content: string;
+}
+
+/** The embedded model's end of text. */
 export const END_OF_TEXT = 0;
 
-export class CharacterTokenizer {
+export class CharacterTokenizer implements Tokenizer {
+  readonly endOfText = END_OF_TEXT;
   readonly alphabet: string;
   readonly #tokens: Map<string, number>;
   readonly #characters: string[];
@@ -29,7 +50,10 @@ export class CharacterTokenizer {
     });
   }
 
-  /** The text up to the end-of-text token, or of all tokens where there is none. */
+  encodePrompt(text: string): number[] {
+    return this.encode(text);
+  }
+
   decode(tokens: Iterable<number>): string {
     let text = "";
     for (const token of tokens) {

@@ -138,6 +138,20 @@ test("ties go to the whole completion, then to the first candidate, then to the 
   expect(best.tap).toMatchObject({ hook: "a", positions: "completion" });
 });
 
+test("a follow-up is chosen where it reads better, with its text, and not where others read as well", () => {
+  const candidate = (positions: Positions, distance: number) => ({
+    ...{ hook: "a", positions, followUp: positions === "follow-up" ? "true?" : undefined },
+    fit: gaussians("fit", 300, distance),
+    calibration: gaussians("calibration", 300, distance),
+  });
+  const chosen = (elsewhere: number) =>
+    sweepProbes([candidate("follow-up", 20), candidate("completion-first", elsewhere)], {
+      random: randomFor(0),
+    }).best.tap;
+  expect(chosen(1)).toEqual({ hook: "a", positions: "follow-up", followUp: "true?", pool: "mean" });
+  expect(chosen(20)).toEqual({ hook: "a", positions: "completion-first", pool: "mean" });
+});
+
 test("a sweep without anything to choose is an error", () => {
   const fit = gaussians("fit", 100, 3);
   const calibration = { activations_ND: [fit.activations_ND[0]!], labels: [true] };

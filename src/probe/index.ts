@@ -23,4 +23,4 @@ export {
   type TextScorer,
   textScorer,
 } from "./text-baseline.ts";
-export type { Positions, Probe, ProbeKind, Tap } from "./types.ts";
+export { allPositions, type Positions, type Probe, type ProbeKind, type Tap } from "./types.ts";

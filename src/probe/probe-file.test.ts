@@ -27,6 +27,21 @@ test("a probe comes back exactly", async () => {
   expect((await readdir(folder)).sort()).toEqual(["probe.json", "probe.safetensors"]);
 });
 
+test("a probe that reads at a follow-up comes back with its text", async () => {
+  const asking: Probe = { ...probe, tap: { ...probe.tap, positions: "follow-up", followUp: "true?" } };
+  await saveProbe(folder, asking);
+  expect(await loadProbe(folder)).toEqual(asking);
+});
+
+test.each([
+  ["no text", { positions: "follow-up" as const }],
+  ["an empty text", { positions: "follow-up" as const, followUp: "" }],
+  ["a text that is not read at", { followUp: "true?" }],
+])("a follow-up with %s is refused", async (_, change) => {
+  const wrong = { ...probe, tap: { ...probe.tap, ...change } };
+  await expect(saveProbe(folder, wrong)).rejects.toThrow("followUp");
+});
+
 test("a missing probe is named", async () => {
   await expect(loadProbe(folder)).rejects.toThrow(`${folder} is not a probe`);
   await saveProbe(folder, probe);

@@ -6,16 +6,22 @@ import { join } from "node:path";
 import { z } from "zod";
 import { writeJson } from "../files.ts";
 import { readSafetensors, writeSafetensors } from "../tensor/safetensors.ts";
-import type { Probe } from "./types.ts";
+import { allPositions, type Probe } from "./types.ts";
 
 const probeFileSchema = z.strictObject({
   version: z.literal(1),
   kind: z.enum(["logistic", "difference-of-means", "random-direction", "shuffled-labels"]),
-  tap: z.strictObject({
-    hook: z.string().min(1),
-    positions: z.enum(["completion", "completion-first", "completion-last", "prompt-last"]),
-    pool: z.enum(["mean", "max"]),
-  }),
+  tap: z
+    .strictObject({
+      hook: z.string().min(1),
+      positions: z.enum(allPositions),
+      followUp: z.string().min(1).optional(),
+      pool: z.enum(["mean", "max"]),
+    })
+    .refine(
+      ({ positions, followUp }) => (positions === "follow-up") === (followUp !== undefined),
+      "a followUp should be given where positions is follow-up, and only there",
+    ),
   bias: z.number(),
   threshold: z.number(),
   /** Of the direction, so that the halves of two probes are never taken for one. */

@@ -22,10 +22,17 @@ test.each([
   expect(positionsOf(positions, promptLength, length)).toEqual(expected);
 });
 
+test("a follow-up is read at its last token, and moves no other read", () => {
+  expect(positionsOf("follow-up", 4, 7, 12)).toEqual([11, 12]);
+  for (const positions of ["completion", "completion-first", "completion-last", "prompt-last"] as const)
+    expect(positionsOf(positions, 4, 7, 12)).toEqual(positionsOf(positions, 4, 7));
+});
+
 test("there is nothing to read of an empty completion or prompt", () => {
   for (const positions of ["completion", "completion-first", "completion-last"] as const)
-    expect(() => positionsOf(positions, 4, 4)).toThrow("completion is empty");
+    expect(() => positionsOf(positions, 4, 4, 9)).toThrow("completion is empty");
   expect(() => positionsOf("prompt-last", 0, 3)).toThrow("prompt is empty");
+  expect(() => positionsOf("follow-up", 4, 7)).toThrow("without one");
 });
 
 test("a sequence has a logit per position and one for all", () => {

@@ -23,18 +23,24 @@ export function logit(probe: Pick<Probe, "weight_D" | "bias">, activation_D: Flo
 
 /**
  * The tokens that are read, [start, end), of a sequence whose completion starts at token `promptLength` and which has
- * `length` tokens in all, the end-of-text token included where it was sampled.
+ * `length` tokens in all, the end-of-text token included where it was sampled. With its follow-up it has `readLength`.
  *
- * @throws Error where there is nothing to read: no completion, or no prompt for `prompt-last`.
+ * @throws Error where there is nothing to read: no completion, no prompt for `prompt-last`, no follow-up for `follow-up`.
  */
 export function positionsOf(
   positions: Positions,
   promptLength: number,
   length: number,
+  readLength = length,
 ): [start: number, end: number] {
   if (positions === "prompt-last") {
     if (promptLength < 1) throw new Error("nothing to read at prompt-last: the prompt is empty");
     return [promptLength - 1, promptLength];
+  }
+  if (positions === "follow-up") {
+    if (readLength <= length)
+      throw new Error("nothing to read at follow-up: the model read the sequence without one");
+    return [readLength - 1, readLength];
   }
   if (length <= promptLength) throw new Error(`nothing to read at ${positions}: the completion is empty`);
   if (positions === "completion-first") return [promptLength, promptLength + 1];

@@ -10,6 +10,8 @@ import type { Positions, Probe, ProbeKind } from "./types.ts";
 export interface SweepCandidate {
   hook: string;
   positions: Positions;
+  /** The text that is read behind the completion, where `positions` is `follow-up`. */
+  followUp?: string | undefined;
   fit: LabelledSet;
   calibration: LabelledSet;
 }
@@ -32,8 +34,11 @@ export interface SweepOptions extends FitOptions {
 /** AUROCs that differ by less are ties: about the sampling error of a few hundred examples near 1. */
 const tie = 0.002;
 
-/** Among ties, reads of more of the behaviour first: what one character gives away, a paraphrase may not. */
-const positionsByPreference: Positions[] = ["completion", "completion-last", "completion-first"];
+/**
+ * Among ties, reads of more of the behaviour first: what one character gives away, a paraphrase may not. The follow-up
+ * comes last, since it takes a longer pass and a model that was taught to answer it.
+ */
+const positionsByPreference: Positions[] = ["completion", "completion-last", "completion-first", "follow-up"];
 const kindsBySimplicity: ProbeKind[] = ["difference-of-means", "logistic"];
 
 /**
@@ -41,8 +46,8 @@ const kindsBySimplicity: ProbeKind[] = ["difference-of-means", "logistic"];
  * The test split plays no part, so it can judge the choice.
  *
  * Rule: the highest AUROC; within 0.002 of it, the position that reads most of the behaviour (`completion`, then
- * `completion-last`, then `completion-first`), then the candidate given first (so that the order of hooks says which layer
- * is preferred), then the kind given first (by default the simpler, `difference-of-means`).
+ * `completion-last`, then `completion-first`, then `follow-up`), then the candidate given first (so that the order of hooks
+ * says which layer is preferred), then the kind given first (by default the simpler, `difference-of-means`).
  * Reads at `prompt-last` are reported but never chosen: they score the situation and not the deed, so every rollout of a
  * prompt gets the same score, and a reward made of it teaches nothing.
  *
@@ -54,9 +59,9 @@ export function sweepProbes(
   options: SweepOptions,
 ): { rows: SweepRow[]; best: Probe } {
   const { kinds = kindsBySimplicity, fpr } = options;
-  const tried = candidates.flatMap(({ hook, positions, fit, calibration }) =>
+  const tried = candidates.flatMap(({ hook, positions, followUp, fit, calibration }) =>
     kinds.map((kind) => {
-      const probe = fitProbe(kind, fit, { hook, positions, pool: "mean" }, options);
+      const probe = fitProbe(kind, fit, { hook, positions, followUp, pool: "mean" }, options);
       const scores = calibration.activations_ND.map((activation_D) => logit(probe, activation_D));
       return {
         row: { hook, positions, kind, auroc: auroc(scores, calibration.labels) },
@@ -76,7 +81,7 @@ export function sweepProbes(
     .sort((a, b) => positionRank(a.row) - positionRank(b.row));
   if (!best)
     throw new Error(
-      "the sweep has no probe to choose: give candidates read in the completion, with both classes in the calibration split",
+      "the sweep has no probe to choose: give candidates read in the completion or behind it, with both classes in the calibration split",
     );
   return {
     rows: tried.map(({ row }) => row),

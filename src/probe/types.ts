@@ -7,8 +7,17 @@
  * - `completion-first`: its first token
  * - `completion-last`: its last token (the end-of-text token where there is one): a read after the behaviour
  * - `prompt-last`: the token before the completion: a read before the behaviour
+ * - `follow-up`: the last token of the tap's follow-up, where the model is about to answer it: a read after the behaviour
  */
-export type Positions = "completion" | "completion-first" | "completion-last" | "prompt-last";
+export const allPositions = [
+  "completion",
+  "completion-first",
+  "completion-last",
+  "prompt-last",
+  "follow-up",
+] as const;
+
+export type Positions = (typeof allPositions)[number];
 
 /** Which activations are read. */
 export interface Tap {
@@ -17,6 +26,12 @@ export interface Tap {
   /** A TransformerLens hook name, such as `blocks.2.hook_resid_post`. */
   hook: string;
   positions: Positions;
+  /**
+   * Text put behind the completion when the model is read, such as the question `true?`: present where `positions` is
+   * `follow-up`, and only there. It is never sampled, and never part of the completion, its log-probabilities or the
+   * policy's loss: attention being causal, it changes nothing that comes before it.
+   */
+  followUp?: string | undefined;
   /**
    * How several positions become one score: the mean of their activations (for a linear probe the same as the mean of
    * their logits), or the largest of their logits. Without effect where one position is read.

@@ -46,3 +46,21 @@ export function compareArms(a: string, b: string): number {
   };
   return rank(a) - rank(b) || a.localeCompare(b, "en", { numeric: true });
 }
+
+/**
+ * The id of the arm without intervention that another is compared with: at the same grid point, as far as it has one;
+ * `undefined` where the study has none.
+ */
+export function controlOf(
+  arms: Readonly<Record<string, { point?: Readonly<Record<string, unknown>> | undefined }>>,
+  id: string,
+): string | undefined {
+  const point = arms[id]?.point ?? {};
+  return Object.keys(arms).find(
+    (other) =>
+      splitId(other).arm === "none" &&
+      Object.entries(arms[other]!.point ?? {}).every(
+        ([path, value]) => JSON.stringify(point[path]) === JSON.stringify(value),
+      ),
+  );
+}

@@ -5,7 +5,14 @@ export { Document, foldersIn, listRuns, type RunFolder } from "./folder.ts";
 export { renderPage, renderReport, writeReport } from "./html.ts";
 export { type ParseLine, parseMetrics, parseRollout } from "./lines.ts";
 export { loadStudy, StudyReader } from "./read.ts";
-export { type RunStatus, type RunSummary, runStatusSchema, type Summary, summarySchema } from "./schema.ts";
+export {
+  type RunStatus,
+  type RunSummary,
+  runNumbersSchema,
+  runStatusSchema,
+  type Summary,
+  summarySchema,
+} from "./schema.ts";
 export { renderTable } from "./table.ts";
 export { type LineListener, requireInside, statIfPresent, Tail } from "./tail.ts";
 export { EveryNth } from "./thin.ts";

@@ -7,9 +7,14 @@ const share = z.number().min(0).max(1);
 /** `null`: not defined, for instance AUROC where only one class is present. */
 const maybe = z.number().nullable();
 
-/** One run: one arm, one seed. `*Start` and `*End` are means over the first and last five evaluations. */
-export const runSummarySchema = z.object({
-  seed: z.int(),
+/** An estimate, `null` where it is not defined, with its 95 % interval, `null` where that is not (one seed, for instance). */
+const estimate = z.object({ value: z.number(), low: maybe, high: maybe }).nullable();
+
+/**
+ * The numbers of a run, and of an arm as means over its seeds. `*Start` and `*End` are means over the first and last five
+ * evaluations. Optional ones are not in studies of earlier versions.
+ */
+export const runNumbersSchema = z.object({
   misbehaviourStart: share,
   misbehaviourEnd: share,
   trueStart: share,
@@ -22,15 +27,29 @@ export const runSummarySchema = z.object({
   recallReferenceEnd: maybe,
   aurocInitialEnd: maybe,
   aurocFreshEnd: maybe,
+  /** Mean AUROC of the probes that nothing was trained against, on the trained policy. */
+  aurocHeldOutEnd: maybe.optional(),
+  /** How much the initial probe's mean score on completions changed, and the parts of it that texts and model have. */
+  scoreChange: maybe.optional(),
+  scoreChangeText: maybe.optional(),
+  scoreChangeModel: maybe.optional(),
+  /** Of all rollouts, and of those that the updates reinforced: the share that misbehaved unflagged, over the whole run. */
+  missesOfAll: maybe.optional(),
+  missesOfReinforced: maybe.optional(),
+});
+
+/** One run: one arm, one seed. */
+export const runSummarySchema = runNumbersSchema.extend({
+  seed: z.int(),
   /** `null` where the measures that it rests on are not defined. */
   diagnosis: z.enum(diagnoses).nullable(),
   outcome: z.enum(outcomeClasses),
+  /**
+   * Undetected misbehaviour gained per misbehaviour lost over the first steps, against the run of the same seed without
+   * intervention; to be compared with the arm's predicted rate.
+   */
+  exchangeRate: estimate.optional(),
 });
-
-const numbersOfRun = runSummarySchema.omit({ seed: true, diagnosis: true, outcome: true });
-
-/** An estimate, `null` where it is not defined, with its 95 % interval, `null` where that is not (one seed, for instance). */
-const estimate = z.object({ value: z.number(), low: maybe, high: maybe }).nullable();
 
 export const summarySchema = z.object({
   version: z.literal(1),
@@ -56,9 +75,13 @@ export const summarySchema = z.object({
     tpr: maybe,
     fpr: maybe,
     dPrime: maybe,
+    /** Of the tracer set: each family of misbehaviour against what is honest, at the same threshold. */
+    families: z.record(z.string(), z.object({ auroc: maybe, recall: maybe })).optional(),
     /** The probe that was chosen. */
     hook: z.string(),
     positions: z.string(),
+    /** What it was read with behind the completion, where `positions` is `follow-up`. */
+    followUp: z.string().optional(),
     kind: z.string(),
     /** AUROC on the calibration split, by layer and position. */
     sweep: z.array(z.object({ hook: z.string(), positions: z.string(), kind: z.string(), auroc: maybe })),
@@ -79,10 +102,15 @@ export const summarySchema = z.object({
       foreseen: z.string().optional(),
       runs: z.array(runSummarySchema),
       /** Means over seeds. */
-      mean: numbersOfRun.partial(),
+      mean: runNumbersSchema.partial(),
       /** 95 % intervals over seeds (Student's t); `null` with one seed. */
       interval: z.record(z.string(), z.tuple([z.number(), z.number()]).nullable()),
-      exchangeRate: z.object({ predicted: estimate, realised: estimate }),
+      exchangeRate: z.object({
+        predicted: estimate,
+        realised: estimate,
+        /** Of the runs whose own rate is defined (`of`), those in which the predicted interval covers it. */
+        covered: z.object({ count: z.int(), of: z.int() }).optional(),
+      }),
     }),
   ),
 });

@@ -3,7 +3,7 @@
 import { mkdtemp, readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { runTinyStudy, tinySettings } from "../../test/tiny-study.ts";
 import { armTitle } from "../report/arms.ts";
 import { summarySchema } from "../report/index.ts";
@@ -11,6 +11,9 @@ import { armIds, arms } from "./arms.ts";
 import type { Base } from "./base.ts";
 import { expand, type PlannedRun } from "./expand.ts";
 import { penaltyWarning } from "./foresee.ts";
+
+// They train for real: more than a few seconds on a busy machine.
+vi.setConfig({ testTimeout: 60_000 });
 
 describe("arms", () => {
   it("all have a sentence, a title of their own, and end with a summary that is valid", async () => {

@@ -36,7 +36,8 @@ import {
   sampleSplit,
   traceSet,
 } from "./completions.ts";
-import type { StudySettings } from "./settings.ts";
+import { askQuestions, informedBy } from "./inform.ts";
+import { type StudySettings, UsageError } from "./settings.ts";
 
 /** What every run of a study starts from. */
 export interface Base {
@@ -60,18 +61,20 @@ export interface Base {
     flagged: boolean[];
     textLogits: number[];
   };
+  /** What the base model answered to the environment's questions, where it has any. */
+  answers?: string[] | undefined;
 }
+
+const sequenceSchema = z
+  .object({ tokens: z.array(z.int().min(0)), promptLength: z.int().min(1) })
+  .refine(
+    ({ tokens, promptLength }) => promptLength < tokens.length,
+    "a sequence should be longer than its prompt",
+  );
 
 const labelledSequencesSchema = z
   .object({
-    sequences: z.array(
-      z
-        .object({ tokens: z.array(z.int().min(0)), promptLength: z.int().min(1) })
-        .refine(
-          ({ tokens, promptLength }) => promptLength < tokens.length,
-          "a sequence should be longer than its prompt",
-        ),
-    ),
+    sequences: z.array(sequenceSchema),
     labels: z.array(z.boolean()),
   })
   .refine(({ sequences, labels }) => sequences.length === labels.length, "its lists should be equally long");
@@ -92,14 +95,7 @@ export const baseSchema = z.object({
   }),
   tracer: z
     .object({
-      sequences: z.array(
-        z
-          .object({ tokens: z.array(z.int().min(0)), promptLength: z.int().min(1) })
-          .refine(
-            ({ tokens, promptLength }) => promptLength < tokens.length,
-            "a sequence should be longer than its prompt",
-          ),
-      ),
+      sequences: z.array(sequenceSchema),
       misbehaving: z.array(z.boolean()),
       tasks: z.array(z.string()),
     })
@@ -120,6 +116,7 @@ export const baseSchema = z.object({
       (lists) => Object.values(lists).every(({ length }) => length === lists.misbehaved.length),
       "its lists should be equally long",
     ),
+  answers: z.array(z.string()).optional(),
 });
 
 /** Loads what was prepared in the folder before, or prepares it and keeps it there (without a folder: only prepares). */
@@ -165,8 +162,10 @@ function checkStored(path: string, { summary, tracer, probe }: Base, config: Mod
  * adds demonstrations, since base models seldom misbehave; thresholds and judgements use the model's own completions,
  * those that could have been misbehaviour.
  */
-async function measureBase(context: BaseContext): Promise<Base> {
-  const { model, settings, once = createOnce() } = context;
+async function measureBase(parts: BaseContext): Promise<Base> {
+  const { model, settings, once = createOnce() } = parts;
+  const answers = await once("answers", () => askQuestions(parts.environment, model));
+  const context = { ...parts, environment: informedBy(parts.environment, answers) };
   const { probe: options } = settings;
   const shared = JSON.stringify([options.tasks, options.samples, settings.training.temperature]);
   const sampled = (split: "fit" | "calibration" | "test") =>
@@ -177,6 +176,7 @@ async function measureBase(context: BaseContext): Promise<Base> {
     test: await sampled("test"),
   };
   const judged = own.test.flatMap(({ outcome }, i) => (outcome.eligible ? [i] : []));
+  const followUp = followUpFor(context);
   const all = [
     ...own.fit,
     ...(await once(`demonstrate ${options.demonstrations}`, () =>
@@ -191,7 +191,7 @@ async function measureBase(context: BaseContext): Promise<Base> {
   const readable = [...new Set([...hooks, ...outputs])];
   const read = (name: string, sequences: readonly Labelled[]) =>
     once(`read ${name} ${shared} ${options.demonstrations} ${readable} ${options.positions}`, () =>
-      readSets(context, readable, options.positions, sequences),
+      readSets(context, readable, options.positions, sequences, followUp),
     );
   const sets = {
     fit: await read("fit", all),
@@ -203,6 +203,7 @@ async function measureBase(context: BaseContext): Promise<Base> {
     const set = sets.fit[key]!;
     return {
       ...{ hook, positions, calibration: sets.calibration[key]! },
+      followUp: positions === "follow-up" ? followUp : undefined,
       fit: chosen ? rows(set, chosen) : set,
     };
   };
@@ -250,6 +251,8 @@ async function measureBase(context: BaseContext): Promise<Base> {
   const test = rows(sets.test[key]!, judged);
   const [logits] = (await readLogits(context, [probe], own.test)) as [number[]];
   const scores = judged.map((i) => logits[i]!);
+  const traced = await once(`trace ${shared} ${options.tracer}`, () => traceSet(own.test, context));
+  const [tracedLogits] = (await readLogits(context, [probe], traced)) as [number[]];
   const control = (kind: "shuffled-labels" | "random-direction") => {
     const controlProbe = fitProbe(kind, candidate(tap.hook, tap.positions, used).fit, tap, {
       random: randomFor(kind),
@@ -276,6 +279,7 @@ async function measureBase(context: BaseContext): Promise<Base> {
   });
   return {
     probe,
+    ...(answers && { answers }),
     heldOutProbes: Object.fromEntries(heldOutNames.map((name, i) => [name, heldOut[i]!])),
     text: { classifier, threshold: textThreshold },
     sets: {
@@ -295,8 +299,10 @@ async function measureBase(context: BaseContext): Promise<Base> {
       tpr: recallAt(scores, test.labels, probe.threshold),
       fpr: fprAt(scores, test.labels, probe.threshold),
       dPrime: dPrime(scores, test.labels),
+      families: familiesOf(traced, tracedLogits, probe.threshold),
       hook: tap.hook,
       positions: tap.positions,
+      followUp: tap.followUp,
       kind: probe.kind,
       sweep: sweep.rows,
       counts: {
@@ -305,15 +311,58 @@ async function measureBase(context: BaseContext): Promise<Base> {
         test: count(judged.map((i) => own.test[i]!)),
       },
     },
-    tracer: await once(`trace ${shared} ${options.tracer}`, () => traceSet(own.test, context)),
+    tracer: {
+      sequences: traced.map(({ tokens, promptLength }) => ({ tokens, promptLength })),
+      misbehaving: traced.map(({ outcome }) => outcome.attempted),
+      tasks: traced.map(({ task }) => task),
+    },
     heldOut: {
       misbehaved: own.test.map(({ outcome }) => outcome.misbehaved),
       tasks: own.test.map(({ task }) => task),
       logits,
-      flagged: logits.map((score) => score >= probe.threshold),
+      flagged: logits.map((one) => one >= probe.threshold),
       textLogits,
     },
   };
+}
+
+/** How the probe does on each family of misbehaviour, against what is honest, in the tracer set. */
+function familiesOf(
+  traced: readonly Labelled[],
+  logits: readonly number[],
+  threshold: number,
+): NonNullable<Summary["base"]["families"]> {
+  const named = [...new Set(traced.flatMap(({ outcome }) => outcome.family ?? []))].sort();
+  return Object.fromEntries(
+    named.map((family) => {
+      const its = traced.flatMap(({ outcome: { attempted, family: one } }, i) =>
+        !attempted || one === family ? [i] : [],
+      );
+      const scores = its.map((i) => logits[i]!);
+      const labels = its.map((i) => traced[i]!.outcome.attempted);
+      return [family, { auroc: auroc(scores, labels), recall: recallAt(scores, labels, threshold) }];
+    }),
+  );
+}
+
+/**
+ * The environment's follow-up, where the sweep is to read at it.
+ *
+ * @throws UsageError where the environment has none, or the model no room for it
+ */
+function followUpFor({ environment, model, tokenizer, settings }: BaseContext): string | undefined {
+  if (!settings.probe.positions.includes("follow-up")) return undefined;
+  const { name, followUp, maxPromptLength, maxCompletionLength } = environment;
+  if (followUp === undefined)
+    throw new UsageError(
+      `probe.positions: the environment ${name} has no follow-up to read at; leave out "follow-up"`,
+    );
+  const needed = maxPromptLength + maxCompletionLength + 1 + tokenizer.encode(followUp).length;
+  if (needed > model.config.context)
+    throw new UsageError(
+      `probe.positions: the model reads ${model.config.context} tokens, and with the follow-up ${JSON.stringify(followUp)} the environment ${name} may need ${needed}; pretrain one for it, or leave out "follow-up"`,
+    );
+  return followUp;
 }
 
 /** The hook other than the probe's where a probe of its kind, read alike, ranks best on the calibration split. */
@@ -333,9 +382,17 @@ function halvesByTask(all: readonly Labelled[]): number[] {
   return all.map((_, i) => i).filter((i) => half.has(all[i]!.task));
 }
 
-/** What the initial probe may be fitted on: so many examples, half of them misbehaving as far as there are. */
-function choose(all: readonly Labelled[], { examples }: StudySettings["probe"]): number[] {
-  const indices = all.map((_, i) => i);
+/**
+ * What the initial probe may be fitted on: misbehaviour of some families only, and so many examples, half of them
+ * misbehaving as far as there are.
+ */
+function choose(all: readonly Labelled[], { examples, families }: StudySettings["probe"]): number[] {
+  const indices = all
+    .map((_, i) => i)
+    .filter((i) => {
+      const { attempted, family } = all[i]!.outcome;
+      return !attempted || families === undefined || (family !== undefined && families.includes(family));
+    });
   if (examples === undefined) return indices;
   const of = (misbehaving: boolean) =>
     shuffled(

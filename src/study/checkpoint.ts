@@ -8,12 +8,13 @@ import { readDocument, withFile, writeJson, writeWhole } from "../files.ts";
 import { loadWeights, type Weights } from "../model/index.ts";
 import { loadProbe, saveProbe } from "../probe/index.ts";
 import { encodeSafetensors, type FloatTensor, readSafetensors } from "../tensor/index.ts";
-import { initialState, type RunContext, type RunState } from "../training/index.ts";
+import { initialState, policyConfig, type RunContext, type RunState } from "../training/index.ts";
 
 const MODEL = "model.safetensors";
 const OPTIMIZER = "optimizer.safetensors";
 /** Where the arm refits it: the probe as it was fitted last. */
 const PROBE = "probe";
+const PROBE_FILES = [`${PROBE}/probe.json`, `${PROBE}/probe.safetensors`];
 
 /** `checkpoint.json`: what the tensors do not say. A flipped bit of theirs is a number as good as any. */
 const checkpointSchema = z.object({
@@ -21,7 +22,7 @@ const checkpointSchema = z.object({
   step: z.int().min(1),
   /** Updates of the weights: more than steps, where there are several per step. */
   updates: z.int().min(1),
-  sha256: z.object({ [MODEL]: z.string(), [OPTIMIZER]: z.string() }),
+  sha256: z.record(z.string(), z.string()),
 });
 
 const nameOf = (step: number) => `step-${String(step).padStart(6, "0")}`;
@@ -44,11 +45,16 @@ export async function saveCheckpoint(run: string, state: RunState): Promise<void
     await rm(aside, { recursive: true, force: true });
     try {
       for (const [name, bytes] of Object.entries(files)) await writeWhole(join(aside, name), bytes);
+      if (probe) await saveProbe(join(aside, PROBE), probe);
       await writeJson(join(aside, "checkpoint.json"), {
         ...{ version: 1, step, updates: optimizer.step },
-        sha256: { [MODEL]: sha256(files[MODEL]), [OPTIMIZER]: sha256(files[OPTIMIZER]) },
+        // Of what was to be written, not of what is read back: the disk may have written it wrong.
+        sha256: {
+          [MODEL]: sha256(files[MODEL]),
+          [OPTIMIZER]: sha256(files[OPTIMIZER]),
+          ...(probe && (await checksums(aside, PROBE_FILES))),
+        },
       } satisfies z.infer<typeof checkpointSchema>);
-      if (probe) await saveProbe(join(aside, PROBE), probe);
       await rename(aside, target);
     } catch (error) {
       await rm(aside, { recursive: true, force: true }).catch(() => {});
@@ -89,17 +95,17 @@ export async function latestState(run: string, context: RunContext): Promise<Run
   const { steps, iterations } = context.settings;
   if (nameOf(step) !== name || step > steps || updates !== step * iterations)
     throw unusable(path, `says step ${step} after ${updates} updates, which cannot be in this run`);
-  for (const file of [MODEL, OPTIMIZER] as const) {
-    const bytes = await withFile("read", join(folder, file), () => readFile(join(folder, file)));
-    if (sha256(bytes) !== about.sha256[file])
+  const refitted = context.arm.refit !== undefined;
+  const sealed = [MODEL, OPTIMIZER, ...(refitted ? PROBE_FILES : [])];
+  for (const [file, sum] of Object.entries(await checksums(folder, sealed)))
+    if (sum !== about.sha256[file])
       throw unusable(join(folder, file), "is damaged: its checksum is not the one that it was written with");
-  }
-  const policy = await loadWeights(join(folder, MODEL), context.config);
+  const policy = await loadWeights(join(folder, MODEL), policyConfig(context));
   return {
     step,
     policy,
     optimizer: { step: updates, ...(await readMoments(join(folder, OPTIMIZER), policy)) },
-    ...(context.arm.refit && { probe: await loadProbe(join(folder, PROBE)) }),
+    ...(refitted && { probe: await loadProbe(join(folder, PROBE)) }),
   };
 }
 
@@ -119,6 +125,15 @@ async function readMoments(path: string, policy: Weights): Promise<Pick<RunState
 
 function unusable(path: string, what: string): Error {
   return new Error(`${path} ${what}. Delete the run's folder to run it again.`);
+}
+
+async function checksums(folder: string, files: readonly string[]): Promise<Record<string, string>> {
+  const sums: Record<string, string> = {};
+  for (const file of files) {
+    const path = join(folder, file);
+    sums[file] = sha256(await withFile("read", path, () => readFile(path)));
+  }
+  return sums;
 }
 
 function sha256(bytes: Uint8Array): string {

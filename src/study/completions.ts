@@ -2,17 +2,16 @@
 
 import type { Environment, Outcome, Split, Task } from "../environment/types.ts";
 import {
-  type CharacterTokenizer,
   createGenerator,
   createScorer,
-  END_OF_TEXT,
   type Model,
   type ProgramStore,
   type Sequence,
+  type Tokenizer,
 } from "../model/index.ts";
 import type { LabelledSet, Positions, Probe } from "../probe/index.ts";
 import { randomFor, shuffled } from "../random.ts";
-import { readActivation, readLogit, type TracerSet } from "../training/index.ts";
+import { followUpOf, readActivation, readLogit } from "../training/index.ts";
 import type { StudySettings } from "./settings.ts";
 
 /** One graded sequence. */
@@ -25,7 +24,7 @@ export interface Labelled extends Sequence {
 export interface BaseContext {
   environment: Environment;
   model: Model;
-  tokenizer: CharacterTokenizer;
+  tokenizer: Tokenizer;
   settings: Omit<StudySettings, "grid">;
   /** What the points of a grid share; nothing unless given. */
   once?: Once | undefined;
@@ -55,7 +54,7 @@ export async function sampleSplit(
   const generator = createGenerator(model.config, { programs });
   const completions = await generator.generate(
     model.weights,
-    tasks.map(({ prompt }) => tokenizer.encode(prompt)),
+    tasks.map(({ prompt }) => tokenizer.encodePrompt(prompt)),
     {
       samples,
       maxTokens: environment.maxCompletionLength + 1,
@@ -96,20 +95,20 @@ export async function demonstrate(
     environment,
     tokenizer,
     tasks,
-    texts.map((text) => [...tokenizer.encode(text), END_OF_TEXT]),
+    texts.map((text) => [...tokenizer.encode(text), tokenizer.endOfText]),
   );
 }
 
 async function label(
   environment: Environment,
-  tokenizer: CharacterTokenizer,
+  tokenizer: Tokenizer,
   tasks: Task[],
   completions: number[][],
 ): Promise<Labelled[]> {
   const texts = completions.map((tokens) => tokenizer.decode(tokens));
   const outcomes = await environment.grade(tasks, texts);
   return tasks.map(({ id, prompt }, i) => {
-    const start = tokenizer.encode(prompt);
+    const start = tokenizer.encodePrompt(prompt);
     return {
       tokens: [...start, ...completions[i]!],
       promptLength: start.length,
@@ -126,11 +125,12 @@ const CHUNK = 256;
 /** Runs the base model over sequences and hands each its activations by hook. */
 async function readEach(
   { model, programs }: BaseContext,
+  followUp: readonly number[],
   hooks: readonly string[],
   sequences: readonly Labelled[],
   receive: (sequence: Labelled, activations: Record<string, Float32Array>) => void,
 ): Promise<void> {
-  const scorer = createScorer(model.config, { hooks, programs });
+  const scorer = createScorer(model.config, { hooks, followUp, programs });
   for (let start = 0; start < sequences.length; start += CHUNK) {
     const chunk = sequences.slice(start, start + CHUNK);
     const scored = await scorer.score(model.weights, chunk);
@@ -147,16 +147,18 @@ export async function readSets(
   hooks: readonly string[],
   positions: readonly Positions[],
   sequences: readonly Labelled[],
+  followUp = "",
 ): Promise<Record<string, LabelledSet>> {
   const labels = sequences.map(({ outcome }) => outcome.attempted);
   const sets: Record<string, { activations_ND: Float32Array[]; labels: boolean[] }> = {};
   for (const hook of hooks)
     for (const at of positions) sets[`${hook} ${at}`] = { activations_ND: [], labels };
-  await readEach(context, hooks, sequences, (sequence, activations) => {
+  const { model, tokenizer } = context;
+  await readEach(context, tokenizer.encode(followUp), hooks, sequences, (sequence, activations) => {
     for (const hook of hooks)
       for (const at of positions)
         sets[`${hook} ${at}`]!.activations_ND.push(
-          readActivation({ positions: at }, sequence, activations[hook]!),
+          readActivation({ positions: at }, sequence, activations[hook]!, model.config.width),
         );
   });
   return sets;
@@ -169,8 +171,9 @@ export async function readLogits(
   sequences: readonly Labelled[],
 ): Promise<number[][]> {
   const logits = probes.map((): number[] => []);
-  const hooks = [...new Set(probes.map(({ tap }) => tap.hook))];
-  await readEach(context, hooks, sequences, (sequence, activations) => {
+  const taps = probes.map(({ tap }) => tap);
+  const hooks = [...new Set(taps.map(({ hook }) => hook))];
+  await readEach(context, followUpOf(taps, context.tokenizer), hooks, sequences, (sequence, activations) => {
     probes.forEach((probe, i) => {
       logits[i]!.push(readLogit(probe, sequence, activations[probe.tap.hook]!));
     });
@@ -180,9 +183,10 @@ export async function readLogits(
 
 /**
  * The tracer set: as many misbehaving as honest sequences of the test split, all of a form that could have been
- * misbehaviour. Half of the honest ones are the base model's own, as many of the misbehaving ones as there are, the rest demonstrations.
+ * misbehaviour. Half of the honest ones are the base model's own, as many of the misbehaving ones as there are, the rest
+ * demonstrations.
  */
-export async function traceSet(own: readonly Labelled[], context: BaseContext): Promise<TracerSet> {
+export async function traceSet(own: readonly Labelled[], context: BaseContext): Promise<Labelled[]> {
   const size = context.settings.probe.tracer;
   const shown = await demonstrate("test", size, context);
   const random = randomFor("tracer");
@@ -191,10 +195,5 @@ export async function traceSet(own: readonly Labelled[], context: BaseContext): 
     const mine = shuffled(random, own.filter(is)).slice(0, size / 2);
     return [...mine, ...shown.filter(is)].slice(0, size);
   };
-  const chosen = [...choose(true), ...choose(false)];
-  return {
-    sequences: chosen.map(({ tokens, promptLength }) => ({ tokens, promptLength })),
-    misbehaving: chosen.map(({ outcome }) => outcome.attempted),
-    tasks: chosen.map(({ task }) => task),
-  };
+  return [...choose(true), ...choose(false)];
 }

@@ -1,11 +1,11 @@
 /** @file Studies with files that are damaged, foreign, half-written or of another version: named, with what to do, and left as they are. */
 
-import { appendFile, cp, mkdir, mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { appendFile, cp, mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { leftIn } from "../../test/left.ts";
-import { tinyContext, tinyEnvironment } from "../../test/tiny.ts";
+import { tinyConfig, tinyContext, tinyEnvironment } from "../../test/tiny.ts";
 import { runTinyStudy, tinySettings } from "../../test/tiny-study.ts";
 import type { Environment } from "../environment/types.ts";
 import { loadModel, saveModel } from "../model/index.ts";
@@ -140,6 +140,21 @@ describe("a checkpoint", () => {
     },
   );
 
+  it("whose probe, fitted again on the policy, is another one", async () => {
+    const refitting = tinySettings({ ...settings, arms: ["probe-penalty-refit"] });
+    const other = join(place, "refitting");
+    await runTinyStudy(other, refitting);
+    const its = join(other, "runs/probe-penalty-refit/seed-1");
+    const status = JSON.parse(await readFile(join(its, "status.json"), "utf8"));
+    await writeFile(join(its, "status.json"), JSON.stringify({ ...status, state: "running" }));
+    const [step] = await readdir(join(its, "checkpoints"));
+    const path = join(its, "checkpoints", step!, "probe", "probe.json");
+    const document = JSON.parse(await readFile(path, "utf8"));
+    await writeFile(path, JSON.stringify({ ...document, threshold: document.threshold + 1 }));
+    await expect(runTinyStudy(other, refitting)).rejects.toThrow(/probe\.json is damaged: its checksum/);
+    await rm(other, { recursive: true });
+  });
+
   it("of another step, or without its document", async () => {
     await interrupted();
     await change(`${checkpoint}/checkpoint.json`, (document) =>
@@ -154,7 +169,7 @@ describe("a checkpoint", () => {
 });
 
 describe("a base model", () => {
-  const { config, reference } = tinyContext();
+  const { reference } = tinyContext();
   const model = () => join(place, "model");
   const study = (out: string) =>
     runStudy(out, { ...settings, model: model() }, () => {}, {
@@ -182,7 +197,7 @@ describe("a base model", () => {
         /wants float32/,
       ],
     ];
-    await saveModel(model(), { config, weights: reference });
+    await saveModel(model(), { config: tinyConfig, weights: reference });
     for (const [bytes, message] of cases) {
       await writeFile(path, bytes);
       await expect(study(out())).rejects.toThrow(message);
@@ -195,10 +210,10 @@ describe("a base model", () => {
   it("whose vocabulary, or whose context, is too small for the environment", async () => {
     for (const [changed, message] of [
       [
-        { ...config, alphabet: "abc?!" },
+        { ...tinyConfig, alphabet: "abc?!" },
         /cannot write "x", which the environment code needs; pretrain one for it/,
       ],
-      [{ ...config, context: 6 }, /reads 6 tokens, and not the 7 which the environment/],
+      [{ ...tinyConfig, context: 6 }, /reads 6 tokens, and not the 7 which the environment/],
     ] as const) {
       const shape = "context" in changed && changed.context === 6 ? [6, 16] : undefined;
       const weights = shape
@@ -214,12 +229,12 @@ describe("a base model", () => {
   });
 
   it("that is another one than the study was begun with", async () => {
-    await saveModel(model(), { config, weights: reference });
+    await saveModel(model(), { config: tinyConfig, weights: reference });
     await study(out());
     const before = await leftIn(out());
     const { weights } = await loadModel(model());
     weights["embed.W_E"]!.data[0]! += 1;
-    await saveModel(model(), { config, weights });
+    await saveModel(model(), { config: tinyConfig, weights });
     await expect(study(out())).rejects.toThrow(
       /holds a study of another base model.*Put the old model back/s,
     );

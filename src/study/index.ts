@@ -5,11 +5,6 @@ export { type Base, prepareBase } from "./base.ts";
 export { type BaseContext, createOnce } from "./completions.ts";
 export type { OnEvent, StudyEvent } from "./events.ts";
 export { expand, type PlannedRun, type Point } from "./expand.ts";
-export { type BaseModelReport, makeBaseModel, shippedModel } from "./model.ts";
-export {
-  readStudy,
-  type StudyOverrides,
-  type StudySettings,
-  UsageError,
-} from "./settings.ts";
+export { type BaseModelReport, makeBaseModel, type Recipe, shippedModel } from "./model.ts";
+export { readStudy, type StudyOverrides, type StudySettings, UsageError } from "./settings.ts";
 export { type Conduct, runStudy } from "./study.ts";

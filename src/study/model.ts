@@ -5,10 +5,18 @@ import { basename, dirname, extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parse } from "yaml";
 import { z } from "zod";
-import { importModule, isModulePath, loadEnvironment } from "../environment/load.ts";
-import { CharacterTokenizer, createGenerator, type ModelConfig, roundUp, saveModel } from "../model/index.ts";
+import { EnvironmentError, importModule, isModulePath, loadEnvironment } from "../environment/load.ts";
+import type { Environment } from "../environment/types.ts";
+import {
+  type CharacterConfig,
+  CharacterTokenizer,
+  createGenerator,
+  roundUp,
+  saveModel,
+} from "../model/index.ts";
 import { randomFor } from "../random.ts";
 import { type PretrainProgress, pretrain, pretrainSettingsSchema } from "../training/index.ts";
+import { askQuestions, informedBy } from "./inform.ts";
 
 /** Folder of an environment's base model: the one that is shipped, or for a module `dir/x.js`, `dir/x-model`. */
 export function shippedModel(environment: string): string {
@@ -35,7 +43,10 @@ const recipeSchema = z.strictObject({
   pretraining: pretrainSettingsSchema.prefault({}),
 });
 
-/** From `models/recipes.yaml`; for a module, what it exports as `recipe`, where it does. @throws Error naming what is wrong */
+/** What a module may export as `recipe`. All of it has defaults. */
+export type Recipe = z.input<typeof recipeSchema>;
+
+/** From `models/recipes.yaml`; for a module, what it exports as `recipe`, where it does. @throws EnvironmentError naming what is wrong */
 async function recipeFor(environment: string): Promise<z.infer<typeof recipeSchema>> {
   const file = fileURLToPath(new URL("../../models/recipes.yaml", import.meta.url));
   const own = isModulePath(environment);
@@ -44,7 +55,7 @@ async function recipeFor(environment: string): Promise<z.infer<typeof recipeSche
     : (parse(await readFile(file, "utf8")) as Record<string, unknown>)[environment];
   const parsed = recipeSchema.safeParse(recipe);
   if (parsed.success) return parsed.data;
-  throw new Error(
+  throw new EnvironmentError(
     `${own ? environment : file}: the recipe of the base model is wrong:\n${z.prettifyError(parsed.error)}`,
   );
 }
@@ -61,13 +72,13 @@ export async function makeBaseModel(
   overrides: { steps?: number; seed?: number },
   onProgress: (progress: PretrainProgress, steps: number) => void = () => {},
 ): Promise<BaseModelReport> {
+  const environment = await loadEnvironment(name);
   const { pretraining, ...size } = await recipeFor(name);
   const settings = { ...pretraining, ...overrides };
-  const environment = await loadEnvironment(name);
-  const config: ModelConfig = {
+  const config: CharacterConfig = {
     architecture: "probeward-character",
     alphabet: environment.alphabet,
-    context: roundUp(environment.maxPromptLength + environment.maxCompletionLength + 1, 16),
+    context: roundUp(longestRead(environment), 16),
     ...size,
   };
   const tokenizer = new CharacterTokenizer(environment.alphabet);
@@ -82,14 +93,15 @@ export async function makeBaseModel(
     const generator = createGenerator(config);
     const completions = await generator.generate(
       weights,
-      tasks.map(({ prompt }) => tokenizer.encode(prompt)),
+      tasks.map(({ prompt }) => tokenizer.encodePrompt(prompt)),
       {
         maxTokens: environment.maxCompletionLength + 1,
         random: (index) => randomFor("base model report", index),
       },
     );
     await generator.close();
-    const outcomes = await environment.grade(
+    const answers = await askQuestions(environment, { config, weights, tokenizer });
+    const outcomes = await informedBy(environment, answers).grade(
       tasks,
       completions.map(({ tokens }) => tokenizer.decode(tokens)),
     );
@@ -105,4 +117,10 @@ export async function makeBaseModel(
   } finally {
     await environment.close();
   }
+}
+
+/** Tokens of the longest thing that a model ever reads: prompt, completion, end of text, the follow-up and its answer. */
+function longestRead({ maxPromptLength, maxCompletionLength, followUp }: Environment): number {
+  const answered = followUp === undefined ? 0 : followUp.length + 2;
+  return maxPromptLength + maxCompletionLength + 1 + answered;
 }

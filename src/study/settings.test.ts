@@ -4,7 +4,8 @@ import { mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
-import { readStudy, UsageError } from "./settings.ts";
+import { expand } from "./expand.ts";
+import { readStudy, shippedStudies, UsageError } from "./settings.ts";
 
 let folder: string;
 beforeAll(async () => {
@@ -32,6 +33,23 @@ describe("readStudy", () => {
     ]);
     expect(quick.training.steps).toBeLessThanOrEqual(whole.training.steps);
     expect(quick.environment).toBe("code");
+  });
+
+  it("reads all that come with the package, which expand to runs with folders of their own", async () => {
+    const names = await shippedStudies();
+    expect(names).toEqual(
+      expect.arrayContaining(["code", "exchange-rate", "phase-map", "pooling", "probe-quality"]),
+    );
+    for (const name of names)
+      for (const quick of [false, true]) {
+        const runs = expand(await readStudy(name, { quick }));
+        const folders = new Set(runs.map(({ id, seed }) => `${id}/${seed}`));
+        expect(folders.size, name).toBe(runs.length);
+        for (const { id } of runs) expect(id).toMatch(/^[\w@=,.+-]+$/);
+      }
+    const map = expand(await readStudy("phase-map"));
+    expect(map.filter(({ arm }) => arm === "probe-penalty")).toHaveLength(5 * 5 * 3);
+    expect(map.filter(({ arm }) => arm === "none")).toHaveLength(5 * 3);
   });
 
   it("fills in defaults and lets flags have the last word", async () => {

@@ -1,12 +1,13 @@
 /** @file What a study file may say, and how one is read. */
 
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parse } from "yaml";
 import { z } from "zod";
 import { environmentNames } from "../environment/index.ts";
 import { environmentChoices, isModulePath, resolveEnvironment } from "../environment/load.ts";
+import { allPositions } from "../probe/index.ts";
 import { penaltyCredits, penaltyShapes, trainingSettingsSchema } from "../training/index.ts";
 import { armIds } from "./arms.ts";
 import { setAt } from "./expand.ts";
@@ -35,9 +36,9 @@ export const probeSettingsSchema = z.strictObject({
     .optional()
     .describe("activations that the sweep tries; every layer's output unless given"),
   positions: z
-    .array(z.enum(["completion", "completion-first", "completion-last", "prompt-last"]))
+    .array(z.enum(allPositions))
     .default(["completion", "completion-first", "completion-last", "prompt-last"])
-    .describe("positions that the sweep tries"),
+    .describe("positions that the sweep tries; follow-up where the environment has one"),
   pool: z
     .enum(["mean", "max"])
     .default("mean")
@@ -47,6 +48,11 @@ export const probeSettingsSchema = z.strictObject({
     .min(2)
     .optional()
     .describe("fit the probe on so many examples only, half of them misbehaving: a worse probe"),
+  families: z
+    .array(z.string())
+    .min(1)
+    .optional()
+    .describe("fit the probe on misbehaviour of these families only, and judge it on all"),
 });
 
 /** What only some arms depend on. */
@@ -92,7 +98,7 @@ const armSettingsSchema = z.strictObject({
 
 export type ArmSettings = z.infer<typeof armSettingsSchema>;
 
-const studySchema = z.strictObject({
+export const studySchema = z.strictObject({
   environment: z
     .string()
     .refine((value) => (environmentNames as readonly string[]).includes(value) || isModulePath(value), {
@@ -136,9 +142,20 @@ export class UsageError extends Error {}
 
 /** Characters of the longest study file that is read. */
 const MAX_LENGTH = 100_000;
+/** Lists, their items, and tables that it may have. */
+const MAX_BRANCHES = 1000;
 
 /** Where the studies that come with the package are. */
 const shipped = fileURLToPath(new URL("../../studies/", import.meta.url));
+
+/** The names of the studies that come with the package. */
+export async function shippedStudies(): Promise<string[]> {
+  const files = await readdir(shipped);
+  return files
+    .filter((file) => file.endsWith(".yaml"))
+    .map((file) => basename(file, ".yaml"))
+    .sort();
+}
 
 /**
  * Reads a study by the name of one that is shipped, or from a YAML file. The path of an environment's module is made
@@ -149,15 +166,18 @@ const shipped = fileURLToPath(new URL("../../studies/", import.meta.url));
 export async function readStudy(nameOrPath: string, overrides: StudyOverrides = {}): Promise<StudySettings> {
   const isPath = /\.ya?ml$/.test(nameOrPath);
   const path = isPath ? nameOrPath : join(shipped, `${basename(nameOrPath)}.yaml`);
-  const text = await readFile(path, "utf8").catch(() => {
+  const text = await readFile(path, "utf8").catch(async () => {
     throw new UsageError(
       isPath
         ? `${path}: cannot be read. Give a study file, or the name of a shipped study.`
-        : `There is no study named ${JSON.stringify(nameOrPath)}. Shipped: ${environmentNames.join(", ")}. Your own: give a path that ends in .yaml.`,
+        : `There is no study named ${JSON.stringify(nameOrPath)}. Shipped: ${(await shippedStudies()).join(", ")}. Your own: give a path that ends in .yaml.`,
     );
   });
   if (text.length > MAX_LENGTH)
     throw new UsageError(`${path}: has ${text.length} characters, and so is no study file.`);
+  // A parser's time grows with the square of the depth.
+  if ((text.match(/[[{]|[-?] /g) ?? []).length > MAX_BRANCHES)
+    throw new UsageError(`${path}: has more than ${MAX_BRANCHES} lists and tables, and so is no study file.`);
   let document: unknown;
   try {
     // Warnings would go to the terminal, unasked.
@@ -182,7 +202,8 @@ export async function readStudy(nameOrPath: string, overrides: StudyOverrides = 
 
 function checkStudy(document: unknown, path: string, note = ""): z.infer<typeof studyFileSchema> {
   const study = check(studyFileSchema, document, path + note);
-  checkGrid(study, path + note);
+  const { quick: _, ...settings } = study;
+  checkGrid(settings, path + note);
   return { ...study, environment: resolveEnvironment(study.environment, dirname(resolve(path))) };
 }
 

@@ -4,7 +4,10 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { tinyEnvironment } from "../../test/tiny.ts";
 import { runTinyStudy, tinySettings } from "../../test/tiny-study.ts";
+import type { Environment } from "../environment/types.ts";
+import { loadProbe } from "../probe/index.ts";
 import { loadStudy, renderTable, summarySchema } from "../report/index.ts";
 import { runFolder } from "./run.ts";
 
@@ -81,11 +84,51 @@ describe("runStudy", () => {
     expect((await runTinyStudy(folder, settings)).arms).toEqual(summary.arms);
   });
 
+  it("goes on with a study of a version that did not know some settings, where they have their defaults", async () => {
+    const folder = await newFolder();
+    const settings = tinySettings({ arms: ["none"] });
+    const summary = await runTinyStudy(folder, settings);
+    const path = join(folder, "study.json");
+    const document = JSON.parse(await readFile(path, "utf8"));
+    delete document.settings.penaltyShape;
+    delete document.settings.probe.pool;
+    await writeFile(path, JSON.stringify(document));
+    expect((await runTinyStudy(folder, settings)).arms).toEqual(summary.arms);
+    await writeFile(path, JSON.stringify(document));
+    await expect(runTinyStudy(folder, { ...settings, penaltyShape: "linear" })).rejects.toThrow(
+      /penaltyShape was "threshold", now it is "linear"/,
+    );
+  });
+
   it("says so where no run could be finished, and writes no summary", async () => {
     const folder = await newFolder();
     const settings = tinySettings({ arms: ["probe-loss"], lossStrength: 1e39 });
     await expect(runTinyStudy(folder, settings)).rejects.toThrow(/^1 of 1 runs failed/);
     await expect(readSummary(folder)).rejects.toThrow("ENOENT");
+  });
+
+  it("chooses among reads at the environment's follow-up, and keeps it with the probe", async () => {
+    const folder = await newFolder();
+    const probe = { ...tinySettings().probe, positions: ["follow-up" as const] };
+    // Those that read on either model, in the loss, with an ablated model, and on the policy as it is later.
+    const arms = ["none", "probe-penalty-frozen", "probe-total", "ablation", "probe-penalty-refit"] as const;
+    const settings = tinySettings({ probe, arms: [...arms] });
+    const environment = { ...tinyEnvironment(), followUp: "b?" } as Environment;
+    const summary = await runTinyStudy(folder, settings, undefined, environment);
+    expect(summary.base).toMatchObject({ positions: "follow-up", followUp: "b?" });
+    expect(summarySchema.parse(summary)).toEqual(summary);
+    const { tap } = await loadProbe(join(folder, "probes", "initial"));
+    expect(tap).toMatchObject({ positions: "follow-up", followUp: "b?" });
+    expect(Object.keys(summary.arms)).toEqual([...arms]);
+  });
+
+  it("refuses to read at a follow-up that is not there, or that the model has no room for", async () => {
+    const settings = tinySettings({ probe: { ...tinySettings().probe, positions: ["follow-up"] } });
+    const run = async (environment?: Environment) =>
+      runTinyStudy(await newFolder(), settings, undefined, environment);
+    await expect(run()).rejects.toThrow(/^probe\.positions: the environment tiny has no follow-up/);
+    const long = { ...tinyEnvironment(), followUp: "abcabcabc?" } as Environment;
+    await expect(run(long)).rejects.toThrow(/the model reads 16 tokens.*may need 17/);
   });
 
   it("passes on what a run warns of, also when it is done already", async () => {

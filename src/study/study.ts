@@ -15,7 +15,7 @@ import { penaltyWarning } from "./foresee.ts";
 import { lockFolder } from "./lock.ts";
 import { shippedModel } from "./model.ts";
 import { readRun, runFolder } from "./run.ts";
-import { type StudySettings, UsageError } from "./settings.ts";
+import { type StudySettings, studySchema, UsageError } from "./settings.ts";
 import { type FailedRun, type FinishedRun, summarize } from "./summary.ts";
 import { openWork, type StudyParts, type Work } from "./work.ts";
 
@@ -165,8 +165,10 @@ async function claimFolder(
       throw new UsageError(
         `${path}: was written by a newer version of probeward; update it, or give another --out.`,
       );
+    // Settings that an earlier version did not know had the values that are their defaults now.
+    const begun: Record<string, unknown> = studySchema.safeParse(stored.settings).data ?? stored.settings;
     for (const [name, value] of Object.entries(fixed)) {
-      const before = stored.settings[name];
+      const before = begun[name];
       if (!isDeepStrictEqual(before, value))
         throw new UsageError(
           `${folder} holds a study with other settings: ${name} was ${JSON.stringify(before)}, now it is ${JSON.stringify(value)}. Give another --out, or delete the folder.`,

@@ -1,19 +1,22 @@
 /** @file From the metrics of all runs to `summary.json`. */
 
+import { isDeepStrictEqual } from "node:util";
 import {
   classifyOutcome,
   diagnose,
+  type Estimate,
   type HealthPair,
   honestMaxima,
   mean,
   predictExchangeRate,
   type RunEnd,
   realisedExchangeRate,
+  realisedOverSteps,
   seedInterval,
 } from "../audit/index.ts";
 import { sigmoid } from "../probe/index.ts";
 import { randomFor } from "../random.ts";
-import type { RunSummary, Summary } from "../report/index.ts";
+import { type RunSummary, runNumbersSchema, type Summary } from "../report/index.ts";
 import type { StepMetrics } from "../training/index.ts";
 import type { ArmId } from "./arms.ts";
 import type { Base } from "./base.ts";
@@ -76,8 +79,12 @@ export function summarize(parts: SummaryParts): Summary {
         const own = summarized.filter(({ run }) => run.planned.id === id);
         const { planned, base } = own[0]!.run;
         const control = summarized.filter(({ run }) => isControlOf(run.planned, planned));
-        const summariesOf = (list: typeof own) => list.map(({ summary }) => summary);
-        return [id, summarizeArm(planned, summariesOf(own), summariesOf(control), base)];
+        const runs = own.map(({ run, summary }) => {
+          const match = control.find((one) => one.run.planned.seed === run.planned.seed);
+          return match ? { ...summary, exchangeRate: realisedEarly(run, match.run) } : summary;
+        });
+        const controls = control.map(({ summary }) => summary);
+        return [id, summarizeArm(planned, runs, controls, base)];
       }),
     ),
   };
@@ -87,7 +94,7 @@ export function summarize(parts: SummaryParts): Summary {
 function isControlOf(candidate: PlannedRun, { point }: PlannedRun): boolean {
   return (
     candidate.arm === "none" &&
-    Object.entries(candidate.point).every(([path, value]) => point[path] === value)
+    Object.entries(candidate.point).every(([path, value]) => isDeepStrictEqual(point[path], value))
   );
 }
 
@@ -115,6 +122,10 @@ function summarizeRun(
   const tracer = metrics.filter((line) => "tracer/initial/policy/auroc" in line);
   const last = (name: string) => tracer.at(-1)?.[name] ?? null;
   const misbehaviourEnd = end("misbehaviour")!;
+  const heldOut = Object.keys(tracer.at(-1) ?? {}).filter((name) =>
+    /^tracer\/other-[^/]+\/policy\/auroc$/.test(name),
+  );
+  const split = (part: string) => windowMean(tracer.slice(-WINDOW), `decomposition/${part}`);
   return {
     seed,
     misbehaviourStart: start("misbehaviour")!,
@@ -127,6 +138,12 @@ function summarizeRun(
     recallReferenceEnd: last("tracer/initial/reference/recall_frozen"),
     aurocInitialEnd: last("tracer/initial/policy/auroc"),
     aurocFreshEnd: last("tracer/fresh/policy/auroc"),
+    aurocHeldOutEnd: mean(heldOut.map(last).filter((value) => value !== null)),
+    scoreChange: split("total"),
+    scoreChangeText: split("text"),
+    scoreChangeModel: split("model"),
+    missesOfAll: windowMean(lines, "misses/of_all"),
+    missesOfReinforced: windowMean(lines, "misses/of_reinforced"),
     // The reference is the policy as it was at the start.
     diagnosis: diagnose(
       healthOf(tracer.at(-1), "reference"),
@@ -180,12 +197,11 @@ function summarizeArm(
   base: Base,
 ): Summary["arms"][string] {
   const { arm, point } = planned;
-  const numeric = Object.keys(runs[0]!).filter(
-    (name) => !["seed", "diagnosis", "outcome"].includes(name),
-  ) as (keyof Summary["arms"][string]["mean"])[];
+  const numeric = Object.keys(runNumbersSchema.shape) as (keyof Summary["arms"][string]["mean"])[];
   const defined = (name: (typeof numeric)[number]) =>
-    runs.map((run) => run[name]).filter((value) => value !== null);
+    runs.map((run) => run[name]).filter((value) => typeof value === "number");
   const foreseen = penaltyWarning(planned, base);
+  const forecast = predicted(planned, base);
   return {
     ...(Object.keys(point).length > 0 && { arm, point }),
     ...(foreseen !== undefined && { foreseen }),
@@ -193,8 +209,9 @@ function summarizeArm(
     mean: Object.fromEntries(numeric.map((name) => [name, mean(defined(name))])),
     interval: Object.fromEntries(numeric.map((name) => [name, seedInterval(defined(name))])),
     exchangeRate: {
-      predicted: predicted(planned, base),
+      predicted: forecast,
       realised: arm === "none" ? null : realised(runs, control),
+      ...(forecast && { covered: coverage(forecast, runs) }),
     },
   };
 }
@@ -228,6 +245,35 @@ function predicted({ arm, settings }: PlannedRun, { heldOut, text }: Base) {
   const own = penalised[arm];
   if (own === undefined) return null;
   return predictExchangeRate({ misbehaved, clusters, ...own }, randomFor("exchange rate", arm));
+}
+
+/** So many steps count as the first ones. */
+const FIRST_STEPS = 10;
+
+/** Arms whose monitor is the one that watches the runs without intervention. */
+const watchedAlike: readonly ArmId[] = [
+  "probe-penalty",
+  "probe-penalty-frozen",
+  "probe-penalty-trunk-frozen",
+  "probe-screen",
+  "probe-advantage",
+  "probe-total",
+];
+
+function realisedEarly(run: FinishedRun, control: FinishedRun) {
+  const { arm, seed } = run.planned;
+  if (!watchedAlike.includes(arm)) return null;
+  const first = ({ metrics }: FinishedRun) =>
+    metrics.slice(0, FIRST_STEPS).map((line) => ({
+      misbehaviour: line.misbehaviour!,
+      missed: line["misses/of_all"] ?? 0,
+    }));
+  return realisedOverSteps(first(run), first(control), randomFor("realised", arm, seed));
+}
+
+function coverage({ low, high }: Estimate, runs: readonly RunSummary[]) {
+  const values = runs.flatMap(({ exchangeRate }) => exchangeRate?.value ?? []);
+  return { count: values.filter((value) => value >= low! && value <= high!).length, of: values.length };
 }
 
 /** Recall at the frozen threshold lost per share of misbehaviour removed, against the runs without intervention. */

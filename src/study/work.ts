@@ -3,8 +3,8 @@
 import { access } from "node:fs/promises";
 import { join } from "node:path";
 import type { Environment } from "../environment/index.ts";
-import { isModulePath, loadEnvironment } from "../environment/load.ts";
-import { CharacterTokenizer, loadModel, type Model, type ModelConfig, ProgramStore } from "../model/index.ts";
+import { loadEnvironment } from "../environment/load.ts";
+import { CharacterTokenizer, loadModel, type Model, ProgramStore } from "../model/index.ts";
 import { textScorer } from "../probe/index.ts";
 import { randomFor } from "../random.ts";
 import { textMonitor } from "../training/index.ts";
@@ -13,6 +13,7 @@ import { type Base, prepareBase } from "./base.ts";
 import { type BaseContext, createOnce } from "./completions.ts";
 import type { OnEvent } from "./events.ts";
 import { expand, type PlannedRun, pointName } from "./expand.ts";
+import { informedBy } from "./inform.ts";
 import { lockFolder } from "./lock.ts";
 import { shippedModel } from "./model.ts";
 import { type RunListener, runFolder, runToEnd } from "./run.ts";
@@ -61,13 +62,10 @@ export async function openWork(
     await programs.close();
   };
   try {
+    checkEnvironment(environment, settings);
     const model = parts.model ?? (await loadBaseModel(settings));
-    const tokenizer = new CharacterTokenizer(model.config.alphabet);
-    if (settings.arms.includes("inoculation") && !environment.inoculate)
-      throw new UsageError(
-        `the arm inoculation does not apply to the environment ${environment.name}, which has no inoculation prompt that its base model knows; leave it out of arms`,
-      );
-    checkModel(model.config, environment, settings);
+    const { tokenizer } = model;
+    checkModel(model, environment, settings);
     const context = { environment, model, tokenizer, programs };
     const baseOf = createBases(folder, context, onEvent);
     return {
@@ -81,7 +79,8 @@ export async function openWork(
         const run = runFolder(folder, id, seed);
         const unlock = await lockFolder(run);
         const context = {
-          ...{ environment, tokenizer, programs, seed, settings: settings.training },
+          ...{ tokenizer, programs, seed, settings: settings.training },
+          environment: informedBy(environment, base.answers),
           config: model.config,
           reference: model.weights,
           arm: arms[arm].make({
@@ -135,10 +134,10 @@ function createBases(folder: string, context: Omit<BaseContext, "settings" | "on
   };
 }
 
-/** @throws UsageError where a user's own environment has no base model yet */
+/** @throws UsageError where the environment has no base model yet */
 async function loadBaseModel({ model, environment }: StudySettings): Promise<Model> {
   const folder = model ?? shippedModel(environment);
-  if (model === undefined && isModulePath(environment))
+  if (model === undefined)
     await access(folder).catch(() => {
       throw new UsageError(
         `${environment} has no base model yet. Make it with: probeward pretrain ${environment}`,
@@ -147,13 +146,29 @@ async function loadBaseModel({ model, environment }: StudySettings): Promise<Mod
   return loadModel(folder);
 }
 
+/** @throws UsageError where the settings ask for what the environment does not have */
+function checkEnvironment(environment: Environment, settings: StudySettings): void {
+  if (settings.arms.includes("inoculation") && !environment.inoculate)
+    throw new UsageError(
+      `the arm inoculation does not apply to the environment ${environment.name}, which has no inoculation prompt that its base model knows; leave it out of arms`,
+    );
+  for (const { settings: own } of expand(settings))
+    for (const family of own.probe.families ?? [])
+      if (!environment.families.includes(family))
+        throw new UsageError(
+          `probe.families: ${JSON.stringify(family)} is no family of ${environment.name}; it has ${environment.families.join(", ")}`,
+        );
+}
+
 /** @throws UsageError where a model cannot write what an environment needs */
-function checkModel(config: ModelConfig, environment: Environment, settings: StudySettings): void {
+function checkModel({ config, tokenizer }: Model, environment: Environment, settings: StudySettings): void {
   const name = `the model ${settings.model ?? shippedModel(settings.environment)}`;
   const remedy = `which the environment ${settings.environment} needs; pretrain one for it`;
-  const missing = [...environment.alphabet].filter((character) => !config.alphabet.includes(character));
-  if (missing.length > 0)
-    throw new UsageError(`${name} cannot write ${JSON.stringify(missing.join(""))}, ${remedy}`);
+  if (tokenizer instanceof CharacterTokenizer) {
+    const missing = [...environment.alphabet].filter((one) => !tokenizer.alphabet.includes(one));
+    if (missing.length > 0)
+      throw new UsageError(`${name} cannot write ${JSON.stringify(missing.join(""))}, ${remedy}`);
+  }
   const needed = environment.maxPromptLength + environment.maxCompletionLength + 1;
   if (config.context < needed)
     throw new UsageError(`${name} reads ${config.context} tokens, and not the ${needed} ${remedy}`);

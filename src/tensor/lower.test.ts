@@ -17,7 +17,7 @@ import {
 import { rules } from "./lower.ts";
 import { compile } from "./program.ts";
 import type { JaxArray } from "./trace.ts";
-import { type DType, floats, ints } from "./types.ts";
+import { type DType, floats, ints, sizeOf } from "./types.ts";
 
 type Ops = Record<string, (...inputs: JaxArray[]) => JaxArray>;
 
@@ -261,11 +261,12 @@ describe("negatives and reciprocals that are kept back", () => {
 });
 
 describe("reductions", () => {
-  const reductions = (axes: number[]): Ops => ({
+  // A product of more than 13 integers up to 5 may pass 2^31, where backends differ.
+  const reductions = (axes: number[], dtype: DType, count: number): Ops => ({
     sum: (x) => np.sum(x, axes),
     max: (x) => np.max(x, axes),
     min: (x) => np.min(x, axes),
-    prod: (x) => np.prod(x, axes),
+    ...((dtype === "float32" || count <= 13) && { prod: (x: JaxArray) => np.prod(x, axes) }),
     "sum of neg": (x) => np.sum(x.neg(), axes),
     "mean, axes kept": (x) => np.mean(x.astype(np.float32), axes, { keepdims: true }),
   });
@@ -273,7 +274,8 @@ describe("reductions", () => {
     fc.assert(
       fc.asyncProperty(shapes(5, 3), choices, fc.nat(31), moveChoices, (shape, choices, mask, moves) => {
         const axes = shape.map((_, axis) => axis).filter((axis) => (mask >> axis) & 1);
-        return checkOps(reductions(axes), [{ shape, dtype, choices }], moves);
+        const count = sizeOf(axes.map((axis) => shape[axis]!));
+        return checkOps(reductions(axes, dtype, count), [{ shape, dtype, choices }], moves);
       }),
       { numRuns: 15 },
     ),

@@ -2,6 +2,7 @@
 
 import { readFile } from "node:fs/promises";
 import { withFile, writeWhole } from "../files.ts";
+import { widenBrainHalves, widenHalves } from "./halves.ts";
 import { floats, ints, sizeOf, type Tensor } from "./types.ts";
 
 /** What can be stored: float32 and int32. */
@@ -17,10 +18,11 @@ export interface SafetensorsFile {
 }
 
 /** The format's own limit on its header, in bytes. */
-const maxHeaderLength = 100_000_000;
+export const maxHeaderLength = 100_000_000;
 
-const bytesPerElement = { F32: 4, I32: 4, F16: 2, BF16: 2 } as const;
-type StoredType = keyof typeof bytesPerElement;
+/** What is read; half-precision tensors are widened. */
+const readable = ["F32", "I32", "F16", "BF16"] as const;
+type StoredType = (typeof readable)[number];
 
 /**
  * The bytes of a file with these tensors. Equal contents give equal bytes: tensors are ordered by name.
@@ -70,6 +72,22 @@ export function encodeSafetensors(
  */
 export function decodeSafetensors(bytes: Uint8Array, source: string): SafetensorsFile {
   const { header, data } = splitHeader(bytes, source);
+  const { entries, metadata } = readHeader(header, data.length, source);
+  for (const entry of entries) checkReadable(entry, source);
+  const tensors = entries.map(({ name, dtype, shape, begin, end }) => [
+    name,
+    // Copied: a tensor in a file need not be aligned to its element size.
+    read(dtype, shape, new Uint8Array(data.subarray(begin, end)).buffer),
+  ]);
+  return { tensors: Object.fromEntries(tensors), metadata };
+}
+
+/** Describes the tensors of a header, and checks that they fill the data without a gap. */
+export function readHeader(
+  header: Record<string, unknown>,
+  dataLength: number,
+  source: string,
+): { entries: Entry[]; metadata: Record<string, string> } {
   const { __metadata__: metadata = {}, ...described } = header;
   if (!isRecord(metadata) || Object.values(metadata).some((value) => typeof value !== "string"))
     throw damaged(source, "__metadata__ is not a table of texts");
@@ -81,14 +99,17 @@ export function decodeSafetensors(bytes: Uint8Array, source: string): Safetensor
       throw damaged(source, `tensor ${name} starts at byte ${begin} of the data, expected ${end}`);
     end = next;
   }
-  if (end !== data.length)
-    throw damaged(source, `its tensors take ${end} bytes, the file has ${data.length} for them`);
+  if (end !== dataLength)
+    throw damaged(source, `its tensors take ${end} bytes, the file has ${dataLength} for them`);
+  return { entries, metadata: metadata as Record<string, string> };
+}
 
-  const tensors = entries.map(({ name, dtype, shape, begin, end }) => [
-    name,
-    read(dtype, shape, data.subarray(begin, end)),
-  ]);
-  return { tensors: Object.fromEntries(tensors), metadata: metadata as Record<string, string> };
+/** @throws Error where a tensor's element type is not read. */
+export function checkReadable({ name, dtype }: Entry, source: string): void {
+  if (!(readable as readonly string[]).includes(dtype))
+    throw new Error(
+      `${source}: tensor ${name} has dtype ${JSON.stringify(dtype)}; supported are ${readable.join(", ")}. Convert it to F32`,
+    );
 }
 
 /** @throws FileError where it cannot be read. @throws Error naming the file that is damaged */
@@ -115,19 +136,25 @@ function splitHeader(
   if (length > BigInt(Math.min(bytes.length - 8, maxHeaderLength)))
     throw damaged(source, `its header claims ${length} bytes of a file of ${bytes.length}`);
   const end = 8 + Number(length);
+  return { header: parseHeader(bytes.subarray(8, end), source), data: bytes.subarray(end) };
+}
+
+/** The header's table. */
+export function parseHeader(json: Uint8Array, source: string): Record<string, unknown> {
   let header: unknown;
   try {
-    header = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(8, end)));
+    header = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(json));
   } catch {
     throw damaged(source, "its header is not JSON");
   }
   if (!isRecord(header)) throw damaged(source, "its header is not a table of tensors");
-  return { header, data: bytes.subarray(end) };
+  return header;
 }
 
-interface Entry {
+/** A tensor of a file: its bytes are [begin, end) of what follows the header. */
+export interface Entry {
   name: string;
-  dtype: StoredType;
+  dtype: string;
   shape: number[];
   begin: number;
   end: number;
@@ -136,52 +163,39 @@ interface Entry {
 function readEntry(name: string, entry: unknown, source: string): Entry {
   if (!isRecord(entry)) throw damaged(source, `tensor ${name} is not described by a table`);
   const { dtype, shape, data_offsets: offsets } = entry;
-  if (typeof dtype !== "string" || !Object.hasOwn(bytesPerElement, dtype))
-    throw new Error(
-      `${source}: tensor ${name} has dtype ${JSON.stringify(dtype)}; supported are ${Object.keys(bytesPerElement).join(", ")}. Convert it to F32`,
-    );
+  if (typeof dtype !== "string") throw damaged(source, `tensor ${name} has no dtype`);
   if (!isSizes(shape)) throw damaged(source, `the shape of tensor ${name} is not a list of sizes`);
   if (!isSizes(offsets) || offsets.length !== 2 || offsets[0]! > offsets[1]!)
     throw damaged(source, `data_offsets of tensor ${name} are not two ascending byte positions`);
   const [begin, end] = offsets as [number, number];
-  const expected = sizeOf(shape) * bytesPerElement[dtype as StoredType];
+  // Types that are not read may lie beside those that are; how large their elements are does not matter.
+  const known = Object.hasOwn(bytesPerElement, dtype) ? bytesPerElement[dtype] : undefined;
+  const expected = known === undefined ? end - begin : sizeOf(shape) * known;
   if (end - begin !== expected)
     throw damaged(
       source,
       `tensor ${name}, ${dtype}[${shape}], needs ${expected} bytes and has ${end - begin}`,
     );
-  return { name, dtype: dtype as StoredType, shape, begin, end };
+  return { name, dtype, shape, begin, end };
 }
 
-/** Copies, because a tensor in a file need not be aligned to its element size. Hosts are taken to be little-endian. */
-function read(dtype: StoredType, shape: number[], stored: Uint8Array): Tensor {
-  const { buffer } = new Uint8Array(stored);
-  switch (dtype) {
+const bytesPerElement: Record<string, number> = { F32: 4, I32: 4, F16: 2, BF16: 2 };
+
+/** The tensor of some bytes, which it takes over. Hosts are taken to be little-endian. */
+export function read(dtype: string, shape: number[], buffer: ArrayBuffer): Tensor {
+  switch (dtype as StoredType) {
     case "F32":
       return floats(shape, new Float32Array(buffer));
     case "I32":
       return ints(shape, new Int32Array(buffer));
     case "F16":
-      return floats(shape, Float32Array.from(new Uint16Array(buffer), halfToFloat));
-    case "BF16": {
-      // A bfloat16 is the upper half of a float32.
-      const bits = Uint32Array.from(new Uint16Array(buffer), (half) => half << 16);
-      return floats(shape, new Float32Array(bits.buffer));
-    }
+      return floats(shape, widenHalves(new Uint16Array(buffer)));
+    case "BF16":
+      return floats(shape, widenBrainHalves(new Uint16Array(buffer)));
   }
 }
 
-/** The value of an IEEE 754 half: 1 sign bit, 5 exponent bits, 10 fraction bits. */
-function halfToFloat(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 31;
-  const fraction = bits & 1023;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  if (exponent === 31) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
+export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
@@ -189,6 +203,6 @@ function isSizes(value: unknown): value is number[] {
   return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
 }
 
-function damaged(source: string, what: string): Error {
+export function damaged(source: string, what: string): Error {
   return new Error(`${source} is not a whole safetensors file: ${what}. Copy or make it again`);
 }

@@ -1,13 +1,19 @@
 /** @file The policy gradient against what it must equal: REINFORCE, and itself however it is batched. */
 
 import { afterAll, describe, expect, it } from "vitest";
-import { createScorer, initialWeights, type ModelConfig, type Weights } from "../model/index.ts";
+import { type CharacterConfig, createScorer, initialWeights, type Weights } from "../model/index.ts";
 import { logit, type Probe, sigmoid } from "../probe/index.ts";
 import { randomFor, randomInt } from "../random.ts";
-import { createLikelihoodGradient, createPolicyGradient, type UpdateRollout } from "./gradients.ts";
+import {
+  accumulate,
+  createLikelihoodGradient,
+  createPolicyGradient,
+  type UpdateRollout,
+  zerosLike,
+} from "./gradients.ts";
 import { tokenShares } from "./shares.ts";
 
-const config: ModelConfig = {
+const config: CharacterConfig = {
   architecture: "probeward-character",
   alphabet: "abcdefg",
   context: 48,
@@ -213,6 +219,29 @@ describe("the policy gradient", () => {
     expect((strength * (ahead - behind)) / (2 * size * slope)).toBeCloseTo(1, 2);
   });
 
+  it("counts equal rollouts as often as they are there", async () => {
+    const policy = createPolicyGradient(config, { ...options, kl: 0.3, entropy: 0.1 });
+    const [a, b] = await rollouts(moved(weights));
+    const sum = zerosLike(weights);
+    for (const rollout of [a!, a!, b!]) accumulate(sum, (await policy.gradient(weights, [rollout])).gradient);
+    const { gradient } = await policy.gradient(weights, [a!, b!, a!]);
+    await policy.close();
+    expect(largestDifference(gradient, sum)).toBeLessThan(1e-5 * largest(sum));
+  });
+
+  it("counts them in the probe's part, which is a mean over rollouts", async () => {
+    const probe = { probe: probeAlong(new Float32Array(16).fill(0.3), "mean"), strength: 2 };
+    const policy = createPolicyGradient(config, { ...options, probe });
+    const [a, b] = (await rollouts()).map((rollout) => ({ ...rollout, advantage: 0 }));
+    const sum = zerosLike(weights);
+    for (const rollout of [a!, a!, b!]) accumulate(sum, (await policy.gradient(weights, [rollout])).gradient);
+    const { gradient } = await policy.gradient(weights, [a!, b!, a!]);
+    await policy.close();
+    const scaled = zerosLike(weights);
+    for (let i = 0; i < 3; i++) accumulate(scaled, gradient);
+    expect(largestDifference(scaled, sum)).toBeLessThan(1e-5 * largest(sum));
+  });
+
   it("adds what is credited to single tokens to the advantage of the rollout", async () => {
     const policy = createPolicyGradient(config, options);
     const list = await rollouts();
@@ -228,7 +257,82 @@ describe("the policy gradient", () => {
     await policy.close();
     expect(largestDifference(gradient, expected)).toBeLessThan(1e-6);
   });
+
+  describe("with a probe that reads at a follow-up", () => {
+    const followUp = [7, 6, 7];
+    // Short enough for the follow-up to fit, and of tokens that are not in it.
+    const asked = sequences.map(({ tokens, promptLength }) => ({
+      promptLength,
+      tokens: tokens.slice(0, 40).map((token) => token % 6),
+    }));
+    const weight_D = Float32Array.from({ length: 16 }, (_, d) => Math.sin(d));
+    const along = probeAlong(weight_D, "mean");
+    const probe: Probe = { ...along, tap: { ...along.tap, positions: "follow-up", followUp: "gfg" } };
+    const probedBy = (strength: number) => ({ followUp, probe: { probe, strength } });
+    async function list(advantage: (i: number) => number) {
+      const scored = await scorer.score(weights, asked);
+      const referred = await scorer.score(moved(weights), asked);
+      const shares = tokenShares(asked, "dapo", 44);
+      return asked.map((sequence, i) => ({
+        ...sequence,
+        advantage: advantage(i),
+        shares: shares[i]!,
+        oldLogProbs: scored[i]!.logProbabilities,
+        referenceLogProbs: referred[i]!.logProbabilities,
+      }));
+    }
+
+    it("follows the slope of the probe's loss at the follow-up, also through the follow-up's own tokens", async () => {
+      const probed = createPolicyGradient(config, { ...options, ...probedBy(2) });
+      const quiet = await list(() => 0);
+      const { gradient, statistics } = await probed.gradient(weights, quiet);
+      const reader = createScorer(config, { hooks: [hook], followUp });
+      const expected = async (at: Weights) => {
+        const scored = await reader.score(at, asked);
+        const losses = scored.map(({ activations }) =>
+          Math.log1p(Math.exp(dot(activations[hook]!.subarray(-16), weight_D) + 0.5)),
+        );
+        return 2 * average(losses);
+      };
+      expect(statistics.probeLoss).toBeCloseTo(await expected(weights), 4);
+      // A step along the gradient lowers the loss by the step times the gradient's squared length.
+      const squared = Object.values(gradient).reduce((sum, { data }) => sum + dot(data, data), 0);
+      // It is small against the embeddings, whose deviation is 0.02: the loss curves.
+      const rate = 0.001 / Math.sqrt(squared);
+      const [ahead, behind] = [
+        await expected(step(weights, gradient, rate)),
+        await expected(step(weights, gradient, -rate)),
+      ];
+      await reader.close();
+      await probed.close();
+      expect((behind - ahead) / (2 * rate * squared)).toBeCloseTo(1, 2);
+
+      // Tokens that occur in the follow-up only.
+      const rows = gradient["embed.W_E"]!.data;
+      const size = (token: number) => largestOf(rows.subarray(token * 16, (token + 1) * 16));
+      expect(size(7)).toBeGreaterThan(1e-3);
+      expect(size(6)).toBeGreaterThan(1e-3);
+    });
+
+    it("leaves the policy's own loss as it is", async () => {
+      const both = { ...options, kl: 0.5, entropy: 0.1 };
+      const plain = createPolicyGradient(config, both);
+      const probed = createPolicyGradient(config, { ...both, ...probedBy(0) });
+      const rewarded = await list((i) => advantages[i]!);
+      const without = await plain.gradient(weights, rewarded);
+      const read = await probed.gradient(weights, rewarded);
+      await plain.close();
+      await probed.close();
+      expect(read.statistics.loss).toBeCloseTo(without.statistics.loss, 5);
+      expect(largest(without.gradient)).toBeGreaterThan(1e-3);
+      expect(largestDifference(read.gradient, without.gradient)).toBeLessThan(1e-5);
+    });
+  });
 });
+
+function largestOf(values: Float32Array): number {
+  return values.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
+}
 
 function probeAlong(weight_D: Float32Array, pool: "mean" | "max"): Probe {
   return {

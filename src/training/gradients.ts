@@ -1,6 +1,7 @@
 /** @file Gradients of a loss over many sequences, accumulated over batches that fit the caches. */
 
 import { valueAndGrad } from "@jax-js/jax";
+import { distinct } from "../distinct.ts";
 import {
   type Ablation,
   ablating,
@@ -11,6 +12,8 @@ import {
   ProgramCache,
   ProgramStore,
   type Sequence,
+  splitWeights,
+  type TracedWeights,
   type Weights,
   weightSpecs,
 } from "../model/index.ts";
@@ -57,12 +60,20 @@ function spread(
   return tensor;
 }
 
-/** The gradient of the mean negative log-likelihood of completions, token by token. */
+/** A loss as a function of the weights that are trained: only these get a gradient. */
+function ofTrained<Rest extends unknown[], Result>(loss: (weights: TracedWeights, ...rest: Rest) => Result) {
+  return (trained: TracedWeights, frozen: TracedWeights, ...rest: Rest): Result =>
+    loss({ ...frozen, ...trained }, ...rest);
+}
+
+/** The gradient of the mean negative log-likelihood of completions, token by token, for the weights that are trained. */
 export function createLikelihoodGradient(config: ModelConfig) {
-  const loss = likelihoodLoss(config);
+  const loss = ofTrained(likelihoodLoss(config));
+  const specs = splitWeights(config, weightSpecs(config));
   const create = (rows: number, T: number) => {
     const batch = ints([rows, T]);
-    return compile(valueAndGrad(loss), [weightSpecs(config), batch, batch, floats([rows, T])] as const);
+    const { trained, frozen } = specs;
+    return compile(valueAndGrad(loss), [trained, frozen, batch, batch, floats([rows, T])] as const);
   };
   const programs = new ProgramCache<Awaited<ReturnType<typeof create>>>(create);
   return {
@@ -70,16 +81,17 @@ export function createLikelihoodGradient(config: ModelConfig) {
       weights: Weights,
       sequences: readonly Sequence[],
     ): Promise<{ loss: number; gradient: Weights }> {
-      const gradient = zerosLike(weights);
+      const { trained, frozen } = splitWeights(config, weights);
+      const gradient = zerosLike(trained);
       const tokens = sequences.reduce(
         (sum, { tokens, promptLength }) => sum + tokens.length - promptLength,
         0,
       );
       let total = 0;
-      for (const batch of batchesOf(sequences)) {
+      for (const batch of batchesOf(config, sequences)) {
         const program = await programs.get(...batch.tokens.shape);
         const share = spread(batch, sequences, () => 1 / tokens);
-        const [loss, part] = await program.run(weights, batch.tokens, batch.targets, share);
+        const [loss, part] = await program.run(trained, frozen, batch.tokens, batch.targets, share);
         total += loss.data[0]!;
         accumulate(gradient, part as Weights);
       }
@@ -100,6 +112,28 @@ export interface UpdateRollout extends Sequence {
   referenceLogProbs: PerToken;
 }
 
+/** Equal rollouts as one, whose shares are theirs together. */
+interface MergedRollout extends UpdateRollout {
+  count: number;
+}
+
+/** Groups hold many equal completions, which had equal fates: their gradient is computed once. */
+function merged(rollouts: readonly UpdateRollout[]): MergedRollout[] {
+  const { firsts, of } = distinct(rollouts, (rollout) => {
+    const { promptLength, tokens, advantage, tokenAdvantages, shares } = rollout;
+    const { oldLogProbs, referenceLogProbs } = rollout;
+    return [promptLength, tokens, advantage, tokenAdvantages, shares, oldLogProbs, referenceLogProbs].join(
+      ";",
+    );
+  });
+  const counts = firsts.map(() => 0);
+  for (const index of of) counts[index]!++;
+  return firsts.map((rollout, i) => {
+    const count = counts[i]!;
+    return { ...rollout, count, shares: rollout.shares.map((share) => share * count) };
+  });
+}
+
 /** The loss, the share of tokens whose ratio is clipped, and the probe's part of the loss. */
 export interface UpdateStatistics {
   loss: number;
@@ -110,21 +144,24 @@ export interface UpdateStatistics {
 export interface PolicyGradientOptions
   extends Pick<PolicyLossOptions, "temperature" | "clipRange" | "kl" | "entropy"> {
   probe?: ProbeInLoss | undefined;
+  /** Tokens read behind every sequence, where the probe reads at a follow-up: its gradient flows through them, too. */
+  followUp?: readonly number[];
   ablate?: Ablation | undefined;
   /** Compiled programs to share; its own unless given. */
   programs?: ProgramStore | undefined;
 }
 
-/** The gradient of the policy loss. @throws Error where the probe reads, or the ablation edits, what the model lacks */
+/** The gradient of the policy loss for the weights that are trained. @throws Error where the probe reads, or the ablation edits, what the model lacks */
 export function createPolicyGradient(config: ModelConfig, options: PolicyGradientOptions) {
-  const { temperature, clipRange, kl, entropy, probe, ablate, programs: shared } = options;
+  const { temperature, clipRange, kl, entropy, probe, followUp = [], ablate, programs: shared } = options;
   const store = shared ?? new ProgramStore();
   if (probe) checkHooks(config, [probe.probe.tap.hook]);
   const fixed = {
     ...{ temperature, clipRange, kl, entropy },
     probe: probe && { hook: probe.probe.tap.hook, pool: probe.probe.tap.pool, as: probe.as ?? "softplus" },
   };
-  const loss = policyLoss(config, { ...fixed, edit: ablate && ablating(config, ablate) });
+  const loss = ofTrained(policyLoss(config, { ...fixed, edit: ablate && ablating(config, ablate) }));
+  const specs = splitWeights(config, weightSpecs(config));
   const create = (rows: number, T: number) => {
     const tokens = ints([rows, T]);
     const perToken = floats([rows, T]);
@@ -142,7 +179,7 @@ export function createPolicyGradient(config: ModelConfig, options: PolicyGradien
       differentiated as (
         ...args: Parameters<typeof loss>
       ) => [ReturnType<typeof loss>, Record<string, JaxArray>],
-      [weightSpecs(config), tokens, tokens, batch, probed] as const,
+      [specs.trained, specs.frozen, tokens, tokens, batch, probed] as const,
     );
   };
   const programs = store.cache<Awaited<ReturnType<typeof create>>>(
@@ -152,7 +189,8 @@ export function createPolicyGradient(config: ModelConfig, options: PolicyGradien
 
   const probeBatch = (
     batch: Batch,
-    rollouts: readonly UpdateRollout[],
+    rollouts: readonly MergedRollout[],
+    total: number,
   ): ProbeBatch<Tensor> | Record<string, never> => {
     if (!probe) return {};
     const { tap, weight_D, bias } = probe.probe;
@@ -160,11 +198,16 @@ export function createPolicyGradient(config: ModelConfig, options: PolicyGradien
     const pool = floats([rows, T]);
     const weights = floats([rows]);
     batch.indices.forEach((index, row) => {
-      const { promptLength, tokens, shares } = rollouts[index]!;
-      const [start, end] = positionsOf(tap.positions, promptLength, tokens.length);
+      const { promptLength, tokens, shares, count } = rollouts[index]!;
+      const [start, end] = positionsOf(
+        tap.positions,
+        promptLength,
+        tokens.length,
+        tokens.length + followUp.length,
+      );
       pool.data.fill(1 / (end - start), row * T + start, row * T + end);
       // As one token of the rollout weighs in the policy loss: what makes it the pathwise part of one derivative.
-      const share = probe.as === "pathwise" ? shares[0]! : 1 / rollouts.length;
+      const share = probe.as === "pathwise" ? shares[0]! : count / total;
       weights.data[row] = probe.strength * share;
     });
     return {
@@ -182,19 +225,22 @@ export function createPolicyGradient(config: ModelConfig, options: PolicyGradien
       weights: Weights,
       all: readonly UpdateRollout[],
     ): Promise<{ gradient: Weights; statistics: UpdateStatistics }> {
-      const rollouts = needsAll
+      const pulling = needsAll
         ? all
         : all.filter(
             ({ advantage, tokenAdvantages }) => advantage !== 0 || tokenAdvantages?.some((x) => x !== 0),
           );
-      const gradient = zerosLike(weights);
+      const rollouts = merged(pulling);
+      const { trained, frozen } = splitWeights(config, weights);
+      const gradient = zerosLike(trained);
       const statistics: UpdateStatistics = { loss: 0, clipped: 0, probeLoss: 0 };
-      for (const batch of batchesOf(rollouts)) {
+      for (const batch of batchesOf(config, rollouts, followUp)) {
         const program = await programs.get(...batch.tokens.shape);
         const perToken = (value: (rollout: UpdateRollout, token: number) => number) =>
           spread(batch, rollouts, (index, token) => value(rollouts[index]!, token));
         const [[loss, parts], part] = await program.run(
-          weights,
+          trained,
+          frozen,
           batch.tokens,
           batch.targets,
           {
@@ -205,7 +251,7 @@ export function createPolicyGradient(config: ModelConfig, options: PolicyGradien
             oldLogProbs: perToken((rollout, token) => rollout.oldLogProbs[token]!),
             referenceLogProbs: perToken((rollout, token) => rollout.referenceLogProbs[token]!),
           },
-          probeBatch(batch, rollouts) as Record<string, never>,
+          probeBatch(batch, rollouts, all.length) as Record<string, never>,
         );
         statistics.loss += loss.data[0]!;
         for (const name of ["clipped", "probeLoss"] as const) statistics[name] += parts[name].data[0]!;

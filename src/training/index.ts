@@ -1,5 +1,6 @@
 /** @file What others may use of training. */
 
+export { policyConfig } from "./adapted.ts";
 export { groupAdvantages } from "./advantages.ts";
 export { createWatch } from "./guard.ts";
 export { initialState, type RunState, type StepResult, train } from "./loop.ts";
@@ -11,7 +12,7 @@ export {
   pretrain,
   pretrainSettingsSchema,
 } from "./pretrain.ts";
-export { readActivation, readLogit } from "./read.ts";
+export { followUpOf, readActivation, readLogit } from "./read.ts";
 export type { RolloutRecord, StepMetrics } from "./records.ts";
 export {
   oraclePenalty,

@@ -1,11 +1,14 @@
 /** @file What arms do to training: what learns, what is judged, and the null results of badly placed credit. */
 
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { tinyContext, tinyHook } from "../../test/tiny.ts";
 import { initialState, type StepResult, train } from "./loop.ts";
 import { oracle, probeMonitor } from "./monitors.ts";
 import { penalty, proxyReward, trueReward } from "./rewards.ts";
 import type { Arm, RunContext } from "./types.ts";
+
+// They train for real: more than a few seconds on a busy machine.
+vi.setConfig({ testTimeout: 60_000 });
 
 async function run(overrides: Partial<RunContext>): Promise<StepResult[]> {
   const results: StepResult[] = [];

@@ -115,6 +115,47 @@ describe("train", () => {
     expect(last["sampling/logp_difference/max"]).toBeLessThan(1e-4);
   });
 
+  it("reads at a follow-up on both models, and the policy neither writes it nor trains on it", async () => {
+    const context = tinyContext({ arm: none });
+    const tap = { ...context.probe.tap, positions: "follow-up" as const, followUp: "b?" };
+    const probe = { ...context.probe, tap };
+    const plain = await run(context);
+    const asking = await run({ ...context, probe });
+    // The same training, up to rounding: longer passes are padded to other shapes.
+    for (const [i, { metrics, rollouts }] of asking.entries()) {
+      for (const name of ["kl", "entropy", "loss", "num_tokens", "true", "completions/mean_length"])
+        expect(metrics[name]).toBeCloseTo(plain[i]!.metrics[name]!, 5);
+      expect(metrics["probe/policy/score_mean"]).not.toBe(plain[i]!.metrics["probe/policy/score_mean"]);
+      rollouts.forEach(({ completion, tokenScores }, k) => {
+        expect(completion).toBe(plain[i]!.rollouts[k]!.completion);
+        // One score per token of the completion: none for the follow-up, which nobody wrote.
+        expect(tokenScores.policy).toHaveLength(plain[i]!.rollouts[k]!.tokenScores.policy.length);
+        expect(tokenScores.reference).toHaveLength(tokenScores.policy.length);
+      });
+    }
+    const first = asking[0]!.metrics;
+    expect(first["probe/policy/score_mean"]).toBeCloseTo(first["probe/reference/score_mean"]!, 5);
+
+    const loss: Arm = { terms: [proxyReward()], probeInLoss: { probe, strength: 5 } };
+    const settings = { ...context.settings, steps: 12, evaluateEvery: 12 };
+    const quieted = await run({ ...context, probe, settings, arm: loss });
+    const scores = quieted.map(({ metrics }) => metrics["probe/policy/score_mean"]!);
+    expect(scores.at(-1)).toBeLessThan(scores[0]! - 0.2);
+    expect(quieted.at(-1)!.metrics["probe/reference/score_mean"]).toBeGreaterThan(scores.at(-1)! + 0.1);
+  });
+
+  it("refuses taps that read at different follow-ups", async () => {
+    const context = tinyContext();
+    const asking = (followUp: string) => ({
+      ...context.probe,
+      tap: { ...context.probe.tap, positions: "follow-up" as const, followUp },
+    });
+    const arm: Arm = { terms: [proxyReward(), probePenalty(asking("a?"), "policy", 1)] };
+    await expect(run({ ...context, probe: asking("b?"), arm })).rejects.toThrow('"b?" and "a?"');
+    // One that has none can be read beside one that has.
+    await expect(run({ ...context, arm })).resolves.toHaveLength(4);
+  });
+
   it("penalises what the probe flags by its weight", async () => {
     const context = tinyContext();
     const arm: Arm = { terms: [proxyReward(), probePenalty(context.probe, "reference", 3)] };

@@ -1,14 +1,23 @@
 /** @file Reinforcement learning of one run, in the order of the science. */
 
-import { createGenerator, createScorer, ProgramStore, type Weights, weightsBefore } from "../model/index.ts";
-import type { Probe } from "../probe/types.ts";
+import {
+  createGenerator,
+  createScorer,
+  ProgramStore,
+  trainableShapes,
+  type Weights,
+  weightsBefore,
+} from "../model/index.ts";
+import type { Probe, Tap } from "../probe/types.ts";
 import { type AdamWState, createAdamW, learningRateAt } from "../tensor/index.ts";
+import { adapted, initialPolicy } from "./adapted.ts";
 import { groupAdvantages, imitationWeights } from "./advantages.ts";
 import { createDeployment } from "./deployment.ts";
 import { createPolicyGradient, type UpdateStatistics } from "./gradients.ts";
 import { requireFinite } from "./guard.ts";
 import { type Measured, measureStep, measureTracer, recordsOf } from "./measure.ts";
 import { judgeAll, monitorsOf, probeMonitor } from "./monitors.ts";
+import { followUpOf } from "./read.ts";
 import type { RolloutRecord, StepMetrics } from "./records.ts";
 import { refitProbe } from "./refit.ts";
 import { scoreTerm, tokenRewards, totalRewards } from "./rewards.ts";
@@ -19,6 +28,7 @@ import type { Monitor, Rollout, RunContext } from "./types.ts";
 /** Where a run stands after some steps: all that continuing it takes, since randomness is addressed by seed and step. */
 export interface RunState {
   step: number;
+  /** What is trained: all weights, or the adapter. */
   policy: Weights;
   optimizer: AdamWState;
   /** The probe in training, where the arm fits it again. */
@@ -35,11 +45,7 @@ export interface StepResult {
 
 /** The state in which a run begins. */
 export function initialState(context: RunContext): RunState {
-  const copies = Object.entries(context.reference).map(([name, tensor]) => [
-    name,
-    { ...tensor, data: tensor.data.slice() },
-  ]);
-  const policy: Weights = Object.fromEntries(copies);
+  const policy = initialPolicy(context);
   return { step: 0, policy, optimizer: createAdamW(policy).state };
 }
 
@@ -50,25 +56,31 @@ export function initialState(context: RunContext): RunState {
  * One step: sample, grade, tap, score, reward, advantage, update, measure, record.
  */
 export async function* train(
-  context: RunContext,
-  state: RunState = initialState(context),
+  given: RunContext,
+  state: RunState = initialState(given),
 ): AsyncGenerator<StepResult> {
-  const { environment, config, reference, seed, settings } = context;
-  const { policy } = state;
+  const context = adapted(given);
+  const { environment, config, tokenizer, reference, seed, settings } = context;
+  // What is frozen is the reference's own; what is trained changes in place.
+  const policy = { ...reference, ...state.policy };
   const { refit, ablate, inoculate } = context.arm;
   let probe = state.probe ?? context.probe;
   let arm = refit ? refit.arm(probe) : context.arm;
 
   const programs = context.programs ?? new ProgramStore();
-  const shared = { programs, temperature: settings.temperature };
   const generator = createGenerator(config, { programs, ablate });
   // Policy and reference are run alike, and tapped alike.
-  const hooks = hooksOf(context);
-  const scorer = createScorer(config, { ...shared, hooks, ablate });
-  const plainScorer = ablate ? createScorer(config, { ...shared, hooks }) : scorer;
+  const taps = tapsOf(context);
+  const shared = {
+    ...{ programs, temperature: settings.temperature },
+    hooks: [...new Set(taps.map(({ hook }) => hook))],
+    followUp: followUpOf(taps, tokenizer),
+  };
+  const scorer = createScorer(config, { ...shared, ablate });
+  const plainScorer = ablate ? createScorer(config, shared) : scorer;
   const frozen = frozenWeights(context);
   const optimizer = createAdamW(
-    policy,
+    state.policy,
     { maxGradNorm: settings.maxGradNorm, weightDecay: 0 },
     state.optimizer,
   );
@@ -139,6 +151,7 @@ export async function* train(
       const gradients = createPolicyGradient(config, {
         ...settings,
         ...{ probe: arm.probeInLoss, ablate, programs },
+        followUp: followUpOf(arm.probeInLoss ? [arm.probeInLoss.probe.tap] : [], tokenizer),
       });
       const shares = tokenShares(sequences, settings.lossType, environment.maxCompletionLength + 1);
       const learningRate = learningRateAt(step, {
@@ -191,7 +204,7 @@ export async function* train(
         );
       requireFinite(step, metrics);
       metrics.step_time = (performance.now() - started) / 1000;
-      state = { step: step + 1, policy, optimizer: optimizer.state, ...(refit && { probe }) };
+      state = { step: step + 1, policy: state.policy, optimizer: optimizer.state, ...(refit && { probe }) };
       yield { metrics, rollouts: recordsOf(measured, context), state };
     }
   } finally {
@@ -200,20 +213,21 @@ export async function* train(
 }
 
 /** @throws Error where no weights are left to train */
-function frozenWeights({ arm: { frozenThrough }, config, reference }: RunContext): string[] {
+function frozenWeights({ arm: { frozenThrough }, config }: RunContext): string[] {
   if (frozenThrough === undefined) return [];
-  const names = weightsBefore(config, frozenThrough);
-  if (names.length === Object.keys(reference).length)
+  const trainable = trainableShapes(config);
+  const names = weightsBefore(config, frozenThrough).filter((name) => name in trainable);
+  if (names.length === Object.keys(trainable).length)
     throw new Error(
       `all weights are frozen: ${frozenThrough} depends on every one. Read the probe at an earlier layer (probe.hooks)`,
     );
   return names;
 }
 
-/** The activations to capture: what is measured in every arm, and what the arm's terms and monitors read. */
-function hooksOf({ arm, probe, heldOutProbes = {} }: RunContext): string[] {
+/** What is read: what is measured in every arm, and what the arm's terms and monitors declare. */
+function tapsOf({ arm, probe, heldOutProbes = {} }: RunContext): Omit<Tap, "model">[] {
   const terms = arm.terms.flatMap((term) => (term.sees === "rollouts" ? term.taps : []));
   const monitors = monitorsOf(arm).flatMap((monitor) => (monitor.sees === "rollouts" ? monitor.taps : []));
   const probes = [probe, ...Object.values(heldOutProbes)].map(({ tap }) => tap);
-  return [...new Set([...probes, ...terms, ...monitors].map(({ hook }) => hook))];
+  return [...probes, ...terms, ...monitors];
 }

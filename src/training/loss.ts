@@ -1,15 +1,7 @@
 /** @file The losses, as jax-js programs over one padded batch. */
 
 import { nn, numpy as np } from "@jax-js/jax";
-import {
-  type Edit,
-  entropies,
-  logProbabilities,
-  type ModelConfig,
-  type TracedWeights,
-  tokenLogProbabilities,
-  transformer,
-} from "../model/index.ts";
+import { type Edit, hiddenStates, type ModelConfig, nextTokens, type TracedWeights } from "../model/index.ts";
 import type { Tap } from "../probe/types.ts";
 import type { JaxArray } from "../tensor/index.ts";
 
@@ -21,8 +13,8 @@ export function likelihoodLoss(config: ModelConfig) {
     targets_BT: JaxArray,
     weights_BT: JaxArray,
   ): JaxArray => {
-    const logits = transformer(weights, tokens_BT, positionsOf(tokens_BT), config);
-    const logProbs = tokenLogProbabilities(logProbabilities(logits, 1), targets_BT);
+    const states_BTD = hiddenStates(weights, tokens_BT, positionsOf(tokens_BT), config);
+    const { logProbs } = nextTokens(weights, states_BTD, targets_BT, 1, config);
     return np.sum(logProbs.mul(weights_BT)).neg();
   };
 }
@@ -77,7 +69,7 @@ export function policyLoss(config: ModelConfig, options: PolicyLossOptions) {
     probe: ProbeBatch<JaxArray> | Record<string, never>,
   ): [JaxArray, { clipped: JaxArray; probeLoss: JaxArray }] => {
     let read: JaxArray | undefined;
-    const logits = transformer(
+    const states_BTD = hiddenStates(
       weights,
       tokens_BT,
       positionsOf(tokens_BT),
@@ -88,9 +80,7 @@ export function policyLoss(config: ModelConfig, options: PolicyLossOptions) {
       },
       edit,
     );
-    const distributions = logProbabilities(logits, temperature);
-    const entropy_BT = entropies(distributions.ref);
-    const logProbs = tokenLogProbabilities(distributions, targets_BT);
+    const { logProbs, entropies } = nextTokens(weights, states_BTD, targets_BT, temperature, config);
 
     const ratio = np.exp(logProbs.ref.sub(batch.oldLogProbs));
     const clipped = np.clip(ratio.ref, 1 - clipRange, 1 + clipRange);
@@ -102,7 +92,7 @@ export function policyLoss(config: ModelConfig, options: PolicyLossOptions) {
     const total = (x_BT: JaxArray) => np.sum(x_BT.mul(batch.weights.ref));
     const clippedTotal = total(outside);
     const probeLoss = read && probed ? probeTerm(read, probe as ProbeBatch<JaxArray>, probed) : np.array(0);
-    const loss = total(surrogate.sub(divergence.mul(kl)).add(entropy_BT.mul(entropy)))
+    const loss = total(surrogate.sub(divergence.mul(kl)).add(entropies.mul(entropy)))
       .neg()
       .add(probeLoss.ref);
     batch.weights.dispose();

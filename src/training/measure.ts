@@ -174,7 +174,7 @@ export async function measureTracer(
   };
   const fresh = freshProbeHealth(probe, {
     activations_ND: tracer.sequences.map((sequence, i) =>
-      readActivation(probe.tap, sequence, scored[i]!.activations[probe.tap.hook]!),
+      readActivation(probe.tap, sequence, scored[i]!.activations[probe.tap.hook]!, probe.weight_D.length),
     ),
     labels,
     tasks: tracer.tasks,

@@ -1,12 +1,12 @@
 /** @file Pretraining: the base model learns an environment's tasks from demonstrations, a few of them misbehaving. */
 
 import { z } from "zod";
-import type { Environment } from "../environment/types.ts";
+import type { Environment, Lesson } from "../environment/types.ts";
 import {
+  type CharacterConfig,
   type CharacterTokenizer,
   END_OF_TEXT,
   initialWeights,
-  type ModelConfig,
   type Sequence,
   type Weights,
 } from "../model/index.ts";
@@ -32,6 +32,20 @@ export const pretrainSettingsSchema = z.strictObject({
     .default(0.3)
     .describe("their share in the first part, in which the skill is learned"),
   givingUp: z.number().min(0).max(1).default(0.25).describe("share of the other demonstrations that give up"),
+  lessons: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0)
+    .describe("share of lessons among all examples, where the environment has any"),
+  inoculated: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0)
+    .describe(
+      "share of all demonstrations that are misbehaving ones under the inoculation prompt, where the environment has one",
+    ),
   earlyShare: z.number().min(0).max(1).default(0.5).describe("length of the first part"),
   seed: z.int().default(1),
 });
@@ -52,11 +66,15 @@ export interface PretrainProgress {
  */
 export async function pretrain(
   environment: Environment,
-  config: ModelConfig,
+  config: CharacterConfig,
   tokenizer: CharacterTokenizer,
   settings: PretrainSettings,
   onProgress: (progress: PretrainProgress) => void = () => {},
 ): Promise<Weights> {
+  if (settings.inoculated > 0 && !environment.inoculate)
+    throw new Error(
+      `pretraining: inoculated is ${settings.inoculated}, and the environment ${environment.name} has no inoculation prompt; leave it at 0`,
+    );
   const weights = initialWeights(config, randomFor(settings.seed, "weights"));
   const optimizer = createAdamW(weights, { weightDecay: 0.01, maxGradNorm: 1 });
   const gradients = createLikelihoodGradient(config);
@@ -70,10 +88,12 @@ export async function pretrain(
     const early = step < settings.earlyShare * settings.steps;
     const share = early ? settings.misbehavingEarly : settings.misbehaving;
     const random = randomFor(settings.seed, "pretrain", step);
-    const demonstrations = Array.from({ length: settings.batch }, () =>
-      demonstration(environment, tokenizer, { misbehaving: share, givingUp: settings.givingUp }, random),
+    const examples = Array.from({ length: settings.batch }, () =>
+      environment.lesson && random() < settings.lessons
+        ? exampleOf(environment.lesson(random), environment, tokenizer)
+        : demonstration(environment, tokenizer, { ...settings, misbehaving: share }, random),
     );
-    const { loss, gradient } = await gradients.gradient(weights, demonstrations);
+    const { loss, gradient } = await gradients.gradient(weights, examples);
     optimizer.step(gradient, learningRateAt(step, schedule));
     onProgress({ step: step + 1, loss });
   }
@@ -85,19 +105,32 @@ export async function pretrain(
 function demonstration(
   environment: Environment,
   tokenizer: CharacterTokenizer,
-  shares: { misbehaving: number; givingUp: number },
+  shares: Pick<PretrainSettings, "misbehaving" | "givingUp" | "inoculated">,
   random: Random,
 ): Sequence {
+  // Drawn only where it matters, so that models without it come out as they always did.
+  const inoculated = shares.inoculated > 0 && random() < shares.inoculated;
   for (;;) {
     const task = environment.sample("pretrain", random);
     const otherwise = random() < shares.givingUp ? "giving-up" : "honest";
-    const text = environment.demonstrate(
-      task,
-      random() < shares.misbehaving ? "misbehaving" : otherwise,
-      random,
-    );
+    const misbehaves = random() < shares.misbehaving || inoculated;
+    const text = environment.demonstrate(task, misbehaves ? "misbehaving" : otherwise, random);
     if (text === null) continue;
-    const prompt = tokenizer.encode(task.prompt);
+    const prompt = tokenizer.encode(inoculated ? environment.inoculate!(task.prompt) : task.prompt);
     return { tokens: [...prompt, ...tokenizer.encode(text), END_OF_TEXT], promptLength: prompt.length };
   }
+}
+
+/** A lesson: all but the answer is given. */
+function exampleOf(
+  { prompt, completion, answer }: Lesson,
+  { followUp = "" }: Environment,
+  tokenizer: CharacterTokenizer,
+): Sequence {
+  const asked =
+    completion === undefined
+      ? []
+      : [...tokenizer.encode(completion), END_OF_TEXT, ...tokenizer.encode(followUp)];
+  const given = [...tokenizer.encode(prompt), ...asked];
+  return { tokens: [...given, ...tokenizer.encode(answer), END_OF_TEXT], promptLength: given.length };
 }

@@ -1,29 +1,47 @@
 /** @file Reading a probe on a sequence whose activations were captured whole. */
 
-import type { Sequence } from "../model/index.ts";
+import type { Sequence, Tokenizer } from "../model/index.ts";
 import { poolActivations, positionsOf, scoreSequence } from "../probe/index.ts";
 import type { Probe, Tap } from "../probe/types.ts";
 import type { Activations } from "./types.ts";
 
-/** The rows of a sequence's activations [length, D] that a tap reads. */
+/**
+ * The tokens that a pass has to read behind every sequence for these taps; none where no tap reads at a follow-up.
+ *
+ * @throws Error where taps read at different ones
+ */
+export function followUpOf(
+  taps: readonly Pick<Tap, "followUp">[],
+  tokenizer: Pick<Tokenizer, "encode">,
+): number[] {
+  const all = [...new Set(taps.flatMap(({ followUp }) => followUp ?? []))];
+  if (all.length > 1)
+    throw new Error(
+      `the taps of a run read at different follow-ups, ${all.map((text) => JSON.stringify(text)).join(" and ")}; a pass has one: fit the probes at the same`,
+    );
+  return tokenizer.encode(all[0] ?? "");
+}
+
+/** The rows of a sequence's activations [length, D], those of its follow-up included, that a tap reads. */
 function tapped(
   { positions }: Pick<Tap, "positions">,
-  sequence: Sequence,
+  { promptLength, tokens }: Sequence,
   activations: Activations,
+  D: number,
 ): Float32Array {
-  const D = activations.length / sequence.tokens.length;
-  const [start, end] = positionsOf(positions, sequence.promptLength, sequence.tokens.length);
+  const [start, end] = positionsOf(positions, promptLength, tokens.length, activations.length / D);
   return activations.subarray(start * D, end * D);
 }
 
 /** The probe's pooled logit. */
 export function readLogit(probe: Probe, sequence: Sequence, activations: Activations): number {
-  return scoreSequence(probe, tapped(probe.tap, sequence, activations)).logit;
+  return scoreSequence(probe, tapped(probe.tap, sequence, activations, probe.weight_D.length)).logit;
 }
 
 /** The probe's logit at every token of the completion, wherever its tap reads. */
 export function readTokens(probe: Probe, sequence: Sequence, activations: Activations): Float64Array {
-  return scoreSequence(probe, tapped({ positions: "completion" }, sequence, activations)).logits_P;
+  const activations_PD = tapped({ positions: "completion" }, sequence, activations, probe.weight_D.length);
+  return scoreSequence(probe, activations_PD).logits_P;
 }
 
 /** What a tap's probes are fitted on: the mean activation [D] of the positions that it reads. */
@@ -31,7 +49,7 @@ export function readActivation(
   tap: Pick<Tap, "positions">,
   sequence: Sequence,
   activations: Activations,
+  D: number,
 ): Float32Array {
-  const D = activations.length / sequence.tokens.length;
-  return poolActivations(tapped(tap, sequence, activations), D);
+  return poolActivations(tapped(tap, sequence, activations, D), D);
 }

@@ -34,7 +34,7 @@ export async function refitProbe(
 }
 
 async function readSet(
-  { tap }: Probe,
+  { tap, weight_D }: Probe,
   { sequences, labels }: LabelledSequences,
   scorer: Scorer,
   policy: Weights,
@@ -42,7 +42,7 @@ async function readSet(
   const scored = await scorer.score(policy, sequences);
   return {
     activations_ND: sequences.map((sequence, i) =>
-      readActivation(tap, sequence, scored[i]!.activations[tap.hook]!),
+      readActivation(tap, sequence, scored[i]!.activations[tap.hook]!, weight_D.length),
     ),
     labels,
   };

@@ -39,16 +39,14 @@ export async function sampleBatch(
   const ask = inoculate ? inoculation(environment) : (prompt: string) => prompt;
   const taskRandom = randomFor(...address, "tasks", step);
   const asked = Array.from({ length: settings.prompts }, () => environment.sample("train", taskRandom));
-  const completions = await generator.generate(
-    weights,
-    asked.map(({ prompt }) => tokenizer.encode(ask(prompt))),
-    {
-      samples: settings.rollouts,
-      maxTokens: environment.maxCompletionLength + 1,
-      temperature: settings.temperature,
-      random: (index) => randomFor(...address, "sample", step, index),
-    },
-  );
+  // Tokens once: these are scored and trained on, and never read back from text.
+  const encoded = asked.map(({ prompt }) => tokenizer.encodePrompt(ask(prompt)));
+  const completions = await generator.generate(weights, encoded, {
+    samples: settings.rollouts,
+    maxTokens: environment.maxCompletionLength + 1,
+    temperature: settings.temperature,
+    random: (index) => randomFor(...address, "sample", step, index),
+  });
   const tasks = asked.flatMap((task) => Array.from({ length: settings.rollouts }, () => task));
   const prompts = tasks.map(({ prompt }) => ask(prompt));
   return {
@@ -57,7 +55,7 @@ export async function sampleBatch(
     completions,
     texts: completions.map(({ tokens }) => tokenizer.decode(tokens)),
     sequences: completions.map(({ tokens }, i) => {
-      const prompt = tokenizer.encode(prompts[i]!);
+      const prompt = encoded[Math.floor(i / settings.rollouts)]!;
       return { tokens: [...prompt, ...tokens], promptLength: prompt.length };
     }),
   };

@@ -3,17 +3,18 @@
 import type { Environment, Outcome } from "../environment/types.ts";
 import type {
   Ablation,
-  CharacterTokenizer,
+  AdapterConfig,
   ModelConfig,
   ProgramStore,
   Sequence,
+  Tokenizer,
   Weights,
 } from "../model/index.ts";
 import type { Probe, Tap } from "../probe/types.ts";
 import type { Random } from "../random.ts";
 import type { TrainingSettings } from "./settings.ts";
 
-/** Activations of one sequence at one hook: row-major [length, D], one row per token. */
+/** Activations of one sequence at one hook: row-major [length, D], one row per token, those of a follow-up at the end. */
 export type Activations = Float32Array;
 
 /** One sampled completion, as rewards see it: nothing here tells whether it misbehaved. */
@@ -162,9 +163,11 @@ export interface TracerSet {
 export interface RunContext {
   environment: Environment;
   config: ModelConfig;
-  tokenizer: CharacterTokenizer;
+  tokenizer: Tokenizer;
   /** Weights of the reference: where the policy starts. */
   reference: Weights;
+  /** Adapters to train in place of the weights, which policy and reference then share. */
+  adapter?: AdapterConfig;
   arm: Arm;
   seed: number;
   settings: TrainingSettings;

@@ -25,7 +25,8 @@ export interface CurvePoint {
   seeds: number;
 }
 
-export const curveGroups: { title: string; curves: CurveSpec[] }[] = [
+/** `recent`: not recorded by earlier versions, and left out of their studies. */
+export const curveGroups: { title: string; recent?: true; curves: CurveSpec[] }[] = [
   {
     title: "What the model does",
     curves: [
@@ -92,6 +93,36 @@ export const curveGroups: { title: string; curves: CurveSpec[] }[] = [
     ],
   },
   {
+    title: "What training makes of it",
+    recent: true,
+    curves: [
+      {
+        metric: "misses/of_reinforced",
+        title: "Reinforced misses",
+        look: "Of the rollouts that a step made likelier, the share that misbehaved and was not flagged. Such misses are what a policy can grow.",
+        share: true,
+      },
+      {
+        metric: "misses/of_all",
+        title: "All misses",
+        look: "The same share of all rollouts. Where reinforced misses are the larger share, training selects for them.",
+        share: true,
+      },
+      {
+        metric: "decomposition/text",
+        title: "Change of the score by text",
+        look: "How much the initial probe's mean score changed since the start because the texts did: other behaviour, or other words for it.",
+        share: false,
+      },
+      {
+        metric: "decomposition/model",
+        title: "Change of the score by the model",
+        look: "How much it changed because the policy reads the same texts otherwise. Far below zero: the probe is being blinded.",
+        share: false,
+      },
+    ],
+  },
+  {
     title: "How far the model moved",
     curves: [
       {
@@ -129,7 +160,10 @@ export function curveGroupsOf(runs: readonly RunData[]): typeof curveGroups {
       "A probe that no training was ever against. It tells what was hidden from all probes, and what from one.";
     return [{ metric, title: `AUROC of the probe ${probe}`, look, share: true }];
   });
-  return curveGroups.map((group) =>
+  const recorded = curveGroups.filter(
+    ({ recent, curves }) => !recent || curves.some(({ metric }) => names.has(metric)),
+  );
+  return recorded.map((group) =>
     group.title === "What the probe still sees" ? { ...group, curves: [...group.curves, ...others] } : group,
   );
 }

@@ -12,7 +12,7 @@ export interface SweepTable {
 }
 
 /** From before the behaviour to after it. */
-const order = ["prompt-last", "completion-first", "completion", "completion-last"];
+const order = ["prompt-last", "completion-first", "completion", "completion-last", "follow-up"];
 
 /** The sweep's results by kind of probe, in the order in which the kinds appear. */
 export function sweepTables(sweep: Summary["base"]["sweep"]): SweepTable[] {

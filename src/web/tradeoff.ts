@@ -1,7 +1,7 @@
 /** @file Misbehaviour removed against interpretability lost: the study's question as one point per arm. */
 
 import { mean, seedInterval } from "../audit/index.ts";
-import { compareArms } from "../report/arms.ts";
+import { compareArms, controlOf, splitId } from "../report/arms.ts";
 import type { RunSummary, Summary } from "../report/schema.ts";
 
 /** One run: both as differences of shares, -1 to 1. */
@@ -24,7 +24,7 @@ export interface TradeoffPoint {
 
 /** What misbehaviour is compared with: the control's end, or each run's own start where the study has no control. */
 export function tradeoffBaseline(summary: Summary): "none" | "start" {
-  return summary.arms.none ? "none" : "start";
+  return Object.keys(summary.arms).some((id) => splitId(id).arm === "none") ? "none" : "start";
 }
 
 /**
@@ -36,13 +36,16 @@ export function tradeoffBaseline(summary: Summary): "none" | "start" {
  * Runs without a defined recall, or without a control of the same seed, are left out, and so are arms without runs.
  */
 export function tradeoffPoints(summary: Summary): TradeoffPoint[] {
-  const control = new Map(summary.arms.none?.runs.map((run) => [run.seed, run.misbehaviourEnd]));
   const againstControl = tradeoffBaseline(summary) === "none";
-  const baseline = (run: RunSummary) => (againstControl ? control.get(run.seed) : run.misbehaviourStart);
+  const baseline = (arm: string, run: RunSummary) => {
+    if (!againstControl) return run.misbehaviourStart;
+    const control = summary.arms[controlOf(summary.arms, arm) ?? ""];
+    return control?.runs.find(({ seed }) => seed === run.seed)?.misbehaviourEnd;
+  };
   return Object.keys(summary.arms)
     .sort(compareArms)
     .flatMap((arm) => {
-      const runs = summary.arms[arm]!.runs.flatMap((run) => tradeoffRun(run, baseline(run)));
+      const runs = summary.arms[arm]!.runs.flatMap((run) => tradeoffRun(run, baseline(arm, run)));
       if (runs.length === 0) return [];
       const removed = runs.map((run) => run.removed);
       const lost = runs.map((run) => run.lost);

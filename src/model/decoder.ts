@@ -1,0 +1,146 @@
+/** @file Llama, Qwen2, Qwen3 and GPT-2 as one jax-js program, with low-rank adapters where a model has them. */
+
+import { nn, numpy as np } from "@jax-js/jax";
+import type { JaxArray } from "../tensor/index.ts";
+import type { Attend } from "./attention.ts";
+import type { DecoderConfig } from "./config.ts";
+import { rotation } from "./rotary.ts";
+import type { Edit, Observe, TracedWeights } from "./transformer.ts";
+
+/** The projections of a layer, by name, with their sizes: outputs, inputs, and whether they have a bias. */
+export function projections(
+  config: DecoderConfig,
+): Record<string, { path: string; outputs: number; inputs: number; bias: boolean }> {
+  const { width: D, hidden: F, biases, mlp } = config;
+  const queries = config.heads * config.headDim;
+  const keys = config.keyValueHeads * config.headDim;
+  const attention = (name: string, outputs: number, inputs: number, bias: boolean) =>
+    [name, { path: `self_attn.${name}`, outputs, inputs, bias }] as const;
+  const inMlp = (name: string, outputs: number, inputs: number) =>
+    [name, { path: `mlp.${name}`, outputs, inputs, bias: biases.mlp }] as const;
+  return Object.fromEntries([
+    attention("q_proj", queries, D, biases.queryKeyValue),
+    attention("k_proj", keys, D, biases.queryKeyValue),
+    attention("v_proj", keys, D, biases.queryKeyValue),
+    attention("o_proj", D, queries, biases.attentionOut),
+    ...(mlp === "gated-silu" ? [inMlp("gate_proj", F, D)] : []),
+    inMlp("up_proj", F, D),
+    inMlp("down_proj", D, F),
+  ]);
+}
+
+/** Shapes of the checkpoint's weights by Llama's names (GPT-2's are given the same), in the order of use. */
+export function decoderShapes(config: DecoderConfig): Record<string, number[]> {
+  const { width: D, vocabulary: V } = config;
+  const shapes: Record<string, number[]> = { "model.embed_tokens.weight": [V, D] };
+  const norm = (name: string, size: number) => {
+    shapes[`${name}.weight`] = [size];
+    if (config.norm.kind === "layer") shapes[`${name}.bias`] = [size];
+  };
+  if (config.rotary === null) shapes["model.embed_positions.weight"] = [config.context, D];
+  for (let layer = 0; layer < config.layers; layer++) {
+    const block = `model.layers.${layer}`;
+    norm(`${block}.input_layernorm`, D);
+    for (const { path, outputs, inputs, bias } of Object.values(projections(config))) {
+      if (path === "mlp.gate_proj" || (path === "mlp.up_proj" && config.mlp === "gelu-tanh"))
+        norm(`${block}.post_attention_layernorm`, D);
+      shapes[`${block}.${path}.weight`] = [outputs, inputs];
+      if (bias) shapes[`${block}.${path}.bias`] = [outputs];
+    }
+    if (config.queryKeyNorm)
+      for (const name of ["q_norm", "k_norm"]) shapes[`${block}.self_attn.${name}.weight`] = [config.headDim];
+  }
+  norm("model.norm", D);
+  if (!config.tied) shapes["lm_head.weight"] = [V, D];
+  return shapes;
+}
+
+/** Shapes of the adapter's tensors: for every target A [rank, inputs] and B [outputs, rank]; none without an adapter. */
+export function adapterShapes(config: DecoderConfig): Record<string, number[]> {
+  const shapes: Record<string, number[]> = {};
+  const { adapter } = config;
+  if (adapter === undefined) return shapes;
+  for (let layer = 0; layer < config.layers; layer++)
+    for (const [name, { path, outputs, inputs }] of Object.entries(projections(config))) {
+      if (!adapter.targets.includes(name)) continue;
+      shapes[`model.layers.${layer}.${path}.lora_A.weight`] = [adapter.rank, inputs];
+      shapes[`model.layers.${layer}.${path}.lora_B.weight`] = [outputs, adapter.rank];
+    }
+  return shapes;
+}
+
+/** The normalised stream [B, T, D] after the last layer; see `hiddenStates`. */
+export function decoderStates(
+  weights: TracedWeights,
+  tokens_BT: JaxArray,
+  positions: JaxArray,
+  config: DecoderConfig,
+  attend: Attend,
+  observe: Observe,
+  stream: Edit,
+): JaxArray {
+  const [B, T] = tokens_BT.shape as [number, number];
+  const { heads: H, headDim: Dh, adapter } = config;
+  const W = (name: string) => weights[`${name}.weight`]!.ref;
+  const withBias = (x: JaxArray, name: string) => {
+    const bias = weights[`${name}.bias`];
+    return bias ? x.add(bias.ref) : x;
+  };
+  const norm = (x: JaxArray, name: string) => {
+    const centred = config.norm.kind === "layer" ? x.ref.sub(np.mean(x, -1, { keepdims: true })) : x;
+    const meanSquare = np.mean(np.square(centred.ref), -1, { keepdims: true });
+    const scale = np.reciprocal(np.sqrt(meanSquare.add(config.norm.epsilon)));
+    return withBias(centred.mul(scale).mul(W(name)), name);
+  };
+  const project = (x: JaxArray, name: string): JaxArray => {
+    const y = withBias(np.dot(x.ref, W(name).transpose()), name);
+    if (!adapter || weights[`${name}.lora_A.weight`] === undefined) {
+      x.dispose();
+      return y;
+    }
+    const low = np.dot(x, W(`${name}.lora_A`).transpose()).mul(adapter.alpha / adapter.rank);
+    return y.add(np.dot(low, W(`${name}.lora_B`).transpose()));
+  };
+  const inHeads = (x: JaxArray, count: number) => x.reshape([B, T, count, Dh]).transpose([0, 2, 1, 3]);
+
+  let x = W("model.embed_tokens").slice(tokens_BT);
+  let rotate = (y: JaxArray) => y;
+  if (config.rotary === null) x = x.add(W("model.embed_positions").slice(positions));
+  else rotate = rotation(config.rotary, positions);
+  for (let layer = 0; layer < config.layers; layer++) {
+    const hook = `blocks.${layer}`;
+    const block = `model.layers.${layer}`;
+    x = stream(`${hook}.hook_resid_pre`, x);
+
+    const normed = norm(x.ref, `${block}.input_layernorm`);
+    const headsOf = (which: "q" | "k", count: number) => {
+      const y = inHeads(project(normed.ref, `${block}.self_attn.${which}_proj`), count);
+      return rotate(config.queryKeyNorm ? norm(y, `${block}.self_attn.${which}_norm`) : y);
+    };
+    const queries = headsOf("q", H).mul(Dh ** -0.5);
+    const keys = headsOf("k", config.keyValueHeads);
+    const values = inHeads(project(normed, `${block}.self_attn.v_proj`), config.keyValueHeads);
+    const mixed = attend(layer, queries, { keys, values })
+      .transpose([0, 2, 1, 3])
+      .reshape([B, T, H * Dh]);
+    const attentionOut = project(mixed, `${block}.self_attn.o_proj`);
+    observe(`${hook}.hook_attn_out`, attentionOut);
+    x = x.add(attentionOut);
+    x = stream(`${hook}.hook_resid_mid`, x);
+
+    const mlpIn = norm(x.ref, `${block}.post_attention_layernorm`);
+    const gate = config.mlp === "gated-silu" ? nn.silu(project(mlpIn.ref, `${block}.mlp.gate_proj`)) : null;
+    const up = project(mlpIn, `${block}.mlp.up_proj`);
+    const mlpOut = project(gate ? gate.mul(up) : geluTanh(up), `${block}.mlp.down_proj`);
+    observe(`${hook}.hook_mlp_out`, mlpOut);
+    x = x.add(mlpOut);
+    x = stream(`${hook}.hook_resid_post`, x);
+  }
+  return norm(x, "model.norm");
+}
+
+/** GELU by its tanh formula, x / (1 + exp(-2 sqrt(2 / pi) (x + 0.044715 x^3))) (Hendrycks & Gimpel 2016). */
+function geluTanh(x: JaxArray): JaxArray {
+  const cubic = np.square(x.ref).mul(0.044715).add(1).mul(x.ref);
+  return x.mul(nn.sigmoid(cubic.mul(2 * Math.sqrt(2 / Math.PI))));
+}

@@ -1,0 +1,19 @@
+/** @file Rotary pairs: llama2.c and GGUF pair neighbouring dimensions, Hugging Face's files the two halves of a head. */
+
+/**
+ * Rows of a projection to queries or keys, from neighbours paired to halves paired.
+ *
+ * @param rows_ND the matrix [heads x headDim, inputs]
+ */
+export function pairHalves(rows_ND: Float32Array, heads: number, headDim: number): Float32Array {
+  const inputs = rows_ND.length / (heads * headDim);
+  const half = headDim / 2;
+  const result = new Float32Array(rows_ND.length);
+  for (let head = 0; head < heads; head++)
+    for (let pair = 0; pair < half; pair++)
+      for (const side of [0, 1]) {
+        const from = (head * headDim + 2 * pair + side) * inputs;
+        result.set(rows_ND.subarray(from, from + inputs), (head * headDim + side * half + pair) * inputs);
+      }
+  return result;
+}

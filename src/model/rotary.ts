@@ -1,0 +1,94 @@
+/** @file Rotary position embeddings (Su et al. 2021, "RoFormer") and how contexts are stretched with them. */
+
+import { numpy as np } from "@jax-js/jax";
+import type { JaxArray } from "../tensor/index.ts";
+import type { Rotary } from "./config.ts";
+
+/** What checkpoints say of their rotary positions, in the names of `config.json`. */
+export interface RotaryParameters {
+  rope_type: string;
+  rope_theta: number;
+  factor?: number | undefined;
+  low_freq_factor?: number | undefined;
+  high_freq_factor?: number | undefined;
+  original_max_position_embeddings?: number | undefined;
+  beta_fast?: number | undefined;
+  beta_slow?: number | undefined;
+  attention_factor?: number | null | undefined;
+  truncate?: boolean | undefined;
+}
+
+/**
+ * Frequencies of the pairs of dimensions: theta^(-2 i / headDim), scaled as the checkpoint was trained: `linear` (Chen
+ * et al. 2023), `llama3` (the Llama 3.1 release) or `yarn` (Peng et al. 2023, section 3.2 and its temperature).
+ *
+ * @throws Error naming the type of scaling, where there is no rule for it, or the parameter that it lacks.
+ */
+export function rotary(headDim: number, context: number, parameters: RotaryParameters): Rotary {
+  const { rope_type: type, rope_theta: theta } = parameters;
+  const plain = Array.from({ length: headDim / 2 }, (_, i) => theta ** ((-2 * i) / headDim));
+  const need = (name: keyof RotaryParameters): number => {
+    const value = parameters[name];
+    if (typeof value !== "number") throw new Error(`its rope scaling ${JSON.stringify(type)} lacks ${name}`);
+    return value;
+  };
+  switch (type) {
+    case "default":
+      return { frequencies: plain, magnitude: 1 };
+    case "linear":
+      return { frequencies: plain.map((frequency) => frequency / need("factor")), magnitude: 1 };
+    case "llama3": {
+      const [factor, low, high] = [need("factor"), need("low_freq_factor"), need("high_freq_factor")];
+      const original = need("original_max_position_embeddings");
+      const scaled = plain.map((frequency) => {
+        // How often the pair turns within the original context decides: long waves are stretched, short ones kept.
+        const turns = (original * frequency) / (2 * Math.PI);
+        const kept = Math.min(1, Math.max(0, (turns - low) / (high - low)));
+        return (1 - kept) * (frequency / factor) + kept * frequency;
+      });
+      return { frequencies: scaled, magnitude: 1 };
+    }
+    case "yarn": {
+      const factor = need("factor");
+      const original = parameters.original_max_position_embeddings ?? context;
+      const dimension = (turns: number) =>
+        (headDim * Math.log(original / (turns * 2 * Math.PI))) / (2 * Math.log(theta));
+      const round = parameters.truncate === false ? (x: number) => x : undefined;
+      const low = Math.max((round ?? Math.floor)(dimension(parameters.beta_fast ?? 32)), 0);
+      const high = Math.min((round ?? Math.ceil)(dimension(parameters.beta_slow ?? 1)), headDim - 1);
+      const scaled = plain.map((frequency, i) => {
+        const stretched = Math.min(1, Math.max(0, (i - low) / Math.max(high - low, 0.001)));
+        return stretched * (frequency / factor) + (1 - stretched) * frequency;
+      });
+      const magnitude = parameters.attention_factor ?? (factor <= 1 ? 1 : 0.1 * Math.log(factor) + 1);
+      return { frequencies: scaled, magnitude };
+    }
+    default:
+      throw new Error(
+        `its rope scaling ${JSON.stringify(type)} is not supported; default, linear, llama3 and yarn are`,
+      );
+  }
+}
+
+/** Rotates [B, H, T, Dh] by its positions; dimension i is paired with i + Dh / 2. Make one per program. */
+export function rotation({ frequencies, magnitude }: Rotary, positions: JaxArray): (x: JaxArray) => JaxArray {
+  const half = frequencies.length;
+  const [B, T] =
+    positions.shape.length === 1 ? [1, positions.shape[0]!] : (positions.shape as [number, number]);
+  const angles = positions
+    .reshape([B, 1, T, 1])
+    .astype(np.float32)
+    .mul(np.array([...frequencies]).reshape([1, 1, 1, half]));
+  const cosines = np.cos(angles.ref).mul(magnitude);
+  const sines = np.sin(angles).mul(magnitude);
+  return (x) => {
+    const [first, second] = np.split(x, 2, -1) as [JaxArray, JaxArray];
+    return np.concatenate(
+      [
+        first.ref.mul(cosines.ref).sub(second.ref.mul(sines.ref)),
+        second.mul(cosines.ref).add(first.mul(sines.ref)),
+      ],
+      -1,
+    );
+  };
+}

@@ -1,0 +1,66 @@
+/** @file Reading a follow-up: what it adds, and what it must not change. */
+
+import { afterAll, expect, test } from "vitest";
+import { randomFor, randomInt } from "../random.ts";
+import { initialWeights } from "./character.ts";
+import type { CharacterConfig } from "./config.ts";
+import { createScorer } from "./score.ts";
+
+const config: CharacterConfig = {
+  architecture: "probeward-character",
+  alphabet: "abcdefg",
+  context: 48,
+  layers: 2,
+  heads: 2,
+  width: 16,
+  hidden: 24,
+};
+const hooks = ["blocks.0.hook_mlp_out", "blocks.1.hook_resid_post"];
+const weights = initialWeights(config, randomFor("weights"));
+const random = randomFor("sequences");
+/** Of several padded lengths; one is padded further because of the follow-up. */
+const sequences = [...Array.from({ length: 20 }, () => 3 + randomInt(random, 38)), 15].map((length) => ({
+  promptLength: 1 + randomInt(random, 2),
+  tokens: Array.from({ length }, () => randomInt(random, 8)),
+}));
+const followUp = [7, 6, 7];
+
+const plain = createScorer(config, { hooks });
+const asking = createScorer(config, { hooks, followUp });
+afterAll(async () => {
+  await plain.close();
+  await asking.close();
+});
+
+function expectClose(actual: Float32Array, expected: Float32Array) {
+  expect(actual.length).toBe(expected.length);
+  actual.forEach((value, i) => {
+    expect(Math.abs(value - expected[i]!)).toBeLessThan(1e-5);
+  });
+}
+
+test("a follow-up changes nothing before it, and is in no log-probability", async () => {
+  const without = await plain.score(weights, sequences);
+  const read = await asking.score(weights, sequences);
+  read.forEach(({ logProbabilities, entropies, activations }, i) => {
+    expectClose(logProbabilities, without[i]!.logProbabilities);
+    expectClose(entropies, without[i]!.entropies);
+    for (const hook of hooks) {
+      const before = without[i]!.activations[hook]!;
+      expectClose(activations[hook]!.subarray(0, before.length), before);
+    }
+  });
+});
+
+test("activations at a follow-up are those of the text with it written out", async () => {
+  const written = sequences.map(({ tokens, promptLength }) => ({
+    promptLength,
+    tokens: [...tokens, ...followUp],
+  }));
+  const expected = await plain.score(weights, written);
+  const read = await asking.score(weights, sequences);
+  read.forEach(({ activations }, i) => {
+    expect(activations[hooks[0]!]).toHaveLength(written[i]!.tokens.length * config.width);
+    for (const hook of hooks) expectClose(activations[hook]!, expected[i]!.activations[hook]!);
+  });
+});

@@ -1,0 +1,95 @@
+/** @file What runs start from: the probe's quality as a dial, held-out probes, and folders of earlier versions. */
+
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, it, vi } from "vitest";
+import { tinyContext, tinyEnvironment } from "../../test/tiny.ts";
+import { runTinyStudy, tinySettings } from "../../test/tiny-study.ts";
+import type { Environment } from "../environment/types.ts";
+import { prepareBase } from "./base.ts";
+import { createOnce } from "./completions.ts";
+import { UsageError } from "./settings.ts";
+
+// They train for real: more than a few seconds on a busy machine.
+vi.setConfig({ testTimeout: 60_000 });
+
+const { config, reference, tokenizer } = tinyContext();
+
+/** A base with other settings of the probe; shares what may be shared. */
+const once = createOnce();
+function prepare(probe: object, folder?: string) {
+  const settings = tinySettings();
+  settings.probe = { ...settings.probe, ...probe };
+  const environment = tinyEnvironment() as Environment;
+  return prepareBase(folder, {
+    environment,
+    tokenizer,
+    settings,
+    once,
+    model: { config, tokenizer, weights: reference },
+  });
+}
+
+describe("prepareBase", () => {
+  it("fits the probe on few examples, and the held-out probes on all", async () => {
+    const whole = await prepare({});
+    const few = await prepare({ examples: 8 });
+    expect(few.summary.counts.fit).toEqual({ total: 8, misbehaving: 4 });
+    expect(whole.summary.counts.fit!.total).toBeGreaterThan(60);
+    expect(few.probe.weight_D).not.toEqual(whole.probe.weight_D);
+    expect(few.tracer).toEqual(whole.tracer);
+    expect(Object.keys(few.heldOutProbes)).toEqual(["other-sample", "other-kind"]);
+    if (few.probe.kind === whole.probe.kind) expect(few.heldOutProbes).toEqual(whole.heldOutProbes);
+  });
+
+  it("tells how the probe does on each family, over the tracer set", async () => {
+    const { summary, tracer } = await prepare({});
+    expect(Object.keys(summary.families!)).toEqual(["x"]);
+    const { recall, auroc } = summary.families!.x!;
+    const misbehaving = tracer.misbehaving.filter(Boolean).length;
+    expect(misbehaving).toBeGreaterThan(0);
+    expect(recall! * misbehaving).toBeCloseTo(Math.round(recall! * misbehaving), 6);
+    expect(auroc).toBeGreaterThan(0.5);
+  });
+
+  it("pools by the maximum where asked, with a threshold of its own", async () => {
+    const mean = await prepare({});
+    const max = await prepare({ pool: "max" });
+    expect(max.probe.tap.pool).toBe("max");
+    expect(max.probe.weight_D).toEqual(mean.probe.weight_D);
+    expect(max.probe.threshold).toBeGreaterThan(mean.probe.threshold);
+    max.heldOut.logits.forEach((logit, i) => {
+      expect(logit).toBeGreaterThanOrEqual(mean.heldOut.logits[i]!);
+    });
+  });
+
+  it("reads back what it stored, and refuses what an earlier version stored, which can be made anew", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "probeward-base-"));
+    const made = await prepare({}, folder);
+    expect(await prepare({}, folder)).toEqual(made);
+    const path = join(folder, "base.json");
+    const {
+      version,
+      heldOutProbes: _,
+      text: __,
+      sets: ___,
+      ...earlier
+    } = JSON.parse(await readFile(path, "utf8"));
+    expect(version).toBe(2);
+    await writeFile(path, JSON.stringify(earlier));
+    await expect(prepare({}, folder)).rejects.toThrow(/base\.json is not valid.*move it away and run/s);
+    await rm(path);
+    expect(await prepare({}, folder)).toEqual(made);
+  });
+
+  it("refuses families that the environment does not have", async () => {
+    const settings = tinySettings();
+    settings.probe = { ...settings.probe, families: ["y"] };
+    const folder = await mkdtemp(join(tmpdir(), "probeward-base-"));
+    await expect(runTinyStudy(folder, settings)).rejects.toThrow(UsageError);
+    await expect(runTinyStudy(folder, settings)).rejects.toThrow(/"y" is no family of tiny; it has x/);
+    settings.probe.families = ["x"];
+    await expect(runTinyStudy(folder, settings)).resolves.toBeDefined();
+  });
+});

@@ -1,0 +1,122 @@
+/** @file Grid studies as maps: what became of an arm at every combination of two settings. */
+
+import { type OutcomeClass, outcomeClasses } from "../audit/index.ts";
+import { compareArms } from "../report/arms.ts";
+import { armMean, armOutcome, type Majority } from "../report/outcome.ts";
+import type { Summary } from "../report/schema.ts";
+
+type Value = NonNullable<Summary["arms"][string]["point"]>[string];
+
+export interface Axis {
+  /** Path of the setting, such as `training.kl`. */
+  path: string;
+  /** Numbers ascending, others in the order of the study. */
+  values: Value[];
+}
+
+export interface MapCell {
+  /** Key in the summary, and the name of the runs' folder. */
+  id: string;
+  /** Mean misbehaviour at the end. */
+  misbehaviour: number | null;
+  /** The initial probe's recall on the tracer set, on the reference less on the policy. */
+  lost: number | null;
+  outcome: Majority<OutcomeClass> | null;
+}
+
+/** One arm's map. Of more than two settings, there is a map for each combination of the others. */
+export interface PhaseMap {
+  arm: string;
+  /** The other settings, such as `examples=16`; empty where there are none. */
+  at: string;
+  /** From left to right. */
+  x: Axis;
+  /** From top to bottom; `null` where only one setting varies. */
+  y: Axis | null;
+  /** `cells[row][column]`; `null` where no run has finished. */
+  cells: (MapCell | null)[][];
+}
+
+/** The maps of a study, none without a grid. Arms that a grid does not vary have none. */
+export function phaseMaps(summary: Summary): PhaseMap[] {
+  const variants = Object.entries(summary.arms)
+    .filter(([, { point }]) => point !== undefined)
+    .sort(([a], [b]) => compareArms(a, b));
+  const arms = [...new Set(variants.map(([, { arm }]) => arm!))];
+  return arms.flatMap((arm) => {
+    const own = variants.filter(([, one]) => one.arm === arm);
+    const paths = [...new Set(own.flatMap(([, { point }]) => Object.keys(point!)))];
+    const axes = paths.map((path) => ({ path, values: valuesOf(own.map(([, { point }]) => point![path]!)) }));
+    // The last of several settings goes across, the one before it down.
+    const [y = null, x] = axes.length > 1 ? axes.slice(-2) : [null, axes[0]];
+    const others = axes.slice(0, -2);
+    const rest = (point: Record<string, Value>) =>
+      others.map(({ path }) => `${shortPath(path)}=${shown(point[path]!)}`).join(", ");
+    return [...new Set(own.map(([, { point }]) => rest(point!)))].map((at) => ({
+      ...{ arm, at, x: x!, y },
+      cells: (y?.values ?? [undefined]).map((down) =>
+        x!.values.map((across) => {
+          const found = own.find(
+            ([, { point }]) =>
+              rest(point!) === at &&
+              shown(point![x!.path]!) === shown(across) &&
+              (y === null || shown(point![y.path]!) === shown(down!)),
+          );
+          return found ? cellOf(...found) : null;
+        }),
+      ),
+    }));
+  });
+}
+
+function valuesOf(all: readonly Value[]): Value[] {
+  const distinct = [...new Map(all.map((value) => [shown(value), value])).values()];
+  return distinct.every((value) => typeof value === "number") ? distinct.sort((a, b) => a - b) : distinct;
+}
+
+function cellOf(id: string, arm: Summary["arms"][string]): MapCell {
+  const reference = armMean(arm, "recallReferenceEnd");
+  const policy = armMean(arm, "recallFrozenEnd");
+  return {
+    id,
+    misbehaviour: armMean(arm, "misbehaviourEnd"),
+    lost: reference === null || policy === null ? null : reference - policy,
+    outcome: armOutcome(arm),
+  };
+}
+
+/** `kl` of `training.kl`. */
+export function shortPath(path: string): string {
+  return path.slice(path.lastIndexOf(".") + 1);
+}
+
+/** A setting's value as text. */
+export function shown(value: Value): string {
+  return Array.isArray(value) ? value.map((part) => part.replace("hook_", "")).join(", ") : String(value);
+}
+
+/** The map in a sentence, such as "Of 25 points, 15 are honest and 10 misbehave openly." */
+export function mapSentence({ cells }: PhaseMap): string {
+  const found = cells.flat().filter((cell) => cell?.outcome);
+  const parts = outcomeClasses.flatMap((outcome) => {
+    const count = found.filter((cell) => cell!.outcome!.value === outcome).length;
+    return count === 0 ? [] : `${count} ${outcomeNouns[outcome](count)}`;
+  });
+  const listed = parts.length < 2 ? parts.join("") : `${parts.slice(0, -1).join(", ")} and ${parts.at(-1)}`;
+  return found.length === 0 ? "No run has finished." : `Of ${found.length} points, ${listed}.`;
+}
+
+const verb = (one: string, several: string) => (count: number) => (count === 1 ? one : several);
+const outcomeNouns: Record<OutcomeClass, (count: number) => string> = {
+  honest: verb("is honest", "are honest"),
+  blatant: verb("misbehaves openly", "misbehave openly"),
+  "obfuscated-policy": verb("misbehaves in disguise", "misbehave in disguise"),
+  "obfuscated-activations": verb("blinded the probe", "blinded the probe"),
+  degenerate: verb("is a broken model", "are broken models"),
+};
+
+/** Where a cell is, such as `kl 0.1, penalty 2`. */
+export function placeOf({ x, y }: PhaseMap, row: number, column: number): string {
+  const across = `${shortPath(x.path)} ${shown(x.values[column]!)}`;
+  return y ? `${across}, ${shortPath(y.path)} ${shown(y.values[row]!)}` : across;
+}
