@@ -1,6 +1,6 @@
 /** @file One process at a time in a folder: a study's, or a run's. */
 
-import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout } from "node:timers/promises";
@@ -73,6 +73,22 @@ export async function lockFolder(folder: string, patience = PATIENCE): Promise<(
     await withFile("write", path, () => rm(path, { force: true }));
     await stopHeartbeat();
   };
+}
+
+/** A process that has a folder. */
+export interface Holder {
+  host: string;
+  pid: number;
+  /** Whether it is on this machine. */
+  here: boolean;
+}
+
+/** Who has a folder now: looks, and takes nothing. A folder that is not there is nobody's. */
+export async function holderOf(folder: string, patience = PATIENCE): Promise<Holder | undefined> {
+  const self = await thisProcess();
+  const there = await stat(folder).catch(() => undefined);
+  const owner = there && (await otherHolder(folder, self, patience));
+  return owner && { host: decodeURIComponent(owner.host), pid: owner.pid, here: owner.host === thisHost };
 }
 
 const heartbeatOf = (folder: string, owner: Owner) => join(folder, `heartbeat.${nameOf(owner)}`);

@@ -6,11 +6,22 @@ import { parseMetrics, parseRollout, type RunStatus, runStatusSchema } from "../
 import { threads } from "../tensor/index.ts";
 import { createWatch, type RunContext, type StepMetrics, train } from "../training/index.ts";
 import { latestState, saveCheckpoint } from "./checkpoint.ts";
+import type { PlannedRun } from "./expand.ts";
 import { cutTo, type LinesBefore, linesBefore } from "./lines.ts";
 
 /** Folder of a run within a study's. */
 export function runFolder(study: string, arm: string, seed: number): string {
   return join(study, "runs", arm, `seed-${seed}`);
+}
+
+/** What a run is called within its study: its folder in `runs/`. */
+export function runName({ id, seed }: Pick<PlannedRun, "id" | "seed">): string {
+  return `${id}/seed-${seed}`;
+}
+
+/** What a run says of itself; `undefined` where it has not begun. */
+export async function readStatus(folder: string): Promise<RunStatus | undefined> {
+  return readDocument(join(folder, "status.json"), runStatusSchema);
 }
 
 /** Who follows a run: told of its steps, and of signs that its training goes wrong. */
@@ -39,7 +50,7 @@ export async function runToEnd(
 ): Promise<StepMetrics[]> {
   const { steps, checkpointEvery } = context.settings;
   const paths = { metrics: join(folder, "metrics.jsonl"), rollouts: join(folder, "rollouts.jsonl") };
-  const status = await readDocument(join(folder, "status.json"), runStatusSchema);
+  const status = await readStatus(folder);
   if (status?.state === "done" && status.steps === steps) {
     for (const warning of status.warnings ?? []) listener.onWarning?.(warning);
     return (await metricsBefore(paths.metrics, steps)).values;
@@ -109,7 +120,7 @@ export async function readRun(
   folder: string,
   steps: number,
 ): Promise<{ metrics: StepMetrics[] } | { error: string }> {
-  const status = await readDocument(join(folder, "status.json"), runStatusSchema);
+  const status = await readStatus(folder);
   if (status?.state === "done" && status.steps === steps)
     return { metrics: (await metricsBefore(join(folder, "metrics.jsonl"), steps)).values };
   if (status?.error !== undefined) return { error: status.error };

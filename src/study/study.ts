@@ -1,47 +1,37 @@
-/** @file A study from its settings to its summary and report: the base model, then every arm and seed. */
+/** @file A study from its settings to its summary and report: prepared, its runs trained, concluded. */
 
-import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
-import { availableParallelism, cpus, platform, release, totalmem } from "node:os";
 import { join } from "node:path";
-import { isDeepStrictEqual } from "node:util";
-import { z } from "zod";
-import { FileError, readDocument, writeJson } from "../files.ts";
-import type { Model } from "../model/index.ts";
+import { setTimeout } from "node:timers/promises";
+import { FileError, writeJson } from "../files.ts";
 import { loadStudy, type Summary, writeReport } from "../report/index.ts";
-import { encodeSafetensors } from "../tensor/index.ts";
+import { claim, claimed, machine, requireUnchanged } from "./claim.ts";
 import { followRuns, type OnEvent } from "./events.ts";
+import type { PlannedRun } from "./expand.ts";
 import { penaltyWarning } from "./foresee.ts";
 import { lockFolder } from "./lock.ts";
-import { shippedModel } from "./model.ts";
-import { readRun, runFolder } from "./run.ts";
-import { type StudySettings, studySchema, UsageError } from "./settings.ts";
+import { readRun, runFolder, runName, StoppedError } from "./run.ts";
+import { type StudySettings, UsageError } from "./settings.ts";
 import { type FailedRun, type FinishedRun, summarize } from "./summary.ts";
-import { openWork, type StudyParts, type Work } from "./work.ts";
+import { isPrepared, openWork, type StudyParts, type Work } from "./work.ts";
 
-/** Version of the documents in a study's folder. */
-const VERSION = 1;
-
-/** What has to be known of a `study.json`, of whatever version. */
-export const studyDocumentSchema = z.object({
-  version: z.int().min(1),
-  settings: z.record(z.string(), z.unknown()),
-  modelSha256: z.string().optional(),
-  machine: z.record(z.string(), z.union([z.string(), z.number()])).optional(),
-  versions: z.record(z.string(), z.string()).optional(),
-});
-
-/** Trains what is not done yet of a study's runs, each to its end or its failure, which is in its `status.json`. */
-export type Conduct = (work: Work, onEvent: OnEvent) => Promise<void>;
+/**
+ * Trains what is not done yet of a study's runs, each to its end or its failure, which is in its `status.json`.
+ *
+ * @param signal once it is aborted, runs keep the step that they are in, and no other is begun
+ * @throws StoppedError, FileError
+ */
+export type Conduct = (work: Work, onEvent: OnEvent, signal?: AbortSignal) => Promise<void>;
 
 /**
  * Runs what is not done yet of a study in a folder, then writes `summary.json` and `report.html`.
  *
  * A run that fails does not stop the others: it is left out of every mean, and reported at the end.
  *
- * @param conduct where runs are trained: in this process, one after the other, unless given
+ * @param parts what it works on, where that is not what the settings name
+ * @param options where runs are trained: in this process, one after the other, unless given; and what stops them
  * @throws UsageError where the folder holds another study, or another process works in it
  * @throws FileError where a file cannot be read or written
+ * @throws StoppedError where it was asked to stop while runs were trained
  * @throws Error that names the runs that failed, and why, after all that could be done was
  */
 export async function runStudy(
@@ -49,50 +39,89 @@ export async function runStudy(
   settings: StudySettings,
   onEvent: OnEvent = () => {},
   parts: StudyParts = {},
-  conduct: Conduct = inThisProcess,
+  { conduct = inThisProcess, signal }: { conduct?: Conduct; signal?: AbortSignal } = {},
 ): Promise<Summary> {
   const started = Date.now();
-  return inStudy(folder, settings, onEvent, parts, async (work) => {
-    const earlier = await claim(work, onEvent);
+  return withStudy(folder, settings, onEvent, parts, async (work, earlier) => {
     await prepare(work, onEvent);
-    await conduct(work, onEvent);
+    await conduct(work, onEvent, signal);
     return conclude(work, earlier + (Date.now() - started) / 1000);
   });
 }
 
-/** Does something with a study's folder to itself. */
-async function inStudy<T>(
+/**
+ * Does something with a study's folder, which is claimed for these settings and has no other process in it meanwhile.
+ *
+ * @param action receives the study, and the seconds that were spent on it before
+ * @throws UsageError where the folder holds another study, or another process works in it
+ */
+export async function withStudy<T>(
   folder: string,
   settings: StudySettings,
   onEvent: OnEvent,
   parts: StudyParts,
-  action: (work: Work) => Promise<T>,
+  action: (work: Work, earlier: number) => Promise<T>,
 ): Promise<T> {
   const unlock = await lockFolder(folder);
   try {
-    const work = await openWork(folder, settings, onEvent, parts);
-    try {
-      return await action(work);
-    } finally {
-      await work.close();
-    }
+    return await withWork(await openWork(folder, settings, onEvent, parts), async (work) =>
+      action(work, await claim(work, onEvent)),
+    );
   } finally {
     await unlock();
   }
 }
 
-/** Makes the folder this study's. @returns the seconds that were spent on it before */
-async function claim({ folder, settings, environment, model }: Work, onEvent: OnEvent): Promise<number> {
-  const { earlier, changes } = await claimFolder(folder, settings, environment, model);
-  if (changes.length > 0)
-    onEvent({
-      kind: "warning",
-      detail: `this study was begun on something else, so that what is left of it may not repeat exactly: ${changes.join("; ")}`,
-    });
-  return earlier;
+/**
+ * Does something with the study that a folder was claimed for, as part of what another process began. Waits for a
+ * while where that process still has the folder.
+ *
+ * @throws UsageError where there is no study, or its base model or environment has changed since
+ */
+export async function withClaimed<T>(
+  folder: string,
+  onEvent: OnEvent,
+  action: (work: Work) => Promise<T>,
+): Promise<T> {
+  const unlock = await lockSoon(folder);
+  try {
+    return await withWork(await openClaimed(folder, onEvent), action);
+  } finally {
+    await unlock();
+  }
 }
 
-async function prepare(work: Work, onEvent: OnEvent): Promise<void> {
+/**
+ * Trains some runs of a study that was prepared, one after the other. Writes in their folders only.
+ *
+ * @param names as `runName` gives them
+ * @returns how many of them failed
+ * @throws StoppedError where it was asked to stop
+ * @throws UsageError where the study has no such run or is not prepared, or another process trains the run
+ */
+export async function trainRuns(
+  folder: string,
+  names: readonly string[],
+  onEvent: OnEvent,
+  signal?: AbortSignal,
+): Promise<number> {
+  return withWork(await openClaimed(folder, onEvent), async (work) => {
+    const runs = names.map((name) => {
+      const found = work.table.find((run) => runName(run) === name);
+      if (!found) throw new UsageError(`${folder}: the study has no run ${name}.`);
+      return found;
+    });
+    for (const run of runs)
+      if (!(await isPrepared(folder, run)))
+        throw new UsageError(
+          `${folder} is not prepared for the run ${runName(run)}: run the study's command again.`,
+        );
+    return trainInTurn(work, runs, onEvent, signal);
+  });
+}
+
+/** Makes what runs start from, and says beforehand what cannot work. */
+export async function prepare(work: Work, onEvent: OnEvent): Promise<void> {
   for (const planned of work.table) {
     const foreseen = penaltyWarning(planned, await work.base(planned));
     if (foreseen && planned.seed === work.table[0]!.seed)
@@ -100,21 +129,35 @@ async function prepare(work: Work, onEvent: OnEvent): Promise<void> {
   }
 }
 
-const inThisProcess: Conduct = async (work, onEvent) => {
-  const follow = followRuns(work.table, onEvent);
-  for (const planned of work.table) {
+const inThisProcess: Conduct = async (work, onEvent, signal) => {
+  await trainInTurn(work, work.table, onEvent, signal);
+};
+
+/** Returns how many failed. @throws StoppedError, FileError */
+async function trainInTurn(
+  work: Work,
+  runs: readonly PlannedRun[],
+  onEvent: OnEvent,
+  signal: AbortSignal | undefined,
+): Promise<number> {
+  const follow = followRuns(runs, onEvent);
+  let failed = 0;
+  for (const planned of runs) {
+    if (signal?.aborted) throw new StoppedError(`stopped before the run ${runName(planned)}`);
     const { onStep, onWarning, onEnd } = follow(planned);
-    await work.train(planned, { onStep, onWarning }).catch((error: Error) => {
+    await work.train(planned, { onStep, onWarning, signal }).catch((error: Error) => {
       // What ails a disk ails every run; anything else is this run's own.
-      if (error instanceof FileError) throw error;
+      if (error instanceof FileError || error instanceof StoppedError) throw error;
       onWarning(`the run failed: ${error.message}`);
+      failed++;
     });
     onEnd();
   }
-};
+  return failed;
+}
 
 /** Writes the summary and the report of what was done. @throws Error that names the runs that have not finished */
-async function conclude(work: Work, seconds: number): Promise<Summary> {
+export async function conclude(work: Work, seconds: number): Promise<Summary> {
   const { folder, settings, table } = work;
   const runs: FinishedRun[] = [];
   const failed: FailedRun[] = [];
@@ -137,85 +180,41 @@ async function conclude(work: Work, seconds: number): Promise<Summary> {
   return summary;
 }
 
-/**
- * Makes the folder this study's. One that has the same settings is gone on with; it may get more arms, seeds and grid points.
- *
- * @returns the seconds that were spent on it before, and what has changed of the machine and of what computes
- */
-async function claimFolder(
-  folder: string,
-  settings: StudySettings,
-  environment: string,
-  model: Model,
-): Promise<{ earlier: number; changes: string[] }> {
-  const path = join(folder, "study.json");
-  const { arms: _, seeds: __, firstSeed: ___, grid: ____, ...fixed } = settings;
-  const stored = await readDocument(path, studyDocumentSchema);
-  const now = {
-    version: VERSION,
-    environment,
-    settings,
-    /** Of the base model's weights: a study is never gone on with on other ones. */
-    modelSha256: createHash("sha256").update(encodeSafetensors(model.weights)).digest("hex"),
-    machine: machine(),
-    versions: await versions(),
-  };
-  if (stored !== undefined) {
-    if (stored.version > VERSION)
-      throw new UsageError(
-        `${path}: was written by a newer version of probeward; update it, or give another --out.`,
-      );
-    // Settings that an earlier version did not know had the values that are their defaults now.
-    const begun: Record<string, unknown> = studySchema.safeParse(stored.settings).data ?? stored.settings;
-    for (const [name, value] of Object.entries(fixed)) {
-      const before = begun[name];
-      if (!isDeepStrictEqual(before, value))
-        throw new UsageError(
-          `${folder} holds a study with other settings: ${name} was ${JSON.stringify(before)}, now it is ${JSON.stringify(value)}. Give another --out, or delete the folder.`,
-        );
-    }
-    if (stored.modelSha256 !== undefined && stored.modelSha256 !== now.modelSha256)
-      throw new UsageError(
-        `${folder} holds a study of another base model than ${settings.model ?? shippedModel(settings.environment)} is now. Put the old model back, give another --out, or delete the folder.`,
-      );
+async function openClaimed(folder: string, onEvent: OnEvent): Promise<Work> {
+  const { settings, origins } = await claimed(folder);
+  const work = await openWork(folder, settings, onEvent);
+  try {
+    await requireUnchanged(work, origins);
+    return work;
+  } catch (error) {
+    await work.close();
+    throw error;
   }
-  const earlier = await readDocument(join(folder, "summary.json"), z.object({ seconds: z.number() }));
-  await writeJson(path, now);
-  const changes = (["machine", "versions"] as const).flatMap((part) =>
-    Object.entries(now[part]).flatMap(([name, value]) => {
-      const before = stored?.[part]?.[name];
-      return before === undefined || before === value ? [] : [`${name} was ${before}, and is ${value}`];
-    }),
-  );
-  return { earlier: earlier?.seconds ?? 0, changes };
+}
+
+async function withWork<T>(work: Work, action: (work: Work) => Promise<T>): Promise<T> {
+  try {
+    return await action(work);
+  } finally {
+    await work.close();
+  }
+}
+
+/** Seconds for which parts of one launch wait for each other's lock. */
+const WAIT = 60;
+
+async function lockSoon(folder: string): Promise<() => Promise<void>> {
+  for (let waited = 0; ; waited++) {
+    try {
+      return await lockFolder(folder);
+    } catch (error) {
+      if (!(error instanceof UsageError) || waited === WAIT) throw error;
+      await setTimeout(1000);
+    }
+  }
 }
 
 function failureOf(failed: readonly FailedRun[], finished: number): string {
   const lines = failed.map(({ arm, seed, error }) => `  ${arm}, seed ${seed}: ${error}`);
   return `${failed.length} of ${failed.length + finished} runs failed, and are in no mean of the summary:\n${lines.join("\n")}`;
-}
-
-/** Versions of this program and of what computes. */
-async function versions(): Promise<Record<string, string>> {
-  const text = await readFile(new URL("../../package.json", import.meta.url), "utf8");
-  const { version, dependencies } = JSON.parse(text) as {
-    version: string;
-    dependencies: Record<string, string>;
-  };
-  const computing = ["onnxruntime-node", "@jax-js/jax", "quickjs-wasi"];
-  return {
-    probeward: version,
-    node: process.versions.node,
-    ...Object.fromEntries(computing.map((name) => [name, dependencies[name]!])),
-  };
-}
-
-function machine(): Summary["machine"] {
-  return {
-    cpu: cpus()[0]?.model ?? "unknown",
-    cores: availableParallelism(),
-    memoryGB: Math.round(totalmem() / 2 ** 30),
-    node: process.versions.node,
-    platform: `${platform()} ${release()}`,
-  };
 }

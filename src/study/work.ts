@@ -1,7 +1,7 @@
 /** @file What the parts of a study work with: its environment, base model, table of runs, and what runs start from. */
 
 import { access } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import type { Environment } from "../environment/index.ts";
 import { loadEnvironment } from "../environment/load.ts";
 import { CharacterTokenizer, loadModel, type Model, ProgramStore } from "../model/index.ts";
@@ -9,7 +9,7 @@ import { textScorer } from "../probe/index.ts";
 import { randomFor } from "../random.ts";
 import { textMonitor } from "../training/index.ts";
 import { arms } from "./arms.ts";
-import { type Base, prepareBase } from "./base.ts";
+import { type Base, isBase, prepareBase } from "./base.ts";
 import { type BaseContext, createOnce } from "./completions.ts";
 import type { OnEvent } from "./events.ts";
 import { expand, type PlannedRun, pointName } from "./expand.ts";
@@ -110,19 +110,16 @@ export async function openWork(
 function createBases(folder: string, context: Omit<BaseContext, "settings" | "once">, onEvent: OnEvent) {
   const once = createOnce();
   const prepared = new Map<string, Base>();
-  return async ({ point, settings }: PlannedRun): Promise<Base> => {
-    const own = Object.entries(point).filter(
-      ([path]) => path.startsWith("probe.") || path === "training.temperature",
-    );
-    const name = pointName(Object.fromEntries(own));
+  return async (planned: PlannedRun): Promise<Base> => {
+    const name = baseName(planned);
     const known = prepared.get(name);
     if (known) return known;
-    const place = name ? join(folder, "bases", name) : folder;
-    onEvent({
-      kind: "stage",
-      detail: `Asking the base model, and fitting a probe on what it did${name && ` (${name})`}`,
-    });
-    const base = await prepareBase(place, { ...context, once, settings });
+    if (!(await isBase(join(folder, name))))
+      onEvent({
+        kind: "stage",
+        detail: `Asking the base model, and fitting a probe on what it did${name && ` (${basename(name)})`}`,
+      });
+    const base = await prepareBase(join(folder, name), { ...context, once, settings: planned.settings });
     const { probeAuroc, textBaselineAuroc, hook, positions } = base.summary;
     const shown = (value: number | null) => (value === null ? "undefined" : value.toFixed(3));
     onEvent({
@@ -132,6 +129,19 @@ function createBases(folder: string, context: Omit<BaseContext, "settings" | "on
     prepared.set(name, base);
     return base;
   };
+}
+
+/** Whether what a run starts from was made before. */
+export async function isPrepared(folder: string, planned: PlannedRun): Promise<boolean> {
+  return isBase(join(folder, baseName(planned)));
+}
+
+/** Where in a study's folder lies what a run starts from. */
+function baseName({ point }: PlannedRun): string {
+  const own = Object.entries(point).filter(
+    ([path]) => path.startsWith("probe.") || path === "training.temperature",
+  );
+  return own.length === 0 ? "" : join("bases", pointName(Object.fromEntries(own)));
 }
 
 /** @throws UsageError where the environment has no base model yet */
