@@ -68,6 +68,7 @@ export const summarySchema = z.object({
     /** On held-out tasks of the base model's own completions. */
     probeAuroc: maybe,
     textBaselineAuroc: maybe,
+    /** Means over ten permutations of the labels, and over ten random directions. */
     shuffledLabelsAuroc: maybe,
     randomDirectionAuroc: maybe,
     /** The probe's threshold (a logit), and what it achieves on the test split. */
