@@ -1,5 +1,6 @@
 /** @file What is known before training: the base model's completions, the probes fitted on them, their controls, the tracer set. */
 
+import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { mean } from "../audit/index.ts";
@@ -142,6 +143,14 @@ export async function prepareBase(folder: string | undefined, context: BaseConte
   for (const [name, one] of Object.entries(heldOutProbes)) await saveProbe(probeFolder(name), one);
   await writeJson(path, { version: 2, ...rest, heldOutProbes: Object.keys(heldOutProbes) });
   return { ...rest, probe, heldOutProbes };
+}
+
+/** Whether something was prepared in the folder. */
+export async function isBase(folder: string): Promise<boolean> {
+  return access(join(folder, "base.json")).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** @throws Error where what was stored is whole, and of another study */

@@ -11,6 +11,7 @@ import { allPositions } from "../probe/index.ts";
 import { penaltyCredits, penaltyShapes, trainingSettingsSchema } from "../training/index.ts";
 import { armIds } from "./arms.ts";
 import { setAt } from "./expand.ts";
+import { slurmSettingsSchema, withSlurmFlags } from "./slurm-settings.ts";
 
 export const probeSettingsSchema = z.strictObject({
   tasks: z
@@ -105,7 +106,12 @@ export const studySchema = z.strictObject({
       error: `should be one of ${environmentChoices}`,
     })
     .describe("name of an environment, or the path of a module that makes one, from the study file's folder"),
-  model: z.string().optional().describe("folder of the base model; the environment's own unless given"),
+  model: z
+    .string()
+    .optional()
+    .describe(
+      "folder of the base model, from the study file's folder where it begins with ./ or ../; the environment's own unless given",
+    ),
   arms: z.array(z.enum(armIds)).min(1),
   seeds: z.int().min(1).default(1).describe("how many seeds"),
   firstSeed: z.int().min(0).default(1),
@@ -118,6 +124,7 @@ export const studySchema = z.strictObject({
     .describe(
       "settings to vary, by their path, each with its values: every arm is run at all combinations of those that it depends on",
     ),
+  slurm: slurmSettingsSchema.optional().describe("what --launch slurm asks of the cluster"),
 });
 
 /** A study file: settings, and those that `--quick` puts in their place. */
@@ -135,6 +142,8 @@ export interface StudyOverrides {
   firstSeed?: number | undefined;
   steps?: number | undefined;
   quick?: boolean | undefined;
+  /** By name, what is in `slurm`; several values where it is a list. */
+  slurm?: Readonly<Record<string, readonly unknown[]>> | undefined;
 }
 
 /** A mistake in what the user asked for, as opposed to one in the program: exit status 2. */
@@ -159,7 +168,7 @@ export async function shippedStudies(): Promise<string[]> {
 
 /**
  * Reads a study by the name of one that is shipped, or from a YAML file. The path of an environment's module is made
- * absolute: the study can be run from anywhere.
+ * absolute, and so is that of a model which begins with a dot: the study can be run from anywhere.
  *
  * @throws UsageError with the path of each wrong key, what was found and what is allowed.
  */
@@ -195,8 +204,9 @@ export async function readStudy(nameOrPath: string, overrides: StudyOverrides = 
     ...(overrides.firstSeed !== undefined && { firstSeed: overrides.firstSeed }),
     ...(overrides.steps !== undefined && { training: { steps: overrides.steps } }),
   });
-  if (withFlags === document) return settings;
-  const { quick: _, ...result } = checkStudy(withFlags, path, overrides.quick ? " (--quick)" : "");
+  const launched = overrides.slurm ? withSlurmFlags(withFlags, overrides.slurm) : withFlags;
+  if (launched === document) return settings;
+  const { quick: _, ...result } = checkStudy(launched, path, overrides.quick ? " (--quick)" : "");
   return result;
 }
 
@@ -204,7 +214,13 @@ function checkStudy(document: unknown, path: string, note = ""): z.infer<typeof 
   const study = check(studyFileSchema, document, path + note);
   const { quick: _, ...settings } = study;
   checkGrid(settings, path + note);
-  return { ...study, environment: resolveEnvironment(study.environment, dirname(resolve(path))) };
+  const folder = dirname(resolve(path));
+  const { model } = study;
+  return {
+    ...study,
+    environment: resolveEnvironment(study.environment, folder),
+    ...(model !== undefined && { model: /^\.\.?[\\/]/.test(model) ? resolve(folder, model) : model }),
+  };
 }
 
 /** Objects are merged key by key; everything else is replaced. */
