@@ -1,7 +1,7 @@
 /** @file A tiny study as users have one: a study file, a model's folder, an environment's module; through the command line. */
 
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { stringify } from "yaml";
@@ -12,7 +12,10 @@ import { tinyConfig, tinyContext } from "./tiny.ts";
 import { tinySettings } from "./tiny-study.ts";
 
 export const main = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
-const environment = fileURLToPath(new URL("tiny-environment.ts", import.meta.url));
+const module = (name: string) => fileURLToPath(new URL(`${name}.ts`, import.meta.url));
+
+/** An environment whose runs take a second for every step, most of it asleep, and otherwise give the same. */
+export const slow = { environment: module("slow-environment") };
 
 export interface Ended {
   status: number | null;
@@ -48,7 +51,10 @@ export async function writeTinyStudy(folder: string, settings: object = {}): Pro
   const { reference } = tinyContext();
   await saveModel(join(folder, "model"), { config: tinyConfig, weights: reference });
   const path = join(folder, "study.yaml");
-  await writeFile(path, stringify({ ...tinySettings(), environment, model: "./model", ...settings }));
+  await writeFile(
+    path,
+    stringify({ ...tinySettings(), environment: module("tiny-environment"), model: "./model", ...settings }),
+  );
   return path;
 }
 
@@ -61,4 +67,15 @@ export async function readStates(folder: string, variables: NodeJS.ProcessEnv = 
 /** What a study found, but for how long it took. */
 export async function readSummary(folder: string): Promise<Summary> {
   return { ...JSON.parse(await readFile(join(folder, "summary.json"), "utf8")), seconds: 0 };
+}
+
+/** Processes whose command names something, such as a study's folder. */
+export async function processesOn(folder: string): Promise<number[]> {
+  const found: number[] = [];
+  for (const entry of await readdir("/proc")) {
+    if (!/^\d+$/.test(entry)) continue;
+    const command = await readFile(`/proc/${entry}/cmdline`, "utf8").catch(() => "");
+    if (command.split("\0").includes(folder)) found.push(Number(entry));
+  }
+  return found;
 }

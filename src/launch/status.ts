@@ -10,8 +10,8 @@ export interface RunState {
   state: "done" | "failed" | "running" | "pending" | "stopped" | "waiting";
   step: number;
   steps: number;
-  /** Why it failed, where it runs, or what it waits for. */
-  detail?: string;
+  /** Why it failed, where it runs, what it waits for, or where to look for what became of it. */
+  detail?: string | undefined;
 }
 
 /** Every run of the study in a folder, in the order of its table. @throws UsageError where there is none */
@@ -20,6 +20,12 @@ export async function studyStatus(folder: string, launchers: readonly Launcher[]
   const active = new Map<string, Activity>();
   for (const launcher of launchers)
     for (const [run, activity] of await launcher.active(folder)) active.set(run, activity);
+  const traceOf = async (run: string) => {
+    for (const launcher of launchers) {
+      const log = await launcher.log?.(folder, run);
+      if (log !== undefined) return `see ${log}`;
+    }
+  };
   return Promise.all(
     expand(settings).map(async (planned): Promise<RunState> => {
       const run = runName(planned);
@@ -28,8 +34,8 @@ export async function studyStatus(folder: string, launchers: readonly Launcher[]
       if (status?.state === "done") return { ...known, state: "done" };
       const activity = active.get(run);
       if (activity) return { ...known, ...activity };
-      if (status?.state === "failed") return { ...known, state: "failed", detail: status.error ?? "" };
-      return { ...known, state: status ? "stopped" : "waiting" };
+      if (status?.state === "failed") return { ...known, state: "failed", detail: status.error };
+      return { ...known, state: status ? "stopped" : "waiting", detail: await traceOf(run) };
     }),
   );
 }

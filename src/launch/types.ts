@@ -28,4 +28,6 @@ export interface Launcher {
    * @returns what was stopped, a line each
    */
   cancel(folder: string): Promise<string[]>;
+  /** Where a run's process wrote last what it had to say; absent where processes write to the terminal. */
+  log?(folder: string, run: string): Promise<string | undefined>;
 }

@@ -1,6 +1,6 @@
 /** @file The `slurm` launcher: a job that prepares, an array of tasks that train, and a job that finishes or goes on. */
 
-import { mkdir, readdir, writeFile } from "node:fs/promises";
+import { mkdir, readdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { withFile } from "../../files.ts";
@@ -47,6 +47,7 @@ export function slurmLauncher({ program }: SlurmOptions): Launcher {
       }),
     active: activeRuns,
     cancel,
+    log: lastLog,
   };
 }
 
@@ -176,6 +177,20 @@ async function runsToGoOnWith(study: string, { runs, tasks }: ArrayRecord): Prom
     const state = now[i]?.state;
     return state !== "done" && state !== "failed" && came.has(i % tasks) ? [run] : [];
   });
+}
+
+/** Where nothing of the run itself was written: the preparation's. */
+async function lastLog(study: string, run: string): Promise<string | undefined> {
+  const arrays = (await readRecords(study)).filter(isArray);
+  const array = arrays.findLast(({ runs }) => runs.some((one) => one.run === run));
+  if (!array) return undefined;
+  const task = array.runs.findIndex((one) => one.run === run) % array.tasks;
+  const own = join(launchFolder(study, array.launch), `run-${task}.log`);
+  const written = await stat(own).then(
+    ({ size }) => size > 0,
+    () => false,
+  );
+  return written ? own : join(launchFolder(study, array.launch), "prepare.log");
 }
 
 async function cancel(folder: string): Promise<string[]> {
