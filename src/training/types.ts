@@ -26,9 +26,39 @@ export interface Rollout extends Sequence {
   finished: boolean;
   /** What the environment paid, 0 to 1. */
   proxy: number;
-  /** The activations that reward terms declared, by model and hook. */
+  /** Tokens that both models read: those of the sequence, and of the follow-up where a tap of the run has one. */
+  readLength: number;
+  /** The activations that reward terms declared, by model and hook. `readTap` gives the rows that a tap names. */
   activations: Record<Tap["model"], Record<string, Activations>>;
 }
+
+/** What can be logged of a rollout. */
+export type ColumnValue = string | number | boolean | null;
+
+/** What a reward term or a monitor is told beside the rollouts, and where it logs. */
+export interface ScoringContext {
+  /** The run's seed: what a term draws must come from `randomFor(seed, step, ...)`, so that a run can be repeated. */
+  seed: number;
+  /** The step, from 0. */
+  step: number;
+  /** Steps of the whole run. */
+  steps: number;
+  /**
+   * Adds a number to the step's line of `metrics.jsonl`, as `<name of the term>/<name>`; `null` where it is not defined.
+   *
+   * @throws Error for a number that is not finite, and for a name that is taken
+   */
+  logMetric(name: string, value: number | null): void;
+  /**
+   * Adds a value per rollout to `rollouts.jsonl`, as `<name of the term>/<name>`: what people should see of a rollout.
+   *
+   * @throws Error for a list of another length, and for a name that is taken
+   */
+  logColumn(name: string, values: readonly ColumnValue[]): void;
+}
+
+/** A value, or the promise of one: terms and monitors may wait for a server. */
+export type Awaitable<T> = T | Promise<T>;
 
 /** What a monitor says of a rollout. */
 export interface Verdict {
@@ -42,7 +72,7 @@ export interface Verdict {
 }
 
 /**
- * Anything that judges rollouts: a probe, an oracle, a text classifier.
+ * Anything that judges rollouts: a probe, an oracle, a text classifier, another model.
  *
  * Those that see the ground truth are a kind of their own: only oracle arms have them, and no other monitor or reward
  * term is handed anything from which the ground truth could be told.
@@ -54,8 +84,9 @@ export type Monitor = {
   | {
       sees: "rollouts";
       /** The activations that it reads; captured in the passes that run anyway. */
-      taps: readonly Tap[];
-      judge(rollouts: readonly Rollout[]): Verdict[];
+      taps: readonly Omit<Tap, "pool">[];
+      /** One verdict per rollout. */
+      judge(rollouts: readonly Rollout[], context: ScoringContext): Awaitable<Verdict[]>;
     }
   | {
       sees: "ground-truth";
@@ -72,12 +103,16 @@ export type RewardTerm = {
 } & (
   | {
       sees: "rollouts";
-      /** The activations that it reads. */
-      taps: readonly Tap[];
-      /** One number per rollout; `null` where the term does not apply, which counts as 0. */
-      score(rollouts: readonly Rollout[]): (number | null)[];
+      /** The activations that it reads; captured in the passes that run anyway. */
+      taps: readonly Omit<Tap, "pool">[];
+      /** One number per rollout; `null` where the term does not apply, which counts as 0 and is in no mean. */
+      score(rollouts: readonly Rollout[], context: ScoringContext): Awaitable<(number | null)[]>;
     }
-  | { sees: "ground-truth"; score(outcomes: readonly Outcome[]): (number | null)[] }
+  | {
+      /** An oracle: it says so itself, since no other term is handed what became of a rollout. */
+      sees: "ground-truth";
+      score(outcomes: readonly Outcome[], context: ScoringContext): Awaitable<(number | null)[]>;
+    }
   | {
       sees: "verdicts";
       monitor: Monitor;
