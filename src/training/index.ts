@@ -15,7 +15,7 @@ export {
   pretrainSettingsSchema,
 } from "./pretrain.ts";
 export { followUpOf, readActivation, readLogit, readTap } from "./read.ts";
-export type { RolloutRecord, StepMetrics } from "./records.ts";
+export type { ColumnValue, RolloutRecord, StepMetrics } from "./records.ts";
 export {
   oraclePenalty,
   type PenaltyOptions,
@@ -31,7 +31,6 @@ export type {
   Activations,
   Arm,
   Awaitable,
-  ColumnValue,
   LabelledSequences,
   Monitor,
   ProbeInLoss,

@@ -1,6 +1,7 @@
 /** @file What a run writes while it trains: a line of metrics per step, and a sample of its rollouts. */
 
-import type { ColumnValue } from "./types.ts";
+/** What can be logged of a rollout. */
+export type ColumnValue = string | number | boolean | null;
 
 /**
  * One line of `metrics.jsonl`: the step, then numbers by name; `null` where a measure is not defined (one-class

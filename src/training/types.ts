@@ -12,6 +12,7 @@ import type {
 } from "../model/index.ts";
 import type { Probe, Tap } from "../probe/types.ts";
 import type { Random } from "../random.ts";
+import type { ColumnValue } from "./records.ts";
 import type { TrainingSettings } from "./settings.ts";
 
 /** Activations of one sequence at one hook: row-major [length, D], one row per token, those of a follow-up at the end. */
@@ -31,9 +32,6 @@ export interface Rollout extends Sequence {
   /** The activations that reward terms declared, by model and hook. `readTap` gives the rows that a tap names. */
   activations: Record<Tap["model"], Record<string, Activations>>;
 }
-
-/** What can be logged of a rollout. */
-export type ColumnValue = string | number | boolean | null;
 
 /** What a reward term or a monitor is told beside the rollouts, and where it logs. */
 export interface ScoringContext {
