@@ -121,7 +121,8 @@ export type { Diagnosis, OutcomeClass } from "../audit/types.ts";
 
 /** The schema of a run's `status.json`. */
 export const runStatusSchema = z.object({
-  state: z.enum(["running", "done", "failed"]),
+  /** `stopped`: it was asked to, stands on a checkpoint, and goes on when it is started again. */
+  state: z.enum(["running", "stopped", "done", "failed"]),
   step: z.int(),
   steps: z.int(),
   /** When this was written, ISO 8601. */

@@ -4,6 +4,7 @@ import type { Probe } from "../probe/types.ts";
 import { normal, type Random } from "../random.ts";
 import {
   type Arm,
+  type Awaitable,
   type Monitor,
   oracle,
   type PenaltyOptions,
@@ -15,8 +16,9 @@ import {
 } from "../training/index.ts";
 import type { ArmSettings } from "./settings.ts";
 
-/** What arms are made of. */
+/** What arms are made of: the study's settings for arms, and what was prepared before any run. */
 export interface ArmParts extends ArmSettings {
+  /** The initial probe, calibrated. */
   probe: Probe;
   /** A classifier of the text alone, calibrated like the probe. */
   text: Monitor;
@@ -26,12 +28,14 @@ export interface ArmParts extends ArmSettings {
   random: Random;
 }
 
-interface ArmDefinition {
+/** An arm as studies know it. */
+export interface ArmDefinition {
   /** What it does, in one sentence, for `study --help` and the documentation. */
   sentence: string;
   /** Settings of the study file that only some arms depend on, and this one does: a grid varies no others for it. */
-  uses: readonly (keyof ArmSettings)[];
-  make(parts: ArmParts): Arm;
+  uses: readonly (keyof ArmSettings)[] | "everything";
+  /** Makes it for one run. */
+  make(parts: ArmParts): Awaitable<Arm>;
 }
 
 /** The proxy's pay, less a penalty on what a monitor says. */

@@ -16,7 +16,12 @@ export function runFolder(study: string, arm: string, seed: number): string {
 export interface RunListener {
   onStep?(metrics: StepMetrics): void;
   onWarning?(warning: string): void;
+  /** Once it is aborted, the run keeps the step that it is in, and stops. */
+  signal?: AbortSignal | undefined;
 }
+
+/** A run was asked to stop. It stands on a checkpoint, and goes on from there when it is started again. */
+export class StoppedError extends Error {}
 
 /**
  * Trains a run to its end and returns its metrics. Does nothing but read where it is done already.
@@ -70,7 +75,8 @@ export async function runToEnd(
       await appendLines(paths.rollouts, rollouts);
       metrics.push(line);
       step = state.step;
-      const saved = step % checkpointEvery === 0 || step === steps;
+      const stopping = listener.signal?.aborted === true && step < steps;
+      const saved = step % checkpointEvery === 0 || step === steps || stopping;
       if (saved) {
         await flush(paths.metrics);
         await flush(paths.rollouts);
@@ -78,12 +84,17 @@ export async function runToEnd(
       }
       if (warn(line) || saved) await writeStatus("running", step);
       listener.onStep?.(line);
+      if (stopping) throw new StoppedError(`stopped after step ${step} of ${steps}`);
     }
     await writeStatus("done", steps);
     return metrics;
   } catch (error) {
     // Where even this cannot be written, the first error says why.
-    await writeStatus("failed", step, (error as Error).message).catch(() => {});
+    const written =
+      error instanceof StoppedError
+        ? writeStatus("stopped", step)
+        : writeStatus("failed", step, (error as Error).message);
+    await written.catch(() => {});
     throw error;
   }
 }

@@ -15,7 +15,6 @@ import { randomFor } from "../random.ts";
 import { loadStudy, type Summary, writeReport } from "../report/index.ts";
 import { encodeSafetensors } from "../tensor/index.ts";
 import { textMonitor } from "../training/index.ts";
-import { arms } from "./arms.ts";
 import { type Base, prepareBase } from "./base.ts";
 import { type BaseContext, createOnce } from "./completions.ts";
 import type { OnEvent } from "./events.ts";
@@ -24,7 +23,8 @@ import { penaltyWarning } from "./foresee.ts";
 import { informedBy } from "./inform.ts";
 import { lockStudy } from "./lock.ts";
 import { shippedModel } from "./model.ts";
-import { runFolder, runToEnd } from "./run.ts";
+import { armsOf, type MakeArm } from "./own-arms.ts";
+import { runFolder, runToEnd, StoppedError } from "./run.ts";
 import { type StudySettings, studySchema, UsageError } from "./settings.ts";
 import { type FailedRun, type FinishedRun, summarize } from "./summary.ts";
 
@@ -40,10 +40,16 @@ export const studyDocumentSchema = z.object({
   versions: z.record(z.string(), z.string()).optional(),
 });
 
-/** What a study works on, where it is not what the settings name. */
+/** What a study works on, where it is not what the settings name, or more than that. */
 export interface StudyParts {
+  /** In the place of the environment that the settings name. It is closed at the end. */
   environment?: Environment;
+  /** In the place of the base model that the settings name. */
   model?: Model;
+  /** Arms beside those that the settings name, by their id. */
+  arms?: Readonly<Record<string, MakeArm>>;
+  /** Once it is aborted, the study stops after the step that it is in. Started again, it goes on from there. */
+  signal?: AbortSignal;
 }
 
 /**
@@ -51,7 +57,10 @@ export interface StudyParts {
  *
  * A run that fails does not stop the others: it is left out of every mean, and reported at the end.
  *
- * @throws UsageError where the folder holds another study, or another process works in it
+ * @param folder is made where it is not there; what is in it is gone on with
+ * @param onEvent told of stages, of every step of every run, and of warnings
+ * @throws UsageError where the folder holds another study, another process works in it, or the settings do not fit each other
+ * @throws StoppedError where it was aborted
  * @throws FileError where a file cannot be read or written
  * @throws Error that names the runs that failed, and why, after all that could be done was
  */
@@ -66,7 +75,9 @@ export async function runStudy(
   const environment = parts.environment ?? (await loadEnvironment(settings.environment));
   let unlock = async () => {};
   try {
-    checkEnvironment(environment, settings);
+    const arms = await armsOf(settings.arms, parts.arms);
+    const table = expand(settings, arms);
+    checkEnvironment(environment, settings, table);
     unlock = await lockStudy(folder);
     const model = parts.model ?? (await loadBaseModel(settings));
     const { tokenizer } = model;
@@ -79,7 +90,6 @@ export async function runStudy(
       });
 
     const bases = createBases(folder, { environment, model, tokenizer, programs }, onEvent);
-    const table = expand(settings);
     const total = table.reduce((sum, run) => sum + run.settings.training.steps, 0);
     const runs: FinishedRun[] = [];
     const failed: FailedRun[] = [];
@@ -87,12 +97,13 @@ export async function runStudy(
     for (const planned of table) {
       const { id, arm, seed, settings } = planned;
       const { training } = settings;
+      if (parts.signal?.aborted) throw new StoppedError(`stopped before ${id}, seed ${seed}`);
       const base = await bases(planned);
       const context = {
         ...{ environment: informedBy(environment, base.answers), tokenizer, seed, settings: training },
         config: model.config,
         reference: model.weights,
-        arm: arms[arm].make({
+        arm: await arms[arm]!.make({
           ...settings,
           probe: base.probe,
           text: textMonitor(textScorer(base.text.classifier), base.text.threshold),
@@ -111,6 +122,7 @@ export async function runStudy(
       if (foreseen && seed === settings.firstSeed) warn(foreseen);
       try {
         const metrics = await runToEnd(runFolder(folder, id, seed), context, {
+          signal: parts.signal,
           onWarning: warn,
           onStep: (line) =>
             onEvent({
@@ -122,7 +134,7 @@ export async function runStudy(
         runs.push({ planned, base, metrics });
       } catch (error) {
         // What ails a disk ails every run; anything else is this run's own.
-        if (error instanceof FileError) throw error;
+        if (error instanceof FileError || error instanceof StoppedError) throw error;
         warn(`the run failed: ${(error as Error).message}`);
         failed.push({ arm: id, seed, error: (error as Error).message });
       }
@@ -254,12 +266,16 @@ function failureOf(failed: readonly FailedRun[], finished: number): string {
 }
 
 /** @throws UsageError where the settings ask for what the environment does not have */
-function checkEnvironment(environment: Environment, settings: StudySettings): void {
+function checkEnvironment(
+  environment: Environment,
+  settings: StudySettings,
+  table: readonly PlannedRun[],
+): void {
   if (settings.arms.includes("inoculation") && !environment.inoculate)
     throw new UsageError(
       `the arm inoculation does not apply to the environment ${environment.name}, which has no inoculation prompt that its base model knows; leave it out of arms`,
     );
-  for (const { settings: own } of expand(settings))
+  for (const { settings: own } of table)
     for (const family of own.probe.families ?? [])
       if (!environment.families.includes(family))
         throw new UsageError(
