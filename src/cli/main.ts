@@ -6,6 +6,7 @@ import { Command, CommanderError } from "commander";
 import { ModuleError } from "../modules.ts";
 import { UsageError } from "../study/index.ts";
 import { benchCommand } from "./bench.ts";
+import { cancelCommand } from "./cancel.ts";
 import { checkCommand } from "./check.ts";
 import { doctorCommand } from "./doctor.ts";
 import { exportCommand } from "./export.ts";
@@ -13,7 +14,9 @@ import { pretrainCommand } from "./pretrain.ts";
 import { pullCommand } from "./pull.ts";
 import { reportCommand } from "./report.ts";
 import { serveCommand } from "./serve.ts";
+import { statusCommand } from "./status.ts";
 import { studyCommand } from "./study.ts";
+import { taskCommand } from "./task.ts";
 
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
   version: string;
@@ -29,6 +32,8 @@ const program = new Command("probeward")
   .showHelpAfterError("(--help shows what is allowed)");
 for (const command of [
   studyCommand,
+  statusCommand,
+  cancelCommand,
   pretrainCommand,
   pullCommand,
   checkCommand,
@@ -39,6 +44,7 @@ for (const command of [
   doctorCommand,
 ])
   program.addCommand(command().exitOverride());
+program.addCommand(taskCommand().exitOverride(), { hidden: true });
 
 try {
   await program.parseAsync();

@@ -68,6 +68,7 @@ export const summarySchema = z.object({
     /** On held-out tasks of the base model's own completions. */
     probeAuroc: maybe,
     textBaselineAuroc: maybe,
+    /** Means over ten permutations of the labels, and over ten random directions. */
     shuffledLabelsAuroc: maybe,
     randomDirectionAuroc: maybe,
     /** The probe's threshold (a logit), and what it achieves on the test split. */
@@ -128,6 +129,8 @@ export const runStatusSchema = z.object({
   /** When this was written, ISO 8601. */
   updated: z.string(),
   error: z.string().optional(),
+  /** Threads that computed it last. With another number, rounding differs, and so do runs. */
+  threads: z.int().optional(),
   /** Signs that the training goes wrong, a sentence each. */
   warnings: z.array(z.string()).optional(),
 });

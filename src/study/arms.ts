@@ -1,5 +1,7 @@
 /** @file The arms of a study: each a few lines over the mechanisms of training. */
 
+import { basename, extname } from "node:path";
+import { isModulePath } from "../modules.ts";
 import type { Probe } from "../probe/types.ts";
 import { normal, type Random } from "../random.ts";
 import {
@@ -33,7 +35,7 @@ export interface ArmDefinition {
   /** What it does, in one sentence, for `study --help` and the documentation. */
   sentence: string;
   /** Settings of the study file that only some arms depend on, and this one does: a grid varies no others for it. */
-  uses: readonly (keyof ArmSettings)[] | "everything";
+  uses: readonly (keyof ArmSettings)[];
   /** Makes it for one run. */
   make(parts: ArmParts): Awaitable<Arm>;
 }
@@ -170,3 +172,8 @@ export type ArmId = keyof typeof definitions;
 export const arms: Readonly<Record<ArmId, ArmDefinition>> = definitions;
 
 export const armIds = Object.keys(definitions) as readonly ArmId[];
+
+/** An arm's id: the name of one that is built in as it is, `dir/my-arm.ts` as `my-arm`. */
+export function armId(nameOrPath: string): string {
+  return isModulePath(nameOrPath) ? basename(nameOrPath, extname(nameOrPath)) : nameOrPath;
+}

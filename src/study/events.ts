@@ -1,6 +1,7 @@
 /** @file What a study tells whoever watches it. */
 
 import type { StepMetrics } from "../training/index.ts";
+import type { PlannedRun } from "./expand.ts";
 
 export type StudyEvent =
   /** A stage begins; `detail` says what it does. */
@@ -19,3 +20,29 @@ export type StudyEvent =
   | { kind: "warning"; detail: string };
 
 export type OnEvent = (event: StudyEvent) => void;
+
+/**
+ * Turns what single runs tell into a study's events. The steps of all runs are counted together, also of runs that are
+ * trained side by side.
+ */
+export function followRuns(table: readonly PlannedRun[], onEvent: OnEvent) {
+  const stepsOf = (run: PlannedRun) => run.settings.training.steps;
+  const total = table.reduce((sum, run) => sum + stepsOf(run), 0);
+  const reached = new Map<PlannedRun, number>();
+  return (planned: PlannedRun) => ({
+    onStep(metrics: StepMetrics) {
+      reached.set(planned, metrics.step + 1);
+      const done = [...reached.values()].reduce((sum, steps) => sum + steps, 0);
+      onEvent({
+        ...{ kind: "step", arm: planned.id, seed: planned.seed, total, metrics, done },
+        steps: stepsOf(planned),
+      });
+    },
+    onWarning: (detail: string) =>
+      onEvent({ kind: "warning", detail: `${planned.id}, seed ${planned.seed}: ${detail}` }),
+    /** Whether it has finished, now or before, or failed: nothing more is to be done for it. */
+    onEnd() {
+      reached.set(planned, stepsOf(planned));
+    },
+  });
+}

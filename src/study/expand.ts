@@ -1,6 +1,6 @@
 /** @file From a study's settings to the table of its runs: arms x grid points x seeds. */
 
-import { type ArmDefinition, arms } from "./arms.ts";
+import { type ArmDefinition, armId, arms } from "./arms.ts";
 import type { StudySettings } from "./settings.ts";
 
 /** The values that a grid sets, by the path of the setting: `{ "training.kl": 0.01 }`. Empty without a grid. */
@@ -27,16 +27,13 @@ export interface PlannedRun {
  *
  * A pure function of the settings. A grid does not vary what an arm does not depend on: the penalty for `none`, say.
  *
- * @param definitions the study's arms by their id; those that are built in, where the settings name no others
+ * @param given ids of arms beside those that the settings name
  */
-export function expand(
-  settings: StudySettings,
-  definitions: Readonly<Record<string, ArmDefinition>> = builtInArms(settings),
-): PlannedRun[] {
+export function expand(settings: StudySettings, given: readonly string[] = []): PlannedRun[] {
   const { grid = {}, ...rest } = settings;
   const seeds = Array.from({ length: settings.seeds }, (_, i) => settings.firstSeed + i);
-  const variants = Object.entries(definitions).flatMap(([arm, definition]) =>
-    points(Object.entries(grid).filter(([path]) => dependsOn(definition, path))).map((point) => ({
+  const variants = [...settings.arms.map(armId), ...given].flatMap((arm) =>
+    points(Object.entries(grid).filter(([path]) => dependsOn(arm, path))).map((point) => ({
       ...{ id: [arm, pointName(point)].filter(Boolean).join("@"), arm, point },
       settings: Object.entries(point).reduce((all, [path, value]) => setAt(all, path, value), rest),
     })),
@@ -44,16 +41,11 @@ export function expand(
   return seeds.flatMap((seed) => variants.map((variant) => ({ ...variant, seed })));
 }
 
-function builtInArms({ arms: ids }: StudySettings): Record<string, ArmDefinition> {
-  return Object.fromEntries(ids.map((id) => [id, (arms as Record<string, ArmDefinition>)[id]!]));
-}
-
-/** How runs train and what probe they have concerns every arm; all else only those that use it. */
-function dependsOn({ uses }: ArmDefinition, path: string): boolean {
+/** How runs train and what probe they have concerns every arm; all else only those that use it, and a user's own. */
+function dependsOn(arm: string, path: string): boolean {
   const [section] = path.split(".") as [string];
-  return (
-    ["training", "probe"].includes(section) || uses === "everything" || uses.some((one) => one === section)
-  );
+  const known: ArmDefinition | undefined = (arms as Partial<Record<string, ArmDefinition>>)[arm];
+  return ["training", "probe"].includes(section) || !known || known.uses.some((one) => one === section);
 }
 
 /** All combinations, the last axis varying fastest. */

@@ -1,6 +1,5 @@
 /** @file Arms of a user's own: a module that a study names by its path, or a function. */
 
-import { basename, extname } from "node:path";
 import { z } from "zod";
 import { aFunction, importModule, isModulePath, ModuleError, makeFrom } from "../modules.ts";
 import { allPositions } from "../probe/index.ts";
@@ -12,7 +11,7 @@ import {
   proxyReward,
   type RewardTerm,
 } from "../training/index.ts";
-import { type ArmDefinition, type ArmParts, arms } from "./arms.ts";
+import { type ArmId, type ArmParts, armId, arms } from "./arms.ts";
 import { UsageError } from "./settings.ts";
 
 /**
@@ -23,14 +22,10 @@ import { UsageError } from "./settings.ts";
  */
 export type MakeArm = (parts: ArmParts) => Awaitable<Arm | RewardTerm | Monitor>;
 
-/** An arm's id: the name of one that is built in as it is, `dir/my-arm.ts` as `my-arm`. */
-export function armId(nameOrPath: string): string {
-  return isModulePath(nameOrPath) ? basename(nameOrPath, extname(nameOrPath)) : nameOrPath;
-}
+type ArmMaker = (parts: ArmParts) => Awaitable<Arm>;
 
 /**
- * All arms of a study by their id: those that its settings name, in their order, then those that are given as functions.
- * A grid varies everything for an arm of the user's own.
+ * What makes each arm of a study, by the arm's id: of those that its settings name, and of those that are given as functions.
  *
  * @throws ModuleError where a module cannot be loaded
  * @throws UsageError where two arms have one id, or an id cannot be the name of a folder
@@ -38,24 +33,26 @@ export function armId(nameOrPath: string): string {
 export async function armsOf(
   named: readonly string[],
   given: Readonly<Record<string, MakeArm>> = {},
-): Promise<Record<string, ArmDefinition>> {
-  const found: Record<string, ArmDefinition> = {};
-  const add = (id: string, definition: ArmDefinition) => {
+): Promise<Record<string, ArmMaker>> {
+  const found: Record<string, ArmMaker> = {};
+  const add = (id: string, make: ArmMaker) => {
     if (!/^\w[\w.-]*$/.test(id))
       throw new UsageError(
         `an arm cannot be named ${JSON.stringify(id)}: use letters, digits, "-", "_" and "."`,
       );
-    if (Object.hasOwn(found, id) || (Object.hasOwn(arms, id) && definition !== builtIn(id)))
-      throw new UsageError(`two arms are named ${id}; an arm of your own needs a name that no other has`);
-    found[id] = definition;
+    if (Object.hasOwn(found, id))
+      throw new UsageError(`two arms are named ${id}; name one of them otherwise`);
+    found[id] = make;
   };
-  for (const one of named)
-    add(armId(one), isModulePath(one) ? ownArm(one, await makerIn(one)) : builtIn(one));
+  for (const one of named.filter((one) => !isModulePath(one))) add(one, arms[one as ArmId].make);
+  for (const path of named.filter(isModulePath)) add(armId(path), ownArm(path, await makerIn(path)));
   for (const [id, make] of Object.entries(given)) add(id, ownArm(id, make));
+  // One of the user's own in the place of one that is built in would be taken for it in tables.
+  for (const id of [...named.filter(isModulePath).map(armId), ...Object.keys(given)])
+    if (Object.hasOwn(arms, id))
+      throw new UsageError(`an arm named ${id} is built in; name your own otherwise`);
   return found;
 }
-
-const builtIn = (id: string): ArmDefinition => (arms as Readonly<Record<string, ArmDefinition>>)[id]!;
 
 /** A module's function, which is looked for at once, so that what is wrong with it is said before anything is run. */
 async function makerIn(path: string): Promise<(parts: ArmParts) => Promise<unknown>> {
@@ -65,12 +62,8 @@ async function makerIn(path: string): Promise<(parts: ArmParts) => Promise<unkno
   return (parts) => makeFrom(module, path, what, parts);
 }
 
-function ownArm(source: string, make: (parts: ArmParts) => unknown): ArmDefinition {
-  return {
-    sentence: "An arm of the user's own.",
-    uses: "everything",
-    make: async (parts) => toArm(await make(parts), parts, source),
-  };
+function ownArm(source: string, make: (parts: ArmParts) => unknown): ArmMaker {
+  return async (parts) => toArm(await make(parts), parts, source);
 }
 
 function toArm(made: unknown, { penalty: weight, penaltyShape: shape }: ArmParts, source: string): Arm {

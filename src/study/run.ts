@@ -3,13 +3,25 @@
 import { join } from "node:path";
 import { appendLines, flush, readDocument, writeJson } from "../files.ts";
 import { parseMetrics, parseRollout, type RunStatus, runStatusSchema } from "../report/index.ts";
+import { threads } from "../tensor/index.ts";
 import { createWatch, type RunContext, type StepMetrics, train } from "../training/index.ts";
 import { latestState, saveCheckpoint } from "./checkpoint.ts";
+import type { PlannedRun } from "./expand.ts";
 import { cutTo, type LinesBefore, linesBefore } from "./lines.ts";
 
 /** Folder of a run within a study's. */
 export function runFolder(study: string, arm: string, seed: number): string {
   return join(study, "runs", arm, `seed-${seed}`);
+}
+
+/** What a run is called within its study: its folder in `runs/`. */
+export function runName({ id, seed }: Pick<PlannedRun, "id" | "seed">): string {
+  return `${id}/seed-${seed}`;
+}
+
+/** What a run says of itself; `undefined` where it has not begun. */
+export async function readStatus(folder: string): Promise<RunStatus | undefined> {
+  return readDocument(join(folder, "status.json"), runStatusSchema);
 }
 
 /** Who follows a run: told of its steps, and of signs that its training goes wrong. */
@@ -38,7 +50,7 @@ export async function runToEnd(
 ): Promise<StepMetrics[]> {
   const { steps, checkpointEvery } = context.settings;
   const paths = { metrics: join(folder, "metrics.jsonl"), rollouts: join(folder, "rollouts.jsonl") };
-  const status = await readDocument(join(folder, "status.json"), runStatusSchema);
+  const status = await readStatus(folder);
   if (status?.state === "done" && status.steps === steps) {
     for (const warning of status.warnings ?? []) listener.onWarning?.(warning);
     return (await metricsBefore(paths.metrics, steps)).values;
@@ -47,7 +59,7 @@ export async function runToEnd(
   const warnings: string[] = [];
   const writeStatus = (state: RunStatus["state"], step: number, error?: string) =>
     writeJson(join(folder, "status.json"), {
-      ...{ state, step, steps, updated: new Date().toISOString() },
+      ...{ state, step, steps, updated: new Date().toISOString(), threads: threads() },
       ...(error !== undefined && { error }),
       ...(warnings.length > 0 && { warnings }),
     } satisfies RunStatus);
@@ -97,6 +109,22 @@ export async function runToEnd(
     await written.catch(() => {});
     throw error;
   }
+}
+
+/**
+ * What a run has come to, without going on with it: its metrics, or why it has not finished.
+ *
+ * @throws Error where a file of it is damaged
+ */
+export async function readRun(
+  folder: string,
+  steps: number,
+): Promise<{ metrics: StepMetrics[] } | { error: string }> {
+  const status = await readStatus(folder);
+  if (status?.state === "done" && status.steps === steps)
+    return { metrics: (await metricsBefore(join(folder, "metrics.jsonl"), steps)).values };
+  if (status?.error !== undefined) return { error: status.error };
+  return { error: status ? `it stopped at step ${status.step} of ${steps}` : "it did not begin" };
 }
 
 /** The metrics of the steps before one. @throws Error where they are not one line per step */

@@ -12,6 +12,7 @@ import { allPositions } from "../probe/index.ts";
 import { penaltyCredits, penaltyShapes, trainingSettingsSchema } from "../training/index.ts";
 import { armIds } from "./arms.ts";
 import { setAt } from "./expand.ts";
+import { slurmSettingsSchema, withSlurmFlags } from "./slurm-settings.ts";
 
 export const probeSettingsSchema = z.strictObject({
   tasks: z
@@ -106,7 +107,12 @@ export const studySchema = z.strictObject({
       error: `should be one of ${environmentChoices}`,
     })
     .describe("name of an environment, or the path of a module that makes one, from the study file's folder"),
-  model: z.string().optional().describe("folder of the base model; the environment's own unless given"),
+  model: z
+    .string()
+    .optional()
+    .describe(
+      "folder of the base model, from the study file's folder where it begins with ./ or ../; the environment's own unless given",
+    ),
   arms: z
     .array(
       z.string().refine((value) => (armIds as readonly string[]).includes(value) || isModulePath(value), {
@@ -126,6 +132,7 @@ export const studySchema = z.strictObject({
     .describe(
       "settings to vary, by their path, each with its values: every arm is run at all combinations of those that it depends on",
     ),
+  slurm: slurmSettingsSchema.optional().describe("what --launch slurm asks of the cluster"),
 });
 
 /** A study file: settings, and those that `--quick` puts in their place. */
@@ -146,6 +153,8 @@ export interface StudyOverrides {
   firstSeed?: number | undefined;
   steps?: number | undefined;
   quick?: boolean | undefined;
+  /** By name, what is in `slurm`; several values where it is a list. */
+  slurm?: Readonly<Record<string, readonly unknown[]>> | undefined;
 }
 
 /** A mistake in what the user asked for, as opposed to one in the program: exit status 2. */
@@ -170,8 +179,8 @@ export async function shippedStudies(): Promise<string[]> {
 
 /**
  * Reads a study by the name of one that is shipped, from a YAML file, or from an object that says the same. The paths of
- * modules are made absolute, from the file's folder, or for an object from the working directory: the study can be run from
- * anywhere.
+ * modules, and of a model that begins with a dot, are made absolute, from the file's folder, or for an object from the
+ * working directory: the study can be run from anywhere.
  *
  * @throws UsageError with the path of each wrong key, what was found and what is allowed.
  */
@@ -222,9 +231,10 @@ function settingsOf(
     ...(overrides.firstSeed !== undefined && { firstSeed: overrides.firstSeed }),
     ...(overrides.steps !== undefined && { training: { steps: overrides.steps } }),
   });
-  if (withFlags === document) return settings;
+  const launched = overrides.slurm ? withSlurmFlags(withFlags, overrides.slurm) : withFlags;
+  if (launched === document) return settings;
   const { quick: _, ...result } = checkStudy(
-    withFlags,
+    launched,
     source + (overrides.quick ? " (--quick)" : ""),
     folder,
   );
@@ -235,10 +245,12 @@ function checkStudy(document: unknown, source: string, folder: string): z.infer<
   const study = check(studyFileSchema, document, source);
   const { quick: _, ...settings } = study;
   checkGrid(settings, source);
+  const { model } = study;
   return {
     ...study,
     environment: resolveModule(study.environment, folder),
     arms: study.arms.map((arm) => resolveModule(arm, folder)),
+    ...(model !== undefined && { model: /^\.\.?[\\/]/.test(model) ? resolve(folder, model) : model }),
   };
 }
 
