@@ -143,6 +143,7 @@ const studyFileSchema = studySchema.extend({
 /** What a study file says, as an object: only `environment` and `arms` have to be given. */
 export type StudyFile = z.input<typeof studyFileSchema>;
 
+/** The settings of a study, with all defaults in their places. */
 export type StudySettings = z.infer<typeof studySchema>;
 export type ProbeSettings = z.infer<typeof probeSettingsSchema>;
 

@@ -41,6 +41,7 @@ export const penaltyShapes = ["threshold", "linear", "logit"] as const;
  */
 export const penaltyCredits = ["sequence", "trigger", "emitted"] as const;
 
+/** How much a verdict costs, and what is charged. */
 export interface PenaltyOptions {
   /** What the largest verdict costs (`threshold`, `linear`), or what a logit of 1 costs. */
   weight: number;

@@ -22,6 +22,7 @@ export type Activations = Float32Array;
 export interface Rollout extends Sequence {
   /** What was asked. Not the task's id, which may give the answer away. */
   prompt: string;
+  /** What the policy wrote, as text. Its tokens are `tokens.slice(promptLength)`. */
   completion: string;
   /** Was the end of text reached? */
   finished: boolean;
@@ -60,6 +61,7 @@ export type Awaitable<T> = T | Promise<T>;
 
 /** What a monitor says of a rollout. */
 export interface Verdict {
+  /** Is it taken to misbehave? */
   flagged: boolean;
   /** That it misbehaves, 0 to 1. */
   probability: number;
@@ -88,7 +90,11 @@ export type Monitor = {
     }
   | {
       sees: "ground-truth";
-      /** @param random the step's own stream, for monitors that err */
+      /**
+       * One verdict per rollout.
+       *
+       * @param random the step's own stream, for monitors that err
+       */
       judge(outcomes: readonly Outcome[], random: Random): Verdict[];
     }
 );
@@ -97,6 +103,7 @@ export type Monitor = {
 export type RewardTerm = {
   /** Its name in the logs: `rewards/<name>/mean`. */
   name: string;
+  /** What its scores are multiplied by before terms are added up. */
   weight: number;
 } & (
   | {
@@ -109,11 +116,14 @@ export type RewardTerm = {
   | {
       /** An oracle: it says so itself, since no other term is handed what became of a rollout. */
       sees: "ground-truth";
+      /** One number per rollout; `null` where the term does not apply. */
       score(outcomes: readonly Outcome[], context: ScoringContext): Awaitable<(number | null)[]>;
     }
   | {
       sees: "verdicts";
+      /** Whose verdicts it scores: see `penalty`. */
       monitor: Monitor;
+      /** One number per rollout; `null` where the term does not apply. */
       score(verdicts: readonly Verdict[]): (number | null)[];
       /** Where the term is credited to single tokens instead of the rollout: a score per completion token. */
       scoreTokens?(verdicts: readonly Verdict[]): Float32Array[];
@@ -156,6 +166,7 @@ export interface RefitSets {
   falsePositiveRate: number;
 }
 
+/** Sequences, and whether each misbehaves. */
 export interface LabelledSequences {
   sequences: readonly Sequence[];
   labels: readonly boolean[];
@@ -169,7 +180,9 @@ export interface Arm {
   screen?: Monitor;
   /** Rollouts that it flags have no advantage, but stay in their group's statistics (arXiv 2605.11467). */
   silence?: Monitor;
+  /** A probe that gradients flow through. */
   probeInLoss?: ProbeInLoss;
+  /** A probe that follows the policy. */
   refit?: Refit;
   /**
    * Supervised training on the rollouts whose reward is positive, in place of advantages: all their tokens are made
