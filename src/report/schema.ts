@@ -51,6 +51,7 @@ export const runSummarySchema = runNumbersSchema.extend({
   exchangeRate: estimate.optional(),
 });
 
+/** The schema of `summary.json`. */
 export const summarySchema = z.object({
   version: z.literal(1),
   environment: z.string(),
@@ -116,6 +117,7 @@ export const summarySchema = z.object({
   ),
 });
 
+/** What a study came to: `summary.json`. */
 export type Summary = z.infer<typeof summarySchema>;
 export type RunSummary = z.infer<typeof runSummarySchema>;
 export type { Diagnosis, OutcomeClass } from "../audit/types.ts";
@@ -135,4 +137,5 @@ export const runStatusSchema = z.object({
   warnings: z.array(z.string()).optional(),
 });
 
+/** How far a run is: `status.json`. */
 export type RunStatus = z.infer<typeof runStatusSchema>;
