@@ -3,7 +3,7 @@
 
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
-import { EnvironmentError } from "../environment/load.ts";
+import { ModuleError } from "../modules.ts";
 import { UsageError } from "../study/index.ts";
 import { benchCommand } from "./bench.ts";
 import { cancelCommand } from "./cancel.ts";
@@ -55,7 +55,7 @@ try {
 function exitStatus(error: unknown): number {
   // Commander has printed its own errors, and help and version are not errors.
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-  if (error instanceof UsageError || error instanceof EnvironmentError) {
+  if (error instanceof UsageError || error instanceof ModuleError) {
     console.error(`probeward: ${error.message}`);
     return 2;
   }

@@ -51,6 +51,7 @@ export const runSummarySchema = runNumbersSchema.extend({
   exchangeRate: estimate.optional(),
 });
 
+/** The schema of `summary.json`. */
 export const summarySchema = z.object({
   version: z.literal(1),
   environment: z.string(),
@@ -68,6 +69,7 @@ export const summarySchema = z.object({
     /** On held-out tasks of the base model's own completions. */
     probeAuroc: maybe,
     textBaselineAuroc: maybe,
+    /** Means over ten permutations of the labels, and over ten random directions. */
     shuffledLabelsAuroc: maybe,
     randomDirectionAuroc: maybe,
     /** The probe's threshold (a logit), and what it achieves on the test split. */
@@ -115,6 +117,7 @@ export const summarySchema = z.object({
   ),
 });
 
+/** What a study came to: `summary.json`. */
 export type Summary = z.infer<typeof summarySchema>;
 export type RunSummary = z.infer<typeof runSummarySchema>;
 export type { Diagnosis, OutcomeClass } from "../audit/types.ts";
@@ -134,4 +137,5 @@ export const runStatusSchema = z.object({
   warnings: z.array(z.string()).optional(),
 });
 
+/** How far a run is: `status.json`. */
 export type RunStatus = z.infer<typeof runStatusSchema>;

@@ -6,11 +6,12 @@ import { availableParallelism, cpus, platform, release, totalmem } from "node:os
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
-import { isModulePath } from "../environment/load.ts";
 import { readDocument, withFile, writeJson } from "../files.ts";
 import type { Model } from "../model/index.ts";
+import { isModulePath } from "../modules.ts";
 import type { Summary } from "../report/index.ts";
 import { encodeSafetensors } from "../tensor/index.ts";
+import { armId } from "./arms.ts";
 import type { OnEvent } from "./events.ts";
 import { shippedModel } from "./model.ts";
 import { type StudySettings, studySchema, UsageError } from "./settings.ts";
@@ -25,6 +26,8 @@ export const studyDocumentSchema = z.object({
   settings: z.record(z.string(), z.unknown()),
   modelSha256: z.string().optional(),
   environmentSha256: z.string().optional(),
+  /** By the ids of the user's own arms. */
+  armsSha256: z.record(z.string(), z.string()).optional(),
   machine: z.record(z.string(), z.union([z.string(), z.number()])).optional(),
   versions: z.record(z.string(), z.string()).optional(),
 });
@@ -32,7 +35,7 @@ export const studyDocumentSchema = z.object({
 type StudyDocument = z.infer<typeof studyDocumentSchema>;
 
 /** What a study is never gone on with in another state. */
-type Origins = Pick<StudyDocument, "modelSha256" | "environmentSha256">;
+type Origins = Pick<StudyDocument, "modelSha256" | "environmentSha256" | "armsSha256">;
 
 /**
  * Makes the folder this study's. One that has the same settings is gone on with; it may get more arms, seeds and grid
@@ -48,11 +51,13 @@ export async function claim(
   const path = join(folder, "study.json");
   const { arms: _, seeds: __, firstSeed: ___, grid: ____, slurm: _____, ...fixed } = settings;
   const stored = await readDocument(path, studyDocumentSchema);
+  const origins = await originsOf(settings, model);
   const now = {
     version: VERSION,
     environment,
     settings,
-    ...(await originsOf(settings, model)),
+    ...origins,
+    armsSha256: { ...stored?.armsSha256, ...origins.armsSha256 },
     machine: machine(),
     versions: await versions(),
   };
@@ -70,7 +75,7 @@ export async function claim(
           `${folder} holds a study with other settings: ${name} was ${JSON.stringify(before)}, now it is ${JSON.stringify(value)}. Give another --out, or delete the folder.`,
         );
     }
-    requireOrigins(folder, settings, stored, now);
+    requireOrigins(folder, settings, stored, origins);
   }
   const earlier = await readSeconds(folder);
   await writeJson(path, now);
@@ -106,7 +111,7 @@ export async function readSeconds(folder: string): Promise<number> {
   return summary?.seconds ?? 0;
 }
 
-/** @throws UsageError where the base model or the user's environment has changed since the folder was claimed */
+/** @throws UsageError where the base model, the user's environment or an arm has changed since the folder was claimed */
 export async function requireUnchanged({ folder, settings, model }: Work, begun: Origins): Promise<void> {
   requireOrigins(folder, settings, begun, await originsOf(settings, model));
 }
@@ -127,15 +132,21 @@ function requireOrigins(folder: string, settings: StudySettings, begun: Origins,
     throw new UsageError(
       `${settings.environment} was edited since the study in ${folder} was begun, and its runs would not be comparable. Put the file back as it was, give another --out, or delete the folder.`,
     );
+  for (const [id, sha] of Object.entries(now.armsSha256 ?? {}))
+    if ((begun.armsSha256?.[id] ?? sha) !== sha)
+      throw new UsageError(
+        `the file of the arm ${id} was edited since the study in ${folder} was begun, and its runs would not be comparable. Put the file back as it was, or give the file another name or another --out.`,
+      );
 }
 
-async function originsOf({ environment }: StudySettings, model: Model): Promise<Origins> {
+async function originsOf({ environment, arms }: StudySettings, model: Model): Promise<Origins> {
+  // The module itself, and not what it imports.
+  const shaOf = async (path: string) => sha256(await withFile("read", path, () => readFile(path)));
+  const own = arms.filter(isModulePath).map(async (path) => [armId(path), await shaOf(path)] as const);
   return {
     modelSha256: sha256(encodeSafetensors(model.weights)),
-    // The module itself, and not what it imports.
-    ...(isModulePath(environment) && {
-      environmentSha256: sha256(await withFile("read", environment, () => readFile(environment))),
-    }),
+    ...(isModulePath(environment) && { environmentSha256: await shaOf(environment) }),
+    ...(own.length > 0 && { armsSha256: Object.fromEntries(await Promise.all(own)) }),
   };
 }
 

@@ -3,6 +3,7 @@
 import type { StepMetrics } from "../training/index.ts";
 import type { PlannedRun } from "./expand.ts";
 
+/** What a study tells of itself while it runs. */
 export type StudyEvent =
   /** A stage begins; `detail` says what it does. */
   | { kind: "stage"; detail: string }
@@ -19,6 +20,7 @@ export type StudyEvent =
   /** Something that the user should know and that does not stop the study. */
   | { kind: "warning"; detail: string };
 
+/** Who is told. */
 export type OnEvent = (event: StudyEvent) => void;
 
 /**

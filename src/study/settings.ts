@@ -6,7 +6,8 @@ import { fileURLToPath } from "node:url";
 import { parse } from "yaml";
 import { z } from "zod";
 import { environmentNames } from "../environment/index.ts";
-import { environmentChoices, isModulePath, resolveEnvironment } from "../environment/load.ts";
+import { environmentChoices } from "../environment/load.ts";
+import { isModulePath, resolveModule } from "../modules.ts";
 import { allPositions } from "../probe/index.ts";
 import { penaltyCredits, penaltyShapes, trainingSettingsSchema } from "../training/index.ts";
 import { armIds } from "./arms.ts";
@@ -112,7 +113,14 @@ export const studySchema = z.strictObject({
     .describe(
       "folder of the base model, from the study file's folder where it begins with ./ or ../; the environment's own unless given",
     ),
-  arms: z.array(z.enum(armIds)).min(1),
+  arms: z
+    .array(
+      z.string().refine((value) => (armIds as readonly string[]).includes(value) || isModulePath(value), {
+        error: `should be one of ${armIds.join(", ")}, or the path of a module such as ./my-arm.js`,
+      }),
+    )
+    .min(1)
+    .describe("names of arms, or the paths of modules that make one, from the study file's folder"),
   seeds: z.int().min(1).default(1).describe("how many seeds"),
   firstSeed: z.int().min(0).default(1),
   ...armSettingsSchema.shape,
@@ -132,6 +140,10 @@ const studyFileSchema = studySchema.extend({
   quick: z.record(z.string(), z.unknown()).optional().describe("settings that --quick overrides"),
 });
 
+/** What a study file says, as an object: only `environment` and `arms` have to be given. */
+export type StudyFile = z.input<typeof studyFileSchema>;
+
+/** The settings of a study, with all defaults in their places. */
 export type StudySettings = z.infer<typeof studySchema>;
 export type ProbeSettings = z.infer<typeof probeSettingsSchema>;
 
@@ -167,19 +179,27 @@ export async function shippedStudies(): Promise<string[]> {
 }
 
 /**
- * Reads a study by the name of one that is shipped, or from a YAML file. The path of an environment's module is made
- * absolute, and so is that of a model which begins with a dot: the study can be run from anywhere.
+ * Reads a study by the name of one that is shipped, from a YAML file, or from an object that says the same. The paths of
+ * modules, and of a model that begins with a dot, are made absolute, from the file's folder, or for an object from the
+ * working directory: the study can be run from anywhere.
  *
  * @throws UsageError with the path of each wrong key, what was found and what is allowed.
  */
-export async function readStudy(nameOrPath: string, overrides: StudyOverrides = {}): Promise<StudySettings> {
-  const isPath = /\.ya?ml$/.test(nameOrPath);
-  const path = isPath ? nameOrPath : join(shipped, `${basename(nameOrPath)}.yaml`);
+export async function readStudy(
+  study: string | StudyFile,
+  overrides: StudyOverrides = {},
+): Promise<StudySettings> {
+  if (typeof study !== "string") return settingsOf(study, "the study", process.cwd(), overrides);
+  const path = /\.ya?ml$/.test(study) ? study : join(shipped, `${basename(study)}.yaml`);
+  return settingsOf(await readStudyFile(study, path), path, dirname(resolve(path)), overrides);
+}
+
+async function readStudyFile(study: string, path: string): Promise<unknown> {
   const text = await readFile(path, "utf8").catch(async () => {
     throw new UsageError(
-      isPath
+      path === study
         ? `${path}: cannot be read. Give a study file, or the name of a shipped study.`
-        : `There is no study named ${JSON.stringify(nameOrPath)}. Shipped: ${(await shippedStudies()).join(", ")}. Your own: give a path that ends in .yaml.`,
+        : `There is no study named ${JSON.stringify(study)}. Shipped: ${(await shippedStudies()).join(", ")}. Your own: give a path that ends in .yaml.`,
     );
   });
   if (text.length > MAX_LENGTH)
@@ -187,16 +207,24 @@ export async function readStudy(nameOrPath: string, overrides: StudyOverrides = 
   // A parser's time grows with the square of the depth.
   if ((text.match(/[[{]|[-?] /g) ?? []).length > MAX_BRANCHES)
     throw new UsageError(`${path}: has more than ${MAX_BRANCHES} lists and tables, and so is no study file.`);
-  let document: unknown;
   try {
     // Warnings would go to the terminal, unasked.
-    document = parse(text, { logLevel: "error" });
+    return parse(text, { logLevel: "error" });
   } catch (error) {
     const { message } = error as Error;
     const what = message.includes("call stack") ? "it is nested too deeply" : message;
     throw new UsageError(`${path}: is not YAML: ${what}`);
   }
-  const { quick, ...settings } = checkStudy(document, path);
+}
+
+/** @param folder that paths are relative to */
+function settingsOf(
+  document: unknown,
+  source: string,
+  folder: string,
+  overrides: StudyOverrides,
+): StudySettings {
+  const { quick, ...settings } = checkStudy(document, source, folder);
   const chosen = overrides.quick ? merge(document as object, quick ?? {}) : document;
   const withFlags = merge(chosen as object, {
     ...(overrides.arms && { arms: overrides.arms }),
@@ -206,19 +234,23 @@ export async function readStudy(nameOrPath: string, overrides: StudyOverrides = 
   });
   const launched = overrides.slurm ? withSlurmFlags(withFlags, overrides.slurm) : withFlags;
   if (launched === document) return settings;
-  const { quick: _, ...result } = checkStudy(launched, path, overrides.quick ? " (--quick)" : "");
+  const { quick: _, ...result } = checkStudy(
+    launched,
+    source + (overrides.quick ? " (--quick)" : ""),
+    folder,
+  );
   return result;
 }
 
-function checkStudy(document: unknown, path: string, note = ""): z.infer<typeof studyFileSchema> {
-  const study = check(studyFileSchema, document, path + note);
+function checkStudy(document: unknown, source: string, folder: string): z.infer<typeof studyFileSchema> {
+  const study = check(studyFileSchema, document, source);
   const { quick: _, ...settings } = study;
-  checkGrid(settings, path + note);
-  const folder = dirname(resolve(path));
+  checkGrid(settings, source);
   const { model } = study;
   return {
     ...study,
-    environment: resolveEnvironment(study.environment, folder),
+    environment: resolveModule(study.environment, folder),
+    arms: study.arms.map((arm) => resolveModule(arm, folder)),
     ...(model !== undefined && { model: /^\.\.?[\\/]/.test(model) ? resolve(folder, model) : model }),
   };
 }

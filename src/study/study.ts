@@ -27,7 +27,9 @@ export type Conduct = (work: Work, onEvent: OnEvent, signal?: AbortSignal) => Pr
  *
  * A run that fails does not stop the others: it is left out of every mean, and reported at the end.
  *
- * @param parts what it works on, where that is not what the settings name
+ * @param folder is made where it is not there; what is in it is gone on with
+ * @param onEvent told of stages, of every step of every run, and of warnings
+ * @param parts what it works on, where that is not what the settings name, or more
  * @param options where runs are trained: in this process, one after the other, unless given; and what stops them
  * @throws UsageError where the folder holds another study, or another process works in it
  * @throws FileError where a file cannot be read or written

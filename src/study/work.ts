@@ -8,7 +8,6 @@ import { CharacterTokenizer, loadModel, type Model, ProgramStore } from "../mode
 import { textScorer } from "../probe/index.ts";
 import { randomFor } from "../random.ts";
 import { textMonitor } from "../training/index.ts";
-import { arms } from "./arms.ts";
 import { type Base, isBase, prepareBase } from "./base.ts";
 import { type BaseContext, createOnce } from "./completions.ts";
 import type { OnEvent } from "./events.ts";
@@ -16,13 +15,18 @@ import { expand, type PlannedRun, pointName } from "./expand.ts";
 import { informedBy } from "./inform.ts";
 import { lockFolder } from "./lock.ts";
 import { shippedModel } from "./model.ts";
+import { armsOf, type MakeArm } from "./own-arms.ts";
 import { type RunListener, runFolder, runToEnd } from "./run.ts";
 import { type StudySettings, UsageError } from "./settings.ts";
 
-/** What a study works on, where it is not what the settings name. */
+/** What a study works on, where it is not what the settings name, or more than that. Only in the process that has it. */
 export interface StudyParts {
+  /** In the place of the environment that the settings name. It is closed at the end. */
   environment?: Environment;
+  /** In the place of the base model that the settings name. */
   model?: Model;
+  /** Arms beside those that the settings name, by their id. */
+  arms?: Readonly<Record<string, MakeArm>>;
 }
 
 /** A study that can be worked on. */
@@ -63,6 +67,7 @@ export async function openWork(
   };
   try {
     checkEnvironment(environment, settings);
+    const arms = await armsOf(settings.arms, parts.arms);
     const model = parts.model ?? (await loadBaseModel(settings));
     const { tokenizer } = model;
     checkModel(model, environment, settings);
@@ -71,7 +76,7 @@ export async function openWork(
     return {
       ...{ folder, settings, model, close },
       environment: environment.name,
-      table: expand(settings),
+      table: expand(settings, Object.keys(parts.arms ?? {})),
       base: baseOf,
       async train(planned, listener) {
         const { id, arm, seed, settings } = planned;
@@ -83,7 +88,7 @@ export async function openWork(
           environment: informedBy(environment, base.answers),
           config: model.config,
           reference: model.weights,
-          arm: arms[arm].make({
+          arm: await arms[arm]!({
             ...settings,
             probe: base.probe,
             text: textMonitor(textScorer(base.text.classifier), base.text.threshold),
