@@ -23,7 +23,15 @@ import type { Launcher } from "../types.ts";
 import { sbatch, scancel } from "./client.ts";
 import { activeRuns, queuedJobs } from "./queue.ts";
 import { type ArrayRecord, addRecord, isArray, readRecords } from "./records.ts";
-import { dependency, launchFolder, type Role, type Submission, scriptsOf, taskCount } from "./scripts.ts";
+import {
+  dependency,
+  launchFolder,
+  type Role,
+  type Submission,
+  scriptsOf,
+  shellWord,
+  taskCount,
+} from "./scripts.ts";
 
 /** How to launch on a cluster. What it asks for is in the study's settings. */
 export interface SlurmOptions {
@@ -62,19 +70,12 @@ export async function dryRun(
   if (submission.runs.length === 0) return "# Nothing to submit: every run is done or in Slurm's queue.\n";
   const { files, commands } = scriptsOf(submission);
   const place = launchFolder(folder, submission.launch);
-  return [
-    ...Object.entries(files).map(([name, text]) => `# ${join(place, name)}\n${text}`),
-    "# What is called:",
-    ...commands.map(({ role, script, options, after }) =>
-      [
-        `${role}=$(sbatch --parsable`,
-        ...[...options, ...(after ? [dependency(after, `$${after}`)] : []), script],
-      ].join(" "),
-    ),
-  ]
-    .map((line) => (line.startsWith("#") || line.includes("\n") ? line : `${line})`))
-    .join("\n")
-    .concat("\n");
+  const scripts = Object.entries(files).map(([name, text]) => `# ${join(place, name)}\n${text}\n`);
+  const calls = commands.map(({ role, script, options, after }) => {
+    const all = [...options, ...(after ? [dependency(after, `$${after}`)] : [])];
+    return `${role}=$(sbatch --parsable ${[...all, shellWord(script)].join(" ")})\n`;
+  });
+  return [...scripts, "# What is called:\n", ...calls].join("");
 }
 
 /** What is to be submitted of a study: runs that are not done, and that nobody has in hand. */
@@ -90,7 +91,7 @@ async function plan(
     if (status?.state !== "done" && !active.includes(runName(run))) runs.push(run);
   }
   const prepared = await Promise.all(runs.map((run) => isPrepared(study, run)));
-  const before = await withFile("read", study, () => readdir(join(study, "launch")).catch(() => []));
+  const before = await readdir(join(study, "launch")).catch(() => []);
   return {
     study,
     launch: 1 + Math.max(0, ...before.map(Number).filter(Number.isInteger)),

@@ -1,13 +1,15 @@
 /** @file What is submitted, word for word; that bash reads it as it was meant; that every run is some task's, and only one's. */
 
 import { execFile } from "node:child_process";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { access, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import fc from "fast-check";
 import { expect, it } from "vitest";
+import { tinySettings } from "../../../test/tiny-study.ts";
 import { slurmSettingsSchema } from "../../study/index.ts";
+import { dryRun } from "./launcher.ts";
 import { launchFolder, type Submission, scriptsOf, shellWord } from "./scripts.ts";
 
 const run = promisify(execFile);
@@ -68,6 +70,23 @@ it("leaves out what need not be prepared again", () => {
   const { files, commands } = scriptsOf({ ...submission("/data/map", ["none/seed-1"]), prepare: false });
   expect(Object.keys(files)).toEqual(["runs.txt", "runs.sh", "finish.sh"]);
   expect(commands).toMatchObject([{ role: "runs", options: [] }, { role: "finish" }]);
+});
+
+it("shows beforehand all that would be submitted, and writes nothing", async () => {
+  const study = join(tmpdir(), "a study that is not there");
+  const settings = tinySettings({ arms: ["none"], seeds: 2 });
+  const shown = await dryRun(study, settings, { program: ["node", "main.js"] });
+  const { files } = scriptsOf({
+    ...submission(study, ["none/seed-1", "none/seed-2"]),
+    ...{ launch: 1, program: ["node", "main.js"] },
+  });
+  for (const text of Object.values(files)) expect(shown).toContain(text);
+  const script = (role: string) => shellWord(join(study, "launch", "1", `${role}.sh`));
+  expect(shown.split("# What is called:\n")[1]).toBe(`prepare=$(sbatch --parsable ${script("prepare")})
+runs=$(sbatch --parsable --kill-on-invalid-dep=yes --dependency=afterok:$prepare ${script("runs")})
+finish=$(sbatch --parsable --dependency=afterany:$runs ${script("finish")})
+`);
+  await expect(access(study)).rejects.toThrow("ENOENT");
 });
 
 it("gives every run to one task, under the name that it has", async () => {
