@@ -12,6 +12,7 @@ interface Flags {
   seeds?: number;
   firstSeed?: number;
   steps?: number;
+  model?: string;
   out?: string;
   json?: boolean;
   quick?: boolean;
@@ -27,6 +28,7 @@ export function studyCommand(): Command {
     .option("--seeds <n>", "how many seeds", wholeNumber(1))
     .option("--first-seed <n>", "the first seed", wholeNumber(0))
     .option("--steps <n>", "steps of training per run", wholeNumber(1))
+    .option("--model <path>", "folder of the base model, or its GGUF file")
     .option("--out <dir>", "folder of the study (default: runs/<study>, or runs/<study>-quick)")
     .option("--quick", "the smallest study that still shows the effect")
     .option("--json", "print only the final summary.json, on standard output")

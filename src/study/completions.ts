@@ -124,13 +124,16 @@ const CHUNK = 256;
 
 /** Runs the base model over sequences and hands each its activations by hook. */
 async function readEach(
-  { model, programs }: BaseContext,
+  { model, settings, programs }: BaseContext,
   followUp: readonly number[],
   hooks: readonly string[],
   sequences: readonly Labelled[],
   receive: (sequence: Labelled, activations: Record<string, Float32Array>) => void,
 ): Promise<void> {
-  const scorer = createScorer(model.config, { hooks, followUp, programs });
+  const scorer = createScorer(model.config, {
+    ...{ hooks, followUp, programs },
+    memoryMB: settings.training.memoryMB,
+  });
   for (let start = 0; start < sequences.length; start += CHUNK) {
     const chunk = sequences.slice(start, start + CHUNK);
     const scored = await scorer.score(model.weights, chunk);

@@ -2,6 +2,7 @@
 
 import { join } from "node:path";
 import { appendLines, flush, readDocument, writeJson } from "../files.ts";
+import { saveAdapter, type Weights, withAdapter } from "../model/index.ts";
 import { parseMetrics, parseRollout, type RunStatus, runStatusSchema } from "../report/index.ts";
 import { createWatch, type RunContext, type StepMetrics, train } from "../training/index.ts";
 import { latestState, saveCheckpoint } from "./checkpoint.ts";
@@ -71,6 +72,7 @@ export async function runToEnd(
       metrics.push(line);
       step = state.step;
       const saved = step % checkpointEvery === 0 || step === steps;
+      if (step === steps) await saveTrainedAdapter(folder, context, state.policy);
       if (saved) {
         await flush(paths.metrics);
         await flush(paths.rollouts);
@@ -86,6 +88,13 @@ export async function runToEnd(
     await writeStatus("failed", step, (error as Error).message).catch(() => {});
     throw error;
   }
+}
+
+/** Writes the adapter of a run that trains one, in PEFT's format. @throws FileError */
+async function saveTrainedAdapter(folder: string, context: RunContext, policy: Weights): Promise<void> {
+  if (context.adapter === undefined) return;
+  const config = withAdapter(context.config, context.adapter);
+  await saveAdapter(join(folder, "adapter"), config, policy, context.modelName ?? "");
 }
 
 /** The metrics of the steps before one. @throws Error where they are not one line per step */

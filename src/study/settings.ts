@@ -98,6 +98,16 @@ const armSettingsSchema = z.strictObject({
 
 export type ArmSettings = z.infer<typeof armSettingsSchema>;
 
+export const adapterSettingsSchema = z.strictObject({
+  rank: z.int().min(1).default(16).describe("rank of each adapter"),
+  alpha: z.number().positive().default(32).describe("what is added is scaled by alpha / rank"),
+  targets: z
+    .array(z.string())
+    .min(1)
+    .default(["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"])
+    .describe("projections that get one, by PEFT's names"),
+});
+
 export const studySchema = z.strictObject({
   environment: z
     .string()
@@ -105,7 +115,13 @@ export const studySchema = z.strictObject({
       error: `should be one of ${environmentChoices}`,
     })
     .describe("name of an environment, or the path of a module that makes one, from the study file's folder"),
-  model: z.string().optional().describe("folder of the base model; the environment's own unless given"),
+  model: z
+    .string()
+    .optional()
+    .describe("folder of the base model, or its GGUF file; the environment's own unless given"),
+  adapter: adapterSettingsSchema
+    .optional()
+    .describe("train low-rank adapters (LoRA) in place of all weights; for models from checkpoints"),
   arms: z.array(z.enum(armIds)).min(1),
   seeds: z.int().min(1).default(1).describe("how many seeds"),
   firstSeed: z.int().min(0).default(1),
@@ -134,6 +150,8 @@ export interface StudyOverrides {
   seeds?: number | undefined;
   firstSeed?: number | undefined;
   steps?: number | undefined;
+  /** Folder of the base model, or its GGUF file. */
+  model?: string | undefined;
   quick?: boolean | undefined;
 }
 
@@ -194,6 +212,7 @@ export async function readStudy(nameOrPath: string, overrides: StudyOverrides = 
     ...(overrides.seeds !== undefined && { seeds: overrides.seeds }),
     ...(overrides.firstSeed !== undefined && { firstSeed: overrides.firstSeed }),
     ...(overrides.steps !== undefined && { training: { steps: overrides.steps } }),
+    ...(overrides.model !== undefined && { model: overrides.model }),
   });
   if (withFlags === document) return settings;
   const { quick: _, ...result } = checkStudy(withFlags, path, overrides.quick ? " (--quick)" : "");

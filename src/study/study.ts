@@ -1,6 +1,5 @@
 /** @file A study from its settings to its summary and report: the base model, then every arm and seed. */
 
-import { createHash } from "node:crypto";
 import { access, readFile } from "node:fs/promises";
 import { availableParallelism, cpus, platform, release, totalmem } from "node:os";
 import { join } from "node:path";
@@ -9,11 +8,17 @@ import { z } from "zod";
 import type { Environment } from "../environment/index.ts";
 import { loadEnvironment } from "../environment/load.ts";
 import { FileError, readDocument, writeJson } from "../files.ts";
-import { CharacterTokenizer, loadModel, type Model, ProgramStore } from "../model/index.ts";
+import {
+  CharacterTokenizer,
+  loadModel,
+  type Model,
+  ProgramStore,
+  weightsSha256,
+  withAdapter,
+} from "../model/index.ts";
 import { textScorer } from "../probe/index.ts";
 import { randomFor } from "../random.ts";
 import { loadStudy, type Summary, writeReport } from "../report/index.ts";
-import { encodeSafetensors } from "../tensor/index.ts";
 import { textMonitor } from "../training/index.ts";
 import { arms } from "./arms.ts";
 import { type Base, prepareBase } from "./base.ts";
@@ -91,7 +96,7 @@ export async function runStudy(
       const context = {
         ...{ environment: informedBy(environment, base.answers), tokenizer, seed, settings: training },
         config: model.config,
-        reference: model.weights,
+        ...{ reference: model.weights, adapter: settings.adapter, modelName: settings.model },
         arm: arms[arm].make({
           ...settings,
           probe: base.probe,
@@ -202,7 +207,7 @@ async function claimFolder(
     environment,
     settings,
     /** Of the base model's weights: a study is never gone on with on other ones. */
-    modelSha256: createHash("sha256").update(encodeSafetensors(model.weights)).digest("hex"),
+    modelSha256: weightsSha256(model.weights),
     machine: machine(),
     versions: await versions(),
   };
@@ -267,7 +272,7 @@ function checkEnvironment(environment: Environment, settings: StudySettings): vo
         );
 }
 
-/** @throws UsageError where a model cannot write what an environment needs */
+/** @throws UsageError where a model cannot write what an environment needs, or takes no such adapter */
 function checkModel({ config, tokenizer }: Model, environment: Environment, settings: StudySettings): void {
   const name = `the model ${settings.model ?? shippedModel(settings.environment)}`;
   const remedy = `which the environment ${settings.environment} needs; pretrain one for it`;
@@ -279,6 +284,11 @@ function checkModel({ config, tokenizer }: Model, environment: Environment, sett
   const needed = environment.maxPromptLength + environment.maxCompletionLength + 1;
   if (config.context < needed)
     throw new UsageError(`${name} reads ${config.context} tokens, and not the ${needed} ${remedy}`);
+  try {
+    if (settings.adapter) withAdapter(config, settings.adapter);
+  } catch (error) {
+    throw new UsageError(`${name}: ${(error as Error).message}`);
+  }
 }
 
 /** Versions of this program and of what computes. */

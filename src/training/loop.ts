@@ -72,7 +72,7 @@ export async function* train(
   // Policy and reference are run alike, and tapped alike.
   const taps = tapsOf(context);
   const shared = {
-    ...{ programs, temperature: settings.temperature },
+    ...{ programs, temperature: settings.temperature, memoryMB: settings.memoryMB },
     hooks: [...new Set(taps.map(({ hook }) => hook))],
     followUp: followUpOf(taps, tokenizer),
   };
