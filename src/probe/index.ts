@@ -1,6 +1,6 @@
 /** @file What others may use of probes. */
 
-export { calibrate, type FitOptions, fitProbe } from "./fit.ts";
+export { calibrate, type FitOptions, fitProbe, kindOfFit } from "./fit.ts";
 export { cosine, freshProbeHealth, type ProbeHealth, probeHealth, type TracerActivations } from "./health.ts";
 export { type LabelledSet, rows } from "./labelled.ts";
 export {
@@ -14,6 +14,7 @@ export {
   thresholdAtFpr,
 } from "./metrics.ts";
 export { loadProbe, saveProbe } from "./probe-file.ts";
+export { loadSae, type SparseAutoencoder } from "./sae.ts";
 export { logit, poolActivations, poolLogits, positionsOf, scoreSequence, sigmoid } from "./score.ts";
 export { type SweepCandidate, type SweepOptions, type SweepRow, sweepProbes } from "./sweep.ts";
 export {

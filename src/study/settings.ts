@@ -31,6 +31,21 @@ export const probeSettingsSchema = z.strictObject({
     .max(0.5)
     .default(0.01)
     .describe("rate at which the threshold is set"),
+  file: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "folder of a probe that `probeward probe` or a study wrote, from the study file's folder: no sweep",
+    ),
+  sae: z
+    .strictObject({
+      path: z.string().min(1).describe("folder of a SAELens dictionary, from the study file's folder"),
+      feature: z.int().min(0),
+      positions: z.enum(allPositions).exclude(["follow-up"]).default("completion"),
+    })
+    .optional()
+    .describe("one feature of a sparse autoencoder as the probe: no sweep"),
   hooks: z
     .array(z.string())
     .optional()
@@ -223,7 +238,21 @@ function checkStudy(document: unknown, path: string, note = ""): z.infer<typeof 
   const study = check(studyFileSchema, document, path + note);
   const { quick: _, ...settings } = study;
   checkGrid(settings, path + note);
-  return { ...study, environment: resolveEnvironment(study.environment, dirname(resolve(path))) };
+  const from = dirname(resolve(path));
+  const { file, sae } = study.probe;
+  if (file && sae)
+    throw new UsageError(
+      `${path}${note}: the study file is wrong:\n  probe: has both file and sae; give one of them`,
+    );
+  return {
+    ...study,
+    environment: resolveEnvironment(study.environment, from),
+    probe: {
+      ...study.probe,
+      ...(file && { file: resolve(from, file) }),
+      ...(sae && { sae: { ...sae, path: resolve(from, sae.path) } }),
+    },
+  };
 }
 
 /** Objects are merged key by key; everything else is replaced. */
