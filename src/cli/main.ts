@@ -10,6 +10,7 @@ import { checkCommand } from "./check.ts";
 import { doctorCommand } from "./doctor.ts";
 import { exportCommand } from "./export.ts";
 import { pretrainCommand } from "./pretrain.ts";
+import { probeCommand } from "./probe.ts";
 import { pullCommand } from "./pull.ts";
 import { reportCommand } from "./report.ts";
 import { serveCommand } from "./serve.ts";
@@ -31,6 +32,7 @@ for (const command of [
   studyCommand,
   pretrainCommand,
   pullCommand,
+  probeCommand,
   checkCommand,
   reportCommand,
   serveCommand,
