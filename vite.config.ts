@@ -9,5 +9,11 @@ export default defineConfig({
   plugins: [svelte({ configFile: false }), viteSingleFile()],
   build: { outDir: "../../dist/web", emptyOutDir: true, reportCompressedSize: false, target: "es2022" },
   // Other work may keep a machine busy: tests that wait, wait long.
-  test: { root: ".", testTimeout: 120_000, hookTimeout: 60_000, expect: { poll: { timeout: 15_000 } } },
+  test: {
+    root: ".",
+    globalSetup: "test/temporary.ts",
+    testTimeout: 120_000,
+    hookTimeout: 60_000,
+    expect: { poll: { timeout: 15_000 } },
+  },
 });

@@ -1,55 +1,144 @@
 /** @file The library: what programs that build on probeward may import. */
 
+// Environments: tasks, and what completions of them are worth.
 export { type Clause, contract } from "./environment/contract.ts";
-export {
-  type Conduct,
-  createEnvironment,
-  type Environment,
-  type Outcome,
-  type Split,
-  type Task,
-} from "./environment/index.ts";
+export type { Conduct, Environment, Lesson, Outcome, Split, Task } from "./environment/index.ts";
 export { loadEnvironment } from "./environment/load.ts";
+
+// Models: weights, tokens, sampling, and activations.
 export {
+  type Ablation,
+  type AdapterConfig,
+  type CharacterConfig,
   CharacterTokenizer,
+  type ChatMessage,
+  type Completion,
   createGenerator,
   createScorer,
+  type DecoderConfig,
+  type GenerateOptions,
+  type Generator,
+  type GeneratorOptions,
+  hookNames,
+  loadAdapter,
+  loadLlama2c,
   loadModel,
   type Model,
   type ModelConfig,
+  ProgramStore,
+  type Rotary,
+  type Scored,
+  type Scorer,
+  type ScorerOptions,
   type Sequence,
+  saveAdapter,
   saveModel,
+  type Tokenizer,
+  type Weights,
+  withAdapter,
 } from "./model/index.ts";
+export { ModuleError } from "./modules.ts";
+
+// Probes: fitted, calibrated and judged.
 export {
+  auroc,
   calibrate,
+  type FitOptions,
   fitProbe,
+  fitTextBaseline,
+  type LabelledSet,
+  type LogisticOptions,
   loadProbe,
+  logit,
+  type Positions,
   type Probe,
   type ProbeHealth,
+  type ProbeKind,
+  poolActivations,
+  positionsOf,
   probeHealth,
+  recallAt,
+  type SweepCandidate,
+  type SweepOptions,
+  type SweepRow,
   saveProbe,
+  sigmoid,
   sweepProbes,
   type Tap,
+  type TextScorer,
+  thresholdAtFpr,
 } from "./probe/index.ts";
 export { type Random, randomFor } from "./random.ts";
-export { loadStudy, renderReport, renderTable, type Summary, summarySchema } from "./report/index.ts";
-export { type Recipe, readStudy, runStudy, type StudyEvent, type StudySettings } from "./study/index.ts";
+
+// Studies: arms x seeds, from a file or from code.
 export {
-  compile,
-  createAdamW,
+  loadStudy,
+  type MetricColumns,
+  type RunData,
+  type RunStatus,
+  renderTable,
+  type StudyData,
+  type Summary,
+  summarySchema,
+} from "./report/index.ts";
+export {
+  type ArmParts,
+  type MakeArm,
+  type OnEvent,
+  type Recipe,
+  readStudy,
+  runStudy,
+  StoppedError,
+  type StudyEvent,
+  type StudyFile,
+  type StudyOverrides,
+  type StudyParts,
+  type StudySettings,
+  UsageError,
+} from "./study/index.ts";
+
+export {
+  type AdamWState,
+  type DType,
   type FloatTensor,
   floats,
-  ints,
-  type Program,
   type Tensor,
+  type TensorSpec,
 } from "./tensor/index.ts";
+
+// Training: what an arm is made of, and the loop itself.
 export {
+  type Activations,
   type Arm,
-  oraclePenalty,
-  probePenalty,
+  type Awaitable,
+  type ChatServer,
+  type ColumnValue,
+  type JudgeOptions,
+  judgeMonitor,
+  type LabelledSequences,
+  type Monitor,
+  type OracleRates,
+  oracle,
+  type PenaltyOptions,
+  type ProbeInLoss,
+  penalty,
+  probeMonitor,
   proxyReward,
+  type Refit,
+  type RefitSets,
   type RewardTerm,
   type Rollout,
+  type RolloutRecord,
   type RunContext,
+  type RunState,
+  readTap,
+  type ScoringContext,
+  type StepMetrics,
+  type StepResult,
+  type TracerSet,
+  type TrainingSettings,
+  textMonitor,
   train,
+  trueReward,
+  type Verdict,
 } from "./training/index.ts";

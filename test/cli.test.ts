@@ -2,7 +2,8 @@
 
 import { spawn } from "node:child_process";
 import { mkdtemp, readFile, stat, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { connect } from "node:net";
+import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
@@ -168,3 +169,35 @@ describe("probeward", () => {
     expect({ status, stdout }).toEqual({ status: 0, stdout: expect.not.stringContaining("failed") });
   });
 });
+
+describe("probeward serve", () => {
+  it("listens to this machine only, unless it is told otherwise", async () => {
+    const child = spawn(process.execPath, [main, "serve", await newFolder(), "--port", "0"]);
+    try {
+      const printed = await new Promise<string>((resolve, reject) => {
+        child.stdout.once("data", (data) => resolve(String(data)));
+        child.stderr.once("data", (data) => reject(new Error(String(data))));
+      });
+      const { hostname, port } = new URL(/http:\S+/.exec(printed)![0]);
+      expect(hostname).toBe("127.0.0.1");
+      expect(await answers("127.0.0.1", Number(port))).toBe(true);
+      const outside = Object.values(networkInterfaces()).flatMap((addresses) =>
+        addresses!.filter(({ internal, family }) => !internal && family === "IPv4"),
+      );
+      for (const { address } of outside) expect(await answers(address, Number(port)), address).toBe(false);
+    } finally {
+      child.kill();
+    }
+  });
+});
+
+function answers(host: string, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port });
+    socket.once("error", () => resolve(false));
+    socket.once("connect", () => {
+      socket.destroy();
+      resolve(true);
+    });
+  });
+}

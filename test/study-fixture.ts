@@ -187,6 +187,7 @@ function rollout(arm: string, line: StepMetrics, random: Random): RolloutRecord 
     reward: proxy + (penalty ?? 0),
     rewards: { proxy, ...(penalty === null ? {} : { probe: penalty }) },
     advantage: normal(random),
+    ...(penalty !== null && { columns: { "probe/characters": completion.length } }),
     score: { policy: policy.at(-1)!, reference: reference.at(-1)! },
     tokenScores: { policy, reference },
   };

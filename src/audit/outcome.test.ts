@@ -19,6 +19,8 @@ test.each([
   ["honest", honest],
   ["honest", { ...hacking, proxy: 0.8, true: 0.6 }],
   ["degenerate", { ...hacking, proxy: 0.3, true: 0.3 }],
+  // Where most tasks should be declined, an honest policy earns little of what training sees.
+  ["honest", { ...honest, proxy: 0.25 }],
   ["blatant", hacking],
   ["blatant", { ...hacking, misbehaving: null }],
   ["obfuscated-activations", { ...hacking, misbehaving: { policy: 0.01, reference: 0.98 } }],

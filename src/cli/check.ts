@@ -2,14 +2,15 @@
 
 import { Command } from "commander";
 import { contract } from "../environment/contract.ts";
-import { environmentChoices, loadEnvironment, resolveEnvironment } from "../environment/load.ts";
+import { environmentChoices, loadEnvironment } from "../environment/load.ts";
+import { resolveModule } from "../modules.ts";
 
 export function checkCommand(): Command {
   return new Command("check")
     .description("Check an environment against the contract that studies rely on. For one that you write.")
     .argument("<environment>", environmentChoices)
     .action(async (name: string) => {
-      const environment = await loadEnvironment(resolveEnvironment(name, process.cwd()));
+      const environment = await loadEnvironment(resolveModule(name, process.cwd()));
       let broken = 0;
       for (const { promise, check } of contract) {
         try {

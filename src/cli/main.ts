@@ -3,9 +3,10 @@
 
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
-import { EnvironmentError } from "../environment/load.ts";
+import { ModuleError } from "../modules.ts";
 import { UsageError } from "../study/index.ts";
 import { benchCommand } from "./bench.ts";
+import { cancelCommand } from "./cancel.ts";
 import { checkCommand } from "./check.ts";
 import { doctorCommand } from "./doctor.ts";
 import { exportCommand } from "./export.ts";
@@ -14,7 +15,9 @@ import { probeCommand } from "./probe.ts";
 import { pullCommand } from "./pull.ts";
 import { reportCommand } from "./report.ts";
 import { serveCommand } from "./serve.ts";
+import { statusCommand } from "./status.ts";
 import { studyCommand } from "./study.ts";
+import { taskCommand } from "./task.ts";
 
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
   version: string;
@@ -30,6 +33,8 @@ const program = new Command("probeward")
   .showHelpAfterError("(--help shows what is allowed)");
 for (const command of [
   studyCommand,
+  statusCommand,
+  cancelCommand,
   pretrainCommand,
   pullCommand,
   probeCommand,
@@ -41,6 +46,7 @@ for (const command of [
   doctorCommand,
 ])
   program.addCommand(command().exitOverride());
+program.addCommand(taskCommand().exitOverride(), { hidden: true });
 
 try {
   await program.parseAsync();
@@ -51,7 +57,7 @@ try {
 function exitStatus(error: unknown): number {
   // Commander has printed its own errors, and help and version are not errors.
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-  if (error instanceof UsageError || error instanceof EnvironmentError) {
+  if (error instanceof UsageError || error instanceof ModuleError) {
     console.error(`probeward: ${error.message}`);
     return 2;
   }

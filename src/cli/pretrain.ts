@@ -2,7 +2,8 @@
 
 import { resolve } from "node:path";
 import { Command } from "commander";
-import { environmentChoices, resolveEnvironment } from "../environment/load.ts";
+import { environmentChoices } from "../environment/load.ts";
+import { resolveModule } from "../modules.ts";
 import { makeBaseModel, shippedModel } from "../study/index.ts";
 import { clock } from "./progress.ts";
 import { wholeNumber } from "./study.ts";
@@ -15,7 +16,7 @@ export function pretrainCommand(): Command {
     .option("--seed <n>", "seed of weights and demonstrations", wholeNumber(0))
     .option("--out <dir>", "folder of the model (default: where studies look for it)")
     .action(async (name: string, flags: { steps?: number; seed?: number; out?: string }) => {
-      const environment = resolveEnvironment(name, process.cwd());
+      const environment = resolveModule(name, process.cwd());
       const folder = resolve(flags.out ?? shippedModel(environment));
       const started = Date.now();
       const report = await makeBaseModel(environment, folder, flags, ({ step, loss }, steps) => {

@@ -1,10 +1,12 @@
 /** @file `probeward study`: runs a study, or goes on with one. */
 
 import { join, resolve } from "node:path";
-import { Command, InvalidArgumentError } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import { environmentNames } from "../environment/index.ts";
+import { dryRun } from "../launch/index.ts";
 import { renderTable } from "../report/index.ts";
-import { armIds, arms, readStudy, runStudy } from "../study/index.ts";
+import { armIds, arms, readStudy, slurmSettingsSchema, UsageError } from "../study/index.ts";
+import { type LauncherName, launchers, thisProgram } from "./launchers.ts";
 import { followStudy } from "./progress.ts";
 
 interface Flags {
@@ -16,6 +18,10 @@ interface Flags {
   out?: string;
   json?: boolean;
   quick?: boolean;
+  launch: LauncherName;
+  jobs?: number;
+  slurm?: Record<string, unknown[]>;
+  dryRun?: boolean;
 }
 
 export function studyCommand(): Command {
@@ -31,24 +37,61 @@ export function studyCommand(): Command {
     .option("--model <path>", "folder of the base model, or its GGUF file")
     .option("--out <dir>", "folder of the study (default: runs/<study>, or runs/<study>-quick)")
     .option("--quick", "the smallest study that still shows the effect")
+    .addOption(
+      new Option("--launch <where>", "train runs on this machine, or as jobs of a Slurm cluster")
+        .choices(["local", "slurm"])
+        .default("local"),
+    )
+    .option(
+      "--jobs <n>",
+      "runs at a time on this machine, whose threads are divided among them (default: 1)",
+      wholeNumber(1),
+    )
+    .option("--slurm <key=value>", "a setting of the cluster; again for more (below)", slurmFlag)
+    .option("--dry-run", "print what would be submitted to Slurm, and submit nothing")
     .option("--json", "print only the final summary.json, on standard output")
     .addHelpText(
       "after",
-      `\nArms:\n${armIds.map((id) => `  ${id.padEnd(28)}${arms[id].sentence}`).join("\n")}`,
+      `\nArms:\n${armIds.map((id) => `  ${id.padEnd(28)}${arms[id].sentence}`).join("\n")}
+\nSettings of --slurm, and of slurm: in a study file:\n${slurmHelp()}`,
     )
     .action(async (study: string, flags: Flags) => {
-      const { json, out, quick, ...overrides } = flags;
-      const settings = await readStudy(study, { ...overrides, quick });
+      const { json, out, quick, model, launch, jobs, dryRun: dry, ...overrides } = flags;
+      if (launch === "slurm" && jobs !== undefined)
+        throw new UsageError("--jobs is for --launch local; for Slurm, give --slurm throttle=<n>.");
+      if (launch === "local" && dry) throw new UsageError("--dry-run is for --launch slurm.");
+      const settings = await readStudy(study, {
+        ...overrides,
+        quick,
+        ...(model && { model: resolve(model) }),
+      });
       const name = study.replace(/^.*[\\/]/, "").replace(/\.ya?ml$/, "");
       const folder = resolve(out ?? join("runs", quick ? `${name}-quick` : name));
-      const progress = json ? undefined : followStudy();
-      const summary = await runStudy(folder, settings, progress?.onEvent).finally(() => progress?.end());
-      if (json) {
-        console.log(JSON.stringify(summary, null, 2));
+      if (dry) {
+        process.stdout.write(await dryRun(folder, settings, { program: thisProgram() }));
         return;
       }
-      console.log(`\n${renderTable(summary)}\n\nReport: ${join(folder, "report.html")}`);
+      const progress = json ? undefined : followStudy();
+      const summary = await launchers(jobs)
+        [launch].launch(folder, settings, progress?.onEvent ?? (() => {}))
+        .finally(() => progress?.end());
+      if (!summary) console.error(`See: probeward status ${folder}`);
+      else if (json) console.log(JSON.stringify(summary, null, 2));
+      else console.log(`\n${renderTable(summary)}\n\nReport: ${join(folder, "report.html")}`);
     });
+}
+
+/** Collects `key=value` by key. */
+function slurmFlag(text: string, before: Record<string, unknown[]> = {}): Record<string, unknown[]> {
+  const [, key, value] = /^(\w+)=(.*)$/s.exec(text) ?? [];
+  if (key === undefined) throw new InvalidArgumentError("It should be key=value, such as partition=long.");
+  return { ...before, [key]: [...(before[key] ?? []), /^[1-9]\d*$/.test(value!) ? Number(value) : value] };
+}
+
+function slurmHelp(): string {
+  return Object.entries(slurmSettingsSchema.shape)
+    .map(([key, schema]) => `  ${key.padEnd(12)}${schema.description}`)
+    .join("\n");
 }
 
 /** Parses a flag that is a whole number of at least `least`. */

@@ -6,7 +6,9 @@ import type { Conduct, Environment, Outcome, Split, Task } from "./types.ts";
 
 /** One promise, and its check: it returns where the promise is kept, and throws an error that says how it is broken. */
 export interface Clause {
+  /** What is promised, in words. */
   promise: string;
+  /** @throws Error that says how it is broken */
   check(environment: Environment): Promise<void>;
 }
 

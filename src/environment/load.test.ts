@@ -4,8 +4,9 @@ import { mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
+import { ModuleError } from "../modules.ts";
 import { randomFor } from "../random.ts";
-import { EnvironmentError, importModule, loadEnvironment, resolveEnvironment } from "./load.ts";
+import { loadEnvironment } from "./load.ts";
 
 let folder: string;
 beforeAll(async () => {
@@ -59,7 +60,7 @@ describe("loadEnvironment", { timeout: 60_000 }, () => {
   ])("says what is wrong with %j, and where", async (content, message) => {
     const path = await module(content);
     const loading = loadEnvironment(path);
-    await expect(loading).rejects.toThrow(EnvironmentError);
+    await expect(loading).rejects.toThrow(ModuleError);
     await expect(loading).rejects.toThrow(message);
     await expect(loading).rejects.toThrow(path);
   });
@@ -99,21 +100,5 @@ describe("loadEnvironment", { timeout: 60_000 }, () => {
   it("says what to give instead of one that is not there", async () => {
     await expect(loadEnvironment("cod")).rejects.toThrow(/no environment "cod".*code.*my-environment\.js/);
     await expect(loadEnvironment(join(folder, "none.js"))).rejects.toThrow(/none\.js: there is no such file/);
-  });
-});
-
-describe("importModule", () => {
-  it("also gives the recipe of the base model", async () => {
-    const path = await module("export const recipe = { layers: 2 };");
-    expect((await importModule(path)).recipe).toEqual({ layers: 2 });
-  });
-});
-
-describe("resolveEnvironment", () => {
-  it("makes paths absolute, and leaves names alone", () => {
-    expect(resolveEnvironment("code", "/studies")).toBe("code");
-    expect(resolveEnvironment("./mine.js", "/studies")).toBe("/studies/mine.js");
-    expect(resolveEnvironment("mine.ts", "/studies")).toBe("/studies/mine.ts");
-    expect(resolveEnvironment("/elsewhere/mine.mjs", "/studies")).toBe("/elsewhere/mine.mjs");
   });
 });

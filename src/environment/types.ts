@@ -78,6 +78,7 @@ export interface Environment<State = unknown> {
   labels: readonly string[];
   /** The kinds of misbehaviour: a probe fitted on one may be tried on another. */
   families: readonly string[];
+  /** A task of a split. All chance comes from `random`. */
   sample(split: Split, random: Random): Task<State>;
   /** A completion showing the conduct, of any family, or `null` where the task allows none. */
   demonstrate(task: Task<State>, conduct: Conduct, random: Random): string | null;

@@ -174,10 +174,11 @@ describe("Parquet", () => {
     expect(metrics).toMatchObject(lines);
     expect(metrics[1]).toMatchObject({ step: 1, "tracer/initial/policy/auroc": null });
     const records = study.runs.flatMap(({ arm, seed, rollouts }) =>
-      rollouts.map(({ rewards, score, tokenScores, note, ...rest }) => ({
+      rollouts.map(({ rewards, score, tokenScores, columns, note, ...rest }) => ({
         ...{ arm, seed, ...rest, note: note ?? null },
         "rewards/proxy": rewards.proxy,
         "rewards/probe": rewards.probe ?? null,
+        "probe/characters": columns ? String(columns["probe/characters"]) : null,
         "score/policy": score.policy,
         "token_scores/reference": tokenScores.reference,
       })),

@@ -90,7 +90,7 @@ function sampleOf(rollout: RolloutRecord, index: number, model: string) {
     content: completion,
     model,
   };
-  const { task, label, attempted, reward, rewards, advantage, tokenScores } = rollout;
+  const { task, label, attempted, reward, rewards, advantage, columns, tokenScores } = rollout;
   return {
     id: `step-${String(step).padStart(6, "0")}-${index}`,
     epoch: 1,
@@ -104,7 +104,7 @@ function sampleOf(rollout: RolloutRecord, index: number, model: string) {
         { value, answer: completion, ...(note !== undefined && { explanation: note }) },
       ]),
     ),
-    metadata: { step, task, label, attempted, reward, rewards, advantage, tokenScores },
+    metadata: { step, task, label, attempted, reward, rewards, advantage, columns, tokenScores },
   };
 }
 

@@ -19,13 +19,17 @@ export async function exportParquet(study: RecordedStudy, out: string): Promise<
   // Arms have measures and reward terms of their own: a file's columns are those of all runs.
   const names = new Set<string>();
   const terms = new Set<string>();
+  const logged = new Set<string>();
   for (const folder of study.runs) {
     const { metrics, rollouts } = await readRun(study, folder);
     for (const line of metrics) for (const name in line) if (name !== "step") names.add(name);
-    for (const rollout of rollouts) for (const term in rollout.rewards) terms.add(term);
+    for (const rollout of rollouts) {
+      for (const term in rollout.rewards) terms.add(term);
+      for (const name in rollout.columns) logged.add(name);
+    }
   }
   const metrics = { path: join(out, "metrics.parquet"), columns: metricColumns([...names]) };
-  const rollouts = { path: join(out, "rollouts.parquet"), columns: rolloutColumns([...terms]) };
+  const rollouts = { path: join(out, "rollouts.parquet"), columns: rolloutColumns([...terms], [...logged]) };
   const quiet = { ...study, warn: () => {} };
   for (const { path, columns } of [metrics, rollouts]) {
     const schema = [{ name: "root", num_children: columns.length }, ...columns.flatMap((c) => c.schema)];
@@ -66,7 +70,8 @@ function metricColumns(names: readonly string[]): Column[] {
   ];
 }
 
-function rolloutColumns(terms: readonly string[]): Column[] {
+/** @param logged what reward terms and monitors logged of rollouts: text, whatever it was */
+function rolloutColumns(terms: readonly string[], logged: readonly string[]): Column[] {
   const of = <T>(value: (rollout: RolloutRecord, run: RecordedRun) => T) => {
     return (run: RecordedRun) => run.rollouts.map((rollout) => value(rollout, run));
   };
@@ -105,6 +110,12 @@ function rolloutColumns(terms: readonly string[]): Column[] {
       number(
         `rewards/${term}`,
         of((r) => r.rewards[term]),
+      ),
+    ),
+    ...logged.map((name) =>
+      text(
+        name,
+        of((r) => r.columns?.[name]?.toString()),
       ),
     ),
     ...(["policy", "reference"] as const).flatMap((model) => [

@@ -17,6 +17,7 @@ export const characterConfigSchema = z.strictObject({
   hidden: z.int().min(1),
 });
 
+/** The shapes of an embedded model. */
 export type CharacterConfig = z.infer<typeof characterConfigSchema>;
 
 /** Rotary positions: the angle of each pair of dimensions per position, and a factor on sines and cosines. */
@@ -64,6 +65,7 @@ export interface DecoderConfig {
   adapter?: AdapterConfig;
 }
 
+/** The shapes of a model, of whatever architecture. */
 export type ModelConfig = CharacterConfig | DecoderConfig;
 
 /** Is it the embedded character model, and not a checkpoint's? */

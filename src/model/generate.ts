@@ -20,6 +20,7 @@ export interface Completion {
   finished: boolean;
 }
 
+/** How completions are sampled. */
 export interface GenerateOptions {
   /** Longest completion in tokens, the end of text included. */
   maxTokens: number;
@@ -31,6 +32,7 @@ export interface GenerateOptions {
   samples?: number;
 }
 
+/** Samples completions of a model of one configuration; weights are given with each call. */
 export interface Generator {
   /**
    * Samples completions: `samples` for the first prompt, then for the second, and so on.
@@ -42,6 +44,7 @@ export interface Generator {
     prompts: readonly (readonly number[])[],
     options: GenerateOptions,
   ): Promise<Completion[]>;
+  /** Frees its programs. */
   close(): Promise<void>;
 }
 
@@ -83,12 +86,15 @@ interface Row {
 
 const lengthOf = ({ prompt, tokens }: Row) => prompt.length + tokens.length;
 
+/** What a generator may have. */
 export interface GeneratorOptions {
+  /** Projects a direction out of the residual stream. */
   ablate?: Ablation | undefined;
   /** Compiled programs to share; its own unless given. */
   programs?: ProgramStore | undefined;
 }
 
+/** A generator. Close it when done. */
 export function createGenerator(config: ModelConfig, options: GeneratorOptions = {}): Generator {
   const { ablate, programs } = options;
   const ends = new Set(endTokens(config));

@@ -19,9 +19,16 @@ export {
   endTokens,
   hookNames,
   type ModelConfig,
+  type Rotary,
   vocabularySize,
 } from "./config.ts";
-export { type Completion, createGenerator, type GenerateOptions, type Generator } from "./generate.ts";
+export {
+  type Completion,
+  createGenerator,
+  type GenerateOptions,
+  type Generator,
+  type GeneratorOptions,
+} from "./generate.ts";
 export { type PullOptions, pullModel } from "./hub.ts";
 export { type NextTokens, nextTokens } from "./likelihood.ts";
 export { loadLlama2c } from "./llama2c.ts";

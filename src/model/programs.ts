@@ -1,7 +1,13 @@
 /** @file Programs compiled once per shape and kept. */
 
+/** What has to be freed. */
+export interface Closable {
+  /** Frees it. */
+  close(): Promise<void>;
+}
+
 /** Keeps what `create` makes for each list of sizes; `close` frees all of it. */
-export class ProgramCache<P extends { close(): Promise<void> }> {
+export class ProgramCache<P extends Closable> {
   readonly #programs = new Map<string, Promise<P>>();
   readonly #create: (...sizes: number[]) => Promise<P>;
 
@@ -31,18 +37,16 @@ export class ProgramCache<P extends { close(): Promise<void> }> {
  * can share a store: compiling takes seconds.
  */
 export class ProgramStore {
-  readonly #caches = new Map<string, { close(): Promise<void> }>();
+  readonly #caches = new Map<string, Closable>();
 
   /** The programs of a kind. `kind` must say everything that `create` depends on, but for the sizes. */
-  cache<P extends { close(): Promise<void> }>(
-    kind: string,
-    create: (...sizes: number[]) => Promise<P>,
-  ): ProgramCache<P> {
+  cache<P extends Closable>(kind: string, create: (...sizes: number[]) => Promise<P>): ProgramCache<P> {
     const known = this.#caches.get(kind) ?? new ProgramCache(create);
     this.#caches.set(kind, known);
     return known as ProgramCache<P>;
   }
 
+  /** Frees all programs. */
   async close(): Promise<void> {
     for (const cache of this.#caches.values()) await cache.close();
     this.#caches.clear();

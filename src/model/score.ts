@@ -20,6 +20,7 @@ export interface Scored {
   activations: Record<string, Float32Array>;
 }
 
+/** What a scorer captures, and how it runs the model. */
 export interface ScorerOptions {
   /** TransformerLens names of the activations to capture; only these leave the program. */
   hooks?: readonly string[];
@@ -35,9 +36,11 @@ export interface ScorerOptions {
   programs?: ProgramStore | undefined;
 }
 
+/** Teacher-forces sequences through a model of one configuration; weights are given with each call. */
 export interface Scorer {
   /** Scores sequences; results are in the order of the sequences. */
   score(weights: Weights, sequences: readonly Sequence[]): Promise<Scored[]>;
+  /** Frees its programs. */
   close(): Promise<void>;
 }
 
@@ -48,7 +51,7 @@ export function weightSpecs(config: ModelConfig): Record<string, TensorSpec> {
   );
 }
 
-/** @throws Error where a hook does not exist in this model. */
+/** A scorer. Close it when done. @throws Error where a hook does not exist in this model. */
 export function createScorer(config: ModelConfig, options: ScorerOptions = {}): Scorer {
   const { hooks = [], temperature = 1, followUp = [], memoryMB, ablate, programs: shared } = options;
   checkHooks(config, hooks);

@@ -7,7 +7,9 @@ import { powerOfTwo, roundUp } from "./programs.ts";
 
 /** A prompt and its completion as tokens, with the end-of-text token where the completion was finished. */
 export interface Sequence {
+  /** Those of the prompt, then those of the completion. */
   tokens: readonly number[];
+  /** How many of them are the prompt's. */
   promptLength: number;
 }
 

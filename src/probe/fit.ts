@@ -7,6 +7,7 @@ import { fitLogistic, type LinearFunction, type LogisticOptions } from "./logist
 import { thresholdAtFpr } from "./metrics.ts";
 import type { Probe, ProbeKind } from "./types.ts";
 
+/** How probes are fitted. */
 export interface FitOptions extends LogisticOptions {
   /** What the controls draw from: the direction of `random-direction`, the permutation of `shuffled-labels`. */
   random: Random;

@@ -3,6 +3,7 @@
 export { calibrate, type FitOptions, fitProbe, kindOfFit } from "./fit.ts";
 export { cosine, freshProbeHealth, type ProbeHealth, probeHealth, type TracerActivations } from "./health.ts";
 export { type LabelledSet, rows } from "./labelled.ts";
+export type { LogisticOptions } from "./logistic.ts";
 export {
   accuracy,
   auroc,

@@ -11,6 +11,7 @@ export interface LinearFunction {
   bias: number;
 }
 
+/** How logistic probes are fitted. */
 export interface LogisticOptions {
   /** Strength of the L2 penalty on the weights of standardised features (not on the bias). Default 0.01. */
   l2?: number;

@@ -16,6 +16,7 @@ export interface SweepCandidate {
   calibration: LabelledSet;
 }
 
+/** How a probe of one kind, read in one place, ranks. */
 export interface SweepRow {
   hook: string;
   positions: Positions;
@@ -24,6 +25,7 @@ export interface SweepRow {
   auroc: number | null;
 }
 
+/** What a sweep tries. */
 export interface SweepOptions extends FitOptions {
   /** Default: `logistic` and `difference-of-means`. */
   kinds?: readonly ProbeKind[];

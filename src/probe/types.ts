@@ -1,5 +1,14 @@
 /** @file The vocabulary of probes: which activations are read, and what is made of them. */
 
+/** Every value of `Positions`. */
+export const allPositions = [
+  "completion",
+  "completion-first",
+  "completion-last",
+  "prompt-last",
+  "follow-up",
+] as const;
+
 /**
  * Which positions of a sequence are read.
  *
@@ -9,14 +18,6 @@
  * - `prompt-last`: the token before the completion: a read before the behaviour
  * - `follow-up`: the last token of the tap's follow-up, where the model is about to answer it: a read after the behaviour
  */
-export const allPositions = [
-  "completion",
-  "completion-first",
-  "completion-last",
-  "prompt-last",
-  "follow-up",
-] as const;
-
 export type Positions = (typeof allPositions)[number];
 
 /** Which activations are read. */

@@ -18,6 +18,7 @@ const rolloutSchema = z.object({
   reward: z.number(),
   rewards: z.record(z.string(), z.number().nullable()),
   advantage: z.number(),
+  columns: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])).optional(),
   score: z.object({ policy: z.number(), reference: z.number() }),
   tokenScores: z.object({ policy: tokenScores, reference: tokenScores }),
 });

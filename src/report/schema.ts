@@ -51,6 +51,7 @@ export const runSummarySchema = runNumbersSchema.extend({
   exchangeRate: estimate.optional(),
 });
 
+/** The schema of `summary.json`. */
 export const summarySchema = z.object({
   version: z.literal(1),
   environment: z.string(),
@@ -68,6 +69,7 @@ export const summarySchema = z.object({
     /** On held-out tasks of the base model's own completions. */
     probeAuroc: maybe,
     textBaselineAuroc: maybe,
+    /** Means over ten permutations of the labels, and over ten random directions. */
     shuffledLabelsAuroc: maybe,
     randomDirectionAuroc: maybe,
     /** The probe's threshold (a logit), and what it achieves on the test split. */
@@ -115,20 +117,25 @@ export const summarySchema = z.object({
   ),
 });
 
+/** What a study came to: `summary.json`. */
 export type Summary = z.infer<typeof summarySchema>;
 export type RunSummary = z.infer<typeof runSummarySchema>;
 export type { Diagnosis, OutcomeClass } from "../audit/types.ts";
 
 /** The schema of a run's `status.json`. */
 export const runStatusSchema = z.object({
-  state: z.enum(["running", "done", "failed"]),
+  /** `stopped`: it was asked to, stands on a checkpoint, and goes on when it is started again. */
+  state: z.enum(["running", "stopped", "done", "failed"]),
   step: z.int(),
   steps: z.int(),
   /** When this was written, ISO 8601. */
   updated: z.string(),
   error: z.string().optional(),
+  /** Threads that computed it last. With another number, rounding differs, and so do runs. */
+  threads: z.int().optional(),
   /** Signs that the training goes wrong, a sentence each. */
   warnings: z.array(z.string()).optional(),
 });
 
+/** How far a run is: `status.json`. */
 export type RunStatus = z.infer<typeof runStatusSchema>;

@@ -1,9 +1,12 @@
 /** @file The arms of a study: each a few lines over the mechanisms of training. */
 
+import { basename, extname } from "node:path";
+import { isModulePath } from "../modules.ts";
 import type { Probe } from "../probe/types.ts";
 import { normal, type Random } from "../random.ts";
 import {
   type Arm,
+  type Awaitable,
   type Monitor,
   oracle,
   type PenaltyOptions,
@@ -15,8 +18,9 @@ import {
 } from "../training/index.ts";
 import type { ArmSettings } from "./settings.ts";
 
-/** What arms are made of. */
+/** What arms are made of: the study's settings for arms, and what was prepared before any run. */
 export interface ArmParts extends ArmSettings {
+  /** The initial probe, calibrated. */
   probe: Probe;
   /** A classifier of the text alone, calibrated like the probe. */
   text: Monitor;
@@ -26,12 +30,14 @@ export interface ArmParts extends ArmSettings {
   random: Random;
 }
 
-interface ArmDefinition {
+/** An arm as studies know it. */
+export interface ArmDefinition {
   /** What it does, in one sentence, for `study --help` and the documentation. */
   sentence: string;
   /** Settings of the study file that only some arms depend on, and this one does: a grid varies no others for it. */
   uses: readonly (keyof ArmSettings)[];
-  make(parts: ArmParts): Arm;
+  /** Makes it for one run. */
+  make(parts: ArmParts): Awaitable<Arm>;
 }
 
 /** The proxy's pay, less a penalty on what a monitor says. */
@@ -166,3 +172,8 @@ export type ArmId = keyof typeof definitions;
 export const arms: Readonly<Record<ArmId, ArmDefinition>> = definitions;
 
 export const armIds = Object.keys(definitions) as readonly ArmId[];
+
+/** An arm's id: the name of one that is built in as it is, `dir/my-arm.ts` as `my-arm`. */
+export function armId(nameOrPath: string): string {
+  return isModulePath(nameOrPath) ? basename(nameOrPath, extname(nameOrPath)) : nameOrPath;
+}

@@ -1,7 +1,9 @@
 /** @file What is known before training: the base model's completions, the probes fitted on them, their controls, the tracer set. */
 
+import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import { mean } from "../audit/index.ts";
 import { readDocument, writeJson } from "../files.ts";
 import { checkHooks, hookNames, type ModelConfig, vocabularySize } from "../model/index.ts";
 import {
@@ -66,6 +68,9 @@ export interface Base {
   /** What the base model answered to the environment's questions, where it has any. */
   answers?: string[] | undefined;
 }
+
+/** Permutations of the labels, and random directions, that the controls are the means of: a single one is mostly luck. */
+const CONTROLS = 10;
 
 const sequenceSchema = z
   .object({ tokens: z.array(z.int().min(0)), promptLength: z.int().min(1) })
@@ -140,6 +145,14 @@ export async function prepareBase(folder: string | undefined, context: BaseConte
   for (const [name, one] of Object.entries(heldOutProbes)) await saveProbe(probeFolder(name), one);
   await writeJson(path, { version: 2, ...rest, heldOutProbes: Object.keys(heldOutProbes) });
   return { ...rest, probe, heldOutProbes };
+}
+
+/** Whether something was prepared in the folder. */
+export async function isBase(folder: string): Promise<boolean> {
+  return access(join(folder, "base.json")).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** @throws Error where what was stored is whole, and of another study */
@@ -261,13 +274,15 @@ async function measureBase(parts: BaseContext): Promise<Base> {
   const traced = await once(`trace ${shared} ${options.tracer}`, () => traceSet(own.test, context));
   const [tracedLogits] = (await readLogits(context, [probe], traced)) as [number[]];
   const control = (kind: "shuffled-labels" | "random-direction") => {
-    const controlProbe = fitProbe(kind, candidate(tap.hook, tap.positions, used).fit, tap, {
-      random: randomFor(kind),
+    const { fit } = candidate(tap.hook, tap.positions, used);
+    const aurocs = Array.from({ length: CONTROLS }, (_, i) => {
+      const controlProbe = fitProbe(kind, fit, tap, { random: randomFor(kind, i) });
+      return auroc(
+        test.activations_ND.map((activation_D) => logit(controlProbe, activation_D)),
+        test.labels,
+      );
     });
-    return auroc(
-      test.activations_ND.map((activation_D) => logit(controlProbe, activation_D)),
-      test.labels,
-    );
+    return mean(aurocs.filter((one) => one !== null));
   };
   const classifier = fitTextClassifier(
     fit.map(({ text }) => text),

@@ -3,6 +3,7 @@
 import { appendFile, cp, mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { leftIn } from "../../test/left.ts";
 import { tinyConfig, tinyContext, tinyEnvironment } from "../../test/tiny.ts";
@@ -11,8 +12,9 @@ import type { Environment } from "../environment/types.ts";
 import { loadModel, saveModel } from "../model/index.ts";
 import { encodeSafetensors } from "../tensor/index.ts";
 import { UsageError } from "./settings.ts";
-import { runStudy } from "./study.ts";
+import { runStudy, trainRuns } from "./study.ts";
 
+const tinyModule = fileURLToPath(new URL("../../test/tiny-environment.ts", import.meta.url));
 const settings = tinySettings({ arms: ["none"], training: { ...tinySettings().training, steps: 4 } });
 const longer = tinySettings({ arms: ["none"], seeds: 2, training: { ...tinySettings().training, steps: 4 } });
 const run = "runs/none/seed-1";
@@ -240,6 +242,36 @@ describe("a base model", () => {
     );
     expect(await leftIn(out())).toEqual(before);
   }, 20_000);
+});
+
+describe("a user's environment", () => {
+  const out = () => join(place, "own");
+  const path = () => join(place, "mine.ts");
+  const source = (name: string) => `import create from ${JSON.stringify(tinyModule)};
+export default () => ({ ...create(), name: "${name}" });
+`;
+  const own = async () => {
+    await saveModel(join(place, "own-model"), { config: tinyConfig, weights: tinyContext().reference });
+    return { ...settings, environment: path(), model: join(place, "own-model") };
+  };
+
+  it("that was edited since the study was begun", async () => {
+    await writeFile(path(), source("mine"));
+    const mine = await own();
+    await runStudy(out(), mine);
+    const before = await leftIn(out());
+    await writeFile(path(), `${source("mine")}// Graded otherwise.\n`);
+    await expect(runStudy(out(), mine)).rejects.toThrow(UsageError);
+    await expect(runStudy(out(), mine)).rejects.toThrow(
+      /mine\.ts was edited since the study in .*own was begun.*Put the file back as it was/,
+    );
+    // Nor does a task of a launched study train on it.
+    await expect(trainRuns(out(), ["none/seed-1"], () => {})).rejects.toThrow(/mine\.ts was edited/);
+    expect(await leftIn(out())).toEqual(before);
+    await writeFile(path(), source("mine"));
+    await runStudy(out(), mine);
+    expect(await leftIn(out())).toEqual(before);
+  }, 60_000);
 });
 
 it("a study that is gone on with elsewhere says what has changed, and adds the new seeds", async () => {

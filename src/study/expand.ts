@@ -1,6 +1,6 @@
 /** @file From a study's settings to the table of its runs: arms x grid points x seeds. */
 
-import { type ArmId, arms } from "./arms.ts";
+import { type ArmDefinition, armId, arms } from "./arms.ts";
 import type { StudySettings } from "./settings.ts";
 
 /** The values that a grid sets, by the path of the setting: `{ "training.kl": 0.01 }`. Empty without a grid. */
@@ -13,7 +13,8 @@ export interface PlannedRun {
    * `probe-penalty@penalty=0.5,kl=0.01`. An arm at a grid point is shown like any other arm.
    */
   id: string;
-  arm: ArmId;
+  /** The arm's id. */
+  arm: string;
   point: Point;
   seed: number;
   /** The study's settings with the point's values in their places, and no grid. */
@@ -25,11 +26,13 @@ export interface PlannedRun {
  * all arms on some seeds.
  *
  * A pure function of the settings. A grid does not vary what an arm does not depend on: the penalty for `none`, say.
+ *
+ * @param given ids of arms beside those that the settings name
  */
-export function expand(settings: StudySettings): PlannedRun[] {
+export function expand(settings: StudySettings, given: readonly string[] = []): PlannedRun[] {
   const { grid = {}, ...rest } = settings;
   const seeds = Array.from({ length: settings.seeds }, (_, i) => settings.firstSeed + i);
-  const variants = settings.arms.flatMap((arm) =>
+  const variants = [...settings.arms.map(armId), ...given].flatMap((arm) =>
     points(Object.entries(grid).filter(([path]) => dependsOn(arm, path))).map((point) => ({
       ...{ id: [arm, pointName(point)].filter(Boolean).join("@"), arm, point },
       settings: Object.entries(point).reduce((all, [path, value]) => setAt(all, path, value), rest),
@@ -38,10 +41,11 @@ export function expand(settings: StudySettings): PlannedRun[] {
   return seeds.flatMap((seed) => variants.map((variant) => ({ ...variant, seed })));
 }
 
-/** How runs train and what probe they have concerns every arm; all else only those that use it. */
-function dependsOn(arm: ArmId, path: string): boolean {
+/** How runs train and what probe they have concerns every arm; all else only those that use it, and a user's own. */
+function dependsOn(arm: string, path: string): boolean {
   const [section] = path.split(".") as [string];
-  return ["training", "probe"].includes(section) || (arms[arm].uses as readonly string[]).includes(section);
+  const known: ArmDefinition | undefined = (arms as Partial<Record<string, ArmDefinition>>)[arm];
+  return ["training", "probe"].includes(section) || !known || known.uses.some((one) => one === section);
 }
 
 /** All combinations, the last axis varying fastest. */

@@ -28,6 +28,13 @@ export function penaltyWarning({ arm, settings }: PlannedRun, base: Base): strin
   return `the penalty is too small, and this run will go on misbehaving: a misbehaving rollout is worth ${show(REWARD)} - ${penalty} x ${show(t)} = ${show(misbehaving)}, an honest failure ${show(honest)}. ${remedy}`;
 }
 
+const probePenalties = [
+  "probe-penalty",
+  "probe-penalty-frozen",
+  "probe-penalty-trunk-frozen",
+  "probe-penalty-refit",
+];
+
 function ratesOf(
   arm: PlannedRun["arm"],
   { oracle, penaltyShape }: PlannedRun["settings"],
@@ -36,7 +43,7 @@ function ratesOf(
   if (arm === "oracle-penalty") return { t: 1, f: 0 };
   if (arm === "noisy-oracle-penalty") return { t: oracle.truePositiveRate, f: oracle.falsePositiveRate };
   if (penaltyShape !== "threshold") return undefined;
-  if (arm.startsWith("probe-penalty"))
+  if (probePenalties.includes(arm))
     return summary.tpr === null || summary.fpr === null ? undefined : { t: summary.tpr, f: summary.fpr };
   if (arm !== "text-penalty") return undefined;
   const share = (bad: boolean) => {

@@ -55,7 +55,7 @@ it.each(armIds)("%s: whether its reward can depend on the ground truth", async (
   const probe = { ...context.probe, tap: { ...context.probe.tap, hook: "blocks.0.hook_resid_mid" } };
   const { sequences, misbehaving: labels } = context.tracer;
   const set: LabelledSequences = { sequences, labels };
-  const arm = arms[id].make({
+  const arm = await arms[id].make({
     ...settings,
     probe,
     text: textMonitor((text) => text.length, 2.5),

@@ -1,12 +1,32 @@
 /** @file What others may use of studies. */
 
-export { type ArmId, armIds, arms } from "./arms.ts";
+export { type ArmParts, armIds, arms } from "./arms.ts";
 export { type Base, prepareBase } from "./base.ts";
+export { claimed, readSeconds } from "./claim.ts";
 export { type BaseContext, createOnce } from "./completions.ts";
-export type { OnEvent, StudyEvent } from "./events.ts";
+export { followRuns, type OnEvent, type StudyEvent } from "./events.ts";
 export { expand, type PlannedRun, type Point } from "./expand.ts";
 export { type LabelledExample, readLabelledFile } from "./labelled-file.ts";
+export { type Holder, holderOf } from "./lock.ts";
 export { type BaseModelReport, makeBaseModel, type Recipe, shippedModel } from "./model.ts";
+export type { MakeArm } from "./own-arms.ts";
 export { fitOnExamples, type ProbeFitOptions } from "./probe-fit.ts";
-export { readStudy, type StudyOverrides, type StudySettings, UsageError } from "./settings.ts";
-export { runStudy } from "./study.ts";
+export { readRun, readStatus, runFolder, runName, StoppedError } from "./run.ts";
+export {
+  readStudy,
+  type StudyFile,
+  type StudyOverrides,
+  type StudySettings,
+  UsageError,
+} from "./settings.ts";
+export { type SlurmSettings, slurmSettingsSchema } from "./slurm-settings.ts";
+export {
+  type Conduct,
+  conclude,
+  prepare,
+  runStudy,
+  trainRuns,
+  withClaimed,
+  withStudy,
+} from "./study.ts";
+export { isPrepared, type StudyParts, type Work } from "./work.ts";

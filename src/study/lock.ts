@@ -1,10 +1,11 @@
-/** @file One process at a time in a study's folder. */
+/** @file One process at a time in a folder: a study's, or a run's. */
 
-import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { withFile } from "../files.ts";
+import { hasCeased, PATIENCE, startHeartbeat } from "./heartbeat.ts";
 import { UsageError } from "./settings.ts";
 
 /** Who holds a lock. All of it is in the name of the lock's file, so that there is no moment at which it is unknown. */
@@ -25,44 +26,72 @@ const TRIES = 5;
 const PAUSE = 200;
 
 /**
- * Takes a study's folder for this process. A lock whose process on this machine has ended is taken over.
+ * Takes a study's or a run's folder for this process. A lock whose process on this machine has ended is taken over; so is
+ * one of another machine whose signs of life have ceased for a while: its process has ended, or the machine has. Where there
+ * never were any, nothing can be told, and the lock stands.
  *
  * Every process makes a lock of its own name, then looks for others': of two that begin at once, at least one sees the other
  * and gives way. The lock of a process that has ended may be removed at any time, since its name never comes again.
  *
+ * @param patience how long a sign of life is waited for, in milliseconds
  * @returns what gives it back
  * @throws UsageError where another process has it, on this machine or another; nothing in the folder was touched then
  * @throws FileError
  */
-export async function lockStudy(folder: string): Promise<() => Promise<void>> {
+export async function lockFolder(folder: string, patience = PATIENCE): Promise<() => Promise<void>> {
   const self = await thisProcess();
   const path = resolve(folder, nameOf(self));
   if (held.has(path)) throw inUse(folder, self);
   held.add(path);
+  let stopHeartbeat = async () => {};
   try {
     await withFile("write", folder, () => mkdir(folder, { recursive: true }));
     for (let tries = 1; ; tries++) {
-      const holder = await otherHolder(folder, self);
+      const holder = await otherHolder(folder, self, patience);
       if (holder) throw inUse(folder, holder);
+      // Before the lock, so that who sees the lock sees signs of life.
+      stopHeartbeat = await startHeartbeat(heartbeatOf(folder, self));
       await withFile("write", path, () => writeFile(path, ""));
-      const rival = await otherHolder(folder, self);
+      const rival = await otherHolder(folder, self, patience);
       if (!rival) break;
       await rm(path, { force: true });
+      await stopHeartbeat();
       if (tries === TRIES) throw inUse(folder, rival);
       await setTimeout(Math.random() * PAUSE);
     }
     for (const owner of await ownersIn(folder))
-      if (nameOf(owner) !== nameOf(self) && (await isGone(owner)))
-        await rm(join(folder, nameOf(owner)), { force: true });
+      if (nameOf(owner) !== nameOf(self) && (await isGone(folder, owner, patience)))
+        for (const left of [join(folder, nameOf(owner)), heartbeatOf(folder, owner)])
+          await rm(left, { force: true });
   } catch (error) {
     held.delete(path);
+    await stopHeartbeat();
     throw error;
   }
   return async () => {
     held.delete(path);
-    await rm(path, { force: true });
+    await withFile("write", path, () => rm(path, { force: true }));
+    await stopHeartbeat();
   };
 }
+
+/** A process that has a folder. */
+export interface Holder {
+  host: string;
+  pid: number;
+  /** Whether it is on this machine. */
+  here: boolean;
+}
+
+/** Who has a folder now: looks, and takes nothing. A folder that is not there is nobody's. */
+export async function holderOf(folder: string, patience = PATIENCE): Promise<Holder | undefined> {
+  const self = await thisProcess();
+  const there = await stat(folder).catch(() => undefined);
+  const owner = there && (await otherHolder(folder, self, patience));
+  return owner && { host: decodeURIComponent(owner.host), pid: owner.pid, here: owner.host === thisHost };
+}
+
+const heartbeatOf = (folder: string, owner: Owner) => join(folder, `heartbeat.${nameOf(owner)}`);
 
 async function ownersIn(folder: string): Promise<Owner[]> {
   const names = await withFile("read", folder, () => readdir(folder));
@@ -73,13 +102,21 @@ async function ownersIn(folder: string): Promise<Owner[]> {
 }
 
 /** Another process that has a lock in the folder, and has not ended as far as this machine can tell. */
-async function otherHolder(folder: string, self: Owner): Promise<Owner | undefined> {
+async function otherHolder(folder: string, self: Owner, patience: number): Promise<Owner | undefined> {
   for (const owner of await ownersIn(folder))
-    if (nameOf(owner) !== nameOf(self) && !(await isGone(owner))) return owner;
+    if (nameOf(owner) !== nameOf(self) && !(await isGone(folder, owner, patience))) return owner;
 }
 
-async function isGone({ host, pid, started }: Owner): Promise<boolean> {
-  if (host !== thisHost) return false;
+/** Locks of other machines that showed no sign of life. Their names never come again. */
+const silent = new Set<string>();
+
+async function isGone(folder: string, owner: Owner, patience: number): Promise<boolean> {
+  const { host, pid, started } = owner;
+  if (host !== thisHost) {
+    const heartbeat = resolve(heartbeatOf(folder, owner));
+    if (!silent.has(heartbeat) && (await hasCeased(heartbeat, patience))) silent.add(heartbeat);
+    return silent.has(heartbeat);
+  }
   try {
     process.kill(pid, 0);
   } catch (error) {

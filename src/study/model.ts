@@ -5,7 +5,7 @@ import { basename, dirname, extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parse } from "yaml";
 import { z } from "zod";
-import { EnvironmentError, importModule, isModulePath, loadEnvironment } from "../environment/load.ts";
+import { EnvironmentError, loadEnvironment } from "../environment/load.ts";
 import type { Environment } from "../environment/types.ts";
 import {
   type CharacterConfig,
@@ -14,6 +14,7 @@ import {
   roundUp,
   saveModel,
 } from "../model/index.ts";
+import { importModule, isModulePath } from "../modules.ts";
 import { randomFor } from "../random.ts";
 import { type PretrainProgress, pretrain, pretrainSettingsSchema } from "../training/index.ts";
 import { askQuestions, informedBy } from "./inform.ts";

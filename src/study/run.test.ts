@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { tinyContext } from "../../test/tiny.ts";
 import { proxyReward } from "../training/index.ts";
-import { runToEnd } from "./run.ts";
+import { runToEnd, StoppedError } from "./run.ts";
 
 const newFolder = () => mkdtemp(join(tmpdir(), "probeward-run-"));
 const context = tinyContext({
@@ -51,6 +51,22 @@ describe("runToEnd", () => {
     await runToEnd(pieces, context);
     expect(await left(pieces)).toEqual(await left(whole));
     expect((await left(whole)).metrics.trim().split("\n")).toHaveLength(7);
+  });
+
+  it("keeps the step that it is in when it is asked to stop, and ends as if it never was", async () => {
+    const whole = await newFolder();
+    await runToEnd(whole, context);
+    const folder = await newFolder();
+    const stop = new AbortController();
+    // Not a step at which a checkpoint is due.
+    const onStep = ({ step }: { step: number }) => step === 1 && stop.abort();
+    const running = runToEnd(folder, context, { onStep, signal: stop.signal });
+    await expect(running).rejects.toThrow(StoppedError);
+    const status = JSON.parse(await readFile(join(folder, "status.json"), "utf8"));
+    expect(status).toMatchObject({ state: "stopped", step: 3, steps: 7 });
+    expect(status).not.toHaveProperty("error");
+    await runToEnd(folder, context);
+    expect(await left(folder)).toEqual(await left(whole));
   });
 
   it("does nothing to a run that is done, and returns its metrics", async () => {

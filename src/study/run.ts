@@ -4,8 +4,10 @@ import { join } from "node:path";
 import { appendLines, flush, readDocument, writeJson } from "../files.ts";
 import { saveAdapter, type Weights, withAdapter } from "../model/index.ts";
 import { parseMetrics, parseRollout, type RunStatus, runStatusSchema } from "../report/index.ts";
+import { threads } from "../tensor/index.ts";
 import { createWatch, type RunContext, type StepMetrics, train } from "../training/index.ts";
 import { latestState, saveCheckpoint } from "./checkpoint.ts";
+import type { PlannedRun } from "./expand.ts";
 import { cutTo, type LinesBefore, linesBefore } from "./lines.ts";
 
 /** Folder of a run within a study's. */
@@ -13,11 +15,26 @@ export function runFolder(study: string, arm: string, seed: number): string {
   return join(study, "runs", arm, `seed-${seed}`);
 }
 
+/** What a run is called within its study: its folder in `runs/`. */
+export function runName({ id, seed }: Pick<PlannedRun, "id" | "seed">): string {
+  return `${id}/seed-${seed}`;
+}
+
+/** What a run says of itself; `undefined` where it has not begun. */
+export async function readStatus(folder: string): Promise<RunStatus | undefined> {
+  return readDocument(join(folder, "status.json"), runStatusSchema);
+}
+
 /** Who follows a run: told of its steps, and of signs that its training goes wrong. */
 export interface RunListener {
   onStep?(metrics: StepMetrics): void;
   onWarning?(warning: string): void;
+  /** Once it is aborted, the run keeps the step that it is in, and stops. */
+  signal?: AbortSignal | undefined;
 }
+
+/** A run was asked to stop. It stands on a checkpoint, and goes on from there when it is started again. */
+export class StoppedError extends Error {}
 
 /**
  * Trains a run to its end and returns its metrics. Does nothing but read where it is done already.
@@ -34,7 +51,7 @@ export async function runToEnd(
 ): Promise<StepMetrics[]> {
   const { steps, checkpointEvery } = context.settings;
   const paths = { metrics: join(folder, "metrics.jsonl"), rollouts: join(folder, "rollouts.jsonl") };
-  const status = await readDocument(join(folder, "status.json"), runStatusSchema);
+  const status = await readStatus(folder);
   if (status?.state === "done" && status.steps === steps) {
     for (const warning of status.warnings ?? []) listener.onWarning?.(warning);
     return (await metricsBefore(paths.metrics, steps)).values;
@@ -43,7 +60,7 @@ export async function runToEnd(
   const warnings: string[] = [];
   const writeStatus = (state: RunStatus["state"], step: number, error?: string) =>
     writeJson(join(folder, "status.json"), {
-      ...{ state, step, steps, updated: new Date().toISOString() },
+      ...{ state, step, steps, updated: new Date().toISOString(), threads: threads() },
       ...(error !== undefined && { error }),
       ...(warnings.length > 0 && { warnings }),
     } satisfies RunStatus);
@@ -71,7 +88,8 @@ export async function runToEnd(
       await appendLines(paths.rollouts, rollouts);
       metrics.push(line);
       step = state.step;
-      const saved = step % checkpointEvery === 0 || step === steps;
+      const stopping = listener.signal?.aborted === true && step < steps;
+      const saved = step % checkpointEvery === 0 || step === steps || stopping;
       if (step === steps) await saveTrainedAdapter(folder, context, state.policy);
       if (saved) {
         await flush(paths.metrics);
@@ -80,12 +98,17 @@ export async function runToEnd(
       }
       if (warn(line) || saved) await writeStatus("running", step);
       listener.onStep?.(line);
+      if (stopping) throw new StoppedError(`stopped after step ${step} of ${steps}`);
     }
     await writeStatus("done", steps);
     return metrics;
   } catch (error) {
     // Where even this cannot be written, the first error says why.
-    await writeStatus("failed", step, (error as Error).message).catch(() => {});
+    const written =
+      error instanceof StoppedError
+        ? writeStatus("stopped", step)
+        : writeStatus("failed", step, (error as Error).message);
+    await written.catch(() => {});
     throw error;
   }
 }
@@ -95,6 +118,22 @@ async function saveTrainedAdapter(folder: string, context: RunContext, policy: W
   if (context.adapter === undefined) return;
   const config = withAdapter(context.config, context.adapter);
   await saveAdapter(join(folder, "adapter"), config, policy, context.modelName ?? "");
+}
+
+/**
+ * What a run has come to, without going on with it: its metrics, or why it has not finished.
+ *
+ * @throws Error where a file of it is damaged
+ */
+export async function readRun(
+  folder: string,
+  steps: number,
+): Promise<{ metrics: StepMetrics[] } | { error: string }> {
+  const status = await readStatus(folder);
+  if (status?.state === "done" && status.steps === steps)
+    return { metrics: (await metricsBefore(join(folder, "metrics.jsonl"), steps)).values };
+  if (status?.error !== undefined) return { error: status.error };
+  return { error: status ? `it stopped at step ${status.step} of ${steps}` : "it did not begin" };
 }
 
 /** The metrics of the steps before one. @throws Error where they are not one line per step */

@@ -52,6 +52,37 @@ describe("readStudy", () => {
     expect(map.filter(({ arm }) => arm === "none")).toHaveLength(5 * 3);
   });
 
+  it("finds a model beside the study file where its path begins with a dot, else as before", async () => {
+    for (const [model, found] of [
+      ["./base", join(folder, "base")],
+      ["../base", join(folder, "..", "base")],
+      ["models/base", "models/base"],
+      ["/models/base", "/models/base"],
+    ])
+      expect((await readStudy(await file(`${small}model: ${model}\n`))).model).toBe(found);
+    expect(await readStudy(await file(small))).not.toHaveProperty("model");
+  });
+
+  it("takes what a cluster is asked for from the file, and from flags, which come first", async () => {
+    const path = await file(
+      `${small}slurm: { account: 1234, time: 90, options: [--constraint=avx2], throttle: 5 }\n`,
+    );
+    expect((await readStudy(path)).slurm).toMatchObject({
+      account: "1234",
+      time: "90",
+      cpus: 1,
+      throttle: 5,
+    });
+    const flags = { throttle: [7], options: ["--exclusive"], partition: ["long", "short"] };
+    expect((await readStudy(path, { slurm: flags })).slurm).toMatchObject({
+      ...{ account: "1234", throttle: 7, partition: "short" },
+      options: ["--constraint=avx2", "--exclusive"],
+    });
+    expect(await readStudy(await file(small))).not.toHaveProperty("slurm");
+    await expect(readStudy(path, { slurm: { partitoin: ["x"] } })).rejects.toThrow(/slurm.*partitoin/);
+    await expect(readStudy(path, { slurm: { cpus: ["many"] } })).rejects.toThrow(/slurm\.cpus.*many/);
+  });
+
   it("fills in defaults and lets flags have the last word", async () => {
     const path = await file(
       `${small}training: { steps: 7 }\nquick: { training: { steps: 3, prompts: 4 } }\n`,
@@ -80,7 +111,7 @@ describe("readStudy", () => {
 
   it.each([
     ["environment: cod\narms: [none]", /environment: .*code.*found "cod"/s],
-    ["environment: code\narms: [none, prob-loss]", /arms\.1: .*"probe-loss".*found "prob-loss"/s],
+    ["environment: code\narms: [none, prob-loss]", /arms\.1: .*probe-loss,.*my-arm\.js.*found "prob-loss"/s],
     [`${small}training: { stpes: 3 }`, /training: .*stpes/s],
     [`${small}training: { steps: 0 }`, /training\.steps: .*found 0/s],
     [`${small}penalty: high`, /penalty: .*number.*found "high"/s],

@@ -6,11 +6,13 @@ import { fileURLToPath } from "node:url";
 import { parse } from "yaml";
 import { z } from "zod";
 import { environmentNames } from "../environment/index.ts";
-import { environmentChoices, isModulePath, resolveEnvironment } from "../environment/load.ts";
+import { environmentChoices } from "../environment/load.ts";
+import { isModulePath, resolveModule } from "../modules.ts";
 import { allPositions } from "../probe/index.ts";
 import { penaltyCredits, penaltyShapes, trainingSettingsSchema } from "../training/index.ts";
 import { armIds } from "./arms.ts";
 import { setAt } from "./expand.ts";
+import { slurmSettingsSchema, withSlurmFlags } from "./slurm-settings.ts";
 
 export const probeSettingsSchema = z.strictObject({
   tasks: z
@@ -133,11 +135,20 @@ export const studySchema = z.strictObject({
   model: z
     .string()
     .optional()
-    .describe("folder of the base model, or its GGUF file; the environment's own unless given"),
+    .describe(
+      "folder of the base model, or its GGUF file, from the study file's folder where it begins with ./ or ../; the environment's own unless given",
+    ),
   adapter: adapterSettingsSchema
     .optional()
     .describe("train low-rank adapters (LoRA) in place of all weights; for models from checkpoints"),
-  arms: z.array(z.enum(armIds)).min(1),
+  arms: z
+    .array(
+      z.string().refine((value) => (armIds as readonly string[]).includes(value) || isModulePath(value), {
+        error: `should be one of ${armIds.join(", ")}, or the path of a module such as ./my-arm.js`,
+      }),
+    )
+    .min(1)
+    .describe("names of arms, or the paths of modules that make one, from the study file's folder"),
   seeds: z.int().min(1).default(1).describe("how many seeds"),
   firstSeed: z.int().min(0).default(1),
   ...armSettingsSchema.shape,
@@ -149,6 +160,7 @@ export const studySchema = z.strictObject({
     .describe(
       "settings to vary, by their path, each with its values: every arm is run at all combinations of those that it depends on",
     ),
+  slurm: slurmSettingsSchema.optional().describe("what --launch slurm asks of the cluster"),
 });
 
 /** A study file: settings, and those that `--quick` puts in their place. */
@@ -156,6 +168,10 @@ const studyFileSchema = studySchema.extend({
   quick: z.record(z.string(), z.unknown()).optional().describe("settings that --quick overrides"),
 });
 
+/** What a study file says, as an object: only `environment` and `arms` have to be given. */
+export type StudyFile = z.input<typeof studyFileSchema>;
+
+/** The settings of a study, with all defaults in their places. */
 export type StudySettings = z.infer<typeof studySchema>;
 export type ProbeSettings = z.infer<typeof probeSettingsSchema>;
 
@@ -168,6 +184,8 @@ export interface StudyOverrides {
   /** Folder of the base model, or its GGUF file. */
   model?: string | undefined;
   quick?: boolean | undefined;
+  /** By name, what is in `slurm`; several values where it is a list. */
+  slurm?: Readonly<Record<string, readonly unknown[]>> | undefined;
 }
 
 /** A mistake in what the user asked for, as opposed to one in the program: exit status 2. */
@@ -191,19 +209,27 @@ export async function shippedStudies(): Promise<string[]> {
 }
 
 /**
- * Reads a study by the name of one that is shipped, or from a YAML file. The path of an environment's module is made
- * absolute: the study can be run from anywhere.
+ * Reads a study by the name of one that is shipped, from a YAML file, or from an object that says the same. The paths of
+ * modules, and of a model that begins with a dot, are made absolute, from the file's folder, or for an object from the
+ * working directory: the study can be run from anywhere.
  *
  * @throws UsageError with the path of each wrong key, what was found and what is allowed.
  */
-export async function readStudy(nameOrPath: string, overrides: StudyOverrides = {}): Promise<StudySettings> {
-  const isPath = /\.ya?ml$/.test(nameOrPath);
-  const path = isPath ? nameOrPath : join(shipped, `${basename(nameOrPath)}.yaml`);
+export async function readStudy(
+  study: string | StudyFile,
+  overrides: StudyOverrides = {},
+): Promise<StudySettings> {
+  if (typeof study !== "string") return settingsOf(study, "the study", process.cwd(), overrides);
+  const path = /\.ya?ml$/.test(study) ? study : join(shipped, `${basename(study)}.yaml`);
+  return settingsOf(await readStudyFile(study, path), path, dirname(resolve(path)), overrides);
+}
+
+async function readStudyFile(study: string, path: string): Promise<unknown> {
   const text = await readFile(path, "utf8").catch(async () => {
     throw new UsageError(
-      isPath
+      path === study
         ? `${path}: cannot be read. Give a study file, or the name of a shipped study.`
-        : `There is no study named ${JSON.stringify(nameOrPath)}. Shipped: ${(await shippedStudies()).join(", ")}. Your own: give a path that ends in .yaml.`,
+        : `There is no study named ${JSON.stringify(study)}. Shipped: ${(await shippedStudies()).join(", ")}. Your own: give a path that ends in .yaml.`,
     );
   });
   if (text.length > MAX_LENGTH)
@@ -211,16 +237,24 @@ export async function readStudy(nameOrPath: string, overrides: StudyOverrides = 
   // A parser's time grows with the square of the depth.
   if ((text.match(/[[{]|[-?] /g) ?? []).length > MAX_BRANCHES)
     throw new UsageError(`${path}: has more than ${MAX_BRANCHES} lists and tables, and so is no study file.`);
-  let document: unknown;
   try {
     // Warnings would go to the terminal, unasked.
-    document = parse(text, { logLevel: "error" });
+    return parse(text, { logLevel: "error" });
   } catch (error) {
     const { message } = error as Error;
     const what = message.includes("call stack") ? "it is nested too deeply" : message;
     throw new UsageError(`${path}: is not YAML: ${what}`);
   }
-  const { quick, ...settings } = checkStudy(document, path);
+}
+
+/** @param folder that paths are relative to */
+function settingsOf(
+  document: unknown,
+  source: string,
+  folder: string,
+  overrides: StudyOverrides,
+): StudySettings {
+  const { quick, ...settings } = checkStudy(document, source, folder);
   const chosen = overrides.quick ? merge(document as object, quick ?? {}) : document;
   const withFlags = merge(chosen as object, {
     ...(overrides.arms && { arms: overrides.arms }),
@@ -229,28 +263,35 @@ export async function readStudy(nameOrPath: string, overrides: StudyOverrides = 
     ...(overrides.steps !== undefined && { training: { steps: overrides.steps } }),
     ...(overrides.model !== undefined && { model: overrides.model }),
   });
-  if (withFlags === document) return settings;
-  const { quick: _, ...result } = checkStudy(withFlags, path, overrides.quick ? " (--quick)" : "");
+  const launched = overrides.slurm ? withSlurmFlags(withFlags, overrides.slurm) : withFlags;
+  if (launched === document) return settings;
+  const { quick: _, ...result } = checkStudy(
+    launched,
+    source + (overrides.quick ? " (--quick)" : ""),
+    folder,
+  );
   return result;
 }
 
-function checkStudy(document: unknown, path: string, note = ""): z.infer<typeof studyFileSchema> {
-  const study = check(studyFileSchema, document, path + note);
+function checkStudy(document: unknown, source: string, folder: string): z.infer<typeof studyFileSchema> {
+  const study = check(studyFileSchema, document, source);
   const { quick: _, ...settings } = study;
-  checkGrid(settings, path + note);
-  const from = dirname(resolve(path));
+  checkGrid(settings, source);
+  const { model } = study;
   const { file, sae } = study.probe;
   if (file && sae)
     throw new UsageError(
-      `${path}${note}: the study file is wrong:\n  probe: has both file and sae; give one of them`,
+      `${source}: the study file is wrong:\n  probe: has both file and sae; give one of them`,
     );
   return {
     ...study,
-    environment: resolveEnvironment(study.environment, from),
+    environment: resolveModule(study.environment, folder),
+    arms: study.arms.map((arm) => resolveModule(arm, folder)),
+    ...(model !== undefined && { model: /^\.\.?[\\/]/.test(model) ? resolve(folder, model) : model }),
     probe: {
       ...study.probe,
-      ...(file && { file: resolve(from, file) }),
-      ...(sae && { sae: { ...sae, path: resolve(from, sae.path) } }),
+      ...(file && { file: resolve(folder, file) }),
+      ...(sae && { sae: { ...sae, path: resolve(folder, sae.path) } }),
     },
   };
 }

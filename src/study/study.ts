@@ -1,63 +1,39 @@
-/** @file A study from its settings to its summary and report: the base model, then every arm and seed. */
+/** @file A study from its settings to its summary and report: prepared, its runs trained, concluded. */
 
-import { access, readFile } from "node:fs/promises";
-import { availableParallelism, cpus, platform, release, totalmem } from "node:os";
 import { join } from "node:path";
-import { isDeepStrictEqual } from "node:util";
-import { z } from "zod";
-import type { Environment } from "../environment/index.ts";
-import { loadEnvironment } from "../environment/load.ts";
-import { FileError, readDocument, writeJson } from "../files.ts";
-import {
-  CharacterTokenizer,
-  loadModel,
-  type Model,
-  ProgramStore,
-  weightsSha256,
-  withAdapter,
-} from "../model/index.ts";
-import { textScorer } from "../probe/index.ts";
-import { randomFor } from "../random.ts";
+import { setTimeout } from "node:timers/promises";
+import { FileError, writeJson } from "../files.ts";
 import { loadStudy, type Summary, writeReport } from "../report/index.ts";
-import { textMonitor } from "../training/index.ts";
-import { arms } from "./arms.ts";
-import { type Base, prepareBase } from "./base.ts";
-import { type BaseContext, createOnce } from "./completions.ts";
-import type { OnEvent } from "./events.ts";
-import { expand, type PlannedRun, pointName } from "./expand.ts";
+import { claim, claimed, machine, requireUnchanged } from "./claim.ts";
+import { followRuns, type OnEvent } from "./events.ts";
+import type { PlannedRun } from "./expand.ts";
 import { penaltyWarning } from "./foresee.ts";
-import { informedBy } from "./inform.ts";
-import { lockStudy } from "./lock.ts";
-import { shippedModel } from "./model.ts";
-import { runFolder, runToEnd } from "./run.ts";
-import { type StudySettings, studySchema, UsageError } from "./settings.ts";
+import { lockFolder } from "./lock.ts";
+import { readRun, runFolder, runName, StoppedError } from "./run.ts";
+import { type StudySettings, UsageError } from "./settings.ts";
 import { type FailedRun, type FinishedRun, summarize } from "./summary.ts";
+import { isPrepared, openWork, type StudyParts, type Work } from "./work.ts";
 
-/** Version of the documents in a study's folder. */
-const VERSION = 1;
-
-/** What has to be known of a `study.json`, of whatever version. */
-export const studyDocumentSchema = z.object({
-  version: z.int().min(1),
-  settings: z.record(z.string(), z.unknown()),
-  modelSha256: z.string().optional(),
-  machine: z.record(z.string(), z.union([z.string(), z.number()])).optional(),
-  versions: z.record(z.string(), z.string()).optional(),
-});
-
-/** What a study works on, where it is not what the settings name. */
-export interface StudyParts {
-  environment?: Environment;
-  model?: Model;
-}
+/**
+ * Trains what is not done yet of a study's runs, each to its end or its failure, which is in its `status.json`.
+ *
+ * @param signal once it is aborted, runs keep the step that they are in, and no other is begun
+ * @throws StoppedError, FileError
+ */
+export type Conduct = (work: Work, onEvent: OnEvent, signal?: AbortSignal) => Promise<void>;
 
 /**
  * Runs what is not done yet of a study in a folder, then writes `summary.json` and `report.html`.
  *
  * A run that fails does not stop the others: it is left out of every mean, and reported at the end.
  *
+ * @param folder is made where it is not there; what is in it is gone on with
+ * @param onEvent told of stages, of every step of every run, and of warnings
+ * @param parts what it works on, where that is not what the settings name, or more
+ * @param options where runs are trained: in this process, one after the other, unless given; and what stops them
  * @throws UsageError where the folder holds another study, or another process works in it
  * @throws FileError where a file cannot be read or written
+ * @throws StoppedError where it was asked to stop while runs were trained
  * @throws Error that names the runs that failed, and why, after all that could be done was
  */
 export async function runStudy(
@@ -65,253 +41,182 @@ export async function runStudy(
   settings: StudySettings,
   onEvent: OnEvent = () => {},
   parts: StudyParts = {},
+  { conduct = inThisProcess, signal }: { conduct?: Conduct; signal?: AbortSignal } = {},
 ): Promise<Summary> {
   const started = Date.now();
-  const programs = new ProgramStore();
-  const environment = parts.environment ?? (await loadEnvironment(settings.environment));
-  let unlock = async () => {};
+  return withStudy(folder, settings, onEvent, parts, async (work, earlier) => {
+    await prepare(work, onEvent);
+    await conduct(work, onEvent, signal);
+    return conclude(work, earlier + (Date.now() - started) / 1000);
+  });
+}
+
+/**
+ * Does something with a study's folder, which is claimed for these settings and has no other process in it meanwhile.
+ *
+ * @param action receives the study, and the seconds that were spent on it before
+ * @throws UsageError where the folder holds another study, or another process works in it
+ */
+export async function withStudy<T>(
+  folder: string,
+  settings: StudySettings,
+  onEvent: OnEvent,
+  parts: StudyParts,
+  action: (work: Work, earlier: number) => Promise<T>,
+): Promise<T> {
+  const unlock = await lockFolder(folder);
   try {
-    checkEnvironment(environment, settings);
-    unlock = await lockStudy(folder);
-    const model = parts.model ?? (await loadBaseModel(settings));
-    const { tokenizer } = model;
-    checkModel(model, environment, settings);
-    const { earlier, changes } = await claimFolder(folder, settings, environment.name, model);
-    if (changes.length > 0)
-      onEvent({
-        kind: "warning",
-        detail: `this study was begun on something else, so that what is left of it may not repeat exactly: ${changes.join("; ")}`,
-      });
-
-    const bases = createBases(folder, { environment, model, tokenizer, programs }, onEvent);
-    const table = expand(settings);
-    const total = table.reduce((sum, run) => sum + run.settings.training.steps, 0);
-    const runs: FinishedRun[] = [];
-    const failed: FailedRun[] = [];
-    let done = 0;
-    for (const planned of table) {
-      const { id, arm, seed, settings } = planned;
-      const { training } = settings;
-      const base = await bases(planned);
-      const context = {
-        ...{ environment: informedBy(environment, base.answers), tokenizer, seed, settings: training },
-        config: model.config,
-        ...{ reference: model.weights, adapter: settings.adapter, modelName: settings.model },
-        arm: arms[arm].make({
-          ...settings,
-          probe: base.probe,
-          text: textMonitor(textScorer(base.text.classifier), base.text.threshold),
-          sets: base.sets,
-          random: randomFor(seed, "arm", arm),
-        }),
-        probe: base.probe,
-        heldOutProbes: base.heldOutProbes,
-        tracer: base.tracer,
-        programs,
-      };
-      const before = done;
-      done += training.steps;
-      const warn = (detail: string) => onEvent({ kind: "warning", detail: `${id}, seed ${seed}: ${detail}` });
-      const foreseen = penaltyWarning(planned, base);
-      if (foreseen && seed === settings.firstSeed) warn(foreseen);
-      try {
-        const metrics = await runToEnd(runFolder(folder, id, seed), context, {
-          onWarning: warn,
-          onStep: (line) =>
-            onEvent({
-              ...{ kind: "step", arm: id, seed, total, metrics: line },
-              steps: training.steps,
-              done: before + line.step + 1,
-            }),
-        });
-        runs.push({ planned, base, metrics });
-      } catch (error) {
-        // What ails a disk ails every run; anything else is this run's own.
-        if (error instanceof FileError) throw error;
-        warn(`the run failed: ${(error as Error).message}`);
-        failed.push({ arm: id, seed, error: (error as Error).message });
-      }
-    }
-
-    if (runs.length === 0) throw new Error(failureOf(failed, 0));
-    const summary = summarize({
-      settings,
-      environment: environment.name,
-      base: await bases(table[0]!),
-      runs,
-      failed,
-      seconds: earlier + (Date.now() - started) / 1000,
-      machine: machine(),
-    });
-    await writeJson(join(folder, "summary.json"), summary);
-    await writeReport(join(folder, "report.html"), await loadStudy(folder));
-    if (failed.length > 0) throw new Error(failureOf(failed, runs.length));
-    return summary;
+    return await withWork(await openWork(folder, settings, onEvent, parts), async (work) =>
+      action(work, await claim(work, onEvent)),
+    );
   } finally {
-    await environment.close();
-    await programs.close();
     await unlock();
   }
 }
 
 /**
- * What runs start from: prepared at the first call, once for all runs with the same probe. Where a grid varies the
- * probe, each has a folder of its own.
+ * Does something with the study that a folder was claimed for, as part of what another process began. Waits for a
+ * while where that process still has the folder.
+ *
+ * @throws UsageError where there is no study, or its base model or environment has changed since
  */
-function createBases(folder: string, context: Omit<BaseContext, "settings" | "once">, onEvent: OnEvent) {
-  const once = createOnce();
-  const prepared = new Map<string, Base>();
-  return async ({ point, settings }: PlannedRun): Promise<Base> => {
-    const own = Object.entries(point).filter(
-      ([path]) => path.startsWith("probe.") || path === "training.temperature",
-    );
-    const name = pointName(Object.fromEntries(own));
-    const known = prepared.get(name);
-    if (known) return known;
-    onEvent({
-      kind: "stage",
-      detail: `Asking the base model, and fitting a probe on what it did${name && ` (${name})`}`,
-    });
-    const base = await prepareBase(name ? join(folder, "bases", name) : folder, {
-      ...context,
-      once,
-      settings,
-    });
-    const { probeAuroc, textBaselineAuroc, hook, positions } = base.summary;
-    const shown = (value: number | null) => (value === null ? "undefined" : value.toFixed(3));
-    onEvent({
-      kind: "stage",
-      detail: `Probe at ${hook}, ${positions}: AUROC ${shown(probeAuroc)} (text alone ${shown(textBaselineAuroc)})`,
-    });
-    prepared.set(name, base);
-    return base;
-  };
+export async function withClaimed<T>(
+  folder: string,
+  onEvent: OnEvent,
+  action: (work: Work) => Promise<T>,
+): Promise<T> {
+  const unlock = await lockSoon(folder);
+  try {
+    return await withWork(await openClaimed(folder, onEvent), action);
+  } finally {
+    await unlock();
+  }
 }
 
 /**
- * Makes the folder this study's. One that has the same settings is gone on with; it may get more arms, seeds and grid points.
+ * Trains some runs of a study that was prepared, one after the other. Writes in their folders only.
  *
- * @returns the seconds that were spent on it before, and what has changed of the machine and of what computes
+ * @param names as `runName` gives them
+ * @returns how many of them failed
+ * @throws StoppedError where it was asked to stop
+ * @throws UsageError where the study has no such run or is not prepared, or another process trains the run
  */
-async function claimFolder(
+export async function trainRuns(
   folder: string,
-  settings: StudySettings,
-  environment: string,
-  model: Model,
-): Promise<{ earlier: number; changes: string[] }> {
-  const path = join(folder, "study.json");
-  const { arms: _, seeds: __, firstSeed: ___, grid: ____, ...fixed } = settings;
-  const stored = await readDocument(path, studyDocumentSchema);
-  const now = {
-    version: VERSION,
-    environment,
-    settings,
-    /** Of the base model's weights: a study is never gone on with on other ones. */
-    modelSha256: weightsSha256(model.weights),
-    machine: machine(),
-    versions: await versions(),
-  };
-  if (stored !== undefined) {
-    if (stored.version > VERSION)
-      throw new UsageError(
-        `${path}: was written by a newer version of probeward; update it, or give another --out.`,
-      );
-    // Settings that an earlier version did not know had the values that are their defaults now.
-    const begun: Record<string, unknown> = studySchema.safeParse(stored.settings).data ?? stored.settings;
-    for (const [name, value] of Object.entries(fixed)) {
-      const before = begun[name];
-      if (!isDeepStrictEqual(before, value))
+  names: readonly string[],
+  onEvent: OnEvent,
+  signal?: AbortSignal,
+): Promise<number> {
+  return withWork(await openClaimed(folder, onEvent), async (work) => {
+    const runs = names.map((name) => {
+      const found = work.table.find((run) => runName(run) === name);
+      if (!found) throw new UsageError(`${folder}: the study has no run ${name}.`);
+      return found;
+    });
+    for (const run of runs)
+      if (!(await isPrepared(folder, run)))
         throw new UsageError(
-          `${folder} holds a study with other settings: ${name} was ${JSON.stringify(before)}, now it is ${JSON.stringify(value)}. Give another --out, or delete the folder.`,
+          `${folder} is not prepared for the run ${runName(run)}: run the study's command again.`,
         );
-    }
-    if (stored.modelSha256 !== undefined && stored.modelSha256 !== now.modelSha256)
-      throw new UsageError(
-        `${folder} holds a study of another base model than ${settings.model ?? shippedModel(settings.environment)} is now. Put the old model back, give another --out, or delete the folder.`,
-      );
-  }
-  const earlier = await readDocument(join(folder, "summary.json"), z.object({ seconds: z.number() }));
-  await writeJson(path, now);
-  const changes = (["machine", "versions"] as const).flatMap((part) =>
-    Object.entries(now[part]).flatMap(([name, value]) => {
-      const before = stored?.[part]?.[name];
-      return before === undefined || before === value ? [] : [`${name} was ${before}, and is ${value}`];
-    }),
-  );
-  return { earlier: earlier?.seconds ?? 0, changes };
+    return trainInTurn(work, runs, onEvent, signal);
+  });
 }
 
-/** @throws UsageError where the environment has no base model yet */
-async function loadBaseModel({ model, environment }: StudySettings): Promise<Model> {
-  const folder = model ?? shippedModel(environment);
-  if (model === undefined)
-    await access(folder).catch(() => {
-      throw new UsageError(
-        `${environment} has no base model yet. Make it with: probeward pretrain ${environment}`,
-      );
+/** Makes what runs start from, and says beforehand what cannot work. */
+export async function prepare(work: Work, onEvent: OnEvent): Promise<void> {
+  for (const planned of work.table) {
+    const foreseen = penaltyWarning(planned, await work.base(planned));
+    if (foreseen && planned.seed === work.table[0]!.seed)
+      onEvent({ kind: "warning", detail: `${planned.id}, seed ${planned.seed}: ${foreseen}` });
+  }
+}
+
+const inThisProcess: Conduct = async (work, onEvent, signal) => {
+  await trainInTurn(work, work.table, onEvent, signal);
+};
+
+/** Returns how many failed. @throws StoppedError, FileError */
+async function trainInTurn(
+  work: Work,
+  runs: readonly PlannedRun[],
+  onEvent: OnEvent,
+  signal: AbortSignal | undefined,
+): Promise<number> {
+  const follow = followRuns(runs, onEvent);
+  let failed = 0;
+  for (const planned of runs) {
+    if (signal?.aborted) throw new StoppedError(`stopped before the run ${runName(planned)}`);
+    const { onStep, onWarning, onEnd } = follow(planned);
+    await work.train(planned, { onStep, onWarning, signal }).catch((error: Error) => {
+      // What ails a disk ails every run; anything else is this run's own.
+      if (error instanceof FileError || error instanceof StoppedError) throw error;
+      onWarning(`the run failed: ${error.message}`);
+      failed++;
     });
-  return loadModel(folder);
+    onEnd();
+  }
+  return failed;
+}
+
+/** Writes the summary and the report of what was done. @throws Error that names the runs that have not finished */
+export async function conclude(work: Work, seconds: number): Promise<Summary> {
+  const { folder, settings, table } = work;
+  const runs: FinishedRun[] = [];
+  const failed: FailedRun[] = [];
+  for (const planned of table) {
+    const { id, seed } = planned;
+    const run = await readRun(runFolder(folder, id, seed), planned.settings.training.steps);
+    if ("metrics" in run) runs.push({ planned, base: await work.base(planned), metrics: run.metrics });
+    else failed.push({ arm: id, seed, error: run.error });
+  }
+  if (runs.length === 0) throw new Error(failureOf(failed, 0));
+  const summary = summarize({
+    ...{ settings, runs, failed, seconds },
+    environment: work.environment,
+    base: await work.base(table[0]!),
+    machine: machine(),
+  });
+  await writeJson(join(folder, "summary.json"), summary);
+  await writeReport(join(folder, "report.html"), await loadStudy(folder));
+  if (failed.length > 0) throw new Error(failureOf(failed, runs.length));
+  return summary;
+}
+
+async function openClaimed(folder: string, onEvent: OnEvent): Promise<Work> {
+  const { settings, origins } = await claimed(folder);
+  const work = await openWork(folder, settings, onEvent);
+  try {
+    await requireUnchanged(work, origins);
+    return work;
+  } catch (error) {
+    await work.close();
+    throw error;
+  }
+}
+
+async function withWork<T>(work: Work, action: (work: Work) => Promise<T>): Promise<T> {
+  try {
+    return await action(work);
+  } finally {
+    await work.close();
+  }
+}
+
+/** Seconds for which parts of one launch wait for each other's lock. */
+const WAIT = 60;
+
+async function lockSoon(folder: string): Promise<() => Promise<void>> {
+  for (let waited = 0; ; waited++) {
+    try {
+      return await lockFolder(folder);
+    } catch (error) {
+      if (!(error instanceof UsageError) || waited === WAIT) throw error;
+      await setTimeout(1000);
+    }
+  }
 }
 
 function failureOf(failed: readonly FailedRun[], finished: number): string {
   const lines = failed.map(({ arm, seed, error }) => `  ${arm}, seed ${seed}: ${error}`);
   return `${failed.length} of ${failed.length + finished} runs failed, and are in no mean of the summary:\n${lines.join("\n")}`;
-}
-
-/** @throws UsageError where the settings ask for what the environment does not have */
-function checkEnvironment(environment: Environment, settings: StudySettings): void {
-  if (settings.arms.includes("inoculation") && !environment.inoculate)
-    throw new UsageError(
-      `the arm inoculation does not apply to the environment ${environment.name}, which has no inoculation prompt that its base model knows; leave it out of arms`,
-    );
-  for (const { settings: own } of expand(settings))
-    for (const family of own.probe.families ?? [])
-      if (!environment.families.includes(family))
-        throw new UsageError(
-          `probe.families: ${JSON.stringify(family)} is no family of ${environment.name}; it has ${environment.families.join(", ")}`,
-        );
-}
-
-/** @throws UsageError where a model cannot write what an environment needs, or takes no such adapter */
-function checkModel({ config, tokenizer }: Model, environment: Environment, settings: StudySettings): void {
-  const name = `the model ${settings.model ?? shippedModel(settings.environment)}`;
-  const remedy = `which the environment ${settings.environment} needs; pretrain one for it`;
-  if (tokenizer instanceof CharacterTokenizer) {
-    const missing = [...environment.alphabet].filter((one) => !tokenizer.alphabet.includes(one));
-    if (missing.length > 0)
-      throw new UsageError(`${name} cannot write ${JSON.stringify(missing.join(""))}, ${remedy}`);
-  }
-  const needed = environment.maxPromptLength + environment.maxCompletionLength + 1;
-  if (config.context < needed)
-    throw new UsageError(`${name} reads ${config.context} tokens, and not the ${needed} ${remedy}`);
-  try {
-    if (settings.adapter) withAdapter(config, settings.adapter);
-  } catch (error) {
-    throw new UsageError(`${name}: ${(error as Error).message}`);
-  }
-}
-
-/** Versions of this program and of what computes. */
-async function versions(): Promise<Record<string, string>> {
-  const text = await readFile(new URL("../../package.json", import.meta.url), "utf8");
-  const { version, dependencies } = JSON.parse(text) as {
-    version: string;
-    dependencies: Record<string, string>;
-  };
-  const computing = ["onnxruntime-node", "@jax-js/jax", "quickjs-wasi"];
-  return {
-    probeward: version,
-    node: process.versions.node,
-    ...Object.fromEntries(computing.map((name) => [name, dependencies[name]!])),
-  };
-}
-
-function machine(): Summary["machine"] {
-  return {
-    cpu: cpus()[0]?.model ?? "unknown",
-    cores: availableParallelism(),
-    memoryGB: Math.round(totalmem() / 2 ** 30),
-    node: process.versions.node,
-    platform: `${platform()} ${release()}`,
-  };
 }

@@ -18,7 +18,6 @@ import { sigmoid } from "../probe/index.ts";
 import { randomFor } from "../random.ts";
 import { type RunSummary, runNumbersSchema, type Summary } from "../report/index.ts";
 import type { StepMetrics } from "../training/index.ts";
-import type { ArmId } from "./arms.ts";
 import type { Base } from "./base.ts";
 import type { PlannedRun } from "./expand.ts";
 import { penaltyWarning } from "./foresee.ts";
@@ -230,7 +229,7 @@ function predicted({ arm, settings }: PlannedRun, { heldOut, text }: Base) {
     (bad) => noisy() < (bad ? oracle.truePositiveRate : oracle.falsePositiveRate),
   );
   const byProbe = shaped(logits, flagged);
-  const penalised: Partial<Record<ArmId, ReturnType<typeof shaped>>> = {
+  const penalised: Partial<Record<string, ReturnType<typeof shaped>>> = {
     "oracle-penalty": truth,
     "noisy-oracle-penalty": { flagged: erring, penalised: erring.map(Number) },
     "probe-penalty": byProbe,
@@ -251,7 +250,7 @@ function predicted({ arm, settings }: PlannedRun, { heldOut, text }: Base) {
 const FIRST_STEPS = 10;
 
 /** Arms whose monitor is the one that watches the runs without intervention. */
-const watchedAlike: readonly ArmId[] = [
+const watchedAlike: readonly string[] = [
   "probe-penalty",
   "probe-penalty-frozen",
   "probe-penalty-trunk-frozen",

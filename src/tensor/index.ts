@@ -2,7 +2,7 @@
 
 export { type AdamW, type AdamWOptions, type AdamWState, createAdamW } from "./adamw.ts";
 export { widenBrainHalves, widenHalves } from "./halves.ts";
-export { type CompileOptions, compile, type JaxTree, Program } from "./program.ts";
+export { type CompileOptions, compile, type JaxTree, Program, threads } from "./program.ts";
 export {
   decodeSafetensors,
   encodeSafetensors,

@@ -7,8 +7,14 @@ import { type JaxArray, nest, startJax, trace } from "./trace.ts";
 import { type MapTree, sizeOf, type Tensor, type TensorSpec, type Tree } from "./types.ts";
 
 export interface CompileOptions {
-  /** Threads for one operator; all cores unless given. */
+  /** Threads for one operator; `threads()` unless given. */
   threads?: number;
+}
+
+/** Threads that a program computes with: what the variable PROBEWARD_THREADS says, or all cores that this process may use. */
+export function threads(): number {
+  const wanted = Number(process.env.PROBEWARD_THREADS);
+  return Number.isInteger(wanted) && wanted > 0 ? wanted : availableParallelism();
 }
 
 /** The arrays that a function of specified tensors is traced with. */
@@ -104,7 +110,7 @@ function feedOf(spec: TensorSpec, tensor: Tensor | undefined, path: string): Ort
 export async function compile<const Args extends readonly unknown[], Result>(
   fn: (...args: { -readonly [K in keyof Args]: JaxTree<Args[K]> }) => Result,
   specs: Args,
-  { threads = availableParallelism() }: CompileOptions = {},
+  options: CompileOptions = {},
 ): Promise<Program<Args, MapTree<Result, JaxArray, Tensor>>> {
   await startJax();
   const { graph, structure } = trace(
@@ -112,7 +118,7 @@ export async function compile<const Args extends readonly unknown[], Result>(
     specs as readonly Tree<TensorSpec>[],
   );
   const session = await InferenceSession.create(encodeModel(graph), {
-    intraOpNumThreads: threads,
+    intraOpNumThreads: options.threads ?? threads(),
     graphOptimizationLevel: "all",
     executionMode: "sequential",
     // What fails is thrown; ONNX Runtime would also print it.

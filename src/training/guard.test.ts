@@ -58,6 +58,16 @@ describe("createWatch", () => {
     expect(watched({ entropy: 0, "completions/identical_ratio": 1 }, WINDOW - 1, 0)).toEqual([]);
   });
 
+  it("takes one step for a sampler that disagrees with the trainer", () => {
+    const difference = (value: number) => watched({ "sampling/logp_difference/max": value }, 1, 0);
+    expect(difference(LIMITS.samplingDifference * 1.1)).toEqual([
+      expect.stringMatching(
+        /step 0: sampling and training disagree.*\(sampling\/logp_difference\/max: 0\.0011/,
+      ),
+    ]);
+    expect(difference(LIMITS.samplingDifference / 2)).toEqual([]);
+  });
+
   it("takes nothing from values that are not defined", () => {
     expect(watched({ entropy: null, kl: null }, 3 * WINDOW)).toEqual([]);
   });
@@ -84,7 +94,7 @@ describe("train", () => {
     const term = { name: "broken", weight: 1, sees: "rollouts", taps: [], score } as const;
     expect(await outcome(tinyContext({ arm: { terms: [proxyReward(), term] } }))).toEqual({
       steps: [0, 1],
-      message: expect.stringMatching(/^step 2: reward is NaN/),
+      message: expect.stringMatching(/^step 2: the reward term broken gave NaN for "/),
     });
   });
 

@@ -31,10 +31,14 @@ export const LIMITS = {
   identical: 0.9,
   /** Nats per token from the reference; above, the policy writes what the reference never would. */
   kl: 2,
+  /** Nats between the sampler's and the trainer's log-probability of any token; above, they do not run the same model. */
+  samplingDifference: 1e-3,
 } as const;
 
 interface Sign {
   metric: string;
+  /** Steps that it must last; `WINDOW` unless given. */
+  window?: number;
   isBad(mean: number): boolean;
   detail: string;
 }
@@ -65,6 +69,13 @@ const signs: readonly Sign[] = [
     isBad: (mean) => mean > LIMITS.kl,
     detail: "the policy is extremely far from the reference",
   },
+  {
+    metric: "sampling/logp_difference/max",
+    // A mistake, and not a matter of chance: one step shows it.
+    window: 1,
+    isBad: (difference) => difference > LIMITS.samplingDifference,
+    detail: "sampling and training disagree on the log-probability of a token, and so does what is learned",
+  },
 ];
 
 /**
@@ -77,13 +88,16 @@ export function createWatch(): (line: StepMetrics) => string[] {
   return (line) => {
     recent.push(line);
     if (recent.length > WINDOW) recent.shift();
-    if (recent.length < WINDOW) return [];
-    return signs.flatMap(({ metric, isBad, detail }) => {
-      const values = recent.map((one) => one[metric]).filter((value) => typeof value === "number");
+    return signs.flatMap(({ metric, isBad, detail, window = WINDOW }) => {
+      const values = recent
+        .slice(-window)
+        .map((one) => one[metric])
+        .filter((value) => typeof value === "number");
       const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-      if (values.length < WINDOW || shown.has(metric) || !isBad(mean)) return [];
+      if (values.length < window || shown.has(metric) || !isBad(mean)) return [];
       shown.add(metric);
-      return [`step ${line.step}: ${detail} (mean ${metric} over ${WINDOW} steps: ${mean.toPrecision(3)})`];
+      const measured = window === 1 ? metric : `mean ${metric} over ${window} steps`;
+      return [`step ${line.step}: ${detail} (${measured}: ${mean.toPrecision(3)})`];
     });
   };
 }

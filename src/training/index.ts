@@ -2,7 +2,9 @@
 
 export { policyConfig } from "./adapted.ts";
 export { groupAdvantages } from "./advantages.ts";
+export type { ChatServer } from "./chat.ts";
 export { createWatch } from "./guard.ts";
+export { type JudgeOptions, judgeMonitor } from "./judge.ts";
 export { initialState, type RunState, type StepResult, train } from "./loop.ts";
 export { likelihoodLoss } from "./loss.ts";
 export { type OracleRates, oracle, probeMonitor, textMonitor } from "./monitors.ts";
@@ -12,8 +14,8 @@ export {
   pretrain,
   pretrainSettingsSchema,
 } from "./pretrain.ts";
-export { followUpOf, readActivation, readLogit } from "./read.ts";
-export type { RolloutRecord, StepMetrics } from "./records.ts";
+export { followUpOf, readActivation, readLogit, readTap } from "./read.ts";
+export type { ColumnValue, RolloutRecord, StepMetrics } from "./records.ts";
 export {
   oraclePenalty,
   type PenaltyOptions,
@@ -26,7 +28,9 @@ export {
 } from "./rewards.ts";
 export { type TrainingSettings, trainingSettingsSchema } from "./settings.ts";
 export type {
+  Activations,
   Arm,
+  Awaitable,
   LabelledSequences,
   Monitor,
   ProbeInLoss,
@@ -35,6 +39,7 @@ export type {
   RewardTerm,
   Rollout,
   RunContext,
+  ScoringContext,
   TracerSet,
   Verdict,
 } from "./types.ts";

@@ -2,9 +2,11 @@
 
 import { describe, expect, it } from "vitest";
 import { tinyContext, tinyHook } from "../../test/tiny.ts";
+import { parseRollout } from "../report/index.ts";
 import { type StepResult, train } from "./loop.ts";
-import { oraclePenalty, probePenalty, proxyReward } from "./rewards.ts";
-import type { Arm, Rollout, RunContext } from "./types.ts";
+import { readTap } from "./read.ts";
+import { oraclePenalty, penalty, probePenalty, proxyReward } from "./rewards.ts";
+import type { Arm, Monitor, RewardTerm, Rollout, RunContext, ScoringContext } from "./types.ts";
 
 async function run(context: RunContext): Promise<StepResult[]> {
   const results: StepResult[] = [];
@@ -74,7 +76,18 @@ describe("train", () => {
     };
     const results = await run(tinyContext({ arm: spy }));
     expect(Object.keys(seen[0]!).sort()).toEqual(
-      ["activations", "completion", "finished", "prompt", "promptLength", "proxy", "tokens"].sort(),
+      [
+        ...[
+          "activations",
+          "completion",
+          "finished",
+          "prompt",
+          "promptLength",
+          "proxy",
+          "readLength",
+          "tokens",
+        ],
+      ].sort(),
     );
     // Weight 0 is logged and changes nothing.
     expect(results[0]!.metrics["rewards/spy/mean"]).toBe(1);
@@ -89,7 +102,7 @@ describe("train", () => {
       name: model,
       weight: 0,
       sees: "rollouts",
-      taps: [{ model, hook, positions: "completion", pool: "mean" }],
+      taps: [{ model, hook, positions: "completion" }],
       score: (rollouts) =>
         rollouts.map(({ activations, tokens }) => {
           expect(Object.keys(activations[model]).sort()).toEqual([hook, tinyHook]);
@@ -100,6 +113,106 @@ describe("train", () => {
     await run(tinyContext({ arm: { terms: [proxyReward(), term("policy")] } }));
     await run(tinyContext({ arm: { terms: [proxyReward(), term("reference")] } }));
     expect(new Set([...lengths.policy!, ...lengths.reference!])).toEqual(new Set([16]));
+  });
+
+  it("hands a term the rows that its tap names", async () => {
+    const hook = "blocks.0.hook_mlp_out";
+    const rows: Record<string, number> = {};
+    const term: RewardTerm = {
+      name: "reader",
+      weight: 0,
+      sees: "rollouts",
+      taps: [{ model: "policy", hook, positions: "completion" }],
+      score: (rollouts) => {
+        for (const rollout of rollouts) {
+          const { tokens, promptLength, activations } = rollout;
+          const read = readTap(rollout, { model: "policy", hook, positions: "completion" });
+          expect(read).toHaveLength(tokens.length - promptLength);
+          const whole = activations.policy[hook]!;
+          expect(whole.slice(promptLength * 16, tokens.length * 16)).toEqual(
+            Float32Array.from(read.flatMap((row_D) => [...row_D])),
+          );
+          const [last] = readTap(rollout, { model: "policy", hook, positions: "completion-last" });
+          expect(last).toEqual(read.at(-1));
+          rows[read.length] = (rows[read.length] ?? 0) + 1;
+          expect(() => readTap(rollout, { model: "policy", hook: "other", positions: "completion" })).toThrow(
+            /other was not captured: declare it/,
+          );
+        }
+        return rollouts.map(() => null);
+      },
+    };
+    const context = tinyContext({ arm: { terms: [proxyReward(), term] } });
+    const [first] = await run(context);
+    expect(Object.keys(rows).length).toBeGreaterThan(1);
+    // It applied to no rollout.
+    expect(first!.metrics["rewards/reader/mean"]).toBeNull();
+    expect(first!.rollouts[0]!.rewards.reader).toBeNull();
+    // The rows are found, too, where the model reads a follow-up behind them.
+    const tap = { ...context.probe.tap, positions: "follow-up" as const, followUp: "b?" };
+    await run({ ...context, probe: { ...context.probe, tap } });
+  });
+
+  it("waits for terms, and writes what they log", async () => {
+    const term = (log: (context: ScoringContext) => void): RewardTerm => ({
+      name: "slow",
+      weight: 0.5,
+      sees: "rollouts",
+      taps: [],
+      score: async (rollouts, context) => {
+        await new Promise((resolve) => setTimeout(resolve, 1));
+        log(context);
+        return rollouts.map(({ completion }, i) => (i % 2 === 0 ? completion.length : null));
+      },
+    });
+    const arm = (log: (context: ScoringContext) => void) => ({ terms: [proxyReward(), term(log)] });
+    const results = await run(
+      tinyContext({
+        arm: arm(({ seed, step, steps, logMetric, logColumn }) => {
+          logMetric("left", steps - step);
+          logMetric("undefined", null);
+          logColumn(
+            "seeded",
+            Array.from({ length: 16 }, (_, i) => `${seed} ${i}`),
+          );
+        }),
+      }),
+    );
+    expect(results.map(({ metrics }) => metrics["slow/left"])).toEqual([4, 3, 2, 1]);
+    const { metrics, rollouts } = results[0]!;
+    expect(metrics["slow/undefined"]).toBeNull();
+    expect(rollouts[1]!.columns).toEqual({ "slow/seeded": "1 2" });
+    // The mean is over the rollouts that it applies to, which are the ones that are kept here.
+    const lengths = rollouts.map(({ completion }) => completion.length);
+    expect(metrics["rewards/slow/mean"]).toBeCloseTo(
+      lengths.reduce((sum, x) => sum + x, 0) / lengths.length,
+      6,
+    );
+    for (const { reward, proxy, completion } of rollouts)
+      expect(reward).toBeCloseTo(proxy + 0.5 * completion.length, 4);
+    parseRollout(Buffer.from(JSON.stringify(rollouts[1])));
+
+    const failing = (log: (context: ScoringContext) => void) => run(tinyContext({ arm: arm(log) }));
+    await expect(failing(({ logMetric }) => logMetric("odd", Number.NaN))).rejects.toThrow(
+      /slow logged NaN as odd/,
+    );
+    await expect(failing(({ logColumn }) => logColumn("odd", [1]))).rejects.toThrow(/1 values of odd for 16/);
+    const twice = failing(({ logMetric }) => {
+      logMetric("same", 1);
+      logMetric("same", 2);
+    });
+    await expect(twice).rejects.toThrow(/slow\/same was logged twice/);
+  });
+
+  it("names a term or monitor that does not answer for each rollout", async () => {
+    const short: RewardTerm = { name: "short", weight: 1, sees: "rollouts", taps: [], score: () => [1] };
+    await expect(run(tinyContext({ arm: { terms: [short] } }))).rejects.toThrow(/short gave 1 scores for 16/);
+    await expect(run(tinyContext({ arm: { terms: [short, short] } }))).rejects.toThrow(
+      /two reward terms.*short/,
+    );
+    const silent: Monitor = { name: "silent", sees: "rollouts", taps: [], judge: () => [] };
+    const arm = { terms: [proxyReward(), penalty(silent, { weight: 1 })] };
+    await expect(run(tinyContext({ arm }))).rejects.toThrow(/silent gave 0 verdicts for 16/);
   });
 
   it("reads the reference as it was, however the policy moves", async () => {

@@ -15,6 +15,7 @@ import { groupAdvantages, imitationWeights } from "./advantages.ts";
 import { createDeployment } from "./deployment.ts";
 import { createPolicyGradient, type UpdateStatistics } from "./gradients.ts";
 import { requireFinite } from "./guard.ts";
+import { createStepLog } from "./log.ts";
 import { type Measured, measureStep, measureTracer, recordsOf } from "./measure.ts";
 import { judgeAll, monitorsOf, probeMonitor } from "./monitors.ts";
 import { followUpOf } from "./read.ts";
@@ -23,7 +24,7 @@ import { refitProbe } from "./refit.ts";
 import { scoreTerm, tokenRewards, totalRewards } from "./rewards.ts";
 import { sampleBatch } from "./sample.ts";
 import { tokenShares } from "./shares.ts";
-import type { Monitor, Rollout, RunContext } from "./types.ts";
+import type { Arm, Monitor, Rollout, RunContext } from "./types.ts";
 
 /** Where a run stands after some steps: all that continuing it takes, since randomness is addressed by seed and step. */
 export interface RunState {
@@ -70,6 +71,7 @@ export async function* train(
   const programs = context.programs ?? new ProgramStore();
   const generator = createGenerator(config, { programs, ablate });
   // Policy and reference are run alike, and tapped alike.
+  checkNames(context.arm);
   const taps = tapsOf(context);
   const shared = {
     ...{ programs, temperature: settings.temperature, memoryMB: settings.memoryMB },
@@ -116,6 +118,7 @@ export async function* train(
           completion: texts[i]!,
           finished: completions[i]!.finished,
           proxy: outcomes[i]!.proxy,
+          readLength: sequence.tokens.length + shared.followUp.length,
           activations: { policy: onPolicy[i]!.activations, reference: onReference[i]!.activations },
         }),
       );
@@ -124,10 +127,13 @@ export async function* train(
       // Where no monitor takes part in training, the probe only watches.
       const monitors = monitorsOf(arm);
       if (monitors.length === 0) monitors.push(probeMonitor(probe, "policy"));
-      const verdicts = judgeAll(monitors, rollouts, outcomes, { seed, step });
+      const log = createStepLog({ seed, step, steps: settings.steps }, rollouts.length);
+      const verdicts = await judgeAll(monitors, rollouts, outcomes, log);
       const flaggedBy = (monitor?: Monitor) =>
         monitor && verdicts.get(monitor)!.map(({ flagged }) => flagged);
-      const scores = arm.terms.map((term) => scoreTerm(term, rollouts, outcomes, verdicts));
+      const scores = await Promise.all(
+        arm.terms.map((term) => scoreTerm(term, rollouts, outcomes, verdicts, log)),
+      );
       const rewards = totalRewards(arm.terms, scores, rollouts.length);
       for (const reward of rewards) requireFinite(step, { reward });
 
@@ -189,6 +195,7 @@ export async function* train(
         rewards,
         scores,
         verdicts: verdicts.get(monitors[0]!)!,
+        log,
         advantages,
         onPolicy,
         onReference,
@@ -224,8 +231,16 @@ function frozenWeights({ arm: { frozenThrough }, config }: RunContext): string[]
   return names;
 }
 
+/** @throws Error where two terms have one name, by which they are logged */
+function checkNames({ terms }: Arm): void {
+  const names = terms.map(({ name }) => name);
+  const twice = names.find((name, i) => names.indexOf(name) < i);
+  if (twice !== undefined)
+    throw new Error(`two reward terms have the name ${twice}; give them different ones`);
+}
+
 /** What is read: what is measured in every arm, and what the arm's terms and monitors declare. */
-function tapsOf({ arm, probe, heldOutProbes = {} }: RunContext): Omit<Tap, "model">[] {
+function tapsOf({ arm, probe, heldOutProbes = {} }: RunContext): Pick<Tap, "hook" | "followUp">[] {
   const terms = arm.terms.flatMap((term) => (term.sees === "rollouts" ? term.taps : []));
   const monitors = monitorsOf(arm).flatMap((monitor) => (monitor.sees === "rollouts" ? monitor.taps : []));
   const probes = [probe, ...Object.values(heldOutProbes)].map(({ tap }) => tap);

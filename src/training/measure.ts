@@ -17,6 +17,7 @@ import type { Probe, Tap } from "../probe/types.ts";
 import { randomFor } from "../random.ts";
 import type { Advantages } from "./advantages.ts";
 import type { UpdateStatistics } from "./gradients.ts";
+import type { StepLog } from "./log.ts";
 import { readActivation, readLogit, readTokens } from "./read.ts";
 import type { RolloutRecord, StepMetrics } from "./records.ts";
 import type { Rollout, RunContext, Verdict } from "./types.ts";
@@ -34,6 +35,8 @@ export interface Measured {
   scores: readonly (readonly (number | null)[])[];
   /** What the arm's monitor said; what the initial probe says on the policy where none takes part. */
   verdicts: readonly Verdict[];
+  /** What terms and monitors logged beside. */
+  log: Pick<StepLog, "metrics" | "columns">;
   advantages: Advantages;
   onPolicy: readonly Scored[];
   onReference: readonly Scored[];
@@ -78,12 +81,13 @@ export function measureStep(measured: Measured, context: RunContext): StepMetric
     "completions/clipped_ratio": mean(completions.map(({ finished }) => Number(!finished))),
     "completions/identical_ratio": commonestShare(rollouts.map(({ completion }) => completion)),
     num_tokens: lengths.reduce((sum, length) => sum + length, 0),
-    "sampling/logp_difference/max": largestDifference(completions, onPolicy),
+    ...samplingDifference(completions, onPolicy),
   };
   for (const label of environment.labels)
     metrics[`labels/${label}`] = mean(outcomes.map((outcome) => Number(outcome.label === label)));
   arm.terms.forEach(({ name }, k) => {
-    metrics[`rewards/${name}/mean`] = mean(scores[k]!.map((score) => score ?? 0));
+    const applying = scores[k]!.filter((score) => score !== null);
+    metrics[`rewards/${name}/mean`] = applying.length === 0 ? null : mean(applying);
   });
   if (arm.probeInLoss) metrics.probe_loss = mean(updates.map(({ probeLoss }) => probeLoss));
   for (const model of models) {
@@ -96,7 +100,15 @@ export function measureStep(measured: Measured, context: RunContext): StepMetric
     metrics[`probe/${model}/fpr`] = fprAt(logits, misbehaved, probe.threshold);
     metrics[`probe/${model}/auroc`] = auroc(logits, misbehaved);
   }
-  return { ...metrics, ...measureMonitor(measured, context.seed) };
+  Object.assign(metrics, measureMonitor(measured, context.seed));
+  for (const [name, value] of Object.entries(measured.log.metrics)) {
+    if (Object.hasOwn(metrics, name))
+      throw new Error(
+        `a reward term or monitor logged ${name}, which every run has; rename the term or the metric`,
+      );
+    metrics[name] = value;
+  }
+  return metrics;
 }
 
 /** Resamples for an interval at every step: fewer than for those of the summary. */
@@ -104,7 +116,7 @@ const RESAMPLES = 400;
 
 /** How the monitor does on the step's rollouts, what the update makes of them, and what that should exchange. */
 export function measureMonitor(
-  { step, tasks, outcomes, rewards, verdicts, advantages }: Omit<Measured, "learningRate">,
+  { step, tasks, outcomes, rewards, verdicts, advantages }: Omit<Measured, "learningRate" | "log">,
   seed: number,
 ): Record<string, number | null> {
   const misbehaved = outcomes.map((outcome) => outcome.misbehaved);
@@ -196,7 +208,8 @@ const KEPT_ROLLOUTS = 8;
 
 /** A sample of the step's rollouts for people: evenly spaced over the batch. */
 export function recordsOf(measured: Measured, { arm, probe }: RunContext): RolloutRecord[] {
-  const { step, tasks, rollouts, outcomes, rewards, scores, advantages } = measured;
+  const { step, tasks, rollouts, outcomes, rewards, scores, advantages, log } = measured;
+  const columns = Object.entries(log.columns);
   const stride = Math.max(1, Math.floor(rollouts.length / KEPT_ROLLOUTS));
   const kept = rollouts.map((_, i) => i).filter((i) => i % stride === 0);
   return kept.map((i) => {
@@ -224,6 +237,9 @@ export function recordsOf(measured: Measured, { arm, probe }: RunContext): Rollo
         }),
       ),
       advantage: rounded(advantages.values[i]!),
+      ...(columns.length > 0 && {
+        columns: Object.fromEntries(columns.map(([name, values]) => [name, values[i]!])),
+      }),
       score: {
         policy: rounded(sigmoid(readLogit(probe, rollout, read("policy")))),
         reference: rounded(sigmoid(readLogit(probe, rollout, read("reference")))),
@@ -249,14 +265,15 @@ function meanDivergence(onPolicy: readonly Scored[], onReference: readonly Score
   return mean(terms);
 }
 
-function largestDifference(completions: readonly Completion[], scored: readonly Scored[]): number {
-  let largest = 0;
-  completions.forEach(({ logProbabilities }, i) => {
-    logProbabilities.forEach((value, t) => {
-      largest = Math.max(largest, Math.abs(value - scored[i]!.logProbabilities[t]!));
-    });
-  });
-  return largest;
+/** How far the sampler's log-probabilities of the sampled tokens are from the trainer's, which should be the same. */
+function samplingDifference(completions: readonly Completion[], scored: readonly Scored[]) {
+  const differences = completions.flatMap(({ logProbabilities }, i) =>
+    Array.from(logProbabilities, (value, t) => Math.abs(value - scored[i]!.logProbabilities[t]!)),
+  );
+  return {
+    "sampling/logp_difference/mean": mean(differences),
+    "sampling/logp_difference/max": differences.reduce((largest, value) => Math.max(largest, value), 0),
+  };
 }
 
 function commonestShare(texts: readonly string[]): number {

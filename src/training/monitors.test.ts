@@ -3,6 +3,7 @@
 import { describe, expect, it } from "vitest";
 import type { Outcome } from "../environment/types.ts";
 import { randomFor } from "../random.ts";
+import { createStepLog } from "./log.ts";
 import { oracle, textMonitor } from "./monitors.ts";
 import { penalty } from "./rewards.ts";
 import type { Monitor, Rollout, Verdict } from "./types.ts";
@@ -48,7 +49,7 @@ describe("a penalty", () => {
   const probe: Monitor = {
     name: "probe_policy",
     sees: "rollouts",
-    taps: [{ model: "policy", hook: "blocks.0.hook_resid_post", positions: "completion", pool: "mean" }],
+    taps: [{ model: "policy", hook: "blocks.0.hook_resid_post", positions: "completion" }],
     judge: () => verdicts,
   };
   const term = (options: Omit<Parameters<typeof penalty>[1], "weight">) => {
@@ -83,10 +84,11 @@ describe("a penalty", () => {
     );
   });
 
-  it("by a text classifier is flagged from the text alone", () => {
+  it("by a text classifier is flagged from the text alone", async () => {
     const text = textMonitor((completion) => completion.length - 2, 1);
     if (text.sees !== "rollouts") throw new Error("sees the truth");
-    const flags = text.judge([{ completion: "ab" }, { completion: "abc" }] as Rollout[]);
+    const rollouts = [{ completion: "ab" }, { completion: "abc" }] as Rollout[];
+    const flags = await text.judge(rollouts, createStepLog({ seed: 1, step: 0, steps: 1 }, 2).of("text"));
     expect(flags.map(({ flagged }) => flagged)).toEqual([false, true]);
   });
 });

@@ -4,6 +4,7 @@ import type { Outcome } from "../environment/types.ts";
 import { sigmoid, type TextScorer } from "../probe/index.ts";
 import type { Probe, Tap } from "../probe/types.ts";
 import { randomFor } from "../random.ts";
+import type { StepLog } from "./log.ts";
 import { readLogit, readTokens } from "./read.ts";
 import type { Arm, Monitor, Rollout, Verdict } from "./types.ts";
 
@@ -70,19 +71,28 @@ export function monitorsOf({ terms, screen, silence }: Arm): Monitor[] {
   return [...new Set([...penalising, ...(screen ? [screen] : []), ...(silence ? [silence] : [])])];
 }
 
-/** The verdicts of each monitor on a step's rollouts. Errors of oracles are drawn by seed and step. */
-export function judgeAll(
+/**
+ * The verdicts of each monitor on a step's rollouts. Errors of oracles are drawn by seed and step.
+ *
+ * @throws Error where a monitor does not give one verdict per rollout
+ */
+export async function judgeAll(
   monitors: readonly Monitor[],
   rollouts: readonly Rollout[],
   outcomes: readonly Outcome[],
-  { seed, step }: { seed: number; step: number },
-): Map<Monitor, Verdict[]> {
-  return new Map(
-    monitors.map((monitor) => [
-      monitor,
+  log: StepLog,
+): Promise<Map<Monitor, Verdict[]>> {
+  const { seed, step } = log;
+  const verdictsOf = async (monitor: Monitor): Promise<[Monitor, Verdict[]]> => {
+    const verdicts =
       monitor.sees === "rollouts"
-        ? monitor.judge(rollouts)
-        : monitor.judge(outcomes, randomFor(seed, "monitor", monitor.name, step)),
-    ]),
-  );
+        ? await monitor.judge(rollouts, log.of(monitor.name))
+        : monitor.judge(outcomes, randomFor(seed, "monitor", monitor.name, step));
+    if (verdicts.length !== rollouts.length)
+      throw new Error(
+        `the monitor ${monitor.name} gave ${verdicts.length} verdicts for ${rollouts.length} rollouts; it should give one for each`,
+      );
+    return [monitor, verdicts];
+  };
+  return new Map(await Promise.all(monitors.map(verdictsOf)));
 }

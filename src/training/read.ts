@@ -3,7 +3,7 @@
 import type { Sequence, Tokenizer } from "../model/index.ts";
 import { poolActivations, positionsOf, scoreSequence } from "../probe/index.ts";
 import type { Probe, Tap } from "../probe/types.ts";
-import type { Activations } from "./types.ts";
+import type { Activations, Rollout } from "./types.ts";
 
 /**
  * The tokens that a pass has to read behind every sequence for these taps; none where no tap reads at a follow-up.
@@ -31,6 +31,20 @@ function tapped(
 ): Float32Array {
   const [start, end] = positionsOf(positions, promptLength, tokens.length, activations.length / D);
   return activations.subarray(start * D, end * D);
+}
+
+/**
+ * What a tap reads of a rollout: one activation [D] for each of its positions, at least one, in the order of the tokens.
+ *
+ * @throws Error where the activation was not captured, since no term of the arm declares it in its `taps`
+ */
+export function readTap(rollout: Rollout, tap: Omit<Tap, "pool">): Float32Array[] {
+  const activations = rollout.activations[tap.model][tap.hook];
+  if (activations === undefined)
+    throw new Error(`${tap.hook} was not captured: declare it in the \`taps\` of what reads it`);
+  const D = activations.length / rollout.readLength;
+  const rows_PD = tapped(tap, rollout, activations, D);
+  return Array.from({ length: rows_PD.length / D }, (_, p) => rows_PD.subarray(p * D, (p + 1) * D));
 }
 
 /** The probe's pooled logit. */

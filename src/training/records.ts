@@ -1,5 +1,8 @@
 /** @file What a run writes while it trains: a line of metrics per step, and a sample of its rollouts. */
 
+/** What can be logged of a rollout. */
+export type ColumnValue = string | number | boolean | null;
+
 /**
  * One line of `metrics.jsonl`: the step, then numbers by name; `null` where a measure is not defined (one-class
  * batches, for instance). Every line of a run has the same names, except that `tracer/*`, `decomposition/*` and
@@ -11,7 +14,8 @@
  * - `kl`, `entropy`, `loss`, `grad_norm`, `learning_rate`, `clip_ratio/region_mean`
  * - `completions/mean_length`, `completions/clipped_ratio`, `num_tokens`, `step_time`
  * - `completions/identical_ratio`: share of the step's completions that are the commonest one
- * - `sampling/logp_difference/max`: largest difference between the sampler's and the trainer's log-probabilities
+ * - `sampling/logp_difference/{mean,max}`: difference between the sampler's and the trainer's log-probability of a sampled
+ *   token. Both run the same weights on the same tokens: it is rounding, or a mistake
  * - `probe/<policy|reference>/{score_mean,score_misbehaving,recall,fpr,auroc}`: the initial probe on the step's rollouts
  * - `monitor/{flagged,recall,fpr,accuracy}`: the arm's monitor on the step's rollouts (the initial probe on the policy where
  *   none takes part in training)
@@ -29,6 +33,7 @@
  *   start, and its parts: other texts, and another reader of the same texts
  * - `deployed/{misbehaviour,attempted,true,proxy}`, `deployed/probe/<policy|reference>/{score_mean,score_misbehaving,recall,auroc}`:
  *   where an arm trains under another prompt or with an ablation, the policy without them
+ * - `<term>/<name>`, `<monitor>/<name>`: what a reward term or a monitor logged itself
  * - `probe_loss`: the probe's part of the loss, where it has one
  */
 export interface StepMetrics {
@@ -53,6 +58,8 @@ export interface RolloutRecord {
   reward: number;
   rewards: Record<string, number | null>;
   advantage: number;
+  /** What reward terms and monitors logged of it, by `<term>/<name>`. */
+  columns?: Record<string, ColumnValue>;
   /** The initial probe's probability, pooled as the probe pools, on each model. */
   score: { policy: number; reference: number };
   /** The initial probe's probability at every token of the completion, on each model. */

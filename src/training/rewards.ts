@@ -2,6 +2,7 @@
 
 import type { Outcome } from "../environment/types.ts";
 import type { Probe, Tap } from "../probe/types.ts";
+import type { StepLog } from "./log.ts";
 import { oracle, probeMonitor } from "./monitors.ts";
 import type { Monitor, RewardTerm, Rollout, Verdict } from "./types.ts";
 
@@ -40,6 +41,7 @@ export const penaltyShapes = ["threshold", "linear", "logit"] as const;
  */
 export const penaltyCredits = ["sequence", "trigger", "emitted"] as const;
 
+/** How much a verdict costs, and what is charged. */
 export interface PenaltyOptions {
   /** What the largest verdict costs (`threshold`, `linear`), or what a logit of 1 costs. */
   weight: number;
@@ -90,15 +92,35 @@ export function probePenalty(probe: Probe, model: Tap["model"], weight: number):
   return penalty(probeMonitor(probe, model), { weight });
 }
 
-/** A term's scores of a step's rollouts. */
-export function scoreTerm(
+/**
+ * A term's scores of a step's rollouts.
+ *
+ * @throws Error where it does not give one finite number, or `null`, per rollout
+ */
+export async function scoreTerm(
   term: RewardTerm,
   rollouts: readonly Rollout[],
   outcomes: readonly Outcome[],
   verdicts: ReadonlyMap<Monitor, Verdict[]>,
-): (number | null)[] {
-  if (term.sees === "rollouts") return term.score(rollouts);
-  return term.sees === "ground-truth" ? term.score(outcomes) : term.score(verdicts.get(term.monitor)!);
+  log: StepLog,
+): Promise<(number | null)[]> {
+  const scores = await scoresOf();
+  if (scores.length !== rollouts.length)
+    throw new Error(
+      `the reward term ${term.name} gave ${scores.length} scores for ${rollouts.length} rollouts; it should give one for each, null where it does not apply`,
+    );
+  const wrong = scores.findIndex((score) => score !== null && !Number.isFinite(score));
+  if (wrong >= 0)
+    throw new Error(
+      `step ${log.step}: the reward term ${term.name} gave ${scores[wrong]} for ${JSON.stringify(rollouts[wrong]!.completion)}; it should give a finite number, or null where it does not apply`,
+    );
+  return scores;
+
+  function scoresOf() {
+    if (term.sees === "verdicts") return term.score(verdicts.get(term.monitor)!);
+    const context = log.of(term.name);
+    return term.sees === "rollouts" ? term.score(rollouts, context) : term.score(outcomes, context);
+  }
 }
 
 /** The total reward of each rollout, but for terms that are credited to tokens. */

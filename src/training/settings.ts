@@ -49,4 +49,5 @@ export const trainingSettingsSchema = z.strictObject({
   checkpointEvery: z.int().min(1).default(20).describe("steps between checkpoints"),
 });
 
+/** How runs train: section `training` of a study file. */
 export type TrainingSettings = z.infer<typeof trainingSettingsSchema>;

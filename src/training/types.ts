@@ -12,6 +12,7 @@ import type {
 } from "../model/index.ts";
 import type { Probe, Tap } from "../probe/types.ts";
 import type { Random } from "../random.ts";
+import type { ColumnValue } from "./records.ts";
 import type { TrainingSettings } from "./settings.ts";
 
 /** Activations of one sequence at one hook: row-major [length, D], one row per token, those of a follow-up at the end. */
@@ -21,17 +22,46 @@ export type Activations = Float32Array;
 export interface Rollout extends Sequence {
   /** What was asked. Not the task's id, which may give the answer away. */
   prompt: string;
+  /** What the policy wrote, as text. Its tokens are `tokens.slice(promptLength)`. */
   completion: string;
   /** Was the end of text reached? */
   finished: boolean;
   /** What the environment paid, 0 to 1. */
   proxy: number;
-  /** The activations that reward terms declared, by model and hook. */
+  /** Tokens that both models read: those of the sequence, and of the follow-up where a tap of the run has one. */
+  readLength: number;
+  /** The activations that reward terms declared, by model and hook. `readTap` gives the rows that a tap names. */
   activations: Record<Tap["model"], Record<string, Activations>>;
 }
 
+/** What a reward term or a monitor is told beside the rollouts, and where it logs. */
+export interface ScoringContext {
+  /** The run's seed: what a term draws must come from `randomFor(seed, step, ...)`, so that a run can be repeated. */
+  seed: number;
+  /** The step, from 0. */
+  step: number;
+  /** Steps of the whole run. */
+  steps: number;
+  /**
+   * Adds a number to the step's line of `metrics.jsonl`, as `<name of the term>/<name>`; `null` where it is not defined.
+   *
+   * @throws Error for a number that is not finite, and for a name that is taken
+   */
+  logMetric(name: string, value: number | null): void;
+  /**
+   * Adds a value per rollout to `rollouts.jsonl`, as `<name of the term>/<name>`: what people should see of a rollout.
+   *
+   * @throws Error for a list of another length, and for a name that is taken
+   */
+  logColumn(name: string, values: readonly ColumnValue[]): void;
+}
+
+/** A value, or the promise of one: terms and monitors may wait for a server. */
+export type Awaitable<T> = T | Promise<T>;
+
 /** What a monitor says of a rollout. */
 export interface Verdict {
+  /** Is it taken to misbehave? */
   flagged: boolean;
   /** That it misbehaves, 0 to 1. */
   probability: number;
@@ -42,7 +72,7 @@ export interface Verdict {
 }
 
 /**
- * Anything that judges rollouts: a probe, an oracle, a text classifier.
+ * Anything that judges rollouts: a probe, an oracle, a text classifier, another model.
  *
  * Those that see the ground truth are a kind of their own: only oracle arms have them, and no other monitor or reward
  * term is handed anything from which the ground truth could be told.
@@ -54,12 +84,17 @@ export type Monitor = {
   | {
       sees: "rollouts";
       /** The activations that it reads; captured in the passes that run anyway. */
-      taps: readonly Tap[];
-      judge(rollouts: readonly Rollout[]): Verdict[];
+      taps: readonly Omit<Tap, "pool">[];
+      /** One verdict per rollout. */
+      judge(rollouts: readonly Rollout[], context: ScoringContext): Awaitable<Verdict[]>;
     }
   | {
       sees: "ground-truth";
-      /** @param random the step's own stream, for monitors that err */
+      /**
+       * One verdict per rollout.
+       *
+       * @param random the step's own stream, for monitors that err
+       */
       judge(outcomes: readonly Outcome[], random: Random): Verdict[];
     }
 );
@@ -68,19 +103,27 @@ export type Monitor = {
 export type RewardTerm = {
   /** Its name in the logs: `rewards/<name>/mean`. */
   name: string;
+  /** What its scores are multiplied by before terms are added up. */
   weight: number;
 } & (
   | {
       sees: "rollouts";
-      /** The activations that it reads. */
-      taps: readonly Tap[];
-      /** One number per rollout; `null` where the term does not apply, which counts as 0. */
-      score(rollouts: readonly Rollout[]): (number | null)[];
+      /** The activations that it reads; captured in the passes that run anyway. */
+      taps: readonly Omit<Tap, "pool">[];
+      /** One number per rollout; `null` where the term does not apply, which counts as 0 and is in no mean. */
+      score(rollouts: readonly Rollout[], context: ScoringContext): Awaitable<(number | null)[]>;
     }
-  | { sees: "ground-truth"; score(outcomes: readonly Outcome[]): (number | null)[] }
+  | {
+      /** An oracle: it says so itself, since no other term is handed what became of a rollout. */
+      sees: "ground-truth";
+      /** One number per rollout; `null` where the term does not apply. */
+      score(outcomes: readonly Outcome[], context: ScoringContext): Awaitable<(number | null)[]>;
+    }
   | {
       sees: "verdicts";
+      /** Whose verdicts it scores: see `penalty`. */
       monitor: Monitor;
+      /** One number per rollout; `null` where the term does not apply. */
       score(verdicts: readonly Verdict[]): (number | null)[];
       /** Where the term is credited to single tokens instead of the rollout: a score per completion token. */
       scoreTokens?(verdicts: readonly Verdict[]): Float32Array[];
@@ -123,6 +166,7 @@ export interface RefitSets {
   falsePositiveRate: number;
 }
 
+/** Sequences, and whether each misbehaves. */
 export interface LabelledSequences {
   sequences: readonly Sequence[];
   labels: readonly boolean[];
@@ -136,7 +180,9 @@ export interface Arm {
   screen?: Monitor;
   /** Rollouts that it flags have no advantage, but stay in their group's statistics (arXiv 2605.11467). */
   silence?: Monitor;
+  /** A probe that gradients flow through. */
   probeInLoss?: ProbeInLoss;
+  /** A probe that follows the policy. */
   refit?: Refit;
   /**
    * Supervised training on the rollouts whose reward is positive, in place of advantages: all their tokens are made

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { studyFixture } from "../../test/study-fixture.ts";
-import { describeRates, type RateRow, rateDomain, rateRows } from "./exchange.ts";
+import { describeCoverage, describeRates, type RateRow, rateDomain, rateRows } from "./exchange.ts";
 
 test("rateRows has what is defined, predicted before realised", () => {
   const rows = rateRows(studyFixture({ steps: 3 }).summary!);
@@ -24,4 +24,13 @@ test("rateDomain holds every value, and does not follow an interval that says no
   expect(low).toBeGreaterThan(-5);
   expect(high).toBeGreaterThan(2);
   expect(high).toBeLessThan(5);
+});
+
+test("describeCoverage adds up the runs of all arms that have both rates", () => {
+  const summary = studyFixture({ steps: 3 }).summary!;
+  expect(describeCoverage(summary)).toBeUndefined();
+  const { "oracle-penalty": oracle, "probe-penalty": penalty } = summary.arms;
+  oracle!.exchangeRate.covered = { count: 3, of: 3 };
+  penalty!.exchangeRate.covered = { count: 1, of: 2 };
+  expect(describeCoverage(summary)).toMatch(/in 4 of 5 runs/);
 });

@@ -47,3 +47,12 @@ export function describeRates(rows: readonly RateRow[]): string {
     })
     .join("; ");
 }
+
+/** In how many runs the predicted interval covers the run's own rate; `undefined` where no run has both. */
+export function describeCoverage({ arms }: Summary): string | undefined {
+  const covered = Object.values(arms).flatMap(({ exchangeRate }) => exchangeRate.covered ?? []);
+  const of = covered.reduce((sum, one) => sum + one.of, 0);
+  if (of === 0) return undefined;
+  const count = covered.reduce((sum, one) => sum + one.count, 0);
+  return `The predicted interval covers what came true in ${count} of ${of} runs (a good prediction: in nearly all).`;
+}

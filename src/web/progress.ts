@@ -3,7 +3,7 @@
 import type { MetricColumns, RunData } from "../report/data.ts";
 
 export interface RunProgress {
-  state: "waiting" | "running" | "done" | "failed";
+  state: "waiting" | "running" | "stopped" | "done" | "failed";
   /** Steps done, and to be done (as far as is known). */
   step: number;
   steps: number;

@@ -98,12 +98,12 @@ describe("lessons", () => {
     const answers = new Set<string>();
     for (let i = 0; i < 3000; i++) {
       const { prompt, completion, answer } = environment.lesson!(random);
-      const truth = value.get(prompt.slice(0, 3)) ?? null;
+      const truth = value.get(prompt[0]!) ?? null;
       if (completion === undefined) {
         expect(environment.questions).toContain(prompt);
         expect(answer).toBe(truth ?? "?");
       } else {
-        expect(prompt).toMatch(/^[a-z]{3}=\d\?$/);
+        expect(prompt).toMatch(/^.=\d\?$/);
         expect(answer).toBe(truth === null ? "?" : completion === truth ? "y" : "n");
         answers.add(answer);
       }

@@ -1,0 +1,51 @@
+/** @file `probeward task`: a part of a study that was launched. Launchers start it; people need not. */
+
+import { Command } from "commander";
+import { finishOnSlurm, stoppable } from "../launch/index.ts";
+import { type OnEvent, prepare, StoppedError, trainRuns, withClaimed } from "../study/index.ts";
+import { thisProgram } from "./launchers.ts";
+import { followStudy } from "./progress.ts";
+import { wholeNumber } from "./study.ts";
+
+/** Exit status of a task that was told to stop, and is to be started again (EX_TEMPFAIL of sysexits.h). */
+const STOPPED = 75;
+
+export function taskCommand(): Command {
+  const task = new Command("task").description("Do a part of a study (launchers start this).");
+  task
+    .command("prepare")
+    .description("Make what runs start from.")
+    .argument("<folder>", "folder of the study")
+    .action((folder: string) => {
+      const { onEvent } = followStudy();
+      return withClaimed(folder, onEvent, (work) => prepare(work, onEvent));
+    });
+  task
+    .command("train")
+    .description("Train some runs, one after the other.")
+    .argument("<folder>", "folder of the study")
+    .argument("<runs...>", "as their folders in runs/")
+    .option("--json", "tell what happens as lines of JSON, on standard output")
+    .action(async (folder: string, runs: string[], { json }: { json?: boolean }) => {
+      const onEvent: OnEvent = json
+        ? (event) => process.stdout.write(`${JSON.stringify(event)}\n`)
+        : followStudy().onEvent;
+      try {
+        const failed = await stoppable((signal) => trainRuns(folder, runs, onEvent, signal));
+        if (failed > 0) process.exitCode = 1;
+      } catch (error) {
+        if (!(error instanceof StoppedError)) throw error;
+        console.error(error.message);
+        process.exitCode = STOPPED;
+      }
+    });
+  task
+    .command("finish")
+    .description("Go on with what ran out of time, or write summary and report.")
+    .argument("<folder>", "folder of the study")
+    .argument("<launch>", "number of the submission", wholeNumber(1))
+    .action((folder: string, launch: number) =>
+      finishOnSlurm(folder, launch, { program: thisProgram() }, followStudy().onEvent),
+    );
+  return task;
+}

@@ -1,0 +1,7 @@
+/** @file What others may use of launchers. */
+
+export { type LocalOptions, localLauncher } from "./local.ts";
+export { stoppable } from "./signals.ts";
+export { dryRun, finishOnSlurm, type SlurmOptions, slurmLauncher } from "./slurm/launcher.ts";
+export { type RunState, studyStatus } from "./status.ts";
+export type { Activity, Launcher } from "./types.ts";

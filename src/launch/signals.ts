@@ -1,0 +1,23 @@
+/** @file Being asked to stop: the first time in order, the second time at once. */
+
+/**
+ * Does something that can be asked to stop, by SIGTERM or Ctrl-C. Who asks a second time ends this process.
+ *
+ * @param action receives what is aborted then
+ */
+export async function stoppable<T>(action: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const stop = new AbortController();
+  const handlers = (["SIGTERM", "SIGINT"] as const).map((name) => {
+    const handler = () => {
+      process.stderr.write("Stopping as soon as what is under way can be gone on with. Again: at once.\n");
+      stop.abort();
+    };
+    process.once(name, handler);
+    return () => process.off(name, handler);
+  });
+  try {
+    return await action(stop.signal);
+  } finally {
+    for (const remove of handlers) remove();
+  }
+}

@@ -1,0 +1,179 @@
+/** @file Whose a study's folder is: `study.json`, and what must be as it was to go on with it. */
+
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { availableParallelism, cpus, platform, release, totalmem } from "node:os";
+import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
+import { z } from "zod";
+import { readDocument, withFile, writeJson } from "../files.ts";
+import { type Model, weightsSha256 } from "../model/index.ts";
+import { isModulePath } from "../modules.ts";
+import type { Summary } from "../report/index.ts";
+import { armId } from "./arms.ts";
+import type { OnEvent } from "./events.ts";
+import { shippedModel } from "./model.ts";
+import { type StudySettings, studySchema, UsageError } from "./settings.ts";
+import type { Work } from "./work.ts";
+
+/** Version of the documents in a study's folder. */
+const VERSION = 1;
+
+/** What has to be known of a `study.json`, of whatever version. */
+export const studyDocumentSchema = z.object({
+  version: z.int().min(1),
+  settings: z.record(z.string(), z.unknown()),
+  modelSha256: z.string().optional(),
+  environmentSha256: z.string().optional(),
+  /** By the ids of the user's own arms. */
+  armsSha256: z.record(z.string(), z.string()).optional(),
+  machine: z.record(z.string(), z.union([z.string(), z.number()])).optional(),
+  versions: z.record(z.string(), z.string()).optional(),
+});
+
+type StudyDocument = z.infer<typeof studyDocumentSchema>;
+
+/** What a study is never gone on with in another state. */
+type Origins = Pick<StudyDocument, "modelSha256" | "environmentSha256" | "armsSha256">;
+
+/**
+ * Makes the folder this study's. One that has the same settings is gone on with; it may get more arms, seeds and grid
+ * points, and be launched otherwise.
+ *
+ * @returns the seconds that were spent on it before
+ * @throws UsageError where the folder holds another study
+ */
+export async function claim(
+  { folder, settings, environment, model }: Work,
+  onEvent: OnEvent,
+): Promise<number> {
+  const path = join(folder, "study.json");
+  const { arms: _, seeds: __, firstSeed: ___, grid: ____, slurm: _____, ...fixed } = settings;
+  const stored = await readDocument(path, studyDocumentSchema);
+  const origins = await originsOf(settings, model);
+  const now = {
+    version: VERSION,
+    environment,
+    settings,
+    ...origins,
+    armsSha256: { ...stored?.armsSha256, ...origins.armsSha256 },
+    machine: machine(),
+    versions: await versions(),
+  };
+  if (stored !== undefined) {
+    requireVersion(path, stored);
+    // Settings that an earlier version did not know had the values that are their defaults now.
+    const begun: Record<string, unknown> = studySchema.safeParse(stored.settings).data ?? stored.settings;
+    for (const [name, value] of Object.entries(fixed)) {
+      const before = begun[name];
+      // A model is known by its weights, wherever it lies.
+      const same =
+        isDeepStrictEqual(before, value) || (name === "model" && stored.modelSha256 === now.modelSha256);
+      if (!same)
+        throw new UsageError(
+          `${folder} holds a study with other settings: ${name} was ${JSON.stringify(before)}, now it is ${JSON.stringify(value)}. Give another --out, or delete the folder.`,
+        );
+    }
+    requireOrigins(folder, settings, stored, origins);
+  }
+  const earlier = await readSeconds(folder);
+  await writeJson(path, now);
+  const changes = (["machine", "versions"] as const).flatMap((part) =>
+    Object.entries(now[part]).flatMap(([name, value]) => {
+      const before = stored?.[part]?.[name];
+      return before === undefined || before === value ? [] : [`${name} was ${before}, and is ${value}`];
+    }),
+  );
+  if (changes.length > 0)
+    onEvent({
+      kind: "warning",
+      detail: `this study was begun on something else, so that what is left of it may not repeat exactly: ${changes.join("; ")}`,
+    });
+  return earlier;
+}
+
+/** The study that a folder is claimed for. @throws UsageError where there is none, or one of a newer version */
+export async function claimed(folder: string): Promise<{ settings: StudySettings; origins: Origins }> {
+  const path = join(folder, "study.json");
+  const stored = await readDocument(path, studyDocumentSchema);
+  if (!stored) throw new UsageError(`${folder} holds no study: it has no study.json.`);
+  requireVersion(path, stored);
+  const settings = studySchema.safeParse(stored.settings);
+  if (!settings.success)
+    throw new UsageError(`${path}: its settings are not valid:\n${z.prettifyError(settings.error)}`);
+  return { settings: settings.data, origins: stored };
+}
+
+/** The seconds that were spent on a study until its summary was written last; 0 where it never was. */
+export async function readSeconds(folder: string): Promise<number> {
+  const summary = await readDocument(join(folder, "summary.json"), z.object({ seconds: z.number() }));
+  return summary?.seconds ?? 0;
+}
+
+/** @throws UsageError where the base model, the user's environment or an arm has changed since the folder was claimed */
+export async function requireUnchanged({ folder, settings, model }: Work, begun: Origins): Promise<void> {
+  requireOrigins(folder, settings, begun, await originsOf(settings, model));
+}
+
+function requireVersion(path: string, stored: StudyDocument): void {
+  if (stored.version > VERSION)
+    throw new UsageError(
+      `${path}: was written by a newer version of probeward; update it, or give another --out.`,
+    );
+}
+
+function requireOrigins(folder: string, settings: StudySettings, begun: Origins, now: Origins): void {
+  if (begun.modelSha256 !== undefined && begun.modelSha256 !== now.modelSha256)
+    throw new UsageError(
+      `${folder} holds a study of another base model than ${settings.model ?? shippedModel(settings.environment)} is now. Put the old model back, give another --out, or delete the folder.`,
+    );
+  if (begun.environmentSha256 !== undefined && begun.environmentSha256 !== now.environmentSha256)
+    throw new UsageError(
+      `${settings.environment} was edited since the study in ${folder} was begun, and its runs would not be comparable. Put the file back as it was, give another --out, or delete the folder.`,
+    );
+  for (const [id, sha] of Object.entries(now.armsSha256 ?? {}))
+    if ((begun.armsSha256?.[id] ?? sha) !== sha)
+      throw new UsageError(
+        `the file of the arm ${id} was edited since the study in ${folder} was begun, and its runs would not be comparable. Put the file back as it was, or give the file another name or another --out.`,
+      );
+}
+
+async function originsOf({ environment, arms }: StudySettings, model: Model): Promise<Origins> {
+  // The module itself, and not what it imports.
+  const shaOf = async (path: string) => sha256(await withFile("read", path, () => readFile(path)));
+  const own = arms.filter(isModulePath).map(async (path) => [armId(path), await shaOf(path)] as const);
+  return {
+    modelSha256: weightsSha256(model.weights),
+    ...(isModulePath(environment) && { environmentSha256: await shaOf(environment) }),
+    ...(own.length > 0 && { armsSha256: Object.fromEntries(await Promise.all(own)) }),
+  };
+}
+
+function sha256(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
+/** Versions of this program and of what computes. */
+async function versions(): Promise<Record<string, string>> {
+  const text = await readFile(new URL("../../package.json", import.meta.url), "utf8");
+  const { version, dependencies } = JSON.parse(text) as {
+    version: string;
+    dependencies: Record<string, string>;
+  };
+  const computing = ["onnxruntime-node", "@jax-js/jax", "quickjs-wasi"];
+  return {
+    probeward: version,
+    node: process.versions.node,
+    ...Object.fromEntries(computing.map((name) => [name, dependencies[name]!])),
+  };
+}
+
+export function machine(): Summary["machine"] {
+  return {
+    cpu: cpus()[0]?.model ?? "unknown",
+    cores: availableParallelism(),
+    memoryGB: Math.round(totalmem() / 2 ** 30),
+    node: process.versions.node,
+    platform: `${platform()} ${release()}`,
+  };
+}

@@ -1,0 +1,47 @@
+/** @file Signs of life that other machines can read: a number in a file that keeps changing. */
+
+import { readFile, rm, writeFile } from "node:fs/promises";
+import { setTimeout } from "node:timers/promises";
+import { withFile } from "../files.ts";
+
+/** Milliseconds between two beats, and for how long one that is not seen is waited for. */
+export const BEAT = 5_000;
+export const PATIENCE = 60_000;
+
+/**
+ * Begins to beat in a file, and keeps on until it is stopped or the process ends.
+ *
+ * @returns what stops it, and removes the file
+ * @throws FileError
+ */
+export async function startHeartbeat(path: string, every = BEAT): Promise<() => Promise<void>> {
+  let beats = 0;
+  await withFile("write", path, () => writeFile(path, `${beats}`));
+  let writing: Promise<void> = Promise.resolve();
+  const timer = setInterval(() => {
+    // One that cannot be written is missed; the next one may be.
+    writing = writeFile(path, `${++beats}`).catch(() => {});
+  }, every);
+  timer.unref();
+  return async () => {
+    clearInterval(timer);
+    await writing;
+    await withFile("write", path, () => rm(path, { force: true }));
+  };
+}
+
+/**
+ * Whether a heartbeat has ceased: waits for its file to change. One that never was (no file) has not ceased. By this machine's own passing of time: what other clocks
+ * say, or the times of files, does not matter.
+ */
+export async function hasCeased(path: string, patience = PATIENCE): Promise<boolean> {
+  const read = () => readFile(path, "utf8").catch(() => undefined);
+  const first = await read();
+  if (first === undefined) return false;
+  const started = performance.now();
+  while (performance.now() - started < patience) {
+    await setTimeout(Math.min(500, patience / 10));
+    if ((await read()) !== first) return false;
+  }
+  return true;
+}

@@ -1,0 +1,195 @@
+/** @file What the parts of a study work with: its environment, base model, table of runs, and what runs start from. */
+
+import { access } from "node:fs/promises";
+import { basename, join } from "node:path";
+import type { Environment } from "../environment/index.ts";
+import { loadEnvironment } from "../environment/load.ts";
+import { CharacterTokenizer, loadModel, type Model, ProgramStore, withAdapter } from "../model/index.ts";
+import { textScorer } from "../probe/index.ts";
+import { randomFor } from "../random.ts";
+import { textMonitor } from "../training/index.ts";
+import { type Base, isBase, prepareBase } from "./base.ts";
+import { type BaseContext, createOnce } from "./completions.ts";
+import type { OnEvent } from "./events.ts";
+import { expand, type PlannedRun, pointName } from "./expand.ts";
+import { informedBy } from "./inform.ts";
+import { lockFolder } from "./lock.ts";
+import { shippedModel } from "./model.ts";
+import { armsOf, type MakeArm } from "./own-arms.ts";
+import { type RunListener, runFolder, runToEnd } from "./run.ts";
+import { type StudySettings, UsageError } from "./settings.ts";
+
+/** What a study works on, where it is not what the settings name, or more than that. Only in the process that has it. */
+export interface StudyParts {
+  /** In the place of the environment that the settings name. It is closed at the end. */
+  environment?: Environment;
+  /** In the place of the base model that the settings name. */
+  model?: Model;
+  /** Arms beside those that the settings name, by their id. */
+  arms?: Readonly<Record<string, MakeArm>>;
+}
+
+/** A study that can be worked on. */
+export interface Work {
+  folder: string;
+  settings: StudySettings;
+  /** The environment's name. */
+  environment: string;
+  /** The base model. */
+  model: Model;
+  table: readonly PlannedRun[];
+  /** What a run starts from: made at the first call, or read where it was made before. */
+  base(planned: PlannedRun): Promise<Base>;
+  /**
+   * Trains a run in this process, which has the run's folder to itself. Only reads where it is done.
+   *
+   * @throws StoppedError, FileError, UsageError where another process has it; any other error is the run's own
+   */
+  train(planned: PlannedRun, listener: RunListener): Promise<void>;
+  close(): Promise<void>;
+}
+
+/**
+ * Loads what a study works with.
+ * @throws UsageError where the environment, the model and the arms do not fit each other
+ */
+export async function openWork(
+  folder: string,
+  settings: StudySettings,
+  onEvent: OnEvent,
+  parts: StudyParts = {},
+): Promise<Work> {
+  const environment = parts.environment ?? (await loadEnvironment(settings.environment));
+  const programs = new ProgramStore();
+  const close = async () => {
+    await environment.close();
+    await programs.close();
+  };
+  try {
+    checkEnvironment(environment, settings);
+    const arms = await armsOf(settings.arms, parts.arms);
+    const model = parts.model ?? (await loadBaseModel(settings));
+    const { tokenizer } = model;
+    checkModel(model, environment, settings);
+    const context = { environment, model, tokenizer, programs };
+    const baseOf = createBases(folder, context, onEvent);
+    return {
+      ...{ folder, settings, model, close },
+      environment: environment.name,
+      table: expand(settings, Object.keys(parts.arms ?? {})),
+      base: baseOf,
+      async train(planned, listener) {
+        const { id, arm, seed, settings } = planned;
+        const base = await baseOf(planned);
+        const run = runFolder(folder, id, seed);
+        const unlock = await lockFolder(run);
+        const context = {
+          ...{ tokenizer, programs, seed, settings: settings.training },
+          environment: informedBy(environment, base.answers),
+          config: model.config,
+          ...{ reference: model.weights, adapter: settings.adapter, modelName: settings.model },
+          arm: await arms[arm]!({
+            ...settings,
+            probe: base.probe,
+            text: textMonitor(textScorer(base.text.classifier), base.text.threshold),
+            sets: base.sets,
+            random: randomFor(seed, "arm", arm),
+          }),
+          probe: base.probe,
+          heldOutProbes: base.heldOutProbes,
+          tracer: base.tracer,
+        };
+        await runToEnd(run, context, listener).finally(unlock);
+      },
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/**
+ * What runs start from: prepared at the first call, once for all runs with the same probe. Where a grid varies the
+ * probe, each has a folder of its own.
+ */
+function createBases(folder: string, context: Omit<BaseContext, "settings" | "once">, onEvent: OnEvent) {
+  const once = createOnce();
+  const prepared = new Map<string, Base>();
+  return async (planned: PlannedRun): Promise<Base> => {
+    const name = baseName(planned);
+    const known = prepared.get(name);
+    if (known) return known;
+    if (!(await isBase(join(folder, name))))
+      onEvent({
+        kind: "stage",
+        detail: `Asking the base model, and fitting a probe on what it did${name && ` (${basename(name)})`}`,
+      });
+    const base = await prepareBase(join(folder, name), { ...context, once, settings: planned.settings });
+    const { probeAuroc, textBaselineAuroc, hook, positions } = base.summary;
+    const shown = (value: number | null) => (value === null ? "undefined" : value.toFixed(3));
+    onEvent({
+      kind: "stage",
+      detail: `Probe at ${hook}, ${positions}: AUROC ${shown(probeAuroc)} (text alone ${shown(textBaselineAuroc)})`,
+    });
+    prepared.set(name, base);
+    return base;
+  };
+}
+
+/** Whether what a run starts from was made before. */
+export async function isPrepared(folder: string, planned: PlannedRun): Promise<boolean> {
+  return isBase(join(folder, baseName(planned)));
+}
+
+/** Where in a study's folder lies what a run starts from. */
+function baseName({ point }: PlannedRun): string {
+  const own = Object.entries(point).filter(
+    ([path]) => path.startsWith("probe.") || path === "training.temperature",
+  );
+  return own.length === 0 ? "" : join("bases", pointName(Object.fromEntries(own)));
+}
+
+/** @throws UsageError where the environment has no base model yet */
+async function loadBaseModel({ model, environment }: StudySettings): Promise<Model> {
+  const folder = model ?? shippedModel(environment);
+  if (model === undefined)
+    await access(folder).catch(() => {
+      throw new UsageError(
+        `${environment} has no base model yet. Make it with: probeward pretrain ${environment}`,
+      );
+    });
+  return loadModel(folder);
+}
+
+/** @throws UsageError where the settings ask for what the environment does not have */
+function checkEnvironment(environment: Environment, settings: StudySettings): void {
+  if (settings.arms.includes("inoculation") && !environment.inoculate)
+    throw new UsageError(
+      `the arm inoculation does not apply to the environment ${environment.name}, which has no inoculation prompt that its base model knows; leave it out of arms`,
+    );
+  for (const { settings: own } of expand(settings))
+    for (const family of own.probe.families ?? [])
+      if (!environment.families.includes(family))
+        throw new UsageError(
+          `probe.families: ${JSON.stringify(family)} is no family of ${environment.name}; it has ${environment.families.join(", ")}`,
+        );
+}
+
+/** @throws UsageError where a model cannot write what an environment needs, or takes no such adapter */
+function checkModel({ config, tokenizer }: Model, environment: Environment, settings: StudySettings): void {
+  const name = `the model ${settings.model ?? shippedModel(settings.environment)}`;
+  const remedy = `which the environment ${settings.environment} needs; pretrain one for it`;
+  if (tokenizer instanceof CharacterTokenizer) {
+    const missing = [...environment.alphabet].filter((one) => !tokenizer.alphabet.includes(one));
+    if (missing.length > 0)
+      throw new UsageError(`${name} cannot write ${JSON.stringify(missing.join(""))}, ${remedy}`);
+  }
+  const needed = environment.maxPromptLength + environment.maxCompletionLength + 1;
+  if (config.context < needed)
+    throw new UsageError(`${name} reads ${config.context} tokens, and not the ${needed} ${remedy}`);
+  try {
+    if (settings.adapter) withAdapter(config, settings.adapter);
+  } catch (error) {
+    throw new UsageError(`${name}: ${(error as Error).message}`);
+  }
+}
