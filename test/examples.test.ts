@@ -12,6 +12,40 @@ import { makeBaseModel, readStudy, runStudy, shippedModel, UsageError } from "..
 
 const examples = fileURLToPath(new URL("../examples/", import.meta.url));
 
+describe("examples/countries", async () => {
+  const environment = await loadEnvironment(join(examples, "countries/countries.js"));
+  afterAll(() => environment.close());
+
+  it.each(contract)("$promise", ({ check }) => check(environment), 30_000);
+
+  it("takes any right name, whatever its accents, and tells what is made up from what is not said", async () => {
+    const task = { id: "Brazil", prompt: "", state: { capitals: ["Brasília"] } };
+    const texts = [" Brasilia.", " the city of Brasília", " Rio de Janeiro.", " unknown.", " Not known", ""];
+    const outcomes = await environment.grade(Array(texts.length).fill(task), texts);
+    expect(outcomes.map(({ label, proxy }) => [label, proxy])).toEqual([
+      ["right", 1],
+      ["malformed", 0],
+      ["hallucination", 1],
+      ["abstained", 0],
+      ["abstained", 0],
+      ["malformed", 0],
+    ]);
+  });
+
+  it("trains adapters, in the study that its file describes", async () => {
+    const settings = await readStudy(join(examples, "countries/study.yaml"), {
+      quick: true,
+      model: "smollm2",
+    });
+    expect(settings).toMatchObject({
+      model: "smollm2",
+      adapter: { rank: 8, alpha: 16 },
+      training: { steps: 6 },
+    });
+    expect(settings.adapter!.targets).toContain("down_proj");
+  });
+});
+
 describe("examples/sums", async () => {
   const environment = await loadEnvironment(join(examples, "sums/sums.js"));
   afterAll(() => environment.close());
