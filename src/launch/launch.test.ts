@@ -63,11 +63,13 @@ function using(launcher: "local" | "slurm", ...settings: string[]) {
     launcher === "local"
       ? ["--launch", "local", "--jobs", "2"]
       : ["--launch", "slurm", ...["memory=0", ...settings].flatMap((setting) => ["--slurm", setting])];
-  const variables = { ...alone, ...cluster?.environment };
+  // The cluster is there once tests begin.
+  const variables = () => ({ ...alone, ...cluster?.environment });
   return {
-    study: (file: string, folder: string) => probeward(["study", file, "--out", folder, ...flags], variables),
-    states: (folder: string) => readStates(folder, variables),
-    cancel: (folder: string) => probeward(["cancel", folder], variables).ended,
+    study: (file: string, folder: string) =>
+      probeward(["study", file, "--out", folder, ...flags], variables()),
+    states: (folder: string) => readStates(folder, variables()),
+    cancel: (folder: string) => probeward(["cancel", folder], variables()).ended,
     /** Until nothing is under way. What is not Slurm's was waited for. */
     async settled() {
       if (launcher === "slurm") await until(async () => (await cluster!.slurm("squeue", "-h")) === "", 300);
@@ -174,6 +176,14 @@ describe.skipIf(missing !== undefined)("the slurm launcher", () => {
     expect(await study(file, folder).ended).toMatchObject({ status: 0 });
     await underWay(folder, ["none/seed-1", "none/seed-2"]);
     expect((await cluster!.killNode("node1")).length).toBeGreaterThan(0);
+    // Slurm lets it wait for two minutes, in case that more is wrong.
+    let held: string | undefined;
+    await until(async () => {
+      const waiting = await cluster!.slurm("squeue", "-h", "-r", "-t", "PENDING", "-o", "%i %r");
+      held = /^(\S+) BeginTime$/m.exec(waiting)?.[1];
+      return held !== undefined;
+    });
+    await cluster!.slurm("scontrol", "update", `JobId=${held}`, "StartTime=now");
     await settled();
     cluster!.startNode("node1");
     await expectWhole(folder);
