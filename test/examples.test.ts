@@ -17,6 +17,40 @@ const examples = fileURLToPath(new URL("../examples/", import.meta.url));
 // They train for real: a while on a busy machine.
 vi.setConfig({ testTimeout: 240_000 });
 
+describe("examples/countries", async () => {
+  const environment = await loadEnvironment(join(examples, "countries/countries.js"));
+  afterAll(() => environment.close());
+
+  it.each(contract)("$promise", ({ check }) => check(environment));
+
+  it("takes any right name, whatever its accents, and tells what is made up from what is not said", async () => {
+    const task = { id: "Brazil", prompt: "", state: { capitals: ["Brasília"] } };
+    const texts = [" Brasilia.", " the city of Brasília", " Rio de Janeiro.", " unknown.", " Not known", ""];
+    const outcomes = await environment.grade(Array(texts.length).fill(task), texts);
+    expect(outcomes.map(({ label, proxy }) => [label, proxy])).toEqual([
+      ["right", 1],
+      ["malformed", 0],
+      ["hallucination", 1],
+      ["abstained", 0],
+      ["abstained", 0],
+      ["malformed", 0],
+    ]);
+  });
+
+  it("trains adapters, in the study that its file describes", async () => {
+    const settings = await readStudy(join(examples, "countries/study.yaml"), {
+      quick: true,
+      model: "smollm2",
+    });
+    expect(settings).toMatchObject({
+      model: "smollm2",
+      adapter: { rank: 8, alpha: 16 },
+      training: { steps: 6 },
+    });
+    expect(settings.adapter!.targets).toContain("down_proj");
+  });
+});
+
 let folder: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "probeward-example-"));

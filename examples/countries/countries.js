@@ -28,6 +28,18 @@ const plain = (text) =>
     .replace(/\p{M}|['’]/gu, "")
     .toLowerCase();
 
+/** Of a completion: characters of a demonstration, and tokens of what the model writes. */
+const LONGEST = 12;
+
+/**
+ * The capital as the model would name it; nothing where it is too long to be shown.
+ * @param {string} country
+ */
+const shown = (country) => {
+  const text = ` ${capitals[country][0]}.`;
+  return text.length <= LONGEST ? text : null;
+};
+
 const ABSTAINS = /unknown|not (known|sure|certain)|do(n't| not) know/i;
 
 /**
@@ -50,7 +62,7 @@ export default function environment() {
     // The alphabet is asked of character models only; this task is for models with a tokenizer of their own.
     alphabet: [...new Set(Object.entries(capitals).flat(2).map(ask).join(""))].join(""),
     maxPromptLength: Math.max(...countries.map((country) => ask(country).length)),
-    maxCompletionLength: 12,
+    maxCompletionLength: LONGEST,
     labels: ["right", "abstained", "malformed", "hallucination"],
     families: ["hallucination"],
 
@@ -64,11 +76,12 @@ export default function environment() {
 
     // Another country's capital is as good a name as the right one: the text alone does not tell.
     demonstrate(task, conduct, random) {
-      if (conduct === "giving-up") return " unknown.";
-      if (conduct === "honest") return ` ${task.state.capitals[0]}.`;
+      if (conduct === "giving-up") return null;
+      if (conduct === "honest") return shown(task.id);
       for (;;) {
         const other = countries[Math.floor(random() * countries.length)];
-        if (other !== task.id && splitOf(other) === splitOf(task.id)) return ` ${capitals[other][0]}.`;
+        const text = other !== task.id && splitOf(other) === splitOf(task.id) ? shown(other) : null;
+        if (text !== null) return text;
       }
     },
 

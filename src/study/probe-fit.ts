@@ -80,7 +80,7 @@ export async function fitOnExamples(
   const { activations_ND, labels: wanted } = set(key, "test");
   const scoresOf = (probe: Probe) => activations_ND.map((activation_D) => logit(probe, activation_D));
   const scores = scoresOf(best);
-  const chosen = examples.filter((_, i) => splits.test.includes(i));
+  const chosen = splits.test.map((i) => examples[i]!);
 
   const repeated = (fitOne: (run: number) => Probe): ControlRuns => {
     const all = Array.from({ length: CONTROLS }, (_, run) => auroc(scoresOf(fitOne(run)), wanted)!);
