@@ -7,6 +7,7 @@ import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { loadProbe } from "../src/probe/index.ts";
 import { loadStudy, summarySchema } from "../src/report/index.ts";
 
 const main = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
@@ -106,11 +107,59 @@ describe("probeward study", () => {
   });
 });
 
+describe("probeward probe", () => {
+  const lines = (label: (number: number) => boolean) =>
+    Array.from({ length: 120 }, (_, i) => {
+      const number = (i * 383) % 1000;
+      const completion = String(number).padStart(3, "0");
+      return JSON.stringify({ prompt: "kalomi born:", completion, label: label(number), group: i % 40 });
+    }).join("\n");
+  const model = fileURLToPath(new URL("../models/facts", import.meta.url));
+
+  it("writes a probe that can be loaded, and a report that holds all of it", async () => {
+    const folder = await newFolder();
+    await writeFile(
+      join(folder, "numbers.jsonl"),
+      lines((number) => number < 500),
+    );
+    const args = ["probe", "numbers.jsonl", "--model", model, "--positions", "completion,completion-first"];
+    const { status, stdout } = await probeward(args, folder);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/AUROC on held-out groups +[01]\.\d{3}/);
+    const out = join(folder, "probes", "numbers");
+    const report = JSON.parse(await readFile(join(out, "report.json"), "utf8"));
+    const probe = await loadProbe(join(out, "probe"));
+    expect(probe).toMatchObject({ threshold: report.probe.threshold, tap: { hook: report.probe.hook } });
+    expect(report.test.auroc).toBeGreaterThan(0.8);
+    const html = await readFile(join(out, "report.html"), "utf8");
+    expect(html).toContain(JSON.stringify(report).replaceAll("<", "\\u003c"));
+  });
+
+  it("answers a file of one label, a wrong line and wrong flags with status 2", async () => {
+    const folder = await newFolder();
+    const path = join(folder, "numbers.jsonl");
+    await writeFile(
+      path,
+      lines(() => true),
+    );
+    const one = await probeward(["probe", path, "--model", model]);
+    expect(one.stderr).toMatch(
+      /both labels in every split\. Of 40 groups and 120 examples, the fit split got 72/,
+    );
+    await writeFile(path, '{"prompt":"a"}\n');
+    const wrong = await probeward(["probe", path, "--model", model]);
+    expect(wrong.stderr).toMatch(/numbers\.jsonl, line 1: /);
+    const flags = await probeward(["probe", path, "--model", model, "--positions", "everywhere"]);
+    expect(flags.stderr).toMatch(/everywhere is none of completion, completion-first/);
+    expect([one.status, wrong.status, flags.status]).toEqual([2, 2, 2]);
+  });
+});
+
 describe("probeward", () => {
   it("explains itself, and its parts", async () => {
     const { status, stdout } = await probeward(["--help"]);
     expect(status).toBe(0);
-    for (const command of ["study", "pretrain", "report", "bench", "doctor"])
+    for (const command of ["study", "pretrain", "probe", "report", "bench", "doctor"])
       expect(stdout).toContain(command);
     expect((await probeward(["study", "--help"])).stdout).toMatch(/--quick .*smallest study/);
   });

@@ -1,6 +1,7 @@
 /** @file A whole study on the tiny environment and model. */
 
 import type { Environment } from "../src/environment/types.ts";
+import type { Model } from "../src/model/index.ts";
 import { type OnEvent, runStudy, type StudySettings } from "../src/study/index.ts";
 import { tinyContext, tinyEnvironment } from "./tiny.ts";
 
@@ -30,11 +31,11 @@ export function runTinyStudy(
   folder: string,
   settings = tinySettings(),
   onEvent: OnEvent = () => {},
-  environment = tinyEnvironment() as Environment,
+  { environment, model }: { environment?: Environment | undefined; model?: Partial<Model> } = {},
 ) {
   const { config, tokenizer, reference } = tinyContext();
   return runStudy(folder, settings, onEvent, {
-    environment,
-    model: { config, tokenizer, weights: reference },
+    environment: environment ?? (tinyEnvironment() as Environment),
+    model: { config, tokenizer, weights: reference, ...model },
   });
 }

@@ -4,11 +4,15 @@ import type { Environment, Task } from "../src/environment/types.ts";
 import {
   type CharacterConfig,
   CharacterTokenizer,
+  type DecoderConfig,
   initialWeights,
   type Sequence,
+  type Weights,
+  weightShapes,
 } from "../src/model/index.ts";
 import type { Probe } from "../src/probe/types.ts";
-import { randomFor } from "../src/random.ts";
+import { normal, randomFor } from "../src/random.ts";
+import { floats } from "../src/tensor/index.ts";
 import { type RunContext, trainingSettingsSchema } from "../src/training/index.ts";
 import tinyEnvironment from "./tiny-environment.ts";
 
@@ -23,6 +27,29 @@ export const tinyConfig: CharacterConfig = {
   width: 16,
   hidden: 32,
 };
+
+/** A Llama with the tiny environment's six tokens. */
+export const tinyLlama: DecoderConfig = {
+  architecture: "llama",
+  ...{ vocabulary: 6, context: 16, layers: 1, heads: 4, keyValueHeads: 2, headDim: 4, width: 16, hidden: 24 },
+  norm: { kind: "rms", epsilon: 1e-5 },
+  rotary: { frequencies: [1, 0.1], magnitude: 1 },
+  mlp: "gated-silu",
+  tied: false,
+  biases: { queryKeyValue: false, attentionOut: false, mlp: false },
+  queryKeyNorm: false,
+  endTokens: [0],
+};
+
+export function tinyLlamaWeights(): Weights {
+  const random = randomFor("decoder");
+  const tensors = Object.entries(weightShapes(tinyLlama)).map(([name, shape]) => {
+    const tensor = floats(shape);
+    tensor.data.set(tensor.data.map(() => (name.includes("norm") ? 1 : 0) + 0.25 * normal(random)));
+    return [name, tensor];
+  });
+  return Object.fromEntries(tensors);
+}
 
 export const tinyHook = "blocks.0.hook_resid_post";
 

@@ -12,5 +12,5 @@ export {
   realisedOverSteps,
 } from "./exchange-rate.ts";
 export { classifyOutcome, type HonestMaxima, honestMaxima, type Readings, type RunEnd } from "./outcome.ts";
-export { type Interval, mean, seedInterval } from "./statistics.ts";
+export { bootstrapInterval, type Interval, mean, seedInterval } from "./statistics.ts";
 export { type Diagnosis, diagnoses, type Estimate, type OutcomeClass, outcomeClasses } from "./types.ts";

@@ -25,12 +25,27 @@ import {
 } from "../tensor/index.ts";
 import { likelihoodLoss, proxyReward, train } from "../training/index.ts";
 
+import { benchCheckpoint } from "./bench-checkpoint.ts";
+
 export function benchCommand(): Command {
   return new Command("bench")
     .description("Measure this machine with the code environment's base model; prints one JSON object.")
-    .action(async () => {
-      console.log(JSON.stringify(await bench(), null, 2));
+    .option("--model <path>", "measure a checkpoint instead: its folder, or its GGUF file")
+    .action(async ({ model }: { model?: string }) => {
+      console.log(JSON.stringify(await (model ? benchModel(model) : bench()), null, 2));
     });
+}
+
+async function benchModel(path: string) {
+  const model = await loadModel(path);
+  const peak = { matmulGflops: await matmulGflops(), bandwidthGBs: await readBandwidth() };
+  return {
+    machine: machine(),
+    matmulPeakGflops: round(peak.matmulGflops, 1),
+    readBandwidthGBs: round(peak.bandwidthGBs, 1),
+    ...(await benchCheckpoint(model, peak)),
+    peakMemoryMB: Math.round(process.resourceUsage().maxRSS / 1024),
+  };
 }
 
 async function bench() {
@@ -40,11 +55,7 @@ async function bench() {
   const jaxWasm = await benchJax(model, batch, gradient.ms);
   const { rlStep, decode, tapOverhead } = await benchRl(model);
   return {
-    machine: {
-      cpu: cpus()[0]?.model ?? "unknown",
-      cores: availableParallelism(),
-      node: process.versions.node,
-    },
+    machine: machine(),
     matmulPeakGflops: round(matmulPeakGflops, 1),
     trainStep,
     gradient,
@@ -53,6 +64,14 @@ async function bench() {
     rlStep,
     decode,
     peakMemoryMB: Math.round(process.resourceUsage().maxRSS / 1024),
+  };
+}
+
+function machine() {
+  return {
+    cpu: cpus()[0]?.model ?? "unknown",
+    cores: availableParallelism(),
+    node: process.versions.node,
   };
 }
 
@@ -91,6 +110,15 @@ async function matmulGflops(): Promise<number> {
   const ms = await milliseconds(30, () => program.run(a, b));
   await program.close();
   return (2 * 1024 ** 3) / ms / 1e6;
+}
+
+/** 10^9 bytes per second that ONNX Runtime reads where it multiplies a vector with a matrix of 256 MB. */
+async function readBandwidth(): Promise<number> {
+  const [matrix, vector] = [noise([8192, 8192]), noise([1, 8192])];
+  const program = await compile((x, y) => np.matmul(x, y), [vector, matrix]);
+  const ms = await milliseconds(10, () => program.run(vector, matrix));
+  await program.close();
+  return matrix.data.byteLength / ms / 1e6;
 }
 
 const ROWS = 16;

@@ -11,6 +11,7 @@ import { checkCommand } from "./check.ts";
 import { doctorCommand } from "./doctor.ts";
 import { exportCommand } from "./export.ts";
 import { pretrainCommand } from "./pretrain.ts";
+import { probeCommand } from "./probe.ts";
 import { pullCommand } from "./pull.ts";
 import { reportCommand } from "./report.ts";
 import { serveCommand } from "./serve.ts";
@@ -36,6 +37,7 @@ for (const command of [
   cancelCommand,
   pretrainCommand,
   pullCommand,
+  probeCommand,
   checkCommand,
   reportCommand,
   serveCommand,

@@ -14,6 +14,7 @@ interface Flags {
   seeds?: number;
   firstSeed?: number;
   steps?: number;
+  model?: string;
   out?: string;
   json?: boolean;
   quick?: boolean;
@@ -27,12 +28,15 @@ export function studyCommand(): Command {
   return new Command("study")
     .description("Run a study: arms x seeds on one environment. The same command resumes what is in --out.")
     .argument("<study>", `name of a shipped study (${environmentNames.join(", ")}), or a study file (.yaml)`)
-    .option("--arms <ids>", "only these arms, separated by commas", (list) =>
-      list.split(",").map((id) => id.trim()),
+    .option(
+      "--arms <ids>",
+      "only these arms (below, or paths of modules of your own), separated by commas",
+      (list) => list.split(",").map((id) => id.trim()),
     )
     .option("--seeds <n>", "how many seeds", wholeNumber(1))
     .option("--first-seed <n>", "the first seed", wholeNumber(0))
     .option("--steps <n>", "steps of training per run", wholeNumber(1))
+    .option("--model <path>", "folder of the base model, or its GGUF file")
     .option("--out <dir>", "folder of the study (default: runs/<study>, or runs/<study>-quick)")
     .option("--quick", "the smallest study that still shows the effect")
     .addOption(
@@ -54,11 +58,15 @@ export function studyCommand(): Command {
 \nSettings of --slurm, and of slurm: in a study file:\n${slurmHelp()}`,
     )
     .action(async (study: string, flags: Flags) => {
-      const { json, out, quick, launch, jobs, dryRun: dry, ...overrides } = flags;
+      const { json, out, quick, model, launch, jobs, dryRun: dry, ...overrides } = flags;
       if (launch === "slurm" && jobs !== undefined)
         throw new UsageError("--jobs is for --launch local; for Slurm, give --slurm throttle=<n>.");
       if (launch === "local" && dry) throw new UsageError("--dry-run is for --launch slurm.");
-      const settings = await readStudy(study, { ...overrides, quick });
+      const settings = await readStudy(study, {
+        ...overrides,
+        quick,
+        ...(model && { model: resolve(model) }),
+      });
       const name = study.replace(/^.*[\\/]/, "").replace(/\.ya?ml$/, "");
       const folder = resolve(out ?? join("runs", quick ? `${name}-quick` : name));
       if (dry) {

@@ -1,8 +1,9 @@
 /** @file Low-rank adapters (Hu et al. 2021, "LoRA"): what is trained beside frozen weights, and its files in PEFT's format. */
 
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import { writeJson } from "../files.ts";
 import type { Random } from "../random.ts";
 import { type FloatTensor, floats, readSafetensors, writeSafetensors } from "../tensor/index.ts";
 import type { AdapterConfig, DecoderConfig, ModelConfig } from "./config.ts";
@@ -66,6 +67,7 @@ const PREFIX = "base_model.model.";
  *
  * @param weights the adapter's tensors; others are left out
  * @param base what the adapter belongs to, a path or a repository's name
+ * @throws FileError
  */
 export async function saveAdapter(
   folder: string,
@@ -75,7 +77,6 @@ export async function saveAdapter(
 ): Promise<void> {
   const { adapter } = config;
   if (adapter === undefined) throw new Error("adapter: this model has none to save");
-  await mkdir(folder, { recursive: true });
   const { trained } = splitWeights(config, weights);
   const tensors = Object.entries(trained).map(([name, tensor]) => [`${PREFIX}${name}`, tensor]);
   await writeSafetensors(join(folder, "adapter_model.safetensors"), Object.fromEntries(tensors), {
@@ -94,8 +95,7 @@ export async function saveAdapter(
     fan_in_fan_out: false,
     inference_mode: true,
   };
-  await writeFile(`${path}.partial`, `${JSON.stringify(settings, null, 2)}\n`);
-  await rename(`${path}.partial`, path);
+  await writeJson(path, settings);
 }
 
 /** What is read of `adapter_config.json`; kinds of adapters that work otherwise are refused. */

@@ -1,10 +1,11 @@
 /** @file A model on disk: a folder with `config.json` and `model.safetensors`. */
 
+import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { parseJson, writeJson } from "../files.ts";
-import { type FloatTensor, readSafetensors, writeSafetensors } from "../tensor/index.ts";
+import { type FloatTensor, readSafetensors, safetensorsPieces, writeSafetensors } from "../tensor/index.ts";
 import { trainableShapes } from "./adapter.ts";
 import { type CharacterConfig, characterConfigSchema, type ModelConfig } from "./config.ts";
 import { loadGguf } from "./gguf/load.ts";
@@ -65,6 +66,13 @@ export async function loadWeights(path: string, config: ModelConfig): Promise<We
     weights[name] = tensor as FloatTensor;
   }
   return weights;
+}
+
+/** SHA-256 of the weights as one safetensors file would hold them, taken tensor by tensor where they lie. */
+export function weightsSha256(weights: Weights): string {
+  const hash = createHash("sha256");
+  for (const piece of safetensorsPieces(weights)) hash.update(piece);
+  return hash.digest("hex");
 }
 
 function parseConfig(path: string, text: string): unknown {

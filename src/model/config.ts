@@ -68,6 +68,11 @@ export interface DecoderConfig {
 /** The shapes of a model, of whatever architecture. */
 export type ModelConfig = CharacterConfig | DecoderConfig;
 
+/** Is it the embedded character model, and not a checkpoint's? */
+export function isEmbedded(config: ModelConfig): config is CharacterConfig {
+  return config.architecture === "probeward-character";
+}
+
 /** Number of tokens; for the embedded model the alphabet and the end of text. */
 export function vocabularySize(config: ModelConfig): number {
   return config.architecture === "probeward-character" ? [...config.alphabet].length + 1 : config.vocabulary;

@@ -5,7 +5,7 @@ import { ints } from "../tensor/index.ts";
 import { type Ablation, ablating } from "./ablation.ts";
 import { cacheHeads, endTokens, type ModelConfig } from "./config.ts";
 import { type CacheLayer, compileDecode, compilePrefill } from "./decode.ts";
-import { ProgramStore, roundUp } from "./programs.ts";
+import { ProgramStore, powerOfTwo, roundUp } from "./programs.ts";
 import { sampleToken } from "./sampling.ts";
 import { keep, place, repack, type Source } from "./slots.ts";
 import type { Weights } from "./transformer.ts";
@@ -75,9 +75,6 @@ function sizingOf(config: ModelConfig): Sizing {
     cacheSize,
   };
 }
-
-/** The smallest power of two that is at least `size`. */
-const powerOfTwo = (size: number) => 2 ** Math.ceil(Math.log2(size));
 
 /** A completion while it is sampled. */
 interface Row {

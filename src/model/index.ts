@@ -10,7 +10,7 @@ export {
   withAdapter,
 } from "./adapter.ts";
 export { initialWeights } from "./character.ts";
-export { loadModel, loadWeights, type Model, saveModel } from "./checkpoint.ts";
+export { loadModel, loadWeights, type Model, saveModel, weightsSha256 } from "./checkpoint.ts";
 export {
   type AdapterConfig,
   type CharacterConfig,
@@ -32,7 +32,8 @@ export {
 export { type PullOptions, pullModel } from "./hub.ts";
 export { type NextTokens, nextTokens } from "./likelihood.ts";
 export { loadLlama2c } from "./llama2c.ts";
-export { ProgramCache, ProgramStore, roundUp } from "./programs.ts";
+export { DEFAULT_MEMORY_MB } from "./memory.ts";
+export { ProgramCache, ProgramStore, powerOfTwo, roundUp } from "./programs.ts";
 export {
   checkHooks,
   createScorer,
@@ -41,7 +42,7 @@ export {
   type ScorerOptions,
   weightSpecs,
 } from "./score.ts";
-export { type Batch, batchesOf, type Sequence } from "./sequences.ts";
+export { type Batch, type BatchOptions, batchesOf, type Sequence } from "./sequences.ts";
 export { CharacterTokenizer, type ChatMessage, END_OF_TEXT, type Tokenizer } from "./tokenizer.ts";
 export {
   type Edit,

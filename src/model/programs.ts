@@ -57,3 +57,8 @@ export class ProgramStore {
 export function roundUp(size: number, step: number): number {
   return Math.ceil(size / step) * step;
 }
+
+/** The smallest power of two that is at least `size`. */
+export function powerOfTwo(size: number): number {
+  return 2 ** Math.ceil(Math.log2(size));
+}

@@ -8,17 +8,24 @@ export interface Drawn {
   logProbability: number;
 }
 
+/** Exponentials of the logits that are being drawn from: of a large vocabulary, most of the time goes into them. */
+let odds = new Float64Array(0);
+
 /** Draws a token from softmax(logits / temperature) by inverting its distribution function; at 0 the likeliest one. */
 export function sampleToken(logits: Float32Array, temperature: number, random: Random): Drawn {
   let largest = -Infinity;
-  for (const logit of logits) if (logit > largest) largest = logit;
+  for (let i = 0; i < logits.length; i++) if (logits[i]! > largest) largest = logits[i]!;
   if (temperature === 0) return { token: logits.indexOf(largest), logProbability: 0 };
+  if (odds.length < logits.length) odds = new Float64Array(logits.length);
   let total = 0;
-  for (const logit of logits) total += Math.exp((logit - largest) / temperature);
+  for (let i = 0; i < logits.length; i++) {
+    odds[i] = Math.exp((logits[i]! - largest) / temperature);
+    total += odds[i]!;
+  }
   let rest = random() * total;
   let token = 0;
   for (; token < logits.length - 1; token++) {
-    rest -= Math.exp((logits[token]! - largest) / temperature);
+    rest -= odds[token]!;
     if (rest < 0) break;
   }
   return { token, logProbability: (logits[token]! - largest) / temperature - Math.log(total) };

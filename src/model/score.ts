@@ -28,6 +28,8 @@ export interface ScorerOptions {
   temperature?: number;
   /** Tokens that the model reads behind every sequence, so that its activations there are captured too. Default none. */
   followUp?: readonly number[];
+  /** Megabytes that the activations of one batch may take. */
+  memoryMB?: number | undefined;
   /** Taps see activations before they are ablated. */
   ablate?: Ablation | undefined;
   /** Compiled programs to share; its own unless given. */
@@ -51,7 +53,7 @@ export function weightSpecs(config: ModelConfig): Record<string, TensorSpec> {
 
 /** A scorer. Close it when done. @throws Error where a hook does not exist in this model. */
 export function createScorer(config: ModelConfig, options: ScorerOptions = {}): Scorer {
-  const { hooks = [], temperature = 1, followUp = [], ablate, programs: shared } = options;
+  const { hooks = [], temperature = 1, followUp = [], memoryMB, ablate, programs: shared } = options;
   checkHooks(config, hooks);
   const store = shared ?? new ProgramStore();
   const edit = ablate && ablating(config, ablate);
@@ -86,7 +88,7 @@ export function createScorer(config: ModelConfig, options: ScorerOptions = {}): 
         ({ promptLength, tokens }) => `${promptLength}:${tokens}`,
       );
       const results: Scored[] = new Array(sequences.length);
-      for (const { indices, tokens, targets } of batchesOf(config, sequences, followUp)) {
+      for (const { indices, tokens, targets } of batchesOf(config, sequences, { followUp, memoryMB })) {
         const [rows, T] = tokens.shape as [number, number];
         const program = await programs.get(rows, T);
         const { logProbs, entropies, taps } = await program.run(weights, tokens, targets);

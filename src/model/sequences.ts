@@ -1,8 +1,9 @@
 /** @file Token sequences and how they become rectangular batches. */
 
 import { ints, type Tensor } from "../tensor/index.ts";
-import type { ModelConfig } from "./config.ts";
-import { roundUp } from "./programs.ts";
+import { isEmbedded, type ModelConfig } from "./config.ts";
+import { rowsWithin } from "./memory.ts";
+import { powerOfTwo, roundUp } from "./programs.ts";
 
 /** A prompt and its completion as tokens, with the end-of-text token where the completion was finished. */
 export interface Sequence {
@@ -22,26 +23,25 @@ export interface Batch {
   targets: Tensor;
 }
 
-/**
- * Tokens per batch. For the embedded model: enough to run at full speed, few enough for the working set to stay in the
- * caches. Checkpoints' matrices are at full speed with fewer, and memory grows with every one.
- */
-function batchTokens(config: ModelConfig): number {
-  return config.architecture === "probeward-character" ? 1024 : 256;
+export interface BatchOptions {
+  /**
+   * Tokens put behind every sequence, here and nowhere else. Sequences do not hold them, so that whatever is made of a
+   * completion, such as its log-probabilities or its share of a loss, leaves them out.
+   */
+  followUp?: readonly number[];
+  /** Megabytes that the activations of one batch may take. Default `DEFAULT_MEMORY_MB`. */
+  memoryMB?: number | undefined;
 }
 
 /**
- * Cuts sequences into batches of similar length: T is a multiple of 16, and there are as many rows as make about
- * `batchTokens` tokens, or one row of a longer sequence. What does not fill a batch of one length goes to the next longer
- * one, so that only the last has empty rows.
- *
- * @param followUp - Tokens put behind every sequence, here and nowhere else. Sequences do not hold them, so that
- *   whatever is made of a completion, such as its log-probabilities or its share of a loss, leaves them out.
+ * Cuts sequences into batches of similar length: T is a multiple of 16, and there are as many rows as `rowsWithin` the
+ * memory, at least one. What does not fill a batch of one length goes to the next longer one, so that only the last has
+ * fewer rows, or empty ones.
  */
 export function batchesOf(
   config: ModelConfig,
   sequences: readonly Sequence[],
-  followUp: readonly number[] = [],
+  { followUp = [], memoryMB }: BatchOptions = {},
 ): Batch[] {
   const byLength = new Map<number, number[]>();
   sequences.forEach(({ tokens }, index) => {
@@ -52,21 +52,24 @@ export function batchesOf(
   const batches: Batch[] = [];
   let waiting: number[] = [];
   for (const T of lengths) {
-    const rows = Math.max(1, Math.floor(batchTokens(config) / T));
+    const rows = rowsWithin(config, T, memoryMB);
     waiting = [...waiting, ...byLength.get(T)!];
     while (waiting.length >= rows || (T === lengths.at(-1) && waiting.length > 0))
-      batches.push(padded(sequences, followUp, waiting.splice(0, rows), rows, T));
+      batches.push(padded(config, sequences, followUp, waiting.splice(0, rows), rows, T));
   }
   return batches;
 }
 
+/** A checkpoint's last batch has no more rows than the next power of two: empty ones cost as much as others. */
 function padded(
+  config: ModelConfig,
   sequences: readonly Sequence[],
   followUp: readonly number[],
   indices: number[],
-  rows: number,
+  most: number,
   T: number,
 ): Batch {
+  const rows = isEmbedded(config) ? most : Math.min(most, powerOfTwo(indices.length));
   const tokens = ints([rows, T], new Int32Array(rows * T));
   const targets = ints([rows, T], new Int32Array(rows * T));
   indices.forEach((index, row) => {

@@ -27,6 +27,11 @@ export function fitProbe(kind: ProbeKind, set: LabelledSet, tap: Probe["tap"], o
   return { kind, tap, weight_D: Float32Array.from(weight_D), bias, threshold: 0 };
 }
 
+/** The kind of a fresh fit that a probe can be compared with: for a feature that nobody fitted, logistic. */
+export function kindOfFit({ kind }: Pick<Probe, "kind">): ProbeKind {
+  return kind === "sae-feature" ? "logistic" : kind;
+}
+
 function fitKind(kind: ProbeKind, set: LabelledSet, options: FitOptions): LinearFunction {
   switch (kind) {
     case "logistic":

@@ -1,7 +1,7 @@
 /** @file Probe health: how well a probe tells misbehaving from honest sequences of the tracer set. */
 
 import { randomFor, shuffled } from "../random.ts";
-import { fitProbe } from "./fit.ts";
+import { fitProbe, kindOfFit } from "./fit.ts";
 import { hasBothClasses, type LabelledSet, rows } from "./labelled.ts";
 import { auroc, brier, dPrime, fprAt, meanProbability, recallAt, thresholdAtFpr } from "./metrics.ts";
 import { logit } from "./score.ts";
@@ -81,7 +81,7 @@ export function freshProbeHealth(
     { fit: first, judge: second },
     { fit: second, judge: first },
   ].map(({ fit, judge }) => {
-    const probe = fitProbe(initial.kind, fit, initial.tap, { random: randomFor("fresh probe") });
+    const probe = fitProbe(kindOfFit(initial), fit, initial.tap, { random: randomFor("fresh probe") });
     const logits = judge.activations_ND.map((activation_D) => logit(probe, activation_D));
     return {
       health: probeHealth(logits, judge.labels, null),

@@ -1,6 +1,6 @@
 /** @file What others may use of probes. */
 
-export { calibrate, type FitOptions, fitProbe } from "./fit.ts";
+export { calibrate, type FitOptions, fitProbe, kindOfFit } from "./fit.ts";
 export { cosine, freshProbeHealth, type ProbeHealth, probeHealth, type TracerActivations } from "./health.ts";
 export { type LabelledSet, rows } from "./labelled.ts";
 export type { LogisticOptions } from "./logistic.ts";
@@ -15,6 +15,7 @@ export {
   thresholdAtFpr,
 } from "./metrics.ts";
 export { loadProbe, saveProbe } from "./probe-file.ts";
+export { loadSae, type SparseAutoencoder } from "./sae.ts";
 export { logit, poolActivations, poolLogits, positionsOf, scoreSequence, sigmoid } from "./score.ts";
 export { type SweepCandidate, type SweepOptions, type SweepRow, sweepProbes } from "./sweep.ts";
 export {

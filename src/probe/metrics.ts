@@ -45,7 +45,7 @@ export function thresholdAtFpr(scores: Scores, labels: Labels, fpr: number): num
     throw new Error(`the false-positive rate is ${fpr}; it must be at least 0 and below 1`);
   const negatives = ofClass(scores, labels, false).sort((a, b) => compare(b, a));
   const highestUnflagged = negatives[Math.floor(fpr * negatives.length + 1e-9)];
-  return highestUnflagged === undefined ? null : nextFloat32(highestUnflagged);
+  return highestUnflagged === undefined ? null : smallestAbove(highestUnflagged);
 }
 
 /** Share of the misbehaving sequences that are flagged (TPR); `null` without any. */
@@ -116,7 +116,7 @@ function compare(a: number, b: number): number {
 }
 
 /** The smallest float32 number above x: neighbouring floats of one sign have neighbouring bit patterns. */
-function nextFloat32(x: number): number {
+export function smallestAbove(x: number): number {
   const float = Float32Array.of(x);
   if (float[0]! > x) return float[0]!;
   if (float[0] === 0) return 2 ** -149;

@@ -40,12 +40,13 @@ export interface Tap {
   pool: "mean" | "max";
 }
 
-/** How a probe's direction was found. */
+/** How a probe's direction is fitted. */
 export type ProbeKind = "logistic" | "difference-of-means" | "random-direction" | "shuffled-labels";
 
 /** A linear probe: logit(a) = weight . a + bias, and its sigmoid. */
 export interface Probe {
-  kind: ProbeKind;
+  /** How its direction was found; `sae-feature`: taken from a sparse autoencoder. */
+  kind: ProbeKind | "sae-feature";
   /** Read on either model: a probe's tap says where, an arm says whose. */
   tap: Omit<Tap, "model">;
   /** Direction in activation space, length D. */

@@ -20,7 +20,7 @@ export async function renderReport(data: StudyData): Promise<string> {
   return renderPage(data);
 }
 
-/** The page with what it is to show: a study, or word that it is served live. @throws if the page has not been built */
+/** The page with what it is to show: a study, a probe, or word that a server has studies. @throws if the page has not been built */
 export async function renderPage(data: PageData): Promise<string> {
   const page = await readPage();
   const start = page.indexOf(opening);

@@ -3,10 +3,12 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { describe, expect, it, vi } from "vitest";
 import { tinyContext, tinyEnvironment } from "../../test/tiny.ts";
 import { runTinyStudy, tinySettings } from "../../test/tiny-study.ts";
 import type { Environment } from "../environment/types.ts";
+import { loadSae, saveProbe } from "../probe/index.ts";
 import { prepareBase } from "./base.ts";
 import { createOnce } from "./completions.ts";
 import { UsageError } from "./settings.ts";
@@ -81,6 +83,30 @@ describe("prepareBase", () => {
     await expect(prepare({}, folder)).rejects.toThrow(/base\.json is not valid.*move it away and run/s);
     await rm(path);
     expect(await prepare({}, folder)).toEqual(made);
+  });
+
+  it("takes a probe from a file in place of a sweep, and sets its threshold anew", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "probeward-base-"));
+    const { probe } = await prepare({ pool: "max" });
+    await saveProbe(folder, { ...probe, threshold: -50 });
+    const given = await prepare({ file: folder, falsePositiveRate: 0.1 });
+    expect(given.probe).toEqual(probe);
+    expect(given.summary.sweep).toEqual([]);
+  });
+
+  it("takes a feature of a sparse autoencoder as the probe, and fits only what it is compared with", async () => {
+    const path = fileURLToPath(new URL("../../test/fixtures/sae/jumprelu", import.meta.url));
+    const { probe, summary, heldOutProbes } = await prepare({
+      sae: { path, feature: 7, positions: "completion" },
+    });
+    const feature = (await loadSae(path)).probe(7, { positions: "completion", pool: "mean" });
+    expect({ ...probe, threshold: 0 }).toEqual({ ...feature, threshold: 0 });
+    expect(summary).toMatchObject({ kind: "sae-feature", hook: "blocks.0.hook_resid_post" });
+    expect(heldOutProbes["other-sample"]!.kind).toBe("logistic");
+    const missing = prepare({ sae: { path, feature: 99, positions: "completion" } });
+    await expect(missing).rejects.toThrow(/^probe\.sae: there is no feature 99; the dictionary has 24/);
+    await expect(missing).rejects.toThrow(UsageError);
+    await expect(prepare({ file: path })).rejects.toThrow(/^probe\.file: .*jumprelu is not a probe/);
   });
 
   it("refuses families that the environment does not have", async () => {

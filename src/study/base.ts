@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { mean } from "../audit/index.ts";
 import { readDocument, writeJson } from "../files.ts";
-import { hookNames, type ModelConfig, vocabularySize } from "../model/index.ts";
+import { checkHooks, hookNames, type ModelConfig, vocabularySize } from "../model/index.ts";
 import {
   auroc,
   calibrate,
@@ -13,7 +13,9 @@ import {
   fitProbe,
   fitTextClassifier,
   fprAt,
+  kindOfFit,
   loadProbe,
+  loadSae,
   logit,
   type Positions,
   type Probe,
@@ -189,7 +191,9 @@ async function measureBase(parts: BaseContext): Promise<Base> {
     test: await sampled("test"),
   };
   const judged = own.test.flatMap(({ outcome }, i) => (outcome.eligible ? [i] : []));
-  const followUp = followUpFor(context);
+  const given = await givenProbe(options, model.config);
+  const positions = given ? [given.tap.positions] : options.positions;
+  const followUp = followUpFor(context, given);
   const all = [
     ...own.fit,
     ...(await once(`demonstrate ${options.demonstrations}`, () =>
@@ -199,12 +203,12 @@ async function measureBase(parts: BaseContext): Promise<Base> {
   const used = choose(all, options);
   const fit = used.map((i) => all[i]!);
   const outputs = hookNames(model.config).filter((hook) => hook.endsWith("hook_resid_post"));
-  const hooks = options.hooks ?? outputs;
+  const hooks = given ? [given.tap.hook] : (options.hooks ?? outputs);
 
   const readable = [...new Set([...hooks, ...outputs])];
   const read = (name: string, sequences: readonly Labelled[]) =>
-    once(`read ${name} ${shared} ${options.demonstrations} ${readable} ${options.positions}`, () =>
-      readSets(context, readable, options.positions, sequences, followUp),
+    once(`read ${name} ${shared} ${options.demonstrations} ${readable} ${positions}`, () =>
+      readSets(context, readable, positions, sequences, followUp),
     );
   const sets = {
     fit: await read("fit", all),
@@ -220,11 +224,14 @@ async function measureBase(parts: BaseContext): Promise<Base> {
       fit: chosen ? rows(set, chosen) : set,
     };
   };
-  const sweep = sweepProbes(
-    hooks.flatMap((hook) => options.positions.map((positions) => candidate(hook, positions, used))),
-    { random: randomFor("sweep"), fpr: options.falsePositiveRate },
-  );
-  const { tap, kind } = sweep.best;
+  const sweep = given
+    ? { rows: [], best: given }
+    : sweepProbes(
+        hooks.flatMap((hook) => positions.map((at) => candidate(hook, at, used))),
+        { random: randomFor("sweep"), fpr: options.falsePositiveRate },
+      );
+  const { tap } = sweep.best;
+  const kind = kindOfFit(sweep.best);
 
   // Held-out probes see all that there is to fit on, however little the initial one may.
   const other = otherHook(sweep.rows, tap) ?? outputs.find((hook) => hook !== tap.hook);
@@ -251,7 +258,7 @@ async function measureBase(parts: BaseContext): Promise<Base> {
   };
   const pooled = Object.values(uncalibrated).map((probe) => ({
     ...probe,
-    tap: { ...probe.tap, pool: options.pool },
+    tap: { ...probe.tap, pool: given?.tap.pool ?? options.pool },
   }));
   const calibrationLabels = own.calibration.map(({ outcome }) => outcome.attempted);
   const calibrationLogits = await readLogits(context, pooled, own.calibration);
@@ -361,16 +368,51 @@ function familiesOf(
 }
 
 /**
- * The environment's follow-up, where the sweep is to read at it.
+ * The probe that the settings give in place of a sweep. Its threshold is set anew on the study's calibration split, like
+ * every other probe's.
+ *
+ * @throws UsageError where the file or dictionary cannot be read, or reads what the model does not have
+ */
+async function givenProbe(
+  { file, sae }: StudySettings["probe"],
+  config: ModelConfig,
+): Promise<Probe | undefined> {
+  if (file === undefined && sae === undefined) return undefined;
+  const name = sae ? "probe.sae" : "probe.file";
+  try {
+    const probe = sae
+      ? (await loadSae(sae.path)).probe(sae.feature, { positions: sae.positions, pool: "mean" })
+      : await loadProbe(file!);
+    checkHooks(config, [probe.tap.hook]);
+    if (probe.weight_D.length !== config.width)
+      throw new Error(
+        `reads ${probe.weight_D.length} numbers, and the model's activations have ${config.width}`,
+      );
+    return probe;
+  } catch (error) {
+    throw new UsageError(`${name}: ${(error as Error).message}`);
+  }
+}
+
+/**
+ * The environment's follow-up, where the probe is to read at it.
  *
  * @throws UsageError where the environment has none, or the model no room for it
  */
-function followUpFor({ environment, model, tokenizer, settings }: BaseContext): string | undefined {
-  if (!settings.probe.positions.includes("follow-up")) return undefined;
+function followUpFor(
+  { environment, model, tokenizer, settings }: BaseContext,
+  given: Probe | undefined,
+): string | undefined {
+  const wanted = given ? given.tap.positions === "follow-up" : settings.probe.positions.includes("follow-up");
+  if (!wanted) return undefined;
   const { name, followUp, maxPromptLength, maxCompletionLength } = environment;
   if (followUp === undefined)
     throw new UsageError(
       `probe.positions: the environment ${name} has no follow-up to read at; leave out "follow-up"`,
+    );
+  if (given && given.tap.followUp !== followUp)
+    throw new UsageError(
+      `probe.file: the probe reads at ${JSON.stringify(given.tap.followUp)}, and the environment ${name} asks ${JSON.stringify(followUp)}`,
     );
   const needed = maxPromptLength + maxCompletionLength + 1 + tokenizer.encode(followUp).length;
   if (needed > model.config.context)

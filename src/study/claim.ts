@@ -7,10 +7,9 @@ import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { readDocument, withFile, writeJson } from "../files.ts";
-import type { Model } from "../model/index.ts";
+import { type Model, weightsSha256 } from "../model/index.ts";
 import { isModulePath } from "../modules.ts";
 import type { Summary } from "../report/index.ts";
-import { encodeSafetensors } from "../tensor/index.ts";
 import { armId } from "./arms.ts";
 import type { OnEvent } from "./events.ts";
 import { shippedModel } from "./model.ts";
@@ -144,7 +143,7 @@ async function originsOf({ environment, arms }: StudySettings, model: Model): Pr
   const shaOf = async (path: string) => sha256(await withFile("read", path, () => readFile(path)));
   const own = arms.filter(isModulePath).map(async (path) => [armId(path), await shaOf(path)] as const);
   return {
-    modelSha256: sha256(encodeSafetensors(model.weights)),
+    modelSha256: weightsSha256(model.weights),
     ...(isModulePath(environment) && { environmentSha256: await shaOf(environment) }),
     ...(own.length > 0 && { armsSha256: Object.fromEntries(await Promise.all(own)) }),
   };

@@ -122,15 +122,27 @@ async function label(
 /** Sequences whose activations are held at once. */
 const CHUNK = 256;
 
-/** Runs the base model over sequences and hands each its activations by hook. */
+/** Who reads, and within what memory. */
+export interface Reader {
+  model: Model;
+  programs?: ProgramStore | undefined;
+  memoryMB?: number | undefined;
+}
+
+const readerOf = ({ model, programs, settings }: BaseContext): Reader => ({
+  ...{ model, programs },
+  memoryMB: settings.training.memoryMB,
+});
+
+/** Runs a model over sequences and hands each its activations by hook. */
 async function readEach(
-  { model, programs }: BaseContext,
+  { model, programs, memoryMB }: Reader,
   followUp: readonly number[],
   hooks: readonly string[],
-  sequences: readonly Labelled[],
-  receive: (sequence: Labelled, activations: Record<string, Float32Array>) => void,
+  sequences: readonly Sequence[],
+  receive: (sequence: Sequence, activations: Record<string, Float32Array>) => void,
 ): Promise<void> {
-  const scorer = createScorer(model.config, { hooks, followUp, programs });
+  const scorer = createScorer(model.config, { hooks, followUp, programs, memoryMB });
   for (let start = 0; start < sequences.length; start += CHUNK) {
     const chunk = sequences.slice(start, start + CHUNK);
     const scored = await scorer.score(model.weights, chunk);
@@ -150,18 +162,30 @@ export async function readSets(
   followUp = "",
 ): Promise<Record<string, LabelledSet>> {
   const labels = sequences.map(({ outcome }) => outcome.attempted);
-  const sets: Record<string, { activations_ND: Float32Array[]; labels: boolean[] }> = {};
-  for (const hook of hooks)
-    for (const at of positions) sets[`${hook} ${at}`] = { activations_ND: [], labels };
-  const { model, tokenizer } = context;
-  await readEach(context, tokenizer.encode(followUp), hooks, sequences, (sequence, activations) => {
+  const behind = context.tokenizer.encode(followUp);
+  const read = await readPooled(readerOf(context), hooks, positions, sequences, behind);
+  return Object.fromEntries(
+    Object.entries(read).map(([name, activations_ND]) => [name, { activations_ND, labels }]),
+  );
+}
+
+/** The pooled activation of each sequence at every hook and position, by `<hook> <positions>`. */
+export async function readPooled(
+  reader: Reader,
+  hooks: readonly string[],
+  positions: readonly Positions[],
+  sequences: readonly Sequence[],
+  followUp: readonly number[] = [],
+): Promise<Record<string, Float32Array[]>> {
+  const read: Record<string, Float32Array[]> = {};
+  for (const hook of hooks) for (const at of positions) read[`${hook} ${at}`] = [];
+  const { width } = reader.model.config;
+  await readEach(reader, followUp, hooks, sequences, (sequence, activations) => {
     for (const hook of hooks)
       for (const at of positions)
-        sets[`${hook} ${at}`]!.activations_ND.push(
-          readActivation({ positions: at }, sequence, activations[hook]!, model.config.width),
-        );
+        read[`${hook} ${at}`]!.push(readActivation({ positions: at }, sequence, activations[hook]!, width));
   });
-  return sets;
+  return read;
 }
 
 /** The pooled logits of several probes, one list for each. */
@@ -173,7 +197,8 @@ export async function readLogits(
   const logits = probes.map((): number[] => []);
   const taps = probes.map(({ tap }) => tap);
   const hooks = [...new Set(taps.map(({ hook }) => hook))];
-  await readEach(context, followUpOf(taps, context.tokenizer), hooks, sequences, (sequence, activations) => {
+  const behind = followUpOf(taps, context.tokenizer);
+  await readEach(readerOf(context), behind, hooks, sequences, (sequence, activations) => {
     probes.forEach((probe, i) => {
       logits[i]!.push(readLogit(probe, sequence, activations[probe.tap.hook]!));
     });

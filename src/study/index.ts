@@ -6,9 +6,11 @@ export { claimed, readSeconds } from "./claim.ts";
 export { type BaseContext, createOnce } from "./completions.ts";
 export { followRuns, type OnEvent, type StudyEvent } from "./events.ts";
 export { expand, type PlannedRun, type Point } from "./expand.ts";
+export { type LabelledExample, readLabelledFile } from "./labelled-file.ts";
 export { type Holder, holderOf } from "./lock.ts";
 export { type BaseModelReport, makeBaseModel, type Recipe, shippedModel } from "./model.ts";
 export type { MakeArm } from "./own-arms.ts";
+export { fitOnExamples, type ProbeFitOptions } from "./probe-fit.ts";
 export { readRun, readStatus, runFolder, runName, StoppedError } from "./run.ts";
 export {
   readStudy,

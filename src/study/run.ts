@@ -2,6 +2,7 @@
 
 import { join } from "node:path";
 import { appendLines, flush, readDocument, writeJson } from "../files.ts";
+import { saveAdapter, type Weights, withAdapter } from "../model/index.ts";
 import { parseMetrics, parseRollout, type RunStatus, runStatusSchema } from "../report/index.ts";
 import { threads } from "../tensor/index.ts";
 import { createWatch, type RunContext, type StepMetrics, train } from "../training/index.ts";
@@ -89,6 +90,7 @@ export async function runToEnd(
       step = state.step;
       const stopping = listener.signal?.aborted === true && step < steps;
       const saved = step % checkpointEvery === 0 || step === steps || stopping;
+      if (step === steps) await saveTrainedAdapter(folder, context, state.policy);
       if (saved) {
         await flush(paths.metrics);
         await flush(paths.rollouts);
@@ -109,6 +111,13 @@ export async function runToEnd(
     await written.catch(() => {});
     throw error;
   }
+}
+
+/** Writes the adapter of a run that trains one, in PEFT's format. @throws FileError */
+async function saveTrainedAdapter(folder: string, context: RunContext, policy: Weights): Promise<void> {
+  if (context.adapter === undefined) return;
+  const config = withAdapter(context.config, context.adapter);
+  await saveAdapter(join(folder, "adapter"), config, policy, context.modelName ?? "");
 }
 
 /**

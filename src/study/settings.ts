@@ -33,6 +33,21 @@ export const probeSettingsSchema = z.strictObject({
     .max(0.5)
     .default(0.01)
     .describe("rate at which the threshold is set"),
+  file: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "folder of a probe that `probeward probe` or a study wrote, from the study file's folder: no sweep",
+    ),
+  sae: z
+    .strictObject({
+      path: z.string().min(1).describe("folder of a SAELens dictionary, from the study file's folder"),
+      feature: z.int().min(0),
+      positions: z.enum(allPositions).exclude(["follow-up"]).default("completion"),
+    })
+    .optional()
+    .describe("one feature of a sparse autoencoder as the probe: no sweep"),
   hooks: z
     .array(z.string())
     .optional()
@@ -100,6 +115,16 @@ const armSettingsSchema = z.strictObject({
 
 export type ArmSettings = z.infer<typeof armSettingsSchema>;
 
+export const adapterSettingsSchema = z.strictObject({
+  rank: z.int().min(1).default(16).describe("rank of each adapter"),
+  alpha: z.number().positive().default(32).describe("what is added is scaled by alpha / rank"),
+  targets: z
+    .array(z.string())
+    .min(1)
+    .default(["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"])
+    .describe("projections that get one, by PEFT's names"),
+});
+
 export const studySchema = z.strictObject({
   environment: z
     .string()
@@ -111,8 +136,11 @@ export const studySchema = z.strictObject({
     .string()
     .optional()
     .describe(
-      "folder of the base model, from the study file's folder where it begins with ./ or ../; the environment's own unless given",
+      "folder of the base model, or its GGUF file, from the study file's folder where it begins with ./ or ../; the environment's own unless given",
     ),
+  adapter: adapterSettingsSchema
+    .optional()
+    .describe("train low-rank adapters (LoRA) in place of all weights; for models from checkpoints"),
   arms: z
     .array(
       z.string().refine((value) => (armIds as readonly string[]).includes(value) || isModulePath(value), {
@@ -153,6 +181,8 @@ export interface StudyOverrides {
   seeds?: number | undefined;
   firstSeed?: number | undefined;
   steps?: number | undefined;
+  /** Folder of the base model, or its GGUF file. */
+  model?: string | undefined;
   quick?: boolean | undefined;
   /** By name, what is in `slurm`; several values where it is a list. */
   slurm?: Readonly<Record<string, readonly unknown[]>> | undefined;
@@ -227,10 +257,12 @@ function settingsOf(
   const { quick, ...settings } = checkStudy(document, source, folder);
   const chosen = overrides.quick ? merge(document as object, quick ?? {}) : document;
   const withFlags = merge(chosen as object, {
-    ...(overrides.arms && { arms: overrides.arms }),
+    // Who types a path on the command line means it from there.
+    ...(overrides.arms && { arms: overrides.arms.map((arm) => resolveModule(arm, process.cwd())) }),
     ...(overrides.seeds !== undefined && { seeds: overrides.seeds }),
     ...(overrides.firstSeed !== undefined && { firstSeed: overrides.firstSeed }),
     ...(overrides.steps !== undefined && { training: { steps: overrides.steps } }),
+    ...(overrides.model !== undefined && { model: overrides.model }),
   });
   const launched = overrides.slurm ? withSlurmFlags(withFlags, overrides.slurm) : withFlags;
   if (launched === document) return settings;
@@ -247,11 +279,21 @@ function checkStudy(document: unknown, source: string, folder: string): z.infer<
   const { quick: _, ...settings } = study;
   checkGrid(settings, source);
   const { model } = study;
+  const { file, sae } = study.probe;
+  if (file && sae)
+    throw new UsageError(
+      `${source}: the study file is wrong:\n  probe: has both file and sae; give one of them`,
+    );
   return {
     ...study,
     environment: resolveModule(study.environment, folder),
     arms: study.arms.map((arm) => resolveModule(arm, folder)),
     ...(model !== undefined && { model: /^\.\.?[\\/]/.test(model) ? resolve(folder, model) : model }),
+    probe: {
+      ...study.probe,
+      ...(file && { file: resolve(folder, file) }),
+      ...(sae && { sae: { ...sae, path: resolve(folder, sae.path) } }),
+    },
   };
 }
 

@@ -4,12 +4,15 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { tinyEnvironment } from "../../test/tiny.ts";
+import { tinyEnvironment, tinyLlama, tinyLlamaWeights } from "../../test/tiny.ts";
 import { runTinyStudy, tinySettings } from "../../test/tiny-study.ts";
 import type { Environment } from "../environment/types.ts";
+import { loadAdapter } from "../model/index.ts";
 import { loadProbe } from "../probe/index.ts";
 import { loadStudy, renderTable, summarySchema } from "../report/index.ts";
+import { readSafetensors } from "../tensor/index.ts";
 import { runFolder } from "./run.ts";
+import { UsageError } from "./settings.ts";
 
 const newFolder = () => mkdtemp(join(tmpdir(), "probeward-study-"));
 const readSummary = async (folder: string) =>
@@ -100,6 +103,29 @@ describe("runStudy", () => {
     );
   });
 
+  it("trains adapters of a loaded model, and saves them in PEFT's format", async () => {
+    const folder = await newFolder();
+    const adapter = { rank: 2, alpha: 4, targets: ["q_proj", "down_proj"] };
+    const model = { config: tinyLlama, weights: tinyLlamaWeights() };
+    const settings = tinySettings({ adapter, model: "tiny/llama", arms: ["none", "probe-penalty-frozen"] });
+    const summary = await runTinyStudy(folder, settings, undefined, { model });
+    expect(Object.keys(summary.arms)).toEqual(settings.arms);
+    const run = runFolder(folder, "none", 1);
+    const saved = await loadAdapter(join(run, "adapter"), tinyLlama);
+    expect(saved.config.adapter).toEqual(adapter);
+    expect(saved.weights["model.layers.0.mlp.down_proj.lora_B.weight"]!.data.some((x) => x !== 0)).toBe(true);
+    const checkpoint = await readSafetensors(join(run, "checkpoints", "step-000006", "model.safetensors"));
+    expect(checkpoint.tensors).toEqual(saved.weights);
+    const about = JSON.parse(await readFile(join(run, "adapter", "adapter_config.json"), "utf8"));
+    expect(about.base_model_name_or_path).toBe("tiny/llama");
+
+    const other = { ...settings, adapter: { ...adapter, targets: ["c_attn"] } };
+    const refused = runTinyStudy(await newFolder(), other, undefined, { model });
+    await expect(refused).rejects.toThrow(UsageError);
+    await expect(refused).rejects.toThrow(/tiny\/llama: adapter: there is no projection c_attn.*q_proj/);
+    await expect(runTinyStudy(await newFolder(), settings)).rejects.toThrow(/takes none; train all/);
+  });
+
   it("says so where no run could be finished, and writes no summary", async () => {
     const folder = await newFolder();
     const settings = tinySettings({ arms: ["probe-loss"], lossStrength: 1e39 });
@@ -114,7 +140,7 @@ describe("runStudy", () => {
     const arms = ["none", "probe-penalty-frozen", "probe-total", "ablation", "probe-penalty-refit"] as const;
     const settings = tinySettings({ probe, arms: [...arms] });
     const environment = { ...tinyEnvironment(), followUp: "b?" } as Environment;
-    const summary = await runTinyStudy(folder, settings, undefined, environment);
+    const summary = await runTinyStudy(folder, settings, undefined, { environment });
     expect(summary.base).toMatchObject({ positions: "follow-up", followUp: "b?" });
     expect(summarySchema.parse(summary)).toEqual(summary);
     const { tap } = await loadProbe(join(folder, "probes", "initial"));
@@ -125,7 +151,7 @@ describe("runStudy", () => {
   it("refuses to read at a follow-up that is not there, or that the model has no room for", async () => {
     const settings = tinySettings({ probe: { ...tinySettings().probe, positions: ["follow-up"] } });
     const run = async (environment?: Environment) =>
-      runTinyStudy(await newFolder(), settings, undefined, environment);
+      runTinyStudy(await newFolder(), settings, undefined, { environment });
     await expect(run()).rejects.toThrow(/^probe\.positions: the environment tiny has no follow-up/);
     const long = { ...tinyEnvironment(), followUp: "abcabcabc?" } as Environment;
     await expect(run(long)).rejects.toThrow(/the model reads 16 tokens.*may need 17/);

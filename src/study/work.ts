@@ -4,7 +4,7 @@ import { access } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { Environment } from "../environment/index.ts";
 import { loadEnvironment } from "../environment/load.ts";
-import { CharacterTokenizer, loadModel, type Model, ProgramStore } from "../model/index.ts";
+import { CharacterTokenizer, loadModel, type Model, ProgramStore, withAdapter } from "../model/index.ts";
 import { textScorer } from "../probe/index.ts";
 import { randomFor } from "../random.ts";
 import { textMonitor } from "../training/index.ts";
@@ -87,7 +87,7 @@ export async function openWork(
           ...{ tokenizer, programs, seed, settings: settings.training },
           environment: informedBy(environment, base.answers),
           config: model.config,
-          reference: model.weights,
+          ...{ reference: model.weights, adapter: settings.adapter, modelName: settings.model },
           arm: await arms[arm]!({
             ...settings,
             probe: base.probe,
@@ -175,7 +175,7 @@ function checkEnvironment(environment: Environment, settings: StudySettings): vo
         );
 }
 
-/** @throws UsageError where a model cannot write what an environment needs */
+/** @throws UsageError where a model cannot write what an environment needs, or takes no such adapter */
 function checkModel({ config, tokenizer }: Model, environment: Environment, settings: StudySettings): void {
   const name = `the model ${settings.model ?? shippedModel(settings.environment)}`;
   const remedy = `which the environment ${settings.environment} needs; pretrain one for it`;
@@ -187,4 +187,9 @@ function checkModel({ config, tokenizer }: Model, environment: Environment, sett
   const needed = environment.maxPromptLength + environment.maxCompletionLength + 1;
   if (config.context < needed)
     throw new UsageError(`${name} reads ${config.context} tokens, and not the ${needed} ${remedy}`);
+  try {
+    if (settings.adapter) withAdapter(config, settings.adapter);
+  } catch (error) {
+    throw new UsageError(`${name}: ${(error as Error).message}`);
+  }
 }

@@ -3,7 +3,13 @@
 export { type AdamW, type AdamWOptions, type AdamWState, createAdamW } from "./adamw.ts";
 export { widenBrainHalves, widenHalves } from "./halves.ts";
 export { type CompileOptions, compile, type JaxTree, Program, threads } from "./program.ts";
-export { decodeSafetensors, encodeSafetensors, readSafetensors, writeSafetensors } from "./safetensors.ts";
+export {
+  decodeSafetensors,
+  encodeSafetensors,
+  readSafetensors,
+  safetensorsPieces,
+  writeSafetensors,
+} from "./safetensors.ts";
 export { bytesAt, openSafetensors, type TensorSource } from "./safetensors-file.ts";
 export { learningRateAt, type Schedule } from "./schedule.ts";
 export { type JaxArray, startJax } from "./trace.ts";

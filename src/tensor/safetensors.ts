@@ -25,7 +25,7 @@ const readable = ["F32", "I32", "F16", "BF16"] as const;
 type StoredType = (typeof readable)[number];
 
 /**
- * The bytes of a file with these tensors. Equal contents give equal bytes: tensors are ordered by name.
+ * The bytes of a file with these tensors, as one piece. Equal contents give equal bytes: tensors are ordered by name.
  *
  * @throws Error where a tensor's data does not fill its shape.
  */
@@ -33,6 +33,21 @@ export function encodeSafetensors(
   tensors: Record<string, StorableTensor>,
   metadata: Record<string, string> = {},
 ): Uint8Array {
+  const pieces = [...safetensorsPieces(tensors, metadata)];
+  const bytes = new Uint8Array(pieces.reduce((sum, { length }) => sum + length, 0));
+  let offset = 0;
+  for (const piece of pieces) {
+    bytes.set(piece, offset);
+    offset += piece.length;
+  }
+  return bytes;
+}
+
+/** The same bytes piece by piece: the header, then every tensor's where they lie, so that nothing is held twice. */
+export function* safetensorsPieces(
+  tensors: Record<string, StorableTensor>,
+  metadata: Record<string, string> = {},
+): Generator<Uint8Array> {
   const names = Object.keys(tensors).sort();
   const entries: [string, unknown][] = [];
   if (Object.keys(metadata).length > 0) entries.push(["__metadata__", metadata]);
@@ -51,16 +66,14 @@ export function encodeSafetensors(
   }
   const json = new TextEncoder().encode(JSON.stringify(Object.fromEntries(entries)));
   const headerLength = Math.ceil(json.length / 8) * 8;
-  const bytes = new Uint8Array(8 + headerLength + length);
-  new DataView(bytes.buffer).setBigUint64(0, BigInt(headerLength), true);
-  bytes.fill(0x20, 8, 8 + headerLength).set(json, 8);
-  let offset = 8 + headerLength;
+  const header = new Uint8Array(8 + headerLength);
+  new DataView(header.buffer).setBigUint64(0, BigInt(headerLength), true);
+  header.fill(0x20, 8).set(json, 8);
+  yield header;
   for (const name of names) {
     const { data } = tensors[name]!;
-    bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), offset);
-    offset += data.byteLength;
+    yield new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   }
-  return bytes;
 }
 
 /**

@@ -1,52 +1,24 @@
 /** @file Training adapters: their gradients, and a run in which policy and reference share what is frozen. */
 
 import { describe, expect, it } from "vitest";
-import { tinyContext } from "../../test/tiny.ts";
-import {
-  type DecoderConfig,
-  initialAdapter,
-  type Weights,
-  weightShapes,
-  withAdapter,
-} from "../model/index.ts";
+import { tinyContext, tinyLlama, tinyLlamaWeights } from "../../test/tiny.ts";
+import { batchesOf, initialAdapter, ProgramStore, withAdapter } from "../model/index.ts";
 import { normal, randomFor } from "../random.ts";
 import { floats } from "../tensor/index.ts";
-import { createLikelihoodGradient } from "./gradients.ts";
+import { createLikelihoodGradient, createPolicyGradient } from "./gradients.ts";
 import { type StepResult, train } from "./loop.ts";
 import { proxyReward } from "./rewards.ts";
 import type { RunContext } from "./types.ts";
 
-/** A Llama with the tiny environment's six tokens. */
-const config: DecoderConfig = {
-  architecture: "llama",
-  ...{ vocabulary: 6, context: 16, layers: 1, heads: 4, keyValueHeads: 2, headDim: 4, width: 16, hidden: 24 },
-  norm: { kind: "rms", epsilon: 1e-5 },
-  rotary: { frequencies: [1, 0.1], magnitude: 1 },
-  mlp: "gated-silu",
-  tied: false,
-  biases: { queryKeyValue: false, attentionOut: false, mlp: false },
-  queryKeyNorm: false,
-  endTokens: [0],
-};
 const adapter = { rank: 4, alpha: 8, targets: ["q_proj", "v_proj", "o_proj", "gate_proj", "down_proj"] };
-
-function randomWeights(): Weights {
-  const random = randomFor("decoder");
-  const tensors = Object.entries(weightShapes(config)).map(([name, shape]) => {
-    const tensor = floats(shape);
-    tensor.data.set(tensor.data.map(() => (name.includes("norm") ? 1 : 0) + 0.25 * normal(random)));
-    return [name, tensor];
-  });
-  return Object.fromEntries(tensors);
-}
 
 describe("adapters", () => {
   it("get the gradient of finite differences, and they alone", async () => {
-    const adapted = withAdapter(config, adapter);
+    const adapted = withAdapter(tinyLlama, adapter);
     const random = randomFor("direction");
     const trained = initialAdapter(adapted, random);
     for (const { data } of Object.values(trained)) data.set(data.map((x) => x + 0.1 * normal(random)));
-    const weights = { ...randomWeights(), ...trained };
+    const weights = { ...tinyLlamaWeights(), ...trained };
     const sequences = [
       { tokens: [1, 2, 3, 4, 5, 0], promptLength: 2 },
       { tokens: [5, 4, 3, 1], promptLength: 1 },
@@ -69,8 +41,39 @@ describe("adapters", () => {
     await likelihood.close();
   });
 
+  it("have the same gradient in micro-batches of one rollout as in one batch", async () => {
+    const adapted = withAdapter(tinyLlama, adapter);
+    const random = randomFor("micro-batches");
+    const weights = { ...tinyLlamaWeights(), ...initialAdapter(adapted, random) };
+    const rollouts = Array.from({ length: 6 }, (_, i) => ({
+      tokens: [1, 2, ...Array.from({ length: 1 + i }, () => 1 + Math.floor(5 * random())), 0],
+      promptLength: 2,
+      advantage: normal(random),
+      shares: new Float32Array(2 + i).fill(1 / 27),
+      oldLogProbs: new Float32Array(2 + i).fill(-1.7),
+      referenceLogProbs: new Float32Array(2 + i).fill(-1.7),
+    }));
+    const gradientWithin = async (memoryMB: number) => {
+      const programs = new ProgramStore();
+      const options = { temperature: 1, clipRange: 10, kl: 0.1, entropy: 0.01, memoryMB, programs };
+      const result = await createPolicyGradient(adapted, options).gradient(weights, rollouts);
+      await programs.close();
+      return structuredClone(result);
+    };
+    const whole = await gradientWithin(100);
+    const pieces = await gradientWithin(1e-6);
+    expect(batchesOf(tinyLlama, rollouts, { memoryMB: 100 })).toHaveLength(1);
+    expect(batchesOf(tinyLlama, rollouts, { memoryMB: 1e-6 })).toHaveLength(6);
+    expect(pieces.statistics.loss).toBeCloseTo(whole.statistics.loss, 5);
+    for (const [name, { data }] of Object.entries(whole.gradient)) {
+      const size = Math.hypot(...data);
+      const difference = Math.hypot(...data.map((x, i) => x - pieces.gradient[name]!.data[i]!));
+      expect(difference, name).toBeLessThan(1e-5 * (size + 1e-3));
+    }
+  });
+
   it("learn what is paid, with the reference's weights held once and untouched", async () => {
-    const reference = randomWeights();
+    const reference = tinyLlamaWeights();
     const before = structuredClone(reference);
     const settings = {
       ...tinyContext().settings,
@@ -81,7 +84,7 @@ describe("adapters", () => {
       kl: 0,
     };
     const context: RunContext = tinyContext({
-      ...{ config, reference, adapter, arm: { terms: [proxyReward()] } },
+      ...{ config: tinyLlama, reference, adapter, arm: { terms: [proxyReward()] } },
       settings: { ...settings, learningRate: 0.03 },
     });
     const metrics: StepResult["metrics"][] = [];
@@ -100,7 +103,12 @@ describe("adapters", () => {
 
   it("can be stopped and gone on with", async () => {
     const context = () =>
-      tinyContext({ config, reference: randomWeights(), adapter, arm: { terms: [proxyReward()] } });
+      tinyContext({
+        config: tinyLlama,
+        reference: tinyLlamaWeights(),
+        adapter,
+        arm: { terms: [proxyReward()] },
+      });
     const whole: StepResult[] = [];
     for await (const result of train(context())) whole.push(structuredClone(result));
     const rest: StepResult[] = [];

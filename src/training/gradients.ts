@@ -146,6 +146,8 @@ export interface PolicyGradientOptions
   probe?: ProbeInLoss | undefined;
   /** Tokens read behind every sequence, where the probe reads at a follow-up: its gradient flows through them, too. */
   followUp?: readonly number[];
+  /** Megabytes that the activations of one batch may take: the gradient is summed over as many batches as that needs. */
+  memoryMB?: number | undefined;
   ablate?: Ablation | undefined;
   /** Compiled programs to share; its own unless given. */
   programs?: ProgramStore | undefined;
@@ -153,7 +155,8 @@ export interface PolicyGradientOptions
 
 /** The gradient of the policy loss for the weights that are trained. @throws Error where the probe reads, or the ablation edits, what the model lacks */
 export function createPolicyGradient(config: ModelConfig, options: PolicyGradientOptions) {
-  const { temperature, clipRange, kl, entropy, probe, followUp = [], ablate, programs: shared } = options;
+  const { temperature, clipRange, kl, entropy, probe, followUp = [], memoryMB, ablate } = options;
+  const { programs: shared } = options;
   const store = shared ?? new ProgramStore();
   if (probe) checkHooks(config, [probe.probe.tap.hook]);
   const fixed = {
@@ -234,7 +237,7 @@ export function createPolicyGradient(config: ModelConfig, options: PolicyGradien
       const { trained, frozen } = splitWeights(config, weights);
       const gradient = zerosLike(trained);
       const statistics: UpdateStatistics = { loss: 0, clipped: 0, probeLoss: 0 };
-      for (const batch of batchesOf(config, rollouts, followUp)) {
+      for (const batch of batchesOf(config, rollouts, { followUp, memoryMB })) {
         const program = await programs.get(...batch.tokens.shape);
         const perToken = (value: (rollout: UpdateRollout, token: number) => number) =>
           spread(batch, rollouts, (index, token) => value(rollouts[index]!, token));

@@ -74,7 +74,7 @@ export async function* train(
   checkNames(context.arm);
   const taps = tapsOf(context);
   const shared = {
-    ...{ programs, temperature: settings.temperature },
+    ...{ programs, temperature: settings.temperature, memoryMB: settings.memoryMB },
     hooks: [...new Set(taps.map(({ hook }) => hook))],
     followUp: followUpOf(taps, tokenizer),
   };

@@ -1,7 +1,7 @@
 /** @file Fitting the probe in training again, on the policy as it is. */
 
 import type { Scorer, Weights } from "../model/index.ts";
-import { calibrate, fitProbe, type LabelledSet } from "../probe/index.ts";
+import { calibrate, fitProbe, kindOfFit, type LabelledSet } from "../probe/index.ts";
 import type { Probe } from "../probe/types.ts";
 import { randomFor } from "../random.ts";
 import { readActivation, readLogit } from "./read.ts";
@@ -20,7 +20,7 @@ export async function refitProbe(
   policy: Weights,
 ): Promise<Probe> {
   const set = await readSet(old, fit, scorer, policy);
-  const fresh = fitProbe(old.kind, set, old.tap, { random: randomFor("refit") });
+  const fresh = fitProbe(kindOfFit(old), set, old.tap, { random: randomFor("refit") });
   const moved: Probe = {
     ...old,
     weight_D: old.weight_D.map((weight, d) => weight + rate * (fresh.weight_D[d]! - weight)),

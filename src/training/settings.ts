@@ -1,6 +1,7 @@
 /** @file The settings of reinforcement learning, with their defaults. */
 
 import { z } from "zod";
+import { DEFAULT_MEMORY_MB } from "../model/index.ts";
 
 /** Settings that every arm of a study shares. */
 export const trainingSettingsSchema = z.strictObject({
@@ -37,6 +38,13 @@ export const trainingSettingsSchema = z.strictObject({
   clipRange: z.number().positive().default(0.2).describe("probability ratios beyond 1 +- this are clipped"),
   kl: z.number().min(0).default(0.02).describe("weight of the k3 divergence from the reference in the loss"),
   entropy: z.number().min(0).default(0).describe("weight of the entropy bonus in the loss"),
+  memoryMB: z
+    .number()
+    .positive()
+    .default(DEFAULT_MEMORY_MB)
+    .describe(
+      "what the activations of a batch may take beside weights and gradients, in megabytes: rollouts are scored and trained on in as many batches as that needs, at least one rollout each",
+    ),
   evaluateEvery: z.int().min(1).default(5).describe("steps between measurements on the tracer set"),
   checkpointEvery: z.int().min(1).default(20).describe("steps between checkpoints"),
 });

@@ -213,7 +213,9 @@ export interface RunContext {
   /** Weights of the reference: where the policy starts. */
   reference: Weights;
   /** Adapters to train in place of the weights, which policy and reference then share. */
-  adapter?: AdapterConfig;
+  adapter?: AdapterConfig | undefined;
+  /** What the base model is called in the adapter's files: a path or a repository's name. */
+  modelName?: string | undefined;
   arm: Arm;
   seed: number;
   settings: TrainingSettings;

@@ -1,0 +1,57 @@
+/** @file What `probeward probe` reports, as one plain document: `report.json`, and the data of its page. */
+
+import type { SweepRow } from "../probe/sweep.ts";
+
+/** AUROCs of repeated controls. */
+export interface ControlRuns {
+  runs: number;
+  mean: number;
+  low: number;
+  high: number;
+}
+
+/** One example of the test split as the probe sees it. */
+export interface JudgedExample {
+  prompt: string;
+  completion: string;
+  label: boolean;
+  logit: number;
+}
+
+export interface ProbeReport {
+  version: 1;
+  /** The labelled file and the model, as they were given. */
+  file: string;
+  model: string;
+  /** Which split the groups fell into depends on it. */
+  seed: number;
+  splits: Record<"fit" | "calibration" | "test", { groups: number; examples: number; positive: number }>;
+  /** The probe that the sweep chose on the calibration split. */
+  probe: { hook: string; positions: string; pool: string; kind: string; threshold: number };
+  /** On the test split, which played no part in fit or choice; `null` where not defined. */
+  test: {
+    auroc: number | null;
+    /** 95 %, bootstrap over groups. */
+    aurocInterval: [low: number, high: number] | null;
+    /** At the threshold, which was set on the calibration split. */
+    tpr: number | null;
+    fpr: number | null;
+    dPrime: number | null;
+    brier: number | null;
+  };
+  /** AUROC on the test split of what should do worse. */
+  controls: {
+    /** A bag of character n-grams of the completion alone, and of prompt and completion together. */
+    completionText: number | null;
+    wholeText: number | null;
+    /** The probe's own kind at its own place, fitted after permutations of the labels. */
+    shuffledLabels: ControlRuns;
+    randomDirection: ControlRuns;
+  };
+  /** What a reader should know before trusting the probe, a sentence each. */
+  warnings: string[];
+  sweep: SweepRow[];
+  /** The examples of the test split that the probe is most wrong about. */
+  missed: JudgedExample[];
+  falseAlarms: JudgedExample[];
+}

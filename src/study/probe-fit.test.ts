@@ -1,0 +1,129 @@
+/** @file Probes on labelled files: what they find, what stands beside them, and files that are wrong. */
+
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { tinyContext, tinyHook } from "../../test/tiny.ts";
+import { jsonLines } from "../files.ts";
+import { pick, randomFor } from "../random.ts";
+import { readPooled } from "./completions.ts";
+import { type LabelledExample, readLabelledFile } from "./labelled-file.ts";
+import { fitOnExamples } from "./probe-fit.ts";
+import { UsageError } from "./settings.ts";
+
+const { config, tokenizer, reference: weights } = tinyContext();
+const model = { config, tokenizer, weights };
+const options = { positions: ["completion", "completion-last"] as const, falsePositiveRate: 0.1, seed: 1 };
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "probeward-labelled-"));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+async function file(lines: readonly unknown[]): Promise<string> {
+  const path = join(folder, "labelled.jsonl");
+  await writeFile(path, jsonLines(lines));
+  return path;
+}
+
+/** Random completions in 60 groups, all labelled false. */
+async function unlabelled(): Promise<LabelledExample[]> {
+  const random = randomFor("labelled");
+  const letters = (count: number) => Array.from({ length: count }, () => pick(random, [..."abc"])).join("");
+  const lines = Array.from({ length: 240 }, (_, i) => ({
+    prompt: `?${letters(1)}`,
+    completion: letters(1 + (i % 6)),
+    label: 0,
+    group: i % 60,
+  }));
+  return readLabelledFile(await file(lines), model);
+}
+
+describe("fitOnExamples", () => {
+  it("finds a direction that is there, where controls find none, on groups of its own", async () => {
+    const examples = await unlabelled();
+    const read = await readPooled({ model }, [tinyHook], ["completion"], examples);
+    const values = read[`${tinyHook} completion`]!.map((activation) => activation[3]! - activation[5]!);
+    const middle = [...values].sort((a, b) => a - b)[120]!;
+    const labelled = examples.map((example, i) => ({ ...example, label: values[i]! > middle }));
+    const { probe, report } = await fitOnExamples(labelled, model, options);
+    expect(probe.tap).toEqual({ hook: tinyHook, positions: "completion", followUp: undefined, pool: "mean" });
+    expect(report.test.auroc).toBeGreaterThan(0.97);
+    expect(report.test.aurocInterval![0]).toBeGreaterThan(0.93);
+    expect(report.test.tpr).toBeGreaterThan(0.7);
+    expect(report.controls.shuffledLabels.mean).toBeLessThan(0.75);
+    expect(report.controls.shuffledLabels.mean).toBeGreaterThan(0.25);
+    expect(report.controls.randomDirection.mean).toBeLessThan(report.test.auroc!);
+    const { fit, calibration, test } = report.splits;
+    expect([fit.groups, calibration.groups, test.groups]).toEqual([36, 12, 12]);
+    expect(fit.examples + calibration.examples + test.examples).toBe(240);
+    expect(report.sweep).toHaveLength(4);
+    for (const { logit } of report.missed) expect(logit).toBeLessThan(probe.threshold);
+    for (const { logit } of report.falseAlarms) expect(logit).toBeGreaterThanOrEqual(probe.threshold);
+    expect((await fitOnExamples(labelled, model, options)).report).toEqual(report);
+  });
+
+  it("warns where labels are noise", async () => {
+    const random = randomFor("noise");
+    const labelled = (await unlabelled()).map((example) => ({ ...example, label: random() < 0.5 }));
+    const { report } = await fitOnExamples(labelled, model, options);
+    expect(report.test.auroc).toBeLessThan(0.75);
+    expect(report.warnings.join("\n")).toMatch(/The text alone reaches AUROC/);
+    expect(report.warnings.join("\n")).toMatch(/what this one found may be chance/);
+  });
+
+  it("says which split lacks a label", async () => {
+    const examples = await unlabelled();
+    const refused = fitOnExamples(examples, model, options);
+    await expect(refused).rejects.toThrow(UsageError);
+    await expect(refused).rejects.toThrow(
+      /Of 60 groups and 240 examples, the fit split got 144 examples, 0 of/,
+    );
+    const oneGroup = examples.map((example) => ({ ...example, label: example.group === "7" }));
+    await expect(fitOnExamples(oneGroup, model, options)).rejects.toThrow(/both labels in every split/);
+    await expect(
+      fitOnExamples(examples, model, { ...options, hooks: ["blocks.9.hook_resid_post"] }),
+    ).rejects.toThrow(/there is no activation "blocks\.9\.hook_resid_post"/);
+  });
+});
+
+describe("readLabelledFile", () => {
+  const good = { prompt: "?a", completion: "ab", label: true };
+
+  it("tokenises as the model does, and groups by the prompt unless told otherwise", async () => {
+    const path = await file([good, { ...good, label: 0, group: 3 }]);
+    expect(await readLabelledFile(path, model)).toEqual([
+      { tokens: [5, 1, 1, 2, 0], promptLength: 2, prompt: "?a", completion: "ab", label: true, group: "?a" },
+      { tokens: [5, 1, 1, 2, 0], promptLength: 2, prompt: "?a", completion: "ab", label: false, group: "3" },
+    ]);
+  });
+
+  it.each([
+    ["a label that is none", { ...good, label: "yes" }, /label/],
+    ["no completion", { ...good, completion: "" }, /it is empty: there is nothing to read/],
+    ["no prompt", { completion: "a", label: true }, /prompt/],
+    [
+      "a character that the model lacks",
+      { ...good, completion: "z" },
+      /"z" in "z" is not in the model's alphabet/,
+    ],
+    ["more tokens than the model reads", { ...good, completion: "abcabcabcabcabca" }, /19 tokens.*reads 16/],
+    ["a conversation", { ...good, prompt: [{ role: "user", content: "?a" }] }, /has no chat template/],
+  ])("refuses %s, and names the line", async (_, line, message) => {
+    const reading = readLabelledFile(await file([good, line]), model);
+    await expect(reading).rejects.toThrow(UsageError);
+    await expect(reading).rejects.toThrow(/labelled\.jsonl, line 2: /);
+    await expect(reading).rejects.toThrow(message);
+  });
+
+  it("refuses what is not JSON, and a file that is not there", async () => {
+    const path = join(folder, "bad.jsonl");
+    await writeFile(path, "\n{not json}\n");
+    await expect(readLabelledFile(path, model)).rejects.toThrow(/bad\.jsonl, line 2: it is not JSON/);
+    await expect(readLabelledFile(join(folder, "none.jsonl"), model)).rejects.toThrow(
+      /cannot read .*none\.jsonl/,
+    );
+  });
+});
