@@ -81,6 +81,10 @@ describe("probeward study", () => {
     [["study", "code", "--stpes", "3"], /unknown option '--stpes'/],
     [["study", "code", "--steps", "many"], /--steps.*whole number, 1 or more/s],
     [["study", "code", "--arms", "none,nonsense"], /arms\.1.*nonsense/s],
+    [["study", "code", "--launch", "slurm", "--jobs", "2"], /--jobs is for --launch local/],
+    [["study", "code", "--dry-run"], /--dry-run is for --launch slurm/],
+    [["study", "code", "--launch", "slurm", "--slurm", "cpus=many"], /slurm\.cpus.*many/],
+    [["status", "nowhere"], /nowhere holds no study/],
     [["pretrain", "nothing"], /no environment "nothing"/],
     [["nonsense"], /unknown command 'nonsense'/],
   ])("answers wrong use %j with status 2 and what is allowed", async (args, message) => {
@@ -159,7 +163,7 @@ describe("probeward", () => {
   it("explains itself, and its parts", async () => {
     const { status, stdout } = await probeward(["--help"]);
     expect(status).toBe(0);
-    for (const command of ["study", "pretrain", "probe", "report", "bench", "doctor"])
+    for (const command of ["study", "status", "cancel", "pretrain", "probe", "report", "bench", "doctor"])
       expect(stdout).toContain(command);
     expect((await probeward(["study", "--help"])).stdout).toMatch(/--quick .*smallest study/);
   });

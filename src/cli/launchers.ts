@@ -8,7 +8,8 @@ export type LauncherName = "local" | "slurm";
 /** @param jobs runs at a time on this machine */
 export function launchers(jobs = 1): Record<LauncherName, Launcher> {
   const program = thisProgram();
-  return { local: localLauncher({ program, jobs }), slurm: slurmLauncher({ program }) };
+  // Slurm first: who has a study's folder on another machine may be one of its jobs, and is cancelled with it.
+  return { slurm: slurmLauncher({ program }), local: localLauncher({ program, jobs }) };
 }
 
 /** What starts this program again. */

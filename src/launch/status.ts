@@ -14,12 +14,17 @@ export interface RunState {
   detail?: string | undefined;
 }
 
-/** Every run of the study in a folder, in the order of its table. @throws UsageError where there is none */
+/**
+ * Every run of the study in a folder, in the order of its table. Where several launchers have one in hand, the first says how.
+ *
+ * @throws UsageError where there is none
+ */
 export async function studyStatus(folder: string, launchers: readonly Launcher[]): Promise<RunState[]> {
   const { settings } = await claimed(folder);
   const active = new Map<string, Activity>();
   for (const launcher of launchers)
-    for (const [run, activity] of await launcher.active(folder)) active.set(run, activity);
+    for (const [run, activity] of await launcher.active(folder))
+      if (!active.has(run)) active.set(run, activity);
   const traceOf = async (run: string) => {
     for (const launcher of launchers) {
       const log = await launcher.log?.(folder, run);
