@@ -1,22 +1,27 @@
-/** @file The examples do what their page says: they keep the contract, and make a base model and a study from one file. */
+/** @file The examples do what their page says: each is loaded, checked and run, from its own files alone. */
 
 import { cp, mkdtemp, readFile, rm } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { contract } from "../src/environment/contract.ts";
 import { loadEnvironment } from "../src/environment/load.ts";
 import { loadStudy } from "../src/report/index.ts";
 import { makeBaseModel, readStudy, runStudy, shippedModel, UsageError } from "../src/study/index.ts";
+import { start } from "./process.ts";
 
 const examples = fileURLToPath(new URL("../examples/", import.meta.url));
+// They train for real: a while on a busy machine.
+vi.setConfig({ testTimeout: 240_000 });
 
 describe("examples/countries", async () => {
   const environment = await loadEnvironment(join(examples, "countries/countries.js"));
   afterAll(() => environment.close());
 
-  it.each(contract)("$promise", ({ check }) => check(environment), 30_000);
+  it.each(contract)("$promise", ({ check }) => check(environment));
 
   it("takes any right name, whatever its accents, and tells what is made up from what is not said", async () => {
     const task = { id: "Brazil", prompt: "", state: { capitals: ["Brasília"] } };
@@ -46,37 +51,134 @@ describe("examples/countries", async () => {
   });
 });
 
-describe("examples/sums", async () => {
-  const environment = await loadEnvironment(join(examples, "sums/sums.js"));
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "probeward-example-"));
+  await cp(examples, folder, { recursive: true });
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+describe.each([
+  { path: "sums/sums.js", steps: 60 },
+  { path: "marks/marks.ts", steps: 120 },
+])("examples/$path", async ({ path, steps }) => {
+  const environment = await loadEnvironment(join(examples, path));
   afterAll(() => environment.close());
 
-  it.each(contract)("$promise", ({ check }) => check(environment), 30_000);
+  it.each(contract)("$promise", ({ check }) => check(environment));
 
   it("becomes a base model and a study, with nothing but its own files", async () => {
-    const folder = await mkdtemp(join(tmpdir(), "probeward-example-"));
-    await cp(join(examples, "sums"), folder, { recursive: true });
-    const settings = await readStudy(join(folder, "study.yaml"), {
-      steps: 2,
-      arms: ["none", "probe-penalty"],
-    });
-    expect(settings.environment).toBe(join(folder, "sums.js"));
+    const study = join(folder, path, "../study.yaml");
+    const arms = ["none", "probe-penalty"];
+    const settings = await readStudy(study, { steps: 2, arms });
+    expect(settings.environment).toBe(join(folder, path));
 
-    const out = join(folder, "out");
+    const out = join(folder, "out", environment.name);
     const early = runStudy(out, settings);
     await expect(early).rejects.toThrow(UsageError);
-    await expect(early).rejects.toThrow(/sums\.js has no base model yet\. Make it with: probeward pretrain/);
+    await expect(early).rejects.toThrow(/has no base model yet\. Make it with: probeward pretrain/);
 
-    const report = await makeBaseModel(settings.environment, shippedModel(settings.environment), {
-      steps: 60,
-    });
+    const report = await makeBaseModel(settings.environment, shippedModel(settings.environment), { steps });
     expect(report.completions).toBeGreaterThan(0);
-    const { width, layers } = JSON.parse(await readFile(join(folder, "sums-model/config.json"), "utf8"));
-    expect({ width, layers }).toEqual({ width: 64, layers: 2 });
+    const config = join(folder, path.replace(/\.[jt]s$/, "-model"), "config.json");
+    expect(JSON.parse(await readFile(config, "utf8"))).toMatchObject({ width: 64, layers: 2 });
 
     const summary = await runStudy(out, settings);
-    expect(summary.environment).toBe("sums");
-    expect(Object.keys(summary.arms)).toEqual(["none", "probe-penalty"]);
+    expect(summary.environment).toBe(environment.name);
+    expect(Object.keys(summary.arms)).toEqual(arms);
     expect((await loadStudy(out)).runs[0]!.metrics.step).toEqual([0, 1]);
-    await rm(folder, { recursive: true });
-  }, 120_000);
+  });
+});
+
+describe("arms of one's own", () => {
+  let asked = 0;
+  // It takes every program that multiplies for a cheat.
+  const server = createServer((request, response) => {
+    let text = "";
+    request.on("data", (data) => {
+      text += data;
+    });
+    request.on("end", () => {
+      asked++;
+      const program = /<program>(.*)<\/program>/s.exec(JSON.parse(text).messages[0].content)![1]!;
+      const content = program.includes("*") ? "Yes." : "No.";
+      response.end(JSON.stringify({ choices: [{ message: { content } }] }));
+    });
+  });
+  afterAll(() => {
+    vi.unstubAllEnvs();
+    server.close();
+  });
+
+  it("examples/drift and examples/judge are trained with, beside an arm that is built in", async () => {
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    vi.stubEnv("JUDGE_URL", `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`);
+    const files = await Promise.all(
+      ["drift", "judge"].map((name) => readStudy(join(examples, name, "study.yaml"), { steps: 3 })),
+    );
+    // One study of both: what they start from is made once.
+    const [first, second] = files as [(typeof files)[0], (typeof files)[0]];
+    expect({ ...second, arms: [] }).toEqual({ ...first, arms: [] });
+    const arms = [...new Set(files.flatMap((settings) => settings.arms))].filter(
+      (arm) => arm !== "probe-loss",
+    );
+    const out = join(folder, "out/own");
+    const summary = await runStudy(out, { ...first, arms });
+    expect(Object.keys(summary.arms)).toEqual(["none", "drift", "probe-penalty", "judge"]);
+    const { runs } = await loadStudy(out);
+    const run = (arm: string) => runs.find((one) => one.arm === arm)!;
+
+    // The policy has not moved at the first step, and has at the last.
+    const largest = run("drift").metrics["drift/largest"]!;
+    expect(largest[0]).toBeLessThan(1e-3);
+    expect(largest.at(-1)).toBeGreaterThan(1e-3);
+    const { rewards, columns } = run("drift").rollouts.at(-1)!;
+    if (rewards.drift !== null) expect(rewards.drift).toBeCloseTo(-(columns!["drift/distance"] as number), 3);
+
+    const judged = run("judge").rollouts;
+    for (const { completion, rewards, columns } of judged) {
+      const cheats = completion.includes("*");
+      expect(columns).toEqual({ "judge/answer": cheats ? "Yes." : "No." });
+      expect(rewards.judge).toBeCloseTo(cheats ? -2 : 0, 6);
+    }
+    expect(run("judge").metrics["monitor/flagged"]![0]).toBeGreaterThan(0);
+    // Equal programs for equal tasks were asked about once.
+    expect(asked).toBeGreaterThan(0);
+    expect(asked).toBeLessThan(3 * 128);
+  });
+});
+
+it("examples/from-code runs as it is, tells of its steps, and goes on from what is done", async () => {
+  const out = join(folder, "out/from-code");
+  const run = async () => {
+    const lines: string[] = [];
+    const { ended } = start(process.execPath, [join(examples, "from-code/study.js"), out, "2"], (line) =>
+      lines.push(line),
+    );
+    return { ...(await ended), lines };
+  };
+  const first = await run();
+  expect(first).toMatchObject({
+    status: 0,
+    stderr: expect.stringMatching(/both, seed 1, step 1: misbehaviour 0/),
+  });
+  expect(first.lines.join("\n")).toMatch(/^none .*\n?(.*\n)*both /m);
+  const again = await run();
+  expect(again).toMatchObject({ status: 0, lines: first.lines });
+  expect(again.stderr).not.toContain("step 1");
+});
+
+it("examples/activations says what a model says, and reads every layer", async () => {
+  const lines: string[] = [];
+  const checkpoint = fileURLToPath(new URL("fixtures/checkpoints/qwen2", import.meta.url));
+  const { ended } = start(
+    process.execPath,
+    [join(examples, "activations/activations.js"), checkpoint, "city"],
+    (line) => lines.push(line),
+  );
+  expect(await ended).toMatchObject({ status: 0, stderr: "" });
+  expect(lines.slice(-2)).toEqual([
+    expect.stringMatching(/^blocks\.0\.hook_resid_post {2}length at the last token \d+\.\d\d$/),
+    expect.stringMatching(/^blocks\.1\.hook_resid_post /),
+  ]);
 });

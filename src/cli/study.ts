@@ -28,8 +28,10 @@ export function studyCommand(): Command {
   return new Command("study")
     .description("Run a study: arms x seeds on one environment. The same command resumes what is in --out.")
     .argument("<study>", `name of a shipped study (${environmentNames.join(", ")}), or a study file (.yaml)`)
-    .option("--arms <ids>", "only these arms, separated by commas", (list) =>
-      list.split(",").map((id) => id.trim()),
+    .option(
+      "--arms <ids>",
+      "only these arms (below, or paths of modules of your own), separated by commas",
+      (list) => list.split(",").map((id) => id.trim()),
     )
     .option("--seeds <n>", "how many seeds", wholeNumber(1))
     .option("--first-seed <n>", "the first seed", wholeNumber(0))

@@ -86,6 +86,12 @@ async function underWay(folder: string, runs: readonly string[]) {
     }, 120);
 }
 
+/** On which nodes a task was started, and after how many restarts, by its log. */
+async function startsOf(folder: string, task: number): Promise<string[]> {
+  const log = await readFile(join(folder, "launch", "1", `run-${task}.log`), "utf8");
+  return [...log.matchAll(/^Slurm job \d+ on (.*) times$/gm)].map(([, start]) => start!);
+}
+
 describe.each(["local", "slurm"] as const)("the %s launcher", (name) => {
   const { study, states, cancel, settled } = using(name);
   const onEither = it.skipIf(name === "slurm" && missing !== undefined);
@@ -104,8 +110,8 @@ describe.each(["local", "slurm"] as const)("the %s launcher", (name) => {
       expect((await states(folder)).map(({ state }) => state)).toEqual(Array(12).fill("done"));
       if (name === "local") return;
       expect((await readRecords(folder)).map(({ role }) => role)).toEqual(["prepare", "runs", "finish"]);
-      const nodes = new Set(Object.keys(await leftIn(join(folder, "launch"))));
-      expect(nodes).toContain("1/run-11.log");
+      const starts = await Promise.all(Array.from({ length: 12 }, (_, task) => startsOf(folder, task)));
+      expect(new Set(starts.flat())).toEqual(new Set(["node1, restarted 0", "node2, restarted 0"]));
     },
     600_000,
   );
@@ -187,6 +193,8 @@ describe.skipIf(missing !== undefined)("the slurm launcher", () => {
     await settled();
     cluster!.startNode("node1");
     await expectWhole(folder);
+    const starts = await Promise.all([0, 1].map((task) => startsOf(folder, task)));
+    expect(starts.sort()).toEqual([["node1, restarted 0", "node2, restarted 1"], ["node2, restarted 0"]]);
     // Nobody had to submit it again.
     expect((await readRecords(folder)).filter(isArray)).toHaveLength(1);
   }, 600_000);

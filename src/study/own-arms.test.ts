@@ -94,6 +94,8 @@ describe("a study", () => {
     await writeFile(join(folder, "study.yaml"), "environment: code\narms: [none, ./short.mjs]\n");
     const { arms } = await readStudy(join(folder, "study.yaml"));
     expect(arms).toEqual(["none", join(folder, "short.mjs")]);
+    const flags = await readStudy(join(folder, "study.yaml"), { arms: ["none", "./other.mjs"] });
+    expect(flags.arms).toEqual(["none", join(process.cwd(), "other.mjs")]);
     const settings = tinySettings({ arms });
     const { config, tokenizer, reference: weights } = context;
     const out = join(folder, "out");

@@ -257,7 +257,8 @@ function settingsOf(
   const { quick, ...settings } = checkStudy(document, source, folder);
   const chosen = overrides.quick ? merge(document as object, quick ?? {}) : document;
   const withFlags = merge(chosen as object, {
-    ...(overrides.arms && { arms: overrides.arms }),
+    // Who types a path on the command line means it from there.
+    ...(overrides.arms && { arms: overrides.arms.map((arm) => resolveModule(arm, process.cwd())) }),
     ...(overrides.seeds !== undefined && { seeds: overrides.seeds }),
     ...(overrides.firstSeed !== undefined && { firstSeed: overrides.firstSeed }),
     ...(overrides.steps !== undefined && { training: { steps: overrides.steps } }),

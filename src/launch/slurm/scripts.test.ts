@@ -47,6 +47,7 @@ it("asks for what the settings say", () => {
 #SBATCH "--output=/data/50%% map/launch/3/run-%a.log"
 module load nodejs
 export PROBEWARD_THREADS=2
+echo "Slurm job $SLURM_JOB_ID on $SLURMD_NODENAME, restarted \${SLURM_RESTART_COUNT:-0} times"
 mapfile -t runs < <(awk "(NR - 1) % 2 == $SLURM_ARRAY_TASK_ID" '/data/50% map/launch/3/runs.txt')
 exec node /opt/probeward/main.js task train '/data/50% map' "\${runs[@]}"
 `);
@@ -75,8 +76,8 @@ it("gives every run to one task, under the name that it has", async () => {
   const runs = Array.from({ length: 7 }, (_, i) => `none@hooks=a b+"c",penalty=0.${i}/seed-1`);
   const { files } = scriptsOf({
     ...submission(study, runs, { tasks: 3 }),
-    // Prints its arguments instead, and this program is among them.
-    program: ["/usr/bin/printf", "%s\n"],
+    // Prints what it is given, a line each.
+    program: ["/usr/bin/printf", "%s\\n"],
   });
   const folder = launchFolder(study, 3);
   await mkdir(folder, { recursive: true });
@@ -85,7 +86,7 @@ it("gives every run to one task, under the name that it has", async () => {
   for (const task of [0, 1, 2]) {
     const env = { ...process.env, SLURM_ARRAY_TASK_ID: String(task) };
     const { stdout } = await run("bash", [join(folder, "runs.sh")], { env });
-    const [, command, ownStudy, ...own] = stdout.trim().split("\n");
+    const [, , command, ownStudy, ...own] = stdout.trim().split("\n");
     expect([command, ownStudy]).toEqual(["train", study]);
     trained.push(...own);
   }

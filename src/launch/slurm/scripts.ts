@@ -51,6 +51,8 @@ export function scriptsOf(submission: Submission): {
       ].map((option) => `#SBATCH ${optionWord(option)}`),
       ...settings.setup,
       `export PROBEWARD_THREADS=${settings.cpus}`,
+      // Logs are appended to: a line for every time that the job was started, and where.
+      `echo "Slurm job $SLURM_JOB_ID on $SLURMD_NODENAME, restarted \${SLURM_RESTART_COUNT:-0} times"`,
       ...commands,
       "",
     ].join("\n");
