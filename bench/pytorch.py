@@ -1,7 +1,7 @@
 """The measurements of `probeward bench --model` with PyTorch, transformers and PEFT: medians of wall and processor
-milliseconds, as one JSON object.
+milliseconds, a line of JSON each.
 
-    pip install torch transformers peft && python bench/pytorch.py
+    pip install torch transformers peft && python bench/pytorch.py [repetitions]
 
 The model has SmolLM2-135M's shape and random weights, in float32: times do not depend on their values.
 """
@@ -10,6 +10,7 @@ import json
 import os
 import resource
 import statistics
+import sys
 import time
 
 import torch
@@ -24,9 +25,10 @@ config = LlamaConfig(
     num_key_value_heads=3, max_position_embeddings=8192, rope_theta=100000.0, tie_word_embeddings=True,
 )
 model = LlamaForCausalLM(config).eval()
+times = int(sys.argv[1]) if len(sys.argv) > 1 else 4
 
 
-def timed(times, call):
+def timed(call):
     call()
     walls, cpus = [], []
     for _ in range(times):
@@ -37,8 +39,8 @@ def timed(times, call):
     return statistics.median(walls), statistics.median(cpus)
 
 
-def rounded(ms, cpu):
-    return {"ms": round(ms, 1), "cpuMs": round(cpu, 1)}
+def report(name, ms, cpu):
+    print(json.dumps({name: {"ms": round(ms, 1), "cpuMs": round(cpu, 1)}}), flush=True)
 
 
 def generate(rows, length, count):
@@ -56,14 +58,14 @@ def generate(rows, length, count):
 
 
 def decode(rows):
-    long, short = timed(3, lambda: generate(rows, PROMPT, DECODED)), timed(3, lambda: generate(rows, PROMPT, 1))
-    return rounded(*[(a - b) / (DECODED - 1) for a, b in zip(long, short)])
+    long, short = timed(lambda: generate(rows, PROMPT, DECODED)), timed(lambda: generate(rows, PROMPT, 1))
+    report(f"decode{rows}", *[(a - b) / (DECODED - 1) for a, b in zip(long, short)])
 
 
-result = {"torch": torch.__version__, "threads": torch.get_num_threads()}
-result["prefill"] = rounded(*timed(5, lambda: generate(1, PREFILL, 1)))
-result["decode1"] = decode(1)
-result["decode32"] = decode(32)
+print(json.dumps({"torch": torch.__version__, "threads": torch.get_num_threads()}), flush=True)
+report("prefill", *timed(lambda: generate(1, PREFILL, 1)))
+decode(1)
+decode(32)
 
 targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 adapted = get_peft_model(model, LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules=targets, task_type="CAUSAL_LM"))
@@ -79,6 +81,5 @@ def step():
     optimizer.step()
 
 
-result["loraStep"] = rounded(*timed(4, step))
-result["peakMemoryMB"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-print(json.dumps(result, indent=2))
+report("loraStep", *timed(step))
+print(json.dumps({"peakMemoryMB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)}))
