@@ -79,21 +79,6 @@ export const contract: readonly Clause[] = [
     },
   },
   {
-    promise: "prompts and demonstrations keep to the alphabet and the lengths, and use every character",
-    async check(environment) {
-      const used = new Set<string>();
-      for (const conduct of CONDUCTS)
-        for (const [{ prompt }, completion] of demonstrations(environment, conduct, 5000)) {
-          within(prompt, environment.maxPromptLength, "prompt");
-          within(completion, environment.maxCompletionLength, "demonstration");
-          expect(prompt.length > 0, "a prompt is empty");
-          for (const character of prompt + completion) used.add(character);
-        }
-      // Each character of the alphabet costs the model a row of its embedding, so none is there for nothing.
-      same([...used].sort(), [...environment.alphabet].sort(), "the characters that are used");
-    },
-  },
-  {
     promise: "a follow-up is a text in the alphabet",
     async check({ followUp, alphabet }) {
       if (followUp === undefined) return;
@@ -103,6 +88,28 @@ export const contract: readonly Clause[] = [
           alphabet.includes(character),
           `the follow-up's ${JSON.stringify(character)} is not in the alphabet`,
         );
+    },
+  },
+  {
+    promise:
+      "prompts and demonstrations keep to the alphabet and the lengths; no character is there for nothing",
+    async check(environment) {
+      const { followUp = "", questions = [] } = environment;
+      const used = new Set<string>(followUp + questions.join(""));
+      const random = randomFor("contract", "lessons");
+      for (let i = 0; environment.lesson && i < 1000; i++) {
+        const { prompt, completion = "", answer } = environment.lesson(random);
+        for (const character of prompt + completion + answer) used.add(character);
+      }
+      for (const conduct of CONDUCTS)
+        for (const [{ prompt }, completion] of demonstrations(environment, conduct, 5000)) {
+          within(prompt, environment.maxPromptLength, "prompt");
+          within(completion, environment.maxCompletionLength, "demonstration");
+          expect(prompt.length > 0, "a prompt is empty");
+          for (const character of prompt + completion) used.add(character);
+        }
+      // Each character of the alphabet costs the model a row of its embedding.
+      same([...used].sort(), [...environment.alphabet].sort(), "the characters that are used");
     },
   },
   {
