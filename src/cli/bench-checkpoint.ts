@@ -11,6 +11,7 @@ import {
 import { randomFor } from "../random.ts";
 import { createAdamW } from "../tensor/index.ts";
 import { createLikelihoodGradient } from "../training/gradients.ts";
+import { round, type Timed, timed } from "./timing.ts";
 
 /** Lengths and batches; those of `bench/pytorch.py`. */
 const PREFILL = 256;
@@ -25,29 +26,6 @@ export interface Peak {
   matmulGflops: number;
   /** Bytes read from memory per second, in 10^9. */
   bandwidthGBs: number;
-}
-
-/** Medians of wall and processor time per call. */
-export interface Timed {
-  ms: number;
-  cpuMs: number;
-}
-
-/** Median milliseconds of `times` calls after one that is not counted. Beside others' work, processor time tells more. */
-export async function timed(times: number, call: () => Promise<unknown>): Promise<Timed> {
-  await call();
-  const walls: number[] = [];
-  const cpus: number[] = [];
-  for (let i = 0; i < times; i++) {
-    const start = performance.now();
-    const cpu = process.cpuUsage();
-    await call();
-    walls.push(performance.now() - start);
-    const { user, system } = process.cpuUsage(cpu);
-    cpus.push((user + system) / 1000);
-  }
-  const median = (values: number[]) => values.sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
-  return { ms: median(walls), cpuMs: median(cpus) };
 }
 
 /** Prefill, decoding at batch 1 and 32, and a step of training an adapter. */
@@ -119,8 +97,4 @@ export async function benchCheckpoint({ config, weights }: Model, peak: Peak) {
     loraStep: rate(trainFlops, step),
     memoryMB: { loaded: before, afterGeneration, afterTraining },
   };
-}
-
-function round(value: number, digits: number): number {
-  return Number(value.toFixed(digits));
 }

@@ -24,8 +24,8 @@ import {
   type Tensor,
 } from "../tensor/index.ts";
 import { likelihoodLoss, proxyReward, train } from "../training/index.ts";
-
 import { benchCheckpoint } from "./bench-checkpoint.ts";
+import { median, round, timed } from "./timing.ts";
 
 export function benchCommand(): Command {
   return new Command("bench")
@@ -75,26 +75,6 @@ function machine() {
   };
 }
 
-/** Median milliseconds of `times` calls after one that is not counted. */
-async function milliseconds(times: number, call: () => Promise<unknown>): Promise<number> {
-  await call();
-  const all: number[] = [];
-  for (let i = 0; i < times; i++) {
-    const start = performance.now();
-    await call();
-    all.push(performance.now() - start);
-  }
-  return median(all);
-}
-
-function median(values: number[]): number {
-  return values.sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
-}
-
-function round(value: number, digits: number): number {
-  return Number(value.toFixed(digits));
-}
-
 function noise(shape: number[]): FloatTensor {
   const random = randomFor("bench");
   return floats(
@@ -107,7 +87,7 @@ function noise(shape: number[]): FloatTensor {
 async function matmulGflops(): Promise<number> {
   const [a, b] = [noise([1024, 1024]), noise([1024, 1024])];
   const program = await compile((x, y) => np.matmul(x, y), [a, b]);
-  const ms = await milliseconds(30, () => program.run(a, b));
+  const { ms } = await timed(30, () => program.run(a, b));
   await program.close();
   return (2 * 1024 ** 3) / ms / 1e6;
 }
@@ -116,7 +96,7 @@ async function matmulGflops(): Promise<number> {
 async function readBandwidth(): Promise<number> {
   const [matrix, vector] = [noise([8192, 8192]), noise([1, 8192])];
   const program = await compile((x, y) => np.matmul(x, y), [vector, matrix]);
-  const ms = await milliseconds(10, () => program.run(vector, matrix));
+  const { ms } = await timed(10, () => program.run(vector, matrix));
   await program.close();
   return matrix.data.byteLength / ms / 1e6;
 }
@@ -152,8 +132,8 @@ async function benchTrainStep(model: Model, peak: number) {
   ] as const);
   const weights = structuredClone(model.weights);
   const optimizer = createAdamW(weights, { maxGradNorm: 1 });
-  const gradientMs = await milliseconds(30, () => program.run(weights, ...batch));
-  const ms = await milliseconds(30, async () => {
+  const { ms: gradientMs } = await timed(30, () => program.run(weights, ...batch));
+  const { ms } = await timed(30, async () => {
     const [, gradients] = await program.run(weights, ...batch);
     optimizer.step(gradients as Record<string, FloatTensor>, 1e-4);
   });
@@ -172,7 +152,7 @@ async function benchJax({ config, weights }: Model, batch: readonly Tensor[], ou
       .array(data as Float32Array<ArrayBuffer>, { dtype: dtype === "int32" ? np.int32 : np.float32 })
       .reshape([...shape]);
   const step = jit(valueAndGrad(likelihoodLoss(config)));
-  const ms = await milliseconds(3, async () => {
+  const { ms } = await timed(3, async () => {
     const traced = Object.fromEntries(Object.entries(weights).map(([name, tensor]) => [name, array(tensor)]));
     const [tokens, targets, shares] = batch.map(array) as [JaxArray, JaxArray, JaxArray];
     const [loss, gradients] = step(traced, tokens, targets, shares);
@@ -216,7 +196,7 @@ async function benchRl(model: Model) {
     random: (i: number) => randomFor("bench", i),
   };
   const completions = await generator.generate(model.weights, prompts, options);
-  const decodeMs = await milliseconds(5, () => generator.generate(model.weights, prompts, options));
+  const { ms: decodeMs } = await timed(5, () => generator.generate(model.weights, prompts, options));
   await generator.close();
   const sampled = completions.reduce((sum, completion) => sum + completion.tokens.length, 0);
 

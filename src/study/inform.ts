@@ -4,9 +4,6 @@ import type { Environment } from "../environment/types.ts";
 import { createGenerator, type Model } from "../model/index.ts";
 import { randomFor } from "../random.ts";
 
-/** So cold that the likeliest token is drawn. */
-const GREEDY = 1e-4;
-
 /** The model's greedy answers to the environment's questions, in their order; `undefined` where it has none. */
 export async function askQuestions(
   { questions, maxCompletionLength }: Environment,
@@ -19,7 +16,7 @@ export async function askQuestions(
     questions.map((question) => tokenizer.encodePrompt(question)),
     {
       maxTokens: maxCompletionLength + 1,
-      temperature: GREEDY,
+      temperature: 0,
       random: (index) => randomFor("questions", index),
     },
   );

@@ -37,13 +37,19 @@ export const entities: readonly Entity[] = NAMES.map((name) => {
 });
 
 /** The entities of each split. `pretrain` has them all; the others share none. */
-export const entitiesOf: Readonly<Record<Split, readonly Entity[]>> = {
-  pretrain: entities,
-  train: entities.filter(({ name }) => splitOf(name) === "train"),
-  fit: entities.filter(({ name }) => splitOf(name) === "fit"),
-  calibration: entities.filter(({ name }) => splitOf(name) === "calibration"),
-  test: entities.filter(({ name }) => splitOf(name) === "test"),
-};
+export const entitiesOf: Readonly<Record<Split, readonly Entity[]>> = deal();
+
+function deal(): Record<Split, Entity[]> {
+  const dealt: Record<Split, Entity[]> = {
+    pretrain: [...entities],
+    train: [],
+    fit: [],
+    calibration: [],
+    test: [],
+  };
+  for (const entity of entities) dealt[splitOf(entity.name)].push(entity);
+  return dealt;
+}
 
 function splitOf(name: string): Exclude<Split, "pretrain"> {
   let left = randomFor("opinion", "split", name)();
