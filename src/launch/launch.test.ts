@@ -200,8 +200,8 @@ describe.skipIf(missing !== undefined)("the slurm launcher", () => {
   }, 600_000);
 
   it("goes on with tasks that reach their time limit", async () => {
-    // Slurm looks at limits twice a minute, and warns up to a minute early.
-    const { study, settled } = using("slurm", "time=2", "warning=40");
+    // Slurm looks at limits twice a minute, and half a minute ahead: tasks are warned after 20 to 50 seconds, and sleep for 60.
+    const { study, settled } = using("slurm", "time=2", "warning=70");
     const file = await writeTinyStudy(join(place, "limited"), { ...long, ...slow });
     const folder = join(place, "limited slurm");
     expect(await study(file, folder).ended).toMatchObject({ status: 0 });
