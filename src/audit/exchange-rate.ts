@@ -28,10 +28,14 @@ export function exchangeRateOf({ m, t, f }: { m: number; t: number; f: number })
   return (q * (1 - t)) / ((1 - m) * (t - f));
 }
 
-/** The rollouts of the first steps: whether each misbehaved, and what the penalty was proportional to. */
+/** Rollouts from before training: whether each misbehaved, and how much a first update makes it less likely. */
 export interface FirstRollouts {
   misbehaved: readonly boolean[];
-  /** A flag (0 or 1) where the penalty is thresholded, the probe's probability where it is linear, or its log-odds. */
+  /**
+   * How much an update lowers the log-probability of each, in any unit. Were every rollout's parameters its own, that would be
+   * what the penalty is proportional to: a flag (0 or 1) where it is thresholded, the probe's probability where it is linear,
+   * or its log-odds. Parameters that rollouts share make it something else (`firstUpdate`).
+   */
   penalised: readonly number[];
   /** Whether the monitor flags each, where that is not what is penalised: misses are what it does not flag. */
   flagged?: readonly boolean[];

@@ -10,6 +10,12 @@ const maybe = z.number().nullable();
 /** An estimate, `null` where it is not defined, with its 95 % interval, `null` where that is not (one seed, for instance). */
 const estimate = z.object({ value: z.number(), low: maybe, high: maybe }).nullable();
 
+/**
+ * Of the runs whose own rate is defined (`of`), those whose rate the predicted interval covers (`count`), and those
+ * whose own interval it meets (`met`).
+ */
+const coverage = z.object({ count: z.int(), met: z.int().optional(), of: z.int() });
+
 /** Repetitions of a control: how many, and their AUROCs. */
 const controlRuns = z.object({ runs: z.int(), mean: share, low: share, high: share });
 
@@ -110,10 +116,13 @@ export const summarySchema = z.object({
       /** 95 % intervals over seeds (Student's t); `null` with one seed. */
       interval: z.record(z.string(), z.tuple([z.number(), z.number()]).nullable()),
       exchangeRate: z.object({
+        /** Before training, as if every rollout had parameters of its own. */
         predicted: estimate,
+        /** Before training, with the parameters that rollouts share. Not in studies of earlier versions. */
+        predictedShared: estimate.optional(),
         realised: estimate,
-        /** Of the runs whose own rate is defined (`of`), those in which the predicted interval covers it. */
-        covered: z.object({ count: z.int(), of: z.int() }).optional(),
+        covered: coverage.optional(),
+        coveredShared: coverage.optional(),
       }),
     }),
   ),

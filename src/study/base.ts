@@ -4,7 +4,7 @@ import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { readDocument, writeJson } from "../files.ts";
-import { checkHooks, hookNames, type ModelConfig, vocabularySize } from "../model/index.ts";
+import { checkHooks, hookNames, type ModelConfig, type Sequence, vocabularySize } from "../model/index.ts";
 import {
   auroc,
   calibrate,
@@ -58,6 +58,7 @@ export interface Base {
   tracer: TracerSet;
   /** Held-out completions of the base model: what they did, and what the probe and the text classifier say. */
   heldOut: {
+    sequences: Sequence[];
     misbehaved: boolean[];
     tasks: string[];
     logits: number[];
@@ -84,7 +85,7 @@ const labelledSequencesSchema = z
 
 /** `base.json`. Probes are in folders of their own. */
 export const baseSchema = z.object({
-  version: z.literal(2),
+  version: z.literal(3),
   summary: summarySchema.shape.base,
   heldOutProbes: z.array(z.string()),
   text: z.object({
@@ -109,6 +110,7 @@ export const baseSchema = z.object({
     ),
   heldOut: z
     .object({
+      sequences: z.array(sequenceSchema),
       misbehaved: z.array(z.boolean()),
       tasks: z.array(z.string()),
       logits: z.array(z.number()),
@@ -139,7 +141,7 @@ export async function prepareBase(folder: string | undefined, context: BaseConte
   const { probe, heldOutProbes, ...rest } = await measureBase(context);
   await saveProbe(probeFolder("initial"), probe);
   for (const [name, one] of Object.entries(heldOutProbes)) await saveProbe(probeFolder(name), one);
-  await writeJson(path, { version: 2, ...rest, heldOutProbes: Object.keys(heldOutProbes) });
+  await writeJson(path, { version: 3, ...rest, heldOutProbes: Object.keys(heldOutProbes) });
   return { ...rest, probe, heldOutProbes };
 }
 
@@ -323,6 +325,7 @@ async function measureBase(parts: BaseContext): Promise<Base> {
       tasks: traced.map(({ task }) => task),
     },
     heldOut: {
+      sequences: own.test.map(({ tokens, promptLength }) => ({ tokens: [...tokens], promptLength })),
       misbehaved: own.test.map(({ outcome }) => outcome.misbehaved),
       tasks: own.test.map(({ task }) => task),
       logits,

@@ -7,6 +7,7 @@ import { loadStudy, type Summary, writeReport } from "../report/index.ts";
 import { claim, claimed, machine, requireUnchanged } from "./claim.ts";
 import { followRuns, type OnEvent } from "./events.ts";
 import type { PlannedRun } from "./expand.ts";
+import { forecastOf } from "./forecast.ts";
 import { penaltyWarning } from "./foresee.ts";
 import { lockFolder } from "./lock.ts";
 import { readRun, runFolder, runName, StoppedError } from "./run.ts";
@@ -125,9 +126,18 @@ export async function trainRuns(
 /** Makes what runs start from, and says beforehand what cannot work. */
 export async function prepare(work: Work, onEvent: OnEvent): Promise<void> {
   for (const planned of work.table) {
-    const foreseen = penaltyWarning(planned, await work.base(planned));
-    if (foreseen && planned.seed === work.table[0]!.seed)
-      onEvent({ kind: "warning", detail: `${planned.id}, seed ${planned.seed}: ${foreseen}` });
+    const base = await work.base(planned);
+    if (planned.seed !== work.table[0]!.seed) continue;
+    const { predictedShared: rate } = forecastOf(planned, base, await work.firstUpdate(planned));
+    if (rate) {
+      const [value, low, high] = [rate.value, rate.low!, rate.high!].map((number) => number.toFixed(2));
+      onEvent({
+        kind: "stage",
+        detail: `Exchange rate foreseen for ${planned.id}: ${value} (${low} to ${high})`,
+      });
+    }
+    const foreseen = penaltyWarning(planned, base);
+    if (foreseen) onEvent({ kind: "warning", detail: `${planned.id}, seed ${planned.seed}: ${foreseen}` });
   }
 }
 
@@ -166,7 +176,11 @@ export async function conclude(work: Work, seconds: number): Promise<Summary> {
   for (const planned of table) {
     const { id, seed } = planned;
     const run = await readRun(runFolder(folder, id, seed), planned.settings.training.steps);
-    if ("metrics" in run) runs.push({ planned, base: await work.base(planned), metrics: run.metrics });
+    if ("metrics" in run)
+      runs.push({
+        ...{ planned, base: await work.base(planned), metrics: run.metrics },
+        firstUpdate: await work.firstUpdate(planned),
+      });
     else failed.push({ arm: id, seed, error: run.error });
   }
   if (runs.length === 0) throw new Error(failureOf(failed, 0));

@@ -8,18 +8,17 @@ import {
   type HealthPair,
   honestMaxima,
   mean,
-  predictExchangeRate,
   type RunEnd,
   realisedExchangeRate,
   realisedOverSteps,
   seedInterval,
 } from "../audit/index.ts";
-import { sigmoid } from "../probe/index.ts";
 import { randomFor } from "../random.ts";
 import { type RunSummary, runNumbersSchema, type Summary } from "../report/index.ts";
 import type { StepMetrics } from "../training/index.ts";
 import type { Base } from "./base.ts";
 import type { PlannedRun } from "./expand.ts";
+import { type FirstUpdate, forecastOf } from "./forecast.ts";
 import { penaltyWarning } from "./foresee.ts";
 import type { StudySettings } from "./settings.ts";
 
@@ -27,6 +26,7 @@ import type { StudySettings } from "./settings.ts";
 export interface FinishedRun {
   planned: PlannedRun;
   base: Base;
+  firstUpdate: FirstUpdate;
   metrics: readonly StepMetrics[];
 }
 
@@ -76,14 +76,15 @@ export function summarize(parts: SummaryParts): Summary {
     arms: Object.fromEntries(
       ids.map((id) => {
         const own = summarized.filter(({ run }) => run.planned.id === id);
-        const { planned, base } = own[0]!.run;
+        const [{ run: first }] = own as [(typeof own)[number]];
+        const { planned } = first;
         const control = summarized.filter(({ run }) => isControlOf(run.planned, planned));
         const runs = own.map(({ run, summary }) => {
           const match = control.find((one) => one.run.planned.seed === run.planned.seed);
           return match ? { ...summary, exchangeRate: realisedEarly(run, match.run) } : summary;
         });
         const controls = control.map(({ summary }) => summary);
-        return [id, summarizeArm(planned, runs, controls, base)];
+        return [id, summarizeArm(first, runs, controls)];
       }),
     ),
   };
@@ -201,17 +202,17 @@ function windowMean(lines: readonly StepMetrics[], name: string): number | null 
 }
 
 function summarizeArm(
-  planned: PlannedRun,
+  { planned, base, firstUpdate }: FinishedRun,
   runs: readonly RunSummary[],
   control: readonly RunSummary[],
-  base: Base,
 ): Summary["arms"][string] {
   const { arm, point } = planned;
   const numeric = Object.keys(runNumbersSchema.shape) as (keyof Summary["arms"][string]["mean"])[];
   const defined = (name: (typeof numeric)[number]) =>
     runs.map((run) => run[name]).filter((value) => typeof value === "number");
   const foreseen = penaltyWarning(planned, base);
-  const forecast = predicted(planned, base);
+  const forecast = forecastOf(planned, base, firstUpdate);
+  const { predicted, predictedShared } = forecast;
   return {
     ...(Object.keys(point).length > 0 && { arm, point }),
     ...(foreseen !== undefined && { foreseen }),
@@ -219,42 +220,12 @@ function summarizeArm(
     mean: Object.fromEntries(numeric.map((name) => [name, mean(defined(name))])),
     interval: Object.fromEntries(numeric.map((name) => [name, seedInterval(defined(name))])),
     exchangeRate: {
-      predicted: forecast,
+      ...forecast,
       realised: arm === "none" ? null : realised(runs, control),
-      ...(forecast && { covered: coverage(forecast, runs) }),
+      ...(predicted && { covered: coverage(predicted, runs) }),
+      ...(predictedShared && { coveredShared: coverage(predictedShared, runs) }),
     },
   };
-}
-
-/** What the first step exchanges, where the arm penalises what a monitor says; an oracle misses nothing. */
-function predicted({ arm, settings }: PlannedRun, { heldOut, text }: Base) {
-  const { misbehaved, tasks: clusters, flagged, logits, textLogits } = heldOut;
-  const { oracle } = settings;
-  const shaped = (own: number[], flags: readonly boolean[]) => ({
-    flagged: flags,
-    penalised: { threshold: flags.map(Number), linear: own.map(sigmoid), logit: own }[settings.penaltyShape],
-  });
-  const truth = { flagged: misbehaved, penalised: misbehaved.map(Number) };
-  const noisy = randomFor("noisy oracle");
-  const erring = misbehaved.map(
-    (bad) => noisy() < (bad ? oracle.truePositiveRate : oracle.falsePositiveRate),
-  );
-  const byProbe = shaped(logits, flagged);
-  const penalised: Partial<Record<string, ReturnType<typeof shaped>>> = {
-    "oracle-penalty": truth,
-    "noisy-oracle-penalty": { flagged: erring, penalised: erring.map(Number) },
-    "probe-penalty": byProbe,
-    "probe-penalty-frozen": byProbe,
-    "probe-penalty-trunk-frozen": byProbe,
-    "probe-penalty-refit": byProbe,
-    "text-penalty": shaped(
-      textLogits,
-      textLogits.map((score) => score >= text.threshold),
-    ),
-  };
-  const own = penalised[arm];
-  if (own === undefined) return null;
-  return predictExchangeRate({ misbehaved, clusters, ...own }, randomFor("exchange rate", arm));
 }
 
 /** So many steps count as the first ones. */
@@ -281,9 +252,15 @@ function realisedEarly(run: FinishedRun, control: FinishedRun) {
   return realisedOverSteps(first(run), first(control), randomFor("realised", arm, seed));
 }
 
+/**
+ * In how many runs the predicted interval holds the run's own rate, and in how many it at least meets its interval: a
+ * run's rate comes from the rollouts of few steps, and is less certain than the prediction.
+ */
 function coverage({ low, high }: Estimate, runs: readonly RunSummary[]) {
-  const values = runs.flatMap(({ exchangeRate }) => exchangeRate?.value ?? []);
-  return { count: values.filter((value) => value >= low! && value <= high!).length, of: values.length };
+  const rates = runs.flatMap(({ exchangeRate }) => exchangeRate ?? []);
+  const covers = ({ value }: Estimate) => value >= low! && value <= high!;
+  const meets = (rate: Estimate) => (rate.low ?? rate.value) <= high! && (rate.high ?? rate.value) >= low!;
+  return { count: rates.filter(covers).length, met: rates.filter(meets).length, of: rates.length };
 }
 
 /** Recall at the frozen threshold lost per share of misbehaviour removed, against the runs without intervention. */

@@ -7,11 +7,12 @@ import { loadEnvironment } from "../environment/load.ts";
 import { CharacterTokenizer, loadModel, type Model, ProgramStore, withAdapter } from "../model/index.ts";
 import { textScorer } from "../probe/index.ts";
 import { randomFor } from "../random.ts";
-import { textMonitor } from "../training/index.ts";
+import { firstUpdate, proxyReward, type RunContext, textMonitor } from "../training/index.ts";
 import { type Base, isBase, prepareBase } from "./base.ts";
 import { type BaseContext, createOnce } from "./completions.ts";
 import type { OnEvent } from "./events.ts";
 import { expand, type PlannedRun, pointName } from "./expand.ts";
+import { type FirstUpdate, hasFirstUpdate, keptFirstUpdate } from "./forecast.ts";
 import { informedBy } from "./inform.ts";
 import { lockFolder } from "./lock.ts";
 import { shippedModel } from "./model.ts";
@@ -40,6 +41,8 @@ export interface Work {
   table: readonly PlannedRun[];
   /** What a run starts from: made at the first call, or read where it was made before. */
   base(planned: PlannedRun): Promise<Base>;
+  /** What the first update of a run's arm does: made at the first call, or read where it was made before. */
+  firstUpdate(planned: PlannedRun): Promise<FirstUpdate>;
   /**
    * Trains a run in this process, which has the run's folder to itself. Only reads where it is done.
    *
@@ -73,33 +76,50 @@ export async function openWork(
     checkModel(model, environment, settings);
     const context = { environment, model, tokenizer, programs };
     const baseOf = createBases(folder, context, onEvent);
+    const contextOf = async ({ arm, seed, settings }: PlannedRun, base: Base): Promise<RunContext> => ({
+      ...{ tokenizer, programs, seed, settings: settings.training },
+      environment: informedBy(environment, base.answers),
+      config: model.config,
+      ...{ reference: model.weights, adapter: settings.adapter, modelName: settings.model },
+      arm: await arms[arm]!({
+        ...settings,
+        probe: base.probe,
+        text: textMonitor(textScorer(base.text.classifier), base.text.threshold),
+        sets: base.sets,
+        random: randomFor(seed, "arm", arm),
+      }),
+      probe: base.probe,
+      heldOutProbes: base.heldOutProbes,
+      tracer: base.tracer,
+    });
+    const updates = new Map<string, Promise<FirstUpdate>>();
+    const makeFirstUpdate = async (planned: PlannedRun) => {
+      const base = await baseOf(planned);
+      const context = await contextOf(planned, base);
+      return firstUpdate(context, { terms: [proxyReward()] }, base.heldOut.sequences);
+    };
     return {
       ...{ folder, settings, model, close },
       environment: environment.name,
       table: expand(settings, Object.keys(parts.arms ?? {})),
       base: baseOf,
+      async firstUpdate(planned) {
+        if (!hasFirstUpdate(planned.arm)) return null;
+        const known = updates.get(planned.id);
+        if (known) return known;
+        const made = keptFirstUpdate(folder, planned, () => makeFirstUpdate(planned));
+        updates.set(planned.id, made);
+        return made;
+      },
       async train(planned, listener) {
-        const { id, arm, seed, settings } = planned;
         const base = await baseOf(planned);
-        const run = runFolder(folder, id, seed);
+        const run = runFolder(folder, planned.id, planned.seed);
         const unlock = await lockFolder(run);
-        const context = {
-          ...{ tokenizer, programs, seed, settings: settings.training },
-          environment: informedBy(environment, base.answers),
-          config: model.config,
-          ...{ reference: model.weights, adapter: settings.adapter, modelName: settings.model },
-          arm: await arms[arm]!({
-            ...settings,
-            probe: base.probe,
-            text: textMonitor(textScorer(base.text.classifier), base.text.threshold),
-            sets: base.sets,
-            random: randomFor(seed, "arm", arm),
-          }),
-          probe: base.probe,
-          heldOutProbes: base.heldOutProbes,
-          tracer: base.tracer,
-        };
-        await runToEnd(run, context, listener).finally(unlock);
+        try {
+          await runToEnd(run, await contextOf(planned, base), listener);
+        } finally {
+          await unlock();
+        }
       },
     };
   } catch (error) {

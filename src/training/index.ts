@@ -3,6 +3,7 @@
 export { policyConfig } from "./adapted.ts";
 export { groupAdvantages } from "./advantages.ts";
 export type { ChatServer } from "./chat.ts";
+export { firstUpdate } from "./first-update.ts";
 export { createWatch } from "./guard.ts";
 export { type JudgeOptions, judgeMonitor } from "./judge.ts";
 export { initialState, type RunState, type StepResult, train } from "./loop.ts";

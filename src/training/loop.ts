@@ -11,20 +11,19 @@ import {
 import type { Probe, Tap } from "../probe/types.ts";
 import { type AdamWState, createAdamW, learningRateAt } from "../tensor/index.ts";
 import { adapted, initialPolicy } from "./adapted.ts";
-import { groupAdvantages, imitationWeights } from "./advantages.ts";
+import { creditRollouts, rolloutsOf } from "./credit.ts";
 import { createDeployment } from "./deployment.ts";
 import { createPolicyGradient, type UpdateStatistics } from "./gradients.ts";
 import { requireFinite } from "./guard.ts";
 import { createStepLog } from "./log.ts";
 import { type Measured, measureStep, measureTracer, recordsOf } from "./measure.ts";
-import { judgeAll, monitorsOf, probeMonitor } from "./monitors.ts";
+import { monitorsOf, probeMonitor } from "./monitors.ts";
 import { followUpOf } from "./read.ts";
 import type { RolloutRecord, StepMetrics } from "./records.ts";
 import { refitProbe } from "./refit.ts";
-import { scoreTerm, tokenRewards, totalRewards } from "./rewards.ts";
 import { sampleBatch } from "./sample.ts";
 import { tokenShares } from "./shares.ts";
-import type { Arm, Monitor, Rollout, RunContext } from "./types.ts";
+import type { Arm, RunContext } from "./types.ts";
 
 /** Where a run stands after some steps: all that continuing it takes, since randomness is addressed by seed and step. */
 export interface RunState {
@@ -111,47 +110,23 @@ export async function* train(
       const onPolicy = await scorer.score(policy, sequences);
       const onReference = await scorer.score(reference, sequences);
       const outcomes = await grading;
-      const rollouts = sequences.map(
-        (sequence, i): Rollout => ({
-          ...sequence,
-          prompt: batch.prompts[i]!,
-          completion: texts[i]!,
-          finished: completions[i]!.finished,
-          proxy: outcomes[i]!.proxy,
-          readLength: sequence.tokens.length + shared.followUp.length,
-          activations: { policy: onPolicy[i]!.activations, reference: onReference[i]!.activations },
-        }),
-      );
+      const read = { onPolicy, onReference };
+      const rollouts = rolloutsOf(batch, outcomes, read, shared.followUp.length);
 
-      // Judge, score and reward.
-      // Where no monitor takes part in training, the probe only watches.
-      const monitors = monitorsOf(arm);
-      if (monitors.length === 0) monitors.push(probeMonitor(probe, "policy"));
+      // Judge, score, reward, and what the update makes likelier and less likely.
       const log = createStepLog({ seed, step, steps: settings.steps }, rollouts.length);
-      const verdicts = await judgeAll(monitors, rollouts, outcomes, log);
-      const flaggedBy = (monitor?: Monitor) =>
-        monitor && verdicts.get(monitor)!.map(({ flagged }) => flagged);
-      const scores = await Promise.all(
-        arm.terms.map((term) => scoreTerm(term, rollouts, outcomes, verdicts, log)),
+      const credit = await creditRollouts(
+        arm,
+        rollouts,
+        outcomes,
+        log,
+        settings,
+        probeMonitor(probe, "policy"),
       );
-      const rewards = totalRewards(arm.terms, scores, rollouts.length);
-      for (const reward of rewards) requireFinite(step, { reward });
-
-      // Advantage: what the update makes likelier, and less likely.
-      const advantages = groupAdvantages(rewards, settings.rollouts, {
-        scale: settings.scaleRewards === "group",
-        screened: flaggedBy(arm.screen),
-      });
-      if (arm.imitate) advantages.values = imitationWeights(rewards);
-      flaggedBy(arm.silence)?.forEach((flagged, i) => {
-        if (flagged) advantages.values[i] = 0;
-      });
-      const tokenAdvantages = tokenRewards(arm.terms, verdicts);
+      const { advantages, tokenAdvantages, rewards, scores } = credit;
 
       // Deployment, where training itself asks or runs the model otherwise; before the update, like all of the above.
-      const deployed = evaluated
-        ? await deployment.measure(policy, step, { onPolicy, onReference, sequences })
-        : {};
+      const deployed = evaluated ? await deployment.measure(policy, step, { ...read, sequences }) : {};
 
       // Update.
       const gradients = createPolicyGradient(config, {
@@ -194,7 +169,7 @@ export async function* train(
         completions,
         rewards,
         scores,
-        verdicts: verdicts.get(monitors[0]!)!,
+        verdicts: [...credit.verdicts.values()][0]!,
         log,
         advantages,
         onPolicy,
@@ -220,7 +195,7 @@ export async function* train(
 }
 
 /** @throws Error where no weights are left to train */
-function frozenWeights({ arm: { frozenThrough }, config }: RunContext): string[] {
+export function frozenWeights({ arm: { frozenThrough }, config }: RunContext): string[] {
   if (frozenThrough === undefined) return [];
   const trainable = trainableShapes(config);
   const names = weightsBefore(config, frozenThrough).filter((name) => name in trainable);
@@ -240,7 +215,7 @@ function checkNames({ terms }: Arm): void {
 }
 
 /** What is read: what is measured in every arm, and what the arm's terms and monitors declare. */
-function tapsOf({ arm, probe, heldOutProbes = {} }: RunContext): Pick<Tap, "hook" | "followUp">[] {
+export function tapsOf({ arm, probe, heldOutProbes = {} }: RunContext): Pick<Tap, "hook" | "followUp">[] {
   const terms = arm.terms.flatMap((term) => (term.sees === "rollouts" ? term.taps : []));
   const monitors = monitorsOf(arm).flatMap((monitor) => (monitor.sees === "rollouts" ? monitor.taps : []));
   const probes = [probe, ...Object.values(heldOutProbes)].map(({ tap }) => tap);

@@ -18,7 +18,7 @@ export interface Sample {
 
 export interface SampleOptions {
   /** What it is sampled for: equal purposes and steps of a run draw equal numbers. */
-  purpose?: "old" | "deployed";
+  purpose?: "old" | "deployed" | "first update";
   step: number;
   /** Ask with the environment's inoculation prompt? */
   inoculate?: boolean | undefined;

@@ -2,14 +2,15 @@ import { expect, test } from "vitest";
 import { studyFixture } from "../../test/study-fixture.ts";
 import { describeCoverage, describeRates, type RateRow, rateDomain, rateRows } from "./exchange.ts";
 
-test("rateRows has what is defined, predicted before realised", () => {
+test("rateRows has what is defined, predictions before what was realised", () => {
   const rows = rateRows(studyFixture({ steps: 3 }).summary!);
   expect(rows.map(({ arm, kind }) => `${arm} ${kind}`)).toEqual([
-    "oracle-penalty predicted",
+    "oracle-penalty from hits",
     "oracle-penalty realised",
-    "probe-penalty predicted",
+    "probe-penalty from hits",
+    "probe-penalty from update",
     "probe-penalty realised",
-    "probe-penalty-frozen predicted",
+    "probe-penalty-frozen from hits",
     "probe-loss realised",
   ]);
   expect(describeRates(rows.slice(-1))).toBe("probe-loss, realised: 2.10 (95 % interval 1.60 to 2.70)");
@@ -31,6 +32,9 @@ test("describeCoverage adds up the runs of all arms that have both rates", () =>
   expect(describeCoverage(summary)).toBeUndefined();
   const { "oracle-penalty": oracle, "probe-penalty": penalty } = summary.arms;
   oracle!.exchangeRate.covered = { count: 3, of: 3 };
-  penalty!.exchangeRate.covered = { count: 1, of: 2 };
-  expect(describeCoverage(summary)).toMatch(/in 4 of 5 runs/);
+  penalty!.exchangeRate.covered = { count: 1, met: 2, of: 2 };
+  penalty!.exchangeRate.coveredShared = { count: 0, met: 1, of: 2 };
+  expect(describeCoverage(summary)).toMatch(
+    /hits and misses covers it in 4 of 5 runs, and meets its interval in 5; .* first update covers it in 0 of 2 runs, and meets its interval in 1\.$/,
+  );
 });

@@ -4,23 +4,30 @@ import { compareArms } from "../report/arms.ts";
 import type { Summary } from "../report/schema.ts";
 import { formatNumber } from "./format.ts";
 
+/** The rates of an arm, in the order in which they are known. */
+export const kinds = [
+  { kind: "from hits", rate: "predicted" },
+  { kind: "from update", rate: "predictedShared" },
+  { kind: "realised", rate: "realised" },
+] as const;
+
 export interface RateRow {
   arm: string;
-  kind: "predicted" | "realised";
+  kind: (typeof kinds)[number]["kind"];
   value: number;
   /** 95 % interval; `null` where it is not defined. */
   low: number | null;
   high: number | null;
 }
 
-/** The rates that are defined, by arm, predicted before realised. */
+/** The rates that are defined, by arm, predictions before what was realised. */
 export function rateRows(summary: Summary): RateRow[] {
   return Object.keys(summary.arms)
     .sort(compareArms)
     .flatMap((arm) =>
-      (["predicted", "realised"] as const).flatMap((kind) => {
-        const rate = summary.arms[arm]!.exchangeRate[kind];
-        return rate ? [{ arm, kind, ...rate }] : [];
+      kinds.flatMap(({ kind, rate }) => {
+        const known = summary.arms[arm]!.exchangeRate[rate];
+        return known ? [{ arm, kind, ...known }] : [];
       }),
     );
 }
@@ -48,11 +55,28 @@ export function describeRates(rows: readonly RateRow[]): string {
     .join("; ");
 }
 
-/** In how many runs the predicted interval covers the run's own rate; `undefined` where no run has both. */
+/** In how many runs each prediction agrees with the run's own rate over its first steps; `undefined` where no run has both. */
 export function describeCoverage({ arms }: Summary): string | undefined {
-  const covered = Object.values(arms).flatMap(({ exchangeRate }) => exchangeRate.covered ?? []);
-  const of = covered.reduce((sum, one) => sum + one.of, 0);
-  if (of === 0) return undefined;
-  const count = covered.reduce((sum, one) => sum + one.count, 0);
-  return `The predicted interval covers what came true in ${count} of ${of} runs (a good prediction: in nearly all).`;
+  const rates = Object.values(arms).map(({ exchangeRate }) => exchangeRate);
+  const part = (name: string, all: readonly NonNullable<(typeof rates)[number]["covered"]>[]) => {
+    const total = (of: (one: (typeof all)[number]) => number) => all.reduce((sum, one) => sum + of(one), 0);
+    const runs = total((one) => one.of);
+    if (runs === 0) return [];
+    const met = total((one) => one.met ?? one.count);
+    return [
+      `${name} covers it in ${total((one) => one.count)} of ${runs} runs, and meets its interval in ${met}`,
+    ];
+  };
+  const parts = [
+    ...part(
+      "the prediction from hits and misses",
+      rates.flatMap(({ covered }) => covered ?? []),
+    ),
+    ...part(
+      "the one from the first update",
+      rates.flatMap(({ coveredShared }) => coveredShared ?? []),
+    ),
+  ];
+  if (parts.length === 0) return undefined;
+  return `Against undetected misbehaviour gained per misbehaviour removed over each run's first steps: ${parts.join("; ")}.`;
 }
