@@ -16,6 +16,7 @@ import { leftIn } from "../../test/left.ts";
 import { type Cluster, startCluster, until, whyNoCluster } from "../../test/slurm-cluster.ts";
 import { tinySettings } from "../../test/tiny-study.ts";
 import type { Summary } from "../report/index.ts";
+import { holderOf } from "../study/index.ts";
 import { isArray, readRecords } from "./slurm/records.ts";
 
 const missing = whyNoCluster();
@@ -156,6 +157,23 @@ describe.each(["local", "slurm"] as const)("the %s launcher", (name) => {
 });
 
 describe("the local launcher", () => {
+  it("loses one run where a process is killed, and does the others", async () => {
+    const settings = { ...slow, arms: ["none"], seeds: 3, training };
+    const file = await writeTinyStudy(join(place, "crashing"), settings);
+    const folder = join(place, "crashing local");
+    const { study, states } = using("local");
+    const { ended } = study(file, folder);
+    await underWay(folder, ["none/seed-1", "none/seed-2"]);
+    process.kill((await holderOf(join(folder, "runs", "none", "seed-1")))!.pid, "SIGKILL");
+    expect(await ended).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining("none, seed 1: its process was ended by SIGKILL"),
+    });
+    expect((await states(folder)).map(({ state }) => state)).toEqual(["stopped", "done", "done"]);
+    // The same command goes on with what was lost.
+    expect(await study(file, folder).ended).toMatchObject({ status: 0 });
+  }, 300_000);
+
   it("leaves no process behind when it is killed", async () => {
     const file = await writeTinyStudy(join(place, "killed"), { ...long, ...slow });
     const folder = join(place, "killed local");
