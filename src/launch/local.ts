@@ -15,6 +15,7 @@ import {
   UsageError,
 } from "../study/index.ts";
 import { threads } from "../tensor/index.ts";
+import { heldRuns, LOOK } from "./held.ts";
 import { stoppable } from "./signals.ts";
 import type { Activity, Launcher } from "./types.ts";
 import { startWorker, type Worker } from "./worker.ts";
@@ -75,19 +76,15 @@ function inProcesses(program: readonly string[], jobs: number): Conduct {
   };
 }
 
-/** How long a sign of life of another machine is waited for, in milliseconds: it beats every five seconds. */
-const LOOK = 12_000;
-
 async function activeRuns(folder: string): Promise<ReadonlyMap<string, Activity>> {
-  const active = new Map<string, Activity>();
   const study = await holderOf(folder, LOOK);
-  if (!study) return active;
+  if (!study) return new Map();
+  const active = await heldRuns(folder);
+  const detail = `process ${study.pid} on ${study.host}`;
   for (const run of expand((await claimed(folder)).settings)) {
     const place = runFolder(folder, run.id, run.seed);
-    if ("metrics" in (await readRun(place, run.settings.training.steps))) continue;
-    const own = await holderOf(place, LOOK);
-    const { host, pid } = own ?? study;
-    active.set(runName(run), { state: own ? "running" : "pending", detail: `process ${pid} on ${host}` });
+    const done = "metrics" in (await readRun(place, run.settings.training.steps));
+    if (!done && !active.has(runName(run))) active.set(runName(run), { state: "pending", detail });
   }
   return active;
 }
