@@ -3,7 +3,6 @@
 import { access } from "node:fs/promises";
 import { isAbsolute, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { createJiti } from "jiti";
 import { z } from "zod";
 
 /** A module that is not there, or does not make what it should: the message says what to do. */
@@ -35,7 +34,8 @@ export async function importModule(path: string): Promise<{ default?: unknown; r
   });
   try {
     if (!/ts$/.test(absolute)) return await import(/* @vite-ignore */ pathToFileURL(absolute).href);
-    // Node 20 knows no TypeScript. What is compiled is not kept, and the library is the one that runs, wherever it is installed.
+    // Node 20 knows no TypeScript, and what makes up for it takes a while to load. What is compiled is not kept, and the library is the one that runs, wherever it is installed.
+    const { createJiti } = await import("jiti");
     const virtualModules = { probeward: await import("./index.ts") };
     const jiti = createJiti(import.meta.url, { fsCache: false, moduleCache: false, virtualModules });
     return await jiti.import(absolute);

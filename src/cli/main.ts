@@ -5,19 +5,6 @@ import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { ModuleError } from "../modules.ts";
 import { UsageError } from "../study/index.ts";
-import { benchCommand } from "./bench.ts";
-import { cancelCommand } from "./cancel.ts";
-import { checkCommand } from "./check.ts";
-import { doctorCommand } from "./doctor.ts";
-import { exportCommand } from "./export.ts";
-import { pretrainCommand } from "./pretrain.ts";
-import { probeCommand } from "./probe.ts";
-import { pullCommand } from "./pull.ts";
-import { reportCommand } from "./report.ts";
-import { serveCommand } from "./serve.ts";
-import { statusCommand } from "./status.ts";
-import { studyCommand } from "./study.ts";
-import { taskCommand } from "./task.ts";
 
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
   version: string;
@@ -31,22 +18,26 @@ const program = new Command("probeward")
   .exitOverride()
   .configureHelp({ showGlobalOptions: true })
   .showHelpAfterError("(--help shows what is allowed)");
-for (const command of [
-  studyCommand,
-  statusCommand,
-  cancelCommand,
-  pretrainCommand,
-  pullCommand,
-  probeCommand,
-  checkCommand,
-  reportCommand,
-  serveCommand,
-  exportCommand,
-  benchCommand,
-  doctorCommand,
-])
-  program.addCommand(command().exitOverride());
-program.addCommand(taskCommand().exitOverride(), { hidden: true });
+
+/** In the order of the help. Only the one that is called is loaded: tasks of launched studies start often. */
+const commands: Record<string, () => Promise<Command>> = {
+  study: async () => (await import("./study.ts")).studyCommand(),
+  status: async () => (await import("./status.ts")).statusCommand(),
+  cancel: async () => (await import("./cancel.ts")).cancelCommand(),
+  pretrain: async () => (await import("./pretrain.ts")).pretrainCommand(),
+  pull: async () => (await import("./pull.ts")).pullCommand(),
+  probe: async () => (await import("./probe.ts")).probeCommand(),
+  check: async () => (await import("./check.ts")).checkCommand(),
+  report: async () => (await import("./report.ts")).reportCommand(),
+  serve: async () => (await import("./serve.ts")).serveCommand(),
+  export: async () => (await import("./export.ts")).exportCommand(),
+  bench: async () => (await import("./bench.ts")).benchCommand(),
+  doctor: async () => (await import("./doctor.ts")).doctorCommand(),
+  task: async () => (await import("./task.ts")).taskCommand(),
+};
+const asked = process.argv[2] ?? "";
+for (const name of Object.hasOwn(commands, asked) ? [asked] : Object.keys(commands))
+  program.addCommand((await commands[name]!()).exitOverride(), { hidden: name === "task" });
 
 try {
   await program.parseAsync();

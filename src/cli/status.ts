@@ -13,7 +13,9 @@ export function statusCommand(): Command {
     .argument("<folder>", "folder of the study")
     .option("--json", "print every run, as JSON")
     .action(async (folder: string, { json }: { json?: boolean }) => {
-      const runs = await studyStatus(resolve(folder), Object.values(launchers()));
+      const runs = await studyStatus(resolve(folder), Object.values(launchers()), (warning) =>
+        console.error(`warning: ${warning}`),
+      );
       if (json) console.log(JSON.stringify(runs, null, 2));
       else console.log(shown(runs));
     });

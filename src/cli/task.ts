@@ -1,8 +1,8 @@
 /** @file `probeward task`: a part of a study that was launched. Launchers start it; people need not. */
 
 import { Command } from "commander";
-import { finishOnSlurm, stoppable } from "../launch/index.ts";
-import { type OnEvent, prepare, StoppedError, trainRuns, withClaimed } from "../study/index.ts";
+import { finishOnSlurm, stoppable, work } from "../launch/index.ts";
+import { prepare, StoppedError, withClaimed, withTrainer } from "../study/index.ts";
 import { thisProgram } from "./launchers.ts";
 import { followStudy } from "./progress.ts";
 import { wholeNumber } from "./study.ts";
@@ -25,20 +25,18 @@ export function taskCommand(): Command {
     .description("Train some runs, one after the other.")
     .argument("<folder>", "folder of the study")
     .argument("<runs...>", "as their folders in runs/")
-    .option("--json", "tell what happens as lines of JSON, on standard output")
-    .action(async (folder: string, runs: string[], { json }: { json?: boolean }) => {
-      const onEvent: OnEvent = json
-        ? (event) => process.stdout.write(`${JSON.stringify(event)}\n`)
-        : followStudy().onEvent;
-      try {
-        const failed = await stoppable((signal) => trainRuns(folder, runs, onEvent, signal));
+    .action((folder: string, runs: string[]) =>
+      untilStopped(async (signal) => {
+        const { onEvent } = followStudy();
+        const failed = await withTrainer(folder, onEvent, signal, (train) => train(runs));
         if (failed > 0) process.exitCode = 1;
-      } catch (error) {
-        if (!(error instanceof StoppedError)) throw error;
-        console.error(error.message);
-        process.exitCode = STOPPED;
-      }
-    });
+      }),
+    );
+  task
+    .command("work")
+    .description("Train the runs that the process which starts this one tells it to.")
+    .argument("<folder>", "folder of the study")
+    .action((folder: string) => untilStopped((signal) => work(folder, signal)));
   task
     .command("finish")
     .description("Go on with what ran out of time, or write summary and report.")
@@ -48,4 +46,14 @@ export function taskCommand(): Command {
       finishOnSlurm(folder, launch, { program: thisProgram() }, followStudy().onEvent),
     );
   return task;
+}
+
+async function untilStopped(action: (signal: AbortSignal) => Promise<void>): Promise<void> {
+  try {
+    await stoppable(action);
+  } catch (error) {
+    if (!(error instanceof StoppedError)) throw error;
+    console.error(error.message);
+    process.exitCode = STOPPED;
+  }
 }

@@ -16,6 +16,7 @@ import { leftIn } from "../../test/left.ts";
 import { type Cluster, startCluster, until, whyNoCluster } from "../../test/slurm-cluster.ts";
 import { tinySettings } from "../../test/tiny-study.ts";
 import type { Summary } from "../report/index.ts";
+import { holderOf } from "../study/index.ts";
 import { isArray, readRecords } from "./slurm/records.ts";
 
 const missing = whyNoCluster();
@@ -156,6 +157,23 @@ describe.each(["local", "slurm"] as const)("the %s launcher", (name) => {
 });
 
 describe("the local launcher", () => {
+  it("loses one run where a process is killed, and does the others", async () => {
+    const settings = { ...slow, arms: ["none"], seeds: 3, training };
+    const file = await writeTinyStudy(join(place, "crashing"), settings);
+    const folder = join(place, "crashing local");
+    const { study, states } = using("local");
+    const { ended } = study(file, folder);
+    await underWay(folder, ["none/seed-1", "none/seed-2"]);
+    process.kill((await holderOf(join(folder, "runs", "none", "seed-1")))!.pid, "SIGKILL");
+    expect(await ended).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining("none, seed 1: its process was ended by SIGKILL"),
+    });
+    expect((await states(folder)).map(({ state }) => state)).toEqual(["stopped", "done", "done"]);
+    // The same command goes on with what was lost.
+    expect(await study(file, folder).ended).toMatchObject({ status: 0 });
+  }, 300_000);
+
   it("leaves no process behind when it is killed", async () => {
     const file = await writeTinyStudy(join(place, "killed"), { ...long, ...slow });
     const folder = join(place, "killed local");
@@ -175,14 +193,8 @@ describe.skipIf(missing !== undefined)("the slurm launcher", () => {
     expect(await leftIn(join(folder, "runs"))).toEqual(wholeLong.files);
   }
 
-  it("survives a node that dies", async () => {
-    const { study, settled } = using("slurm");
-    const file = await writeTinyStudy(join(place, "dying"), { ...long, ...slow });
-    const folder = join(place, "dying slurm");
-    expect(await study(file, folder).ended).toMatchObject({ status: 0 });
-    await underWay(folder, ["none/seed-1", "none/seed-2"]);
-    expect((await cluster!.killNode("node1")).length).toBeGreaterThan(0);
-    // Slurm lets it wait for two minutes, in case that more is wrong.
+  /** A task that Slurm starts again: it lets it wait for two minutes, in case that more is wrong. */
+  async function startedAtOnce() {
     let held: string | undefined;
     await until(async () => {
       const waiting = await cluster!.slurm("squeue", "-h", "-r", "-t", "PENDING", "-o", "%i %r");
@@ -190,6 +202,16 @@ describe.skipIf(missing !== undefined)("the slurm launcher", () => {
       return held !== undefined;
     });
     await cluster!.slurm("scontrol", "update", `JobId=${held}`, "StartTime=now");
+  }
+
+  it("survives a node that dies", async () => {
+    const { study, settled } = using("slurm");
+    const file = await writeTinyStudy(join(place, "dying"), { ...long, ...slow });
+    const folder = join(place, "dying slurm");
+    expect(await study(file, folder).ended).toMatchObject({ status: 0 });
+    await underWay(folder, ["none/seed-1", "none/seed-2"]);
+    expect((await cluster!.killNode("node1")).length).toBeGreaterThan(0);
+    await startedAtOnce();
     await settled();
     cluster!.startNode("node1");
     await expectWhole(folder);
@@ -198,6 +220,29 @@ describe.skipIf(missing !== undefined)("the slurm launcher", () => {
     // Nobody had to submit it again.
     expect((await readRecords(folder)).filter(isArray)).toHaveLength(1);
   }, 600_000);
+
+  it("loses nothing where a task has to give way to others, and is started again", async () => {
+    const file = await writeTinyStudy(join(place, "requeued"), {
+      ...slow,
+      arms: ["none"],
+      seeds: 1,
+      training,
+    });
+    const folder = join(place, "requeued slurm");
+    expect(await using("slurm").study(file, folder).ended).toMatchObject({ status: 0 });
+    await underWay(folder, ["none/seed-1"]);
+    const { job } = (await readRecords(folder)).find(isArray)!;
+    await cluster!.slurm("scontrol", "requeue", `${job}_0`);
+    await startedAtOnce();
+    await using("slurm").settled();
+    const expected = Object.entries(whole.files).filter(([path]) => path.startsWith("none/seed-1/"));
+    expect(await leftIn(join(folder, "runs"))).toEqual(Object.fromEntries(expected));
+    const starts = await startsOf(folder, 0);
+    expect(starts.map((start) => start.slice(-1))).toEqual(["0", "1"]);
+    // It was told, kept its step, and went on from there.
+    const log = await readFile(join(folder, "launch", "1", "run-0.log"), "utf8");
+    expect(log).toMatch(/^stopped after step [1-5] of 6$/m);
+  }, 300_000);
 
   it("goes on with tasks that reach their time limit", async () => {
     // Slurm looks at limits twice a minute, and half a minute ahead: tasks are warned after 20 to 50 seconds, and sleep for 60.

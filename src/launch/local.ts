@@ -1,7 +1,5 @@
-/** @file The `local` launcher: runs in child processes of this one, several side by side. */
+/** @file The `local` launcher: several child processes side by side, each of which trains runs one after the other. */
 
-import { spawn } from "node:child_process";
-import { createInterface } from "node:readline";
 import { setTimeout } from "node:timers/promises";
 import {
   type Conduct,
@@ -9,24 +7,24 @@ import {
   expand,
   followRuns,
   holderOf,
-  type OnEvent,
   readRun,
   runFolder,
   runName,
   runStudy,
   StoppedError,
-  type StudyEvent,
   UsageError,
 } from "../study/index.ts";
 import { threads } from "../tensor/index.ts";
+import { heldRuns, LOOK } from "./held.ts";
 import { stoppable } from "./signals.ts";
 import type { Activity, Launcher } from "./types.ts";
+import { startWorker, type Worker } from "./worker.ts";
 
 /** How to launch on this machine. */
 export interface LocalOptions {
   /** This program: what `task` and its arguments are given to. */
   program: readonly string[];
-  /** Runs at a time, each in a process of its own; the machine's threads are divided among them. One is trained in this process. */
+  /** Runs at a time, in as many processes; the machine's threads are divided among them. One is trained in this process. */
   jobs: number;
 }
 
@@ -52,7 +50,8 @@ function inProcesses(program: readonly string[], jobs: number): Conduct {
     const follow = followRuns(work.table, onEvent);
     const left = [...work.table];
     const share = Math.max(1, Math.floor(threads() / jobs));
-    const worker = async () => {
+    const trainSome = async () => {
+      let worker: Worker | undefined;
       for (let run = left.shift(); run && !signal?.aborted; run = left.shift()) {
         const { onStep, onWarning, onEnd } = follow(run);
         const { steps } = run.settings.training;
@@ -60,8 +59,9 @@ function inProcesses(program: readonly string[], jobs: number): Conduct {
         // Only reads, and says what the run warned of.
         if ("metrics" in found) await work.train(run, { onStep, onWarning });
         else {
-          const args = ["task", "train", work.folder, runName(run), "--json"];
-          const problem = await runTask([...program, ...args], share, signal, (event) => {
+          // One that has ended is replaced: what ended it is that run's alone.
+          if (!worker?.alive) worker = startWorker(program, work.folder, share, signal);
+          const problem = await worker.train(runName(run), (event) => {
             if (event.kind === "step") onStep(event.metrics);
             if (event.kind === "warning") onEvent(event);
           });
@@ -69,55 +69,22 @@ function inProcesses(program: readonly string[], jobs: number): Conduct {
         }
         onEnd();
       }
+      await worker?.close();
     };
-    await Promise.all(Array.from({ length: jobs }, worker));
+    await Promise.all(Array.from({ length: jobs }, trainSome));
     if (signal?.aborted) throw new StoppedError("stopped: every run stands on a checkpoint");
   };
 }
 
-/** Returns what was wrong, apart from what the run itself told. */
-function runTask(
-  [command, ...args]: readonly string[],
-  share: number,
-  signal: AbortSignal | undefined,
-  onEvent: OnEvent,
-): Promise<string | undefined> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(command!, args, {
-      env: { ...process.env, PROBEWARD_THREADS: String(share) },
-      stdio: ["ignore", "pipe", "pipe"],
-    });
-    const stop = () => child.kill("SIGTERM");
-    signal?.addEventListener("abort", stop);
-    if (signal?.aborted) stop();
-    createInterface(child.stdout).on("line", (line) => onEvent(JSON.parse(line) as StudyEvent));
-    let said = "";
-    child.stderr.on("data", (data) => {
-      said = `${said}${data}`.slice(-2000);
-    });
-    child.on("error", reject);
-    child.on("close", (_, killed) => {
-      signal?.removeEventListener("abort", stop);
-      if (killed)
-        resolve(`its process was ended by ${killed}; where that was for want of memory, give fewer --jobs`);
-      else resolve(said.trim() || undefined);
-    });
-  });
-}
-
-/** How long a sign of life of another machine is waited for, in milliseconds: it beats every five seconds. */
-const LOOK = 12_000;
-
 async function activeRuns(folder: string): Promise<ReadonlyMap<string, Activity>> {
-  const active = new Map<string, Activity>();
   const study = await holderOf(folder, LOOK);
-  if (!study) return active;
+  if (!study) return new Map();
+  const active = await heldRuns(folder);
+  const detail = `process ${study.pid} on ${study.host}`;
   for (const run of expand((await claimed(folder)).settings)) {
     const place = runFolder(folder, run.id, run.seed);
-    if ("metrics" in (await readRun(place, run.settings.training.steps))) continue;
-    const own = await holderOf(place, LOOK);
-    const { host, pid } = own ?? study;
-    active.set(runName(run), { state: own ? "running" : "pending", detail: `process ${pid} on ${host}` });
+    const done = "metrics" in (await readRun(place, run.settings.training.steps));
+    if (!done && !active.has(runName(run))) active.set(runName(run), { state: "pending", detail });
   }
   return active;
 }

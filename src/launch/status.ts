@@ -1,7 +1,8 @@
 /** @file How the runs of a study stand: by their folders, and by who has them in hand. */
 
 import { claimed, expand, readStatus, runFolder, runName } from "../study/index.ts";
-import type { Activity, Launcher } from "./types.ts";
+import { heldRuns } from "./held.ts";
+import { type Activity, type Launcher, NotHereError } from "./types.ts";
 
 export interface RunState {
   /** As `runName` gives it. */
@@ -16,15 +17,28 @@ export interface RunState {
 
 /**
  * Every run of the study in a folder, in the order of its table. Where several launchers have one in hand, the first says how.
+ * Where one cannot be asked on this machine, folders tell which runs are in hand, and not which are to be.
  *
+ * @param onWarning told of that
  * @throws UsageError where there is none
  */
-export async function studyStatus(folder: string, launchers: readonly Launcher[]): Promise<RunState[]> {
+export async function studyStatus(
+  folder: string,
+  launchers: readonly Launcher[],
+  onWarning: (warning: string) => void,
+): Promise<RunState[]> {
   const { settings } = await claimed(folder);
   const active = new Map<string, Activity>();
-  for (const launcher of launchers)
-    for (const [run, activity] of await launcher.active(folder))
-      if (!active.has(run)) active.set(run, activity);
+  for (const launcher of launchers) {
+    const found = await launcher.active(folder).catch((error: Error) => {
+      if (!(error instanceof NotHereError)) throw error;
+      onWarning(
+        `${error.message} Shown is what the folders say; a run that is in a queue is shown as waiting or stopped.`,
+      );
+      return heldRuns(folder);
+    });
+    for (const [run, activity] of found) if (!active.has(run)) active.set(run, activity);
+  }
   const traceOf = async (run: string) => {
     for (const launcher of launchers) {
       const log = await launcher.log?.(folder, run);

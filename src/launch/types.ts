@@ -10,6 +10,9 @@ export interface Activity {
   detail: string;
 }
 
+/** What a launcher works with is not on this machine; the message says what. */
+export class NotHereError extends Error {}
+
 /** How the runs of a study come to processes of their own. */
 export interface Launcher {
   /**
@@ -20,7 +23,7 @@ export interface Launcher {
    * @throws Error that names the runs that failed, where it has waited for them
    */
   launch(folder: string, settings: StudySettings, onEvent: OnEvent): Promise<Summary | undefined>;
-  /** What of a study it has in hand, by `runName`. Empty where that is nothing. */
+  /** What of a study it has in hand, by `runName`. Empty where that is nothing. @throws NotHereError */
   active(folder: string): Promise<ReadonlyMap<string, Activity>>;
   /**
    * Stops what it has in hand: runs keep the step that they are in. Returns when nothing of it is left.

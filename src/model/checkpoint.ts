@@ -8,8 +8,6 @@ import { parseJson, writeJson } from "../files.ts";
 import { type FloatTensor, readSafetensors, safetensorsPieces, writeSafetensors } from "../tensor/index.ts";
 import { trainableShapes } from "./adapter.ts";
 import { type CharacterConfig, characterConfigSchema, type ModelConfig } from "./config.ts";
-import { loadGguf } from "./gguf/load.ts";
-import { loadHuggingFace } from "./huggingface/load.ts";
 import { CharacterTokenizer, type Tokenizer } from "./tokenizer.ts";
 import type { Weights } from "./transformer.ts";
 
@@ -36,11 +34,12 @@ export async function saveModel(
  * @throws Error naming the file that is missing, malformed, of an architecture that is not supported or of other shapes.
  */
 export async function loadModel(folder: string): Promise<Model> {
-  if (folder.endsWith(".gguf")) return loadGguf(folder);
+  // What reads formats of others is large: it is loaded where it is needed.
+  if (folder.endsWith(".gguf")) return (await import("./gguf/load.ts")).loadGguf(folder);
   const path = join(folder, "config.json");
   const json = parseConfig(path, await readFile(path, "utf8").catch(() => missing(folder, path)));
   if ((json as { architecture?: unknown } | null)?.architecture !== "probeward-character")
-    return loadHuggingFace(folder, json);
+    return (await import("./huggingface/load.ts")).loadHuggingFace(folder, json);
   const parsed = characterConfigSchema.safeParse(json);
   if (!parsed.success) throw new Error(`${path}: ${z.prettifyError(parsed.error)}`);
   const config = parsed.data;

@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { downloadFile, type ListFileEntry, listFiles } from "@huggingface/hub";
+import type { ListFileEntry } from "@huggingface/hub";
 import { readDecoderConfig } from "./huggingface/config.ts";
 
 /** The files that a model is loaded from, all at the top of a repository. */
@@ -40,6 +40,8 @@ export interface PullOptions {
 export async function pullModel(repo: string, folder: string, options: PullOptions = {}): Promise<string[]> {
   const { revision = "main", hubUrl, accessToken, onProgress = () => {} } = options;
   const source = { repo, revision, ...(hubUrl && { hubUrl }), ...(accessToken && { accessToken }) };
+  // The client is large, and little needs it.
+  const { listFiles } = await import("@huggingface/hub");
   const entries: ListFileEntry[] = [];
   try {
     for await (const entry of listFiles(source)) if (entry.type === "file") entries.push(entry);
@@ -86,6 +88,7 @@ async function fetchFile(
   }
   if (done < total) {
     // Plain requests for ranges: Hugging Face's other protocol does not go on where it stopped.
+    const { downloadFile } = await import("@huggingface/hub");
     const blob = await downloadFile({ ...source, path: entry.path, xet: false });
     if (blob === null) throw new Error(`${source.repo}: ${entry.path} is not there any more`);
     const file = await open(partial, "a");

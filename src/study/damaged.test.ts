@@ -12,7 +12,7 @@ import type { Environment } from "../environment/types.ts";
 import { loadModel, saveModel } from "../model/index.ts";
 import { encodeSafetensors } from "../tensor/index.ts";
 import { UsageError } from "./settings.ts";
-import { runStudy, trainRuns } from "./study.ts";
+import { runStudy, withTrainer } from "./study.ts";
 
 const tinyModule = fileURLToPath(new URL("../../test/tiny-environment.ts", import.meta.url));
 const settings = tinySettings({ arms: ["none"], training: { ...tinySettings().training, steps: 4 } });
@@ -266,7 +266,13 @@ export default () => ({ ...create(), name: "${name}" });
       /mine\.ts was edited since the study in .*own was begun.*Put the file back as it was/,
     );
     // Nor does a task of a launched study train on it.
-    await expect(trainRuns(out(), ["none/seed-1"], () => {})).rejects.toThrow(/mine\.ts was edited/);
+    const train = withTrainer(
+      out(),
+      () => {},
+      undefined,
+      (train) => train(["none/seed-1"]),
+    );
+    await expect(train).rejects.toThrow(/mine\.ts was edited/);
     expect(await leftIn(out())).toEqual(before);
     await writeFile(path(), source("mine"));
     await runStudy(out(), mine);

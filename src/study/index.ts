@@ -25,8 +25,8 @@ export {
   conclude,
   prepare,
   runStudy,
-  trainRuns,
   withClaimed,
   withStudy,
+  withTrainer,
 } from "./study.ts";
 export { isPrepared, type StudyParts, type Work } from "./work.ts";

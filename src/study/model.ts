@@ -3,7 +3,6 @@
 import { readFile } from "node:fs/promises";
 import { basename, dirname, extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parse } from "yaml";
 import { z } from "zod";
 import { EnvironmentError, loadEnvironment } from "../environment/load.ts";
 import type { Environment } from "../environment/types.ts";
@@ -53,7 +52,7 @@ async function recipeFor(environment: string): Promise<z.infer<typeof recipeSche
   const own = isModulePath(environment);
   const recipe = own
     ? ((await importModule(environment)).recipe ?? {})
-    : (parse(await readFile(file, "utf8")) as Record<string, unknown>)[environment];
+    : ((await import("yaml")).parse(await readFile(file, "utf8")) as Record<string, unknown>)[environment];
   const parsed = recipeSchema.safeParse(recipe);
   if (parsed.success) return parsed.data;
   throw new EnvironmentError(

@@ -3,7 +3,6 @@
 import { readdir, readFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parse } from "yaml";
 import { z } from "zod";
 import { environmentNames } from "../environment/index.ts";
 import { environmentChoices } from "../environment/load.ts";
@@ -237,6 +236,8 @@ async function readStudyFile(study: string, path: string): Promise<unknown> {
   // A parser's time grows with the square of the depth.
   if ((text.match(/[[{]|[-?] /g) ?? []).length > MAX_BRANCHES)
     throw new UsageError(`${path}: has more than ${MAX_BRANCHES} lists and tables, and so is no study file.`);
+  // Tasks of launched studies, which read none, would pay for it at every start.
+  const { parse } = await import("yaml");
   try {
     // Warnings would go to the terminal, unasked.
     return parse(text, { logLevel: "error" });

@@ -95,32 +95,34 @@ export async function withClaimed<T>(
 }
 
 /**
- * Trains some runs of a study that was prepared, one after the other. Writes in their folders only.
+ * Does something with what trains runs of a study that was prepared, one after the other. It writes in their folders
+ * only, and loads what they share once.
  *
- * @param names as `runName` gives them
- * @returns how many of them failed
+ * @param action receives what trains some runs, named as by `runName`, and returns how many of them failed
  * @throws StoppedError where it was asked to stop
- * @throws UsageError where the study has no such run or is not prepared, or another process trains the run
+ * @throws UsageError where the study has no such run or is not prepared for it
  */
-export async function trainRuns(
+export async function withTrainer<T>(
   folder: string,
-  names: readonly string[],
   onEvent: OnEvent,
-  signal?: AbortSignal,
-): Promise<number> {
-  return withWork(await openClaimed(folder, onEvent), async (work) => {
-    const runs = names.map((name) => {
-      const found = work.table.find((run) => runName(run) === name);
-      if (!found) throw new UsageError(`${folder}: the study has no run ${name}.`);
-      return found;
-    });
-    for (const run of runs)
-      if (!(await isPrepared(folder, run)))
-        throw new UsageError(
-          `${folder} is not prepared for the run ${runName(run)}: run the study's command again.`,
-        );
-    return trainInTurn(work, runs, onEvent, signal);
-  });
+  signal: AbortSignal | undefined,
+  action: (train: (names: readonly string[]) => Promise<number>) => Promise<T>,
+): Promise<T> {
+  return withWork(await openClaimed(folder, onEvent), (work) =>
+    action(async (names) => {
+      const runs = names.map((name) => {
+        const found = work.table.find((run) => runName(run) === name);
+        if (!found) throw new UsageError(`${folder}: the study has no run ${name}.`);
+        return found;
+      });
+      for (const run of runs)
+        if (!(await isPrepared(folder, run)))
+          throw new UsageError(
+            `${folder} is not prepared for the run ${runName(run)}: run the study's command again.`,
+          );
+      return trainInTurn(work, runs, onEvent, signal);
+    }),
+  );
 }
 
 /** Makes what runs start from, and says beforehand what cannot work. */

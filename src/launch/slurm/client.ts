@@ -3,6 +3,7 @@
 import { execFile } from "node:child_process";
 import { setTimeout } from "node:timers/promises";
 import { promisify } from "node:util";
+import { NotHereError } from "../types.ts";
 
 /** A job, or a task of an array, as `squeue` knows it. */
 export interface QueuedJob {
@@ -68,7 +69,7 @@ async function call(program: string, args: readonly string[]): Promise<string> {
   } catch (error) {
     const { code, stderr, message } = error as NodeJS.ErrnoException & { stderr?: string };
     if (code === "ENOENT")
-      throw new Error(`${program} is not on this machine: do this where Slurm's commands are.`);
+      throw new NotHereError(`${program} is not on this machine: do this where Slurm's commands are.`);
     throw new Error(`${program} failed: ${stderr?.trim() || message}`);
   }
 }

@@ -123,7 +123,16 @@ async function submit(
       if (role !== "runs") await addRecord(study, { ...record, role });
       else {
         const runs = await withSteps(study, submission.runs);
-        await addRecord(study, { ...record, role, round, began, tasks: taskCount(submission), runs });
+        const { settings } = submission;
+        await addRecord(study, {
+          ...record,
+          role,
+          round,
+          began,
+          tasks: taskCount(submission),
+          settings,
+          runs,
+        });
       }
     }
   } catch (error) {
@@ -157,7 +166,8 @@ export async function finishOnSlurm(
     if (active.size > 0) return tell(`${active.size} runs are still in Slurm's queue: their job finishes.`);
     const array = (await readRecords(folder)).filter(isArray).find((record) => record.launch === launch)!;
     const again = await runsToGoOnWith(folder, array);
-    const submission = await plan(folder, work.settings, program, []);
+    const settings = { ...work.settings, slurm: array.settings };
+    const submission = await plan(folder, settings, program, []);
     if (again.length > 0 && array.round < submission.settings.rounds) {
       const { round, began } = array;
       return tell(await submit({ ...submission, runs: again }, { round: round + 1, began }));

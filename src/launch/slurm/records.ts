@@ -4,6 +4,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { appendLines, parseJson, withFile } from "../../files.ts";
+import { slurmSettingsSchema } from "../../study/index.ts";
 
 const recordSchema = z.object({
   version: z.literal(1),
@@ -22,6 +23,8 @@ const arraySchema = recordSchema.extend({
   round: z.int().min(1),
   began: z.string(),
   tasks: z.int().min(1),
+  /** What it was submitted with, and is gone on with: the study's settings may be others by then. */
+  settings: slurmSettingsSchema,
   /** The step at which each run was then. Run i is trained by task i modulo `tasks`. */
   runs: z.array(z.object({ run: z.string(), step: z.int().min(0) })),
 });
