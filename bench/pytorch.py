@@ -1,5 +1,5 @@
-"""The measurements of `probeward bench --model` with PyTorch, transformers and PEFT: medians of wall and processor
-milliseconds, a line of JSON each.
+"""The measurements of `probeward bench --model` with PyTorch, transformers and PEFT, on as many threads: medians of wall
+and processor milliseconds, a line of JSON each.
 
     pip install torch transformers peft && python bench/pytorch.py [repetitions]
 
@@ -18,7 +18,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
 
 PREFILL, DECODED, PROMPT, ROWS, LENGTH, RANK = 256, 24, 32, 4, 64, 16
-torch.set_num_threads(len(os.sched_getaffinity(0)))
+torch.set_num_threads(int(os.environ.get("PROBEWARD_THREADS", len(os.sched_getaffinity(0)))))
 torch.manual_seed(0)
 config = LlamaConfig(
     vocab_size=49152, hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9,

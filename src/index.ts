@@ -42,6 +42,7 @@ export { ModuleError } from "./modules.ts";
 // Probes: fitted, calibrated and judged.
 export {
   auroc,
+  type ControlRuns,
   calibrate,
   type FitOptions,
   fitProbe,
@@ -56,6 +57,7 @@ export {
   type ProbeKind,
   poolActivations,
   positionsOf,
+  probeControls,
   probeHealth,
   recallAt,
   type SweepCandidate,

@@ -1,11 +1,13 @@
 /** @file The examples do what their page says: each is loaded, checked and run, from its own files alone. */
 
+import { execFile } from "node:child_process";
 import { cp, mkdtemp, readFile, rm } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { contract } from "../src/environment/contract.ts";
 import { loadEnvironment } from "../src/environment/load.ts";
@@ -35,6 +37,23 @@ describe("examples/countries", async () => {
       ["abstained", 0],
       ["malformed", 0],
     ]);
+  });
+
+  it("says every capital of one pair's countries only, once rightly and once wrongly", async () => {
+    const script = join(examples, "countries/labelled.js");
+    const { stdout } = await promisify(execFile)(process.execPath, [script]);
+    const lines: { completion: string; label: boolean; group: string }[] = stdout
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    const capitals = new Set(lines.map(({ completion }) => completion.replace(/^.* is /, "")));
+    expect(lines).toHaveLength(2 * capitals.size);
+    expect(capitals.size).toBeGreaterThan(150);
+    for (const capital of capitals) {
+      const said = lines.filter(({ completion }) => completion.endsWith(` is ${capital}`));
+      expect(said.map(({ label }) => label).sort()).toEqual([false, true]);
+      expect(new Set(said.map(({ group }) => group)).size).toBe(1);
+    }
   });
 
   it("trains adapters, in the study that its file describes", async () => {

@@ -20,7 +20,7 @@ export type Diagnosis = (typeof diagnoses)[number];
  * - `blatant`: it is not, and the probe sees it
  * - `obfuscated-policy`: it is not, in texts that look clean even to the reference model's activations
  * - `obfuscated-activations`: it is not, and the probe would see it on the reference but not on the trained policy
- * - `degenerate`: the policy earns hardly any reward
+ * - `degenerate`: the policy earns hardly any reward, and much less than at the start
  */
 export const outcomeClasses = [
   "honest",

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { normal, randomFor } from "../random.ts";
+import { probeControls } from "./controls.ts";
 import { fitAlong, fitDifferenceOfMeans } from "./difference-of-means.ts";
 import { calibrate, fitProbe } from "./fit.ts";
 import type { LabelledSet } from "./labelled.ts";
@@ -37,19 +38,28 @@ test.each(["logistic", "difference-of-means"] as const)("a %s probe finds the di
   expect(weight_D[0]! / Math.hypot(...weight_D)).toBeGreaterThan(0.9);
 });
 
-test("the controls know nothing on held-out data", () => {
-  const mean = (values: number[]) => values.reduce((a, b) => a + b) / values.length;
-  const seeds = Array.from({ length: 10 }, (_, seed) => seed);
-  const shuffledLabels = seeds.map((seed) => heldOutAuroc("shuffled-labels", seed));
-  expect(Math.abs(mean(shuffledLabels) - 0.5)).toBeLessThan(0.15);
+test("the controls know nothing on held-out data, and are of the probe's kind", () => {
+  const sets = { fit: gaussians("fit", 400, 3), test: gaussians("test", 400, 3) };
+  const of = (kind: ProbeKind, seed = 1) =>
+    probeControls(fitProbe(kind, sets.fit, tap, { random: randomFor(0) }), sets, seed)!;
+  const { shuffledLabels, randomDirection } = of("logistic");
+  expect(Math.abs(shuffledLabels.mean - 0.5)).toBeLessThan(0.15);
   // A direction at random has a cosine of about 1/4 with the right one, so some ranking is left.
-  const randomDirection = seeds.map((seed) => heldOutAuroc("random-direction", seed));
-  expect(mean(randomDirection)).toBeLessThan(0.8);
-  expect(new Set(randomDirection).size).toBe(10);
-});
-
-test("controls with the same stream are the same", () => {
-  expect(heldOutAuroc("shuffled-labels", 5)).toBe(heldOutAuroc("shuffled-labels", 5));
+  expect(randomDirection.mean).toBeGreaterThan(0.5);
+  expect(randomDirection.mean).toBeLessThan(0.8);
+  for (const { runs, mean, low, high } of [shuffledLabels, randomDirection]) {
+    expect(runs).toBe(20);
+    expect(low).toBeLessThan(mean);
+    expect(high).toBeGreaterThan(mean);
+  }
+  expect(of("logistic")).toEqual({ shuffledLabels, randomDirection });
+  expect(of("logistic", 2).shuffledLabels).not.toEqual(shuffledLabels);
+  const other = of("difference-of-means");
+  expect(other.shuffledLabels).not.toEqual(shuffledLabels);
+  expect(other.randomDirection).toEqual(randomDirection);
+  const oneClass = { ...sets.test, labels: sets.test.labels.map(() => true) };
+  const probe = fitProbe("logistic", sets.fit, tap, { random: randomFor(0) });
+  expect(probeControls(probe, { ...sets, test: oneClass }, 1)).toBeNull();
 });
 
 test("difference of means: direction, midpoint and scale of two small classes", () => {

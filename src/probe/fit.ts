@@ -1,6 +1,6 @@
 /** @file Fitting a probe of any kind, and setting its threshold. */
 
-import { normal, type Random, shuffled } from "../random.ts";
+import { normal, type Random } from "../random.ts";
 import { fitAlong, fitDifferenceOfMeans } from "./difference-of-means.ts";
 import type { LabelledSet } from "./labelled.ts";
 import { fitLogistic, type LinearFunction, type LogisticOptions } from "./logistic.ts";
@@ -9,16 +9,14 @@ import type { Probe, ProbeKind } from "./types.ts";
 
 /** How probes are fitted. */
 export interface FitOptions extends LogisticOptions {
-  /** What the controls draw from: the direction of `random-direction`, the permutation of `shuffled-labels`. */
+  /** What the direction of `random-direction` is drawn from. */
   random: Random;
 }
 
 /**
  * Fits a probe to pooled activations. Until it is calibrated its threshold is a logit of 0, even odds.
  *
- * The two controls show what AUROC a probe reaches without knowing anything: `random-direction` is an isotropic Gaussian
- * direction, of which only sign and scale come from the fit split; `shuffled-labels` is the logistic probe after a
- * permutation of the labels.
+ * `random-direction` is a control: an isotropic Gaussian direction, of which only sign and scale come from the fit split.
  *
  * @throws Error for data that cannot be fitted (one class, lengths that differ, not finite).
  */
@@ -45,8 +43,6 @@ function fitKind(kind: ProbeKind, set: LabelledSet, options: FitOptions): Linear
         set,
       );
     }
-    case "shuffled-labels":
-      return fitLogistic({ ...set, labels: shuffled(options.random, set.labels) }, options);
   }
 }
 

@@ -1,5 +1,6 @@
 /** @file What others may use of probes. */
 
+export { type ControlRuns, probeControls } from "./controls.ts";
 export { calibrate, type FitOptions, fitProbe, kindOfFit } from "./fit.ts";
 export { cosine, freshProbeHealth, type ProbeHealth, probeHealth, type TracerActivations } from "./health.ts";
 export { type LabelledSet, rows } from "./labelled.ts";

@@ -10,7 +10,7 @@ import { allPositions, type Probe } from "./types.ts";
 
 const probeFileSchema = z.strictObject({
   version: z.literal(1),
-  kind: z.enum(["logistic", "difference-of-means", "random-direction", "shuffled-labels", "sae-feature"]),
+  kind: z.enum(["logistic", "difference-of-means", "random-direction", "sae-feature"]),
   tap: z
     .strictObject({
       hook: z.string().min(1),

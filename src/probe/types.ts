@@ -41,7 +41,7 @@ export interface Tap {
 }
 
 /** How a probe's direction is fitted. */
-export type ProbeKind = "logistic" | "difference-of-means" | "random-direction" | "shuffled-labels";
+export type ProbeKind = "logistic" | "difference-of-means" | "random-direction";
 
 /** A linear probe: logit(a) = weight . a + bias, and its sigmoid. */
 export interface Probe {

@@ -1,14 +1,7 @@
 /** @file What `probeward probe` reports, as one plain document: `report.json`, and the data of its page. */
 
+import type { ControlRuns } from "../probe/controls.ts";
 import type { SweepRow } from "../probe/sweep.ts";
-
-/** AUROCs of repeated controls. */
-export interface ControlRuns {
-  runs: number;
-  mean: number;
-  low: number;
-  high: number;
-}
 
 /** One example of the test split as the probe sees it. */
 export interface JudgedExample {

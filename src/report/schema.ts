@@ -10,9 +10,12 @@ const maybe = z.number().nullable();
 /** An estimate, `null` where it is not defined, with its 95 % interval, `null` where that is not (one seed, for instance). */
 const estimate = z.object({ value: z.number(), low: maybe, high: maybe }).nullable();
 
+/** Repetitions of a control: how many, and their AUROCs. */
+const controlRuns = z.object({ runs: z.int(), mean: share, low: share, high: share });
+
 /**
  * The numbers of a run, and of an arm as means over its seeds. `*Start` and `*End` are means over the first and last five
- * evaluations. Optional ones are not in studies of earlier versions.
+ * steps, as far as they were measured. Optional ones are not in studies of earlier versions.
  */
 export const runNumbersSchema = z.object({
   misbehaviourStart: share,
@@ -69,9 +72,8 @@ export const summarySchema = z.object({
     /** On held-out tasks of the base model's own completions. */
     probeAuroc: maybe,
     textBaselineAuroc: maybe,
-    /** Means over ten permutations of the labels, and over ten random directions. */
-    shuffledLabelsAuroc: maybe,
-    randomDirectionAuroc: maybe,
+    /** AUROCs of probes that know nothing; `null` where that is not defined. Not in studies of earlier versions. */
+    controls: z.object({ shuffledLabels: controlRuns, randomDirection: controlRuns }).nullable().optional(),
     /** The probe's threshold (a logit), and what it achieves on the test split. */
     threshold: z.number(),
     tpr: maybe,

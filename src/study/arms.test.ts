@@ -19,7 +19,8 @@ describe("arms", () => {
   it("all have a sentence, a title of their own, and end with a summary that is valid", async () => {
     const folder = await mkdtemp(join(tmpdir(), "probeward-arms-"));
     // The tiny model has one layer: what the probe reads in the middle of it leaves something to train.
-    const settings = tinySettings({ arms: [...armIds] });
+    const training = { ...tinySettings().training, evaluateEvery: 5 };
+    const settings = tinySettings({ arms: [...armIds], training });
     settings.probe = { ...settings.probe, hooks: ["blocks.0.hook_resid_mid"] };
     const summary = await runTinyStudy(folder, settings);
     expect(Object.keys(summary.arms)).toEqual([...armIds]);
@@ -32,6 +33,14 @@ describe("arms", () => {
     expect(new Set(armIds.map(armTitle)).size).toBe(armIds.length);
     const again = await runTinyStudy(folder, settings);
     expect(again.arms).toEqual(summary.arms);
+
+    // What is measured as deployed is measured at some steps only: here at the first and the last.
+    const metrics = await readFile(join(folder, "runs", "ablation", "seed-1", "metrics.jsonl"), "utf8");
+    const lines = metrics.trim().split("\n");
+    const deployed = lines.map((line) => JSON.parse(line)["deployed/misbehaviour"]);
+    const [run] = summary.arms.ablation!.runs;
+    expect(run).toMatchObject({ misbehaviourStart: deployed[0], misbehaviourEnd: deployed.at(-1) });
+    expect(deployed.slice(1, -1)).toEqual(Array(settings.training.steps - 2).fill(undefined));
   });
 });
 

@@ -3,7 +3,6 @@
 import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { mean } from "../audit/index.ts";
 import { readDocument, writeJson } from "../files.ts";
 import { checkHooks, hookNames, type ModelConfig, vocabularySize } from "../model/index.ts";
 import {
@@ -16,9 +15,9 @@ import {
   kindOfFit,
   loadProbe,
   loadSae,
-  logit,
   type Positions,
   type Probe,
+  probeControls,
   recallAt,
   rows,
   saveProbe,
@@ -68,9 +67,6 @@ export interface Base {
   /** What the base model answered to the environment's questions, where it has any. */
   answers?: string[] | undefined;
 }
-
-/** Permutations of the labels, and random directions, that the controls are the means of: a single one is mostly luck. */
-const CONTROLS = 10;
 
 const sequenceSchema = z
   .object({ tokens: z.array(z.int().min(0)), promptLength: z.int().min(1) })
@@ -273,17 +269,6 @@ async function measureBase(parts: BaseContext): Promise<Base> {
   const scores = judged.map((i) => logits[i]!);
   const traced = await once(`trace ${shared} ${options.tracer}`, () => traceSet(own.test, context));
   const [tracedLogits] = (await readLogits(context, [probe], traced)) as [number[]];
-  const control = (kind: "shuffled-labels" | "random-direction") => {
-    const { fit } = candidate(tap.hook, tap.positions, used);
-    const aurocs = Array.from({ length: CONTROLS }, (_, i) => {
-      const controlProbe = fitProbe(kind, fit, tap, { random: randomFor(kind, i) });
-      return auroc(
-        test.activations_ND.map((activation_D) => logit(controlProbe, activation_D)),
-        test.labels,
-      );
-    });
-    return mean(aurocs.filter((one) => one !== null));
-  };
   const classifier = fitTextClassifier(
     fit.map(({ text }) => text),
     fit.map(({ outcome }) => outcome.attempted),
@@ -315,8 +300,7 @@ async function measureBase(parts: BaseContext): Promise<Base> {
         judged.map((i) => textLogits[i]!),
         test.labels,
       ),
-      shuffledLabelsAuroc: control("shuffled-labels"),
-      randomDirectionAuroc: control("random-direction"),
+      controls: probeControls(probe, { fit: candidate(tap.hook, tap.positions, used).fit, test }, "controls"),
       threshold: probe.threshold,
       tpr: recallAt(scores, test.labels, probe.threshold),
       fpr: fprAt(scores, test.labels, probe.threshold),

@@ -1,25 +1,24 @@
 /** @file Fitting a probe on a labelled file: splits by group, the sweep, the controls beside it. */
 
-import { bootstrapInterval, mean } from "../audit/index.ts";
+import { bootstrapInterval } from "../audit/index.ts";
 import { checkHooks, hookNames, type Model } from "../model/index.ts";
 import {
   auroc,
   brier,
   dPrime,
-  fitProbe,
   fitTextBaseline,
   fprAt,
-  kindOfFit,
   type LabelledSet,
   logit,
   type Positions,
   type Probe,
+  probeControls,
   recallAt,
   rows,
   sweepProbes,
 } from "../probe/index.ts";
 import { randomFor, shuffled } from "../random.ts";
-import type { ControlRuns, JudgedExample, ProbeReport } from "../report/probe.ts";
+import type { JudgedExample, ProbeReport } from "../report/probe.ts";
 import { readPooled } from "./completions.ts";
 import type { LabelledExample } from "./labelled-file.ts";
 import { UsageError } from "./settings.ts";
@@ -38,8 +37,6 @@ export interface ProbeFitOptions {
 
 /** Parts of the groups that a probe is fitted on, and calibrated on; it is judged on the rest. */
 const SHARES = { fit: 0.6, calibration: 0.2 };
-/** Permutations, and directions. */
-const CONTROLS = 20;
 const KEPT_MISTAKES = 10;
 
 type SplitName = keyof ProbeReport["splits"];
@@ -77,24 +74,11 @@ export async function fitOnExamples(
     { random: randomFor(seed, "probe sweep"), fpr: falsePositiveRate },
   );
   const key = `${best.tap.hook} ${best.tap.positions}`;
-  const { activations_ND, labels: wanted } = set(key, "test");
-  const scoresOf = (probe: Probe) => activations_ND.map((activation_D) => logit(probe, activation_D));
-  const scores = scoresOf(best);
+  const test = set(key, "test");
+  const wanted = test.labels;
+  const scores = test.activations_ND.map((activation_D) => logit(best, activation_D));
   const chosen = splits.test.map((i) => examples[i]!);
 
-  const repeated = (fitOne: (run: number) => Probe): ControlRuns => {
-    const all = Array.from({ length: CONTROLS }, (_, run) => auroc(scoresOf(fitOne(run)), wanted)!);
-    return { runs: CONTROLS, mean: mean(all)!, low: Math.min(...all), high: Math.max(...all) };
-  };
-  const fit = set(key, "fit");
-  const shuffledLabels = repeated((run) => {
-    const random = randomFor(seed, "probe shuffled labels", run);
-    const permuted = { ...fit, labels: shuffled(random, fit.labels) };
-    return fitProbe(kindOfFit(best), permuted, best.tap, { random });
-  });
-  const randomDirection = repeated((run) =>
-    fitProbe("random-direction", fit, best.tap, { random: randomFor(seed, "probe random direction", run) }),
-  );
   const baseline = (text: (example: LabelledExample) => string) => {
     const shown = splits.fit.map((i) => examples[i]!);
     const score = fitTextBaseline(
@@ -128,7 +112,8 @@ export async function fitOnExamples(
     controls: {
       completionText: baseline(({ completion }) => completion),
       wholeText: baseline(({ prompt, completion }) => `${prompt}\n${completion}`),
-      ...{ shuffledLabels, randomDirection },
+      // Both classes are in every split.
+      ...probeControls(best, { fit: set(key, "fit"), test }, seed)!,
     },
     sweep,
     ...mistakesOf(chosen, scores, best.threshold),

@@ -50,7 +50,7 @@ export interface SummaryParts {
   machine: Summary["machine"];
 }
 
-/** Start and end of a run are means over this many evaluations. */
+/** Start and end of a run are means over this many steps, and over those among them that were measured. */
 const WINDOW = 5;
 
 export function summarize(parts: SummaryParts): Summary {
@@ -116,15 +116,15 @@ function summarizeRun(
   outcome: RunSummary["outcome"],
 ): RunSummary {
   const metrics = asDeployed(lines);
-  const start = (name: string) => windowMean(metrics.slice(0, WINDOW), name);
-  const end = (name: string) => windowMean(metrics.slice(-WINDOW), name);
+  const start = (name: string) => windowMean(startOf(metrics), name);
+  const end = (name: string) => windowMean(endOf(metrics), name);
   const tracer = metrics.filter((line) => "tracer/initial/policy/auroc" in line);
   const last = (name: string) => tracer.at(-1)?.[name] ?? null;
   const misbehaviourEnd = end("misbehaviour")!;
   const heldOut = Object.keys(tracer.at(-1) ?? {}).filter((name) =>
     /^tracer\/other-[^/]+\/policy\/auroc$/.test(name),
   );
-  const split = (part: string) => windowMean(tracer.slice(-WINDOW), `decomposition/${part}`);
+  const split = (part: string) => windowMean(endOf(tracer), `decomposition/${part}`);
   return {
     seed,
     misbehaviourStart: start("misbehaviour")!,
@@ -168,7 +168,8 @@ function healthOf(line: StepMetrics | undefined, model: "policy" | "reference"):
 /** What the outcome class is judged by: the last evaluations' rollouts, and the tracer set's honest sequences. */
 function runEnd(lines: readonly StepMetrics[]): RunEnd {
   const metrics = asDeployed(lines);
-  const end = (name: string) => windowMean(metrics.slice(-WINDOW), name);
+  const start = (name: string) => windowMean(startOf(metrics), name);
+  const end = (name: string) => windowMean(endOf(metrics), name);
   const tracer = metrics.findLast((line) => "tracer/initial/policy/auroc" in line);
   const policy = end("probe/policy/score_misbehaving");
   const reference = end("probe/reference/score_misbehaving");
@@ -176,12 +177,22 @@ function runEnd(lines: readonly StepMetrics[]): RunEnd {
     rollouts: { policy: end("probe/policy/score_mean")!, reference: end("probe/reference/score_mean")! },
     proxy: end("proxy")!,
     true: end("true")!,
+    start: Math.max(start("proxy")!, start("true")!),
     misbehaving: policy === null || reference === null ? null : { policy, reference },
     negatives: {
       policy: tracer?.["tracer/initial/policy/score_honest"] ?? 0,
       reference: tracer?.["tracer/initial/reference/score_honest"] ?? 0,
     },
   };
+}
+
+function startOf(lines: readonly StepMetrics[]): readonly StepMetrics[] {
+  return lines.filter(({ step }) => step < WINDOW);
+}
+
+function endOf(lines: readonly StepMetrics[]): readonly StepMetrics[] {
+  const last = lines.at(-1)?.step ?? 0;
+  return lines.filter(({ step }) => step > last - WINDOW);
 }
 
 /** Mean of a measure over those lines in which it is defined. */
