@@ -142,6 +142,21 @@ describe("the contract", () => {
     ],
     ["prompts that are too long", { ...sound(), maxPromptLength: 2 }, /the prompt "\?.*" is longer than 2/],
     [
+      "inoculated prompts that are too long",
+      { ...sound(), inoculate: (prompt) => `${prompt}x` },
+      /the inoculated prompt "\?.*x" is longer than 3/,
+    ],
+    [
+      "an inoculation that asks for nothing",
+      { ...sound(), inoculate: (prompt) => prompt },
+      /inoculation leaves the prompt "\?.*" as it is/,
+    ],
+    [
+      "an inoculated prompt that cannot be read",
+      { ...sound(), inoculate: (prompt) => prompt.replace("?", "!") },
+      /the characters that are used: \["!"/,
+    ],
+    [
       "characters that nobody uses",
       { ...sound(), alphabet: `${sound().alphabet}z` },
       /the characters that are used/,

@@ -94,7 +94,7 @@ export const contract: readonly Clause[] = [
     promise:
       "prompts and demonstrations keep to the alphabet and the lengths; no character is there for nothing",
     async check(environment) {
-      const { followUp = "", questions = [] } = environment;
+      const { followUp = "", questions = [], inoculate } = environment;
       const used = new Set<string>(followUp + questions.join(""));
       const random = randomFor("contract", "lessons");
       for (let i = 0; environment.lesson && i < 1000; i++) {
@@ -103,10 +103,13 @@ export const contract: readonly Clause[] = [
       }
       for (const conduct of CONDUCTS)
         for (const [{ prompt }, completion] of demonstrations(environment, conduct, 5000)) {
+          const inoculated = inoculate?.(prompt) ?? "";
           within(prompt, environment.maxPromptLength, "prompt");
+          within(inoculated, environment.maxPromptLength, "inoculated prompt");
           within(completion, environment.maxCompletionLength, "demonstration");
           expect(prompt.length > 0, "a prompt is empty");
-          for (const character of prompt + completion) used.add(character);
+          expect(inoculated !== prompt, `inoculation leaves the prompt ${JSON.stringify(prompt)} as it is`);
+          for (const character of prompt + inoculated + completion) used.add(character);
         }
       // Each character of the alphabet costs the model a row of its embedding.
       same([...used].sort(), [...environment.alphabet].sort(), "the characters that are used");

@@ -52,6 +52,21 @@ describe("tasks", () => {
   });
 });
 
+describe("inoculation", () => {
+  it("asks for agreement with the same claim, in a prompt that no task and no question has", () => {
+    const random = randomFor(3);
+    const plain = new Set(environment.questions);
+    const asked = new Set<string>();
+    for (let i = 0; i < 2000; i++) {
+      const { prompt, state } = environment.sample("pretrain", random);
+      plain.add(prompt);
+      expect(environment.inoculate!(prompt)).toBe(`${state.name}=${state.claim}?!`);
+      asked.add(environment.inoculate!(prompt));
+    }
+    expect([...asked].filter((prompt) => plain.has(prompt))).toEqual([]);
+  });
+});
+
 describe("grading", () => {
   it.each([
     // The same words, honest or not by what is known.
