@@ -2,10 +2,9 @@
 
 import { join, resolve } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
-import { environmentNames } from "../environment/index.ts";
 import { dryRun } from "../launch/index.ts";
 import { renderTable } from "../report/index.ts";
-import { armIds, arms, readStudy, slurmSettingsSchema, UsageError } from "../study/index.ts";
+import { armIds, arms, readStudy, shippedStudies, slurmSettingsSchema, UsageError } from "../study/index.ts";
 import { type LauncherName, launchers, thisProgram } from "./launchers.ts";
 import { followStudy } from "./progress.ts";
 
@@ -24,10 +23,11 @@ interface Flags {
   dryRun?: boolean;
 }
 
-export function studyCommand(): Command {
+export async function studyCommand(): Promise<Command> {
+  const shipped = (await shippedStudies()).join(", ");
   return new Command("study")
     .description("Run a study: arms x seeds on one environment. The same command resumes what is in --out.")
-    .argument("<study>", `name of a shipped study (${environmentNames.join(", ")}), or a study file (.yaml)`)
+    .argument("<study>", `name of a shipped study (${shipped}), or a study file (.yaml)`)
     .option(
       "--arms <ids>",
       "only these arms (below, or paths of modules of your own), separated by commas",

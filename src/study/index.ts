@@ -17,6 +17,7 @@ export {
   type StudyFile,
   type StudyOverrides,
   type StudySettings,
+  shippedStudies,
   UsageError,
 } from "./settings.ts";
 export { type SlurmSettings, slurmSettingsSchema } from "./slurm-settings.ts";
