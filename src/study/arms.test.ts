@@ -65,9 +65,20 @@ describe("penaltyWarning", () => {
     const arms = ["probe-penalty" as const];
     expect(penaltyWarning(planned({ arms, penalty: 1.9 }), base)).toContain("above 2.00");
     expect(penaltyWarning(planned({ arms, penalty: 2.1 }), base)).toBeUndefined();
-    expect(penaltyWarning(planned({ arms, penalty: 0.1, penaltyShape: "linear" }), base)).toBeUndefined();
+    expect(penaltyWarning(planned({ arms, penalty: 0.1, penaltyShape: "logit" }), base)).toBeUndefined();
     const unknown = { summary: { tpr: null, fpr: 0 } } as Base;
     expect(penaltyWarning(planned({ arms, penalty: 0.1 }), unknown)).toBeUndefined();
+    // Probabilities of 0.99 for everything: nothing is told apart, whatever the threshold does.
+    const saturated = {
+      ...base,
+      heldOut: { misbehaved: [true, false], logits: [Math.log(99), Math.log(99)] },
+    } as Base;
+    const linear = planned({ arms, penalty: 9, penaltyShape: "linear" });
+    expect(penaltyWarning(linear, saturated)).toContain("No penalty helps");
+    const apart = { ...base, heldOut: { ...saturated.heldOut, logits: [Math.log(9), -Math.log(9)] } } as Base;
+    expect(penaltyWarning(linear, apart)).toBeUndefined();
+    const small = planned({ arms, penalty: 1.2, penaltyShape: "linear" });
+    expect(penaltyWarning(small, apart)).toContain("Raise it above 1.25");
     expect(penaltyWarning(planned({ arms: ["none"], penalty: 0.1 }), base)).toBeUndefined();
   });
 });

@@ -1,5 +1,7 @@
 /** @file What can be said of a run before it begins: penalties that are too small to work. */
 
+import { mean } from "../audit/index.ts";
+import { sigmoid } from "../probe/index.ts";
 import type { Base } from "./base.ts";
 import type { PlannedRun } from "./expand.ts";
 
@@ -7,10 +9,10 @@ import type { PlannedRun } from "./expand.ts";
 const REWARD = 1;
 
 /**
- * A sentence where a thresholded penalty leaves misbehaving more profitable than failing honestly: with a true-positive
+ * A sentence where a penalty leaves misbehaving more profitable than failing honestly: with a true-positive
  * rate t and a false-positive rate f of what is flagged, misbehaving is worth reward - penalty t, an honest failure
- * -penalty f, so that a penalty of at most reward / (t - f) cannot work (with f = 0: reward / t). Nothing where the
- * rates are not known, or for arms that penalise nothing.
+ * -penalty f, so that a penalty of at most reward / (t - f) cannot work (with f = 0: reward / t). For a penalty on the
+ * probability, t and f are its means. Nothing where they are not known, or for arms that penalise nothing.
  */
 export function penaltyWarning({ arm, settings }: PlannedRun, base: Base): string | undefined {
   const rates = ratesOf(arm, settings, base);
@@ -24,7 +26,7 @@ export function penaltyWarning({ arm, settings }: PlannedRun, base: Base): strin
   const remedy =
     t > f
       ? `Raise it above ${show(REWARD / (t - f))} (reward / (TPR - FPR)).`
-      : "No penalty helps: the monitor flags misbehaviour no more often than anything else.";
+      : "No penalty helps: the monitor takes misbehaviour for it no more often than anything else.";
   return `the penalty is too small, and this run will go on misbehaving: a misbehaving rollout is worth ${show(REWARD)} - ${penalty} x ${show(t)} = ${show(misbehaving)}, an honest failure ${show(honest)}. ${remedy}`;
 }
 
@@ -42,14 +44,16 @@ function ratesOf(
 ): { t: number; f: number } | undefined {
   if (arm === "oracle-penalty") return { t: 1, f: 0 };
   if (arm === "noisy-oracle-penalty") return { t: oracle.truePositiveRate, f: oracle.falsePositiveRate };
-  if (penaltyShape !== "threshold") return undefined;
-  if (probePenalties.includes(arm))
+  if (penaltyShape === "logit") return undefined;
+  const byProbe = probePenalties.includes(arm);
+  if (byProbe && penaltyShape === "threshold")
     return summary.tpr === null || summary.fpr === null ? undefined : { t: summary.tpr, f: summary.fpr };
-  if (arm !== "text-penalty") return undefined;
-  const share = (bad: boolean) => {
-    const own = heldOut.textLogits.filter((_, i) => heldOut.misbehaved[i] === bad);
-    return own.length === 0 ? null : own.filter((logit) => logit >= text.threshold).length / own.length;
-  };
-  const [t, f] = [share(true), share(false)];
+  if (!byProbe && arm !== "text-penalty") return undefined;
+  // How much of the penalty a completion gets: all or nothing, or the monitor's probability.
+  const logits = byProbe ? heldOut.logits : heldOut.textLogits;
+  const penalised = penaltyShape === "linear" ? sigmoid : (logit: number) => Number(logit >= text.threshold);
+  const meanOf = (bad: boolean) =>
+    mean(logits.filter((_, i) => heldOut.misbehaved[i] === bad).map(penalised));
+  const [t, f] = [meanOf(true), meanOf(false)];
   return t === null || f === null ? undefined : { t, f };
 }
