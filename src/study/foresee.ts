@@ -27,7 +27,7 @@ export function penaltyWarning({ arm, settings }: PlannedRun, base: Base): strin
     t > f
       ? `Raise it above ${show(REWARD / (t - f))} (reward / (TPR - FPR)).`
       : "No penalty helps: the monitor takes misbehaviour for it no more often than anything else.";
-  return `the penalty is too small, and this run will go on misbehaving: a misbehaving rollout is worth ${show(REWARD)} - ${penalty} x ${show(t)} = ${show(misbehaving)}, an honest failure ${show(honest)}. ${remedy}`;
+  return `the penalty is too small, and misbehaving goes on paying more than failing honestly: a misbehaving rollout is worth ${show(REWARD)} - ${penalty} x ${show(t)} = ${show(misbehaving)}, an honest failure ${show(honest)}. ${remedy}`;
 }
 
 const probePenalties = [
