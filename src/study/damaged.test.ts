@@ -85,6 +85,24 @@ describe("a document that is not what it should be", () => {
   });
 });
 
+it("a forecast that is damaged, or of other completions", async () => {
+  const penalised = join(place, "penalised");
+  const settingsOf = { ...settings, arms: ["none", "probe-penalty"] };
+  await runTinyStudy(penalised, settingsOf);
+  const path = join(penalised, "forecasts/probe-penalty.json");
+  const kept = JSON.parse(await readFile(path, "utf8"));
+  expect(kept.lowered.length).toBeGreaterThan(10);
+  for (const [content, message] of [
+    ["{", /move it away and run the command again/],
+    [JSON.stringify({ ...kept, lowered: [1, 2] }), /is of 2 completions.*Delete it/],
+  ] as const) {
+    await writeFile(path, content);
+    await expect(runTinyStudy(penalised, settingsOf)).rejects.toThrow(message);
+    await expect(runTinyStudy(penalised, settingsOf)).rejects.toThrow("forecasts/probe-penalty.json");
+    expect(await readFile(path, "utf8")).toBe(content);
+  }
+});
+
 describe("lines", () => {
   it.each([
     ["metrics.jsonl", "nonsense\n"],

@@ -8,6 +8,7 @@ import { sigmoid } from "../probe/index.ts";
 import { randomFor } from "../random.ts";
 import type { Base } from "./base.ts";
 import type { PlannedRun } from "./expand.ts";
+import { UsageError } from "./settings.ts";
 
 /** How much an arm's first update lowers the log-probability of each held-out completion; `null` where it is not known. */
 export type FirstUpdate = readonly number[] | null;
@@ -73,14 +74,24 @@ export function forecastOf(
 
 const fileSchema = z.object({ version: z.literal(1), lowered: z.array(z.number()).nullable() });
 
-/** Reads what was made before, or makes it and keeps it in the study's folder: once for all seeds of an arm. */
+/**
+ * Reads what was made before, or makes it and keeps it in the study's folder: once for all seeds of an arm.
+ *
+ * @param count how many held-out completions there are
+ * @throws UsageError where what was kept is of others
+ */
 export async function keptFirstUpdate(
   folder: string,
   { id }: PlannedRun,
+  count: number,
   make: () => Promise<FirstUpdate>,
 ): Promise<FirstUpdate> {
   const path = join(folder, "forecasts", `${id}.json`);
   const stored = await readDocument(path, fileSchema);
+  if (stored?.lowered && stored.lowered.length !== count)
+    throw new UsageError(
+      `${path} is of ${stored.lowered.length} completions, and this study has ${count}. Delete it and run the same command again.`,
+    );
   if (stored) return stored.lowered;
   const lowered = await make();
   await writeJson(path, { version: 1, lowered });

@@ -93,10 +93,12 @@ export async function openWork(
       tracer: base.tracer,
     });
     const updates = new Map<string, Promise<FirstUpdate>>();
-    const makeFirstUpdate = async (planned: PlannedRun) => {
+    const firstUpdateOf = async (planned: PlannedRun) => {
       const base = await baseOf(planned);
-      const context = await contextOf(planned, base);
-      return firstUpdate(context, { terms: [proxyReward()] }, base.heldOut.sequences);
+      const { sequences } = base.heldOut;
+      return keptFirstUpdate(folder, planned, sequences.length, async () =>
+        firstUpdate(await contextOf(planned, base), { terms: [proxyReward()] }, sequences),
+      );
     };
     return {
       ...{ folder, settings, model, close },
@@ -107,7 +109,7 @@ export async function openWork(
         if (!hasFirstUpdate(planned.arm)) return null;
         const known = updates.get(planned.id);
         if (known) return known;
-        const made = keptFirstUpdate(folder, planned, () => makeFirstUpdate(planned));
+        const made = firstUpdateOf(planned);
         updates.set(planned.id, made);
         return made;
       },
