@@ -78,7 +78,7 @@ describe("prepareBase", () => {
       sets: ___,
       ...earlier
     } = JSON.parse(await readFile(path, "utf8"));
-    expect(version).toBe(2);
+    expect(version).toBe(3);
     await writeFile(path, JSON.stringify(earlier));
     await expect(prepare({}, folder)).rejects.toThrow(/base\.json is not valid.*move it away and run/s);
     await rm(path);
