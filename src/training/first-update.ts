@@ -38,7 +38,7 @@ const DISTANCE = 0.005;
  * Both arms train on the same rollouts of the starting point, `settings.prompts` x `settings.rollouts` of them at a time. The
  * pull to the reference is zero there.
  *
- * @param context - Of the run, whose arm changes neither the prompt nor the model's computation in training.
+ * @param given - The run, whose arm changes neither the prompt nor the model's computation in training.
  * @param completions - Others' than the update is computed from: of tasks of another split.
  * @returns One number per completion; `null` where both updates are equal.
  */
@@ -73,26 +73,26 @@ export async function firstUpdate(
         followUp.length,
       );
       const shares = tokenShares(sequences, settings.lossType, environment.maxCompletionLength + 1);
-      for (const [arm, sign] of [
-        [context.arm, 1],
-        [control, -1],
-      ] as const) {
+      const creditOf = (arm: Arm) => {
         const log = createStepLog({ seed, step, steps: settings.steps }, rollouts.length);
-        const watching = probeMonitor(probe, "policy");
-        const credit = await creditRollouts(arm, rollouts, outcomes, log, settings, watching);
-        const { gradient } = await gradients.gradient(
-          reference,
-          sequences.map((sequence, i) => ({
-            ...sequence,
-            advantage: sign * credit.advantages.values[i]!,
-            tokenAdvantages: credit.tokenAdvantages?.[i]?.map((value) => sign * value),
-            shares: shares[i]!,
-            oldLogProbs: scored[i]!.logProbabilities,
-            referenceLogProbs: scored[i]!.logProbabilities,
-          })),
-        );
-        accumulate(difference, gradient);
-      }
+        return creditRollouts(arm, rollouts, outcomes, log, settings, probeMonitor(probe, "policy"));
+      };
+      const [own, other] = [await creditOf(context.arm), await creditOf(control)];
+      // The gradient is linear in the advantages: that of their difference is the gradients'.
+      const { gradient } = await gradients.gradient(
+        reference,
+        sequences.map((sequence, i) => ({
+          ...sequence,
+          advantage: own.advantages.values[i]! - other.advantages.values[i]!,
+          tokenAdvantages: shares[i]!.map(
+            (_, t) => (own.tokenAdvantages?.[i]?.[t] ?? 0) - (other.tokenAdvantages?.[i]?.[t] ?? 0),
+          ),
+          shares: shares[i]!,
+          oldLogProbs: scored[i]!.logProbabilities,
+          referenceLogProbs: scored[i]!.logProbabilities,
+        })),
+      );
+      accumulate(difference, gradient);
     }
     for (const name of frozenWeights(context)) difference[name]!.data.fill(0);
 
