@@ -8,6 +8,7 @@ import { sigmoid } from "../probe/index.ts";
 import { randomFor } from "../random.ts";
 import type { Base } from "./base.ts";
 import type { PlannedRun } from "./expand.ts";
+import { probePenalties } from "./foresee.ts";
 import { UsageError } from "./settings.ts";
 
 /** How much an arm's first update lowers the log-probability of each held-out completion; `null` where it is not known. */
@@ -21,16 +22,9 @@ export interface Forecast {
   predictedShared: Estimate | null;
 }
 
-const probeArms: readonly string[] = [
-  "probe-penalty",
-  "probe-penalty-frozen",
-  "probe-penalty-trunk-frozen",
-  "probe-penalty-refit",
-];
-
 /** Arms whose first update tells something: no oracle misses anything that is not drawn, and gradients through a probe move it. */
 export function hasFirstUpdate(arm: string): boolean {
-  return [...probeArms, "probe-screen", "probe-advantage", "text-penalty"].includes(arm);
+  return [...probePenalties, "probe-screen", "probe-advantage", "text-penalty"].includes(arm);
 }
 
 export function forecastOf(
@@ -46,7 +40,7 @@ export function forecastOf(
     penalised: { threshold: flags.map(Number), linear: own.map(sigmoid), logit: own }[settings.penaltyShape],
   });
   const penalised = () => {
-    if (probeArms.includes(arm)) return shaped(logits, flagged);
+    if (probePenalties.includes(arm)) return shaped(logits, flagged);
     if (arm === "text-penalty") return shaped(textLogits, flaggedByText);
     // An oracle misses nothing but what it is told to.
     const { truePositiveRate, falsePositiveRate } = settings.oracle;

@@ -30,7 +30,8 @@ export function penaltyWarning({ arm, settings }: PlannedRun, base: Base): strin
   return `the penalty is too small, and misbehaving goes on paying more than failing honestly: a misbehaving rollout is worth ${show(REWARD)} - ${penalty} x ${show(t)} = ${show(misbehaving)}, an honest failure ${show(honest)}. ${remedy}`;
 }
 
-const probePenalties = [
+/** The arms that penalise what the probe says. */
+export const probePenalties: readonly string[] = [
   "probe-penalty",
   "probe-penalty-frozen",
   "probe-penalty-trunk-frozen",
