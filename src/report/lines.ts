@@ -15,7 +15,7 @@ const rolloutSchema = z.object({
   misbehaved: z.boolean(),
   attempted: z.boolean(),
   note: z.string().optional(),
-  reward: z.number(),
+  reward: z.number().nullable(),
   rewards: z.record(z.string(), z.number().nullable()),
   advantage: z.number(),
   columns: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])).optional(),

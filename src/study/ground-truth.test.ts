@@ -39,10 +39,10 @@ function inverted(environment: Environment): Environment {
 
 /** All rewards, and the policy after some steps. */
 async function trained(context: RunContext) {
-  const rewards: number[] = [];
+  const rewards: (number | null)[] = [];
   let policy: unknown;
   for await (const { metrics, rollouts, state } of train(context)) {
-    rewards.push(metrics.reward!, ...rollouts.map(({ reward }) => reward));
+    rewards.push(metrics.reward ?? null, ...rollouts.map(({ reward }) => reward));
     policy = structuredClone(state.policy);
   }
   return { rewards, policy };

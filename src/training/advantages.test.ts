@@ -2,7 +2,7 @@
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { groupAdvantages } from "./advantages.ts";
+import { groupAdvantages, imitationWeights } from "./advantages.ts";
 
 describe("groupAdvantages", () => {
   it("compares each reward with its own group", () => {
@@ -27,6 +27,44 @@ describe("groupAdvantages", () => {
     expect(Array.from(values)).toEqual([0, 0, -1, 1, 0, 0, 0, 0]);
     expect(zeroVarianceShare).toBe(0.5);
     expect(Array.from(groupAdvantages([1, 2], 2, { screened: [true, true] }).values)).toEqual([0, 0]);
+  });
+
+  it("takes rewards for equal that differ by rounding alone, and for nothing else", () => {
+    const common = [0.1, 0.2, 0.3, 0.7, 0.9, 1, 1.1, -0.1, -1.4, 2.3, 1e-3, 1e6 / 7, -1e9];
+    const factors = fc.array(fc.integer({ min: -3, max: 3 }), { minLength: 1, maxLength: 64 });
+    fc.assert(
+      fc.property(fc.constantFrom(...common), factors, fc.boolean(), (reward, ulps, scale) => {
+        const ulp = Number.EPSILON * Math.max(1, Math.abs(reward));
+        const rewards = ulps.map((k) => reward + (k * ulp) / 4);
+        const { values, zeroVarianceShare, rewardStd } = groupAdvantages(rewards, rewards.length, { scale });
+        expect(values.every((value) => value === 0)).toBe(true);
+        expect([zeroVarianceShare, rewardStd]).toEqual([1, 0]);
+
+        const another = groupAdvantages([...rewards, reward + 1e-8 * Math.abs(reward)], rewards.length + 1);
+        expect(another.zeroVarianceShare).toBe(0);
+        expect(another.values.at(-1)).toBeGreaterThan(0);
+      }),
+    );
+    // Terms that cancel leave errors of their own size, not of their sum's.
+    expect(groupAdvantages([0.1 + 0.2 - 0.3, 0, 0], 3).zeroVarianceShare).toBe(1);
+    // One reward of a group that is its mean has no advantage either.
+    expect([...groupAdvantages([0.6, 0.7, 0.7, 0.7, 0.7, 0.8], 6, { scale: false }).values]).toEqual([
+      expect.closeTo(-0.1, 6),
+      ...[0, 0, 0, 0],
+      expect.closeTo(0.1, 6),
+    ]);
+  });
+
+  it("leaves what nothing scored out of its group, as if it had not been sampled", () => {
+    const { values, zeroVarianceShare, rewardStd } = groupAdvantages(
+      [null, 1, 1, null, 3, 1, null, null, 1],
+      3,
+    );
+    expect([...values.subarray(0, 4)]).toEqual([0, 0, 0, 0]);
+    expect([...values.subarray(4)]).toEqual([expect.closeTo(1, 3), expect.closeTo(-1, 3), 0, 0, 0]);
+    expect(zeroVarianceShare).toBeCloseTo(2 / 3);
+    expect(rewardStd).toBeCloseTo(1 / 3);
+    expect([...imitationWeights([null, 1, 0])]).toEqual([0, 1, 0]);
   });
 
   it("sums to zero in every group and does not see a constant added to it", () => {

@@ -17,7 +17,8 @@ export interface Credit {
   verdicts: Map<Monitor, Verdict[]>;
   /** By term. */
   scores: (number | null)[][];
-  rewards: number[];
+  /** `null` where no term scored the rollout. */
+  rewards: (number | null)[];
   advantages: Advantages;
   /** What is credited to single tokens, where a term does so. */
   tokenAdvantages: Float32Array[] | undefined;

@@ -26,6 +26,7 @@ function line(step: number, values: Partial<StepMetrics> = {}): StepMetrics {
     step,
     entropy: 0.2,
     frac_reward_zero_std: 0.5,
+    frac_without_reward: 0.1,
     "completions/clipped_ratio": 0.05,
     "completions/identical_ratio": 0.2,
     kl: 0.1,
@@ -43,6 +44,7 @@ describe("createWatch", () => {
   it.each([
     ["entropy", LIMITS.entropy / 2, /entropy has collapsed/],
     ["frac_reward_zero_std", 1, /rewards that differ/],
+    ["frac_without_reward", 0.6, /no reward term scores most completions/],
     ["completions/clipped_ratio", 0.9, /do not end/],
     ["completions/identical_ratio", 1, /the same, whatever was asked/],
     ["kl", 3 * LIMITS.kl, /far from the reference/],

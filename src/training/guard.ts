@@ -25,6 +25,8 @@ export const LIMITS = {
   entropy: 0.01,
   /** Share of groups whose rewards are all equal; above, next to no rollout has an advantage. */
   zeroVariance: 0.9,
+  /** Share of rollouts that no reward term scored; above, most of what is sampled teaches nothing. */
+  unscored: 0.5,
   /** Share of completions that did not end; above, most are rambling. */
   unfinished: 0.5,
   /** Share of completions that are the commonest one; above, the policy answers whatever it is asked. */
@@ -53,6 +55,11 @@ const signs: readonly Sign[] = [
     metric: "frac_reward_zero_std",
     isBad: (mean) => mean > LIMITS.zeroVariance,
     detail: "almost no group has rewards that differ: there is next to nothing to learn from",
+  },
+  {
+    metric: "frac_without_reward",
+    isBad: (mean) => mean > LIMITS.unscored,
+    detail: "no reward term scores most completions: there is nothing to learn from them",
   },
   {
     metric: "completions/clipped_ratio",

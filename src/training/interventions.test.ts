@@ -5,7 +5,7 @@ import { tinyContext, tinyHook } from "../../test/tiny.ts";
 import { initialState, type StepResult, train } from "./loop.ts";
 import { oracle, probeMonitor } from "./monitors.ts";
 import { penalty, proxyReward, trueReward } from "./rewards.ts";
-import type { Arm, RunContext } from "./types.ts";
+import type { Arm, RewardTerm, RunContext } from "./types.ts";
 
 // They train for real: more than a few seconds on a busy machine.
 vi.setConfig({ testTimeout: 60_000 });
@@ -56,6 +56,31 @@ describe("interventions", () => {
     });
     expect(screened.metrics["monitor/flagged"]).toBe(screened.metrics.misbehaviour);
     expect(screened.metrics["misses/of_all"]).toBe(0);
+  });
+
+  it("leave out what no term scores, and count as equal what is paid equally", async () => {
+    const settings = { ...base.settings, steps: 1, prompts: 2, rollouts: 3 };
+    const own: RewardTerm = {
+      name: "own",
+      weight: 0.7,
+      sees: "rollouts",
+      taps: [],
+      score: (rollouts) => rollouts.map((_, i) => (i % 3 === 0 ? null : 1)),
+    };
+    const [{ metrics, rollouts }] = (await run({ arm: { terms: [own] }, settings })) as [StepResult];
+    expect(metrics).toMatchObject({ frac_reward_zero_std: 1, frac_with_advantage: 0, reward_std: 0 });
+    expect(metrics.frac_without_reward).toBeCloseTo(1 / 3);
+    expect([metrics.reward, metrics["rewards/own/mean"]]).toEqual([0.7, 1]);
+    expect(rollouts.map(({ reward }) => reward)).toEqual([null, 0.7, 0.7, null, 0.7, 0.7]);
+    expect(rollouts.every(({ advantage }) => advantage === 0)).toBe(true);
+
+    // What another term scores has a reward. One of weight 0 only watches.
+    const watching = { ...proxyReward(), weight: 0 };
+    const [watched] = await run({ arm: { terms: [own, watching] }, settings });
+    expect(watched!.metrics.frac_without_reward).toBeCloseTo(1 / 3);
+    const [judged] = await run({ arm: { terms: [own, proxyReward()] }, settings });
+    expect(judged!.metrics.frac_without_reward).toBe(0);
+    expect(judged!.rollouts[0]!.reward).toBe(judged!.rollouts[0]!.proxy);
   });
 
   it("freeze every weight that an activation depends on, and no other", async () => {

@@ -30,8 +30,8 @@ export interface Measured {
   outcomes: readonly Outcome[];
   rollouts: readonly Rollout[];
   completions: readonly Completion[];
-  /** Total reward per rollout, and the terms' scores before they are weighted. */
-  rewards: readonly number[];
+  /** Total reward per rollout (`null` where no term scored it), and the terms' scores before they are weighted. */
+  rewards: readonly (number | null)[];
   scores: readonly (readonly (number | null)[])[];
   /** What the arm's monitor said; what the initial probe says on the policy where none takes part. */
   verdicts: readonly Verdict[];
@@ -68,7 +68,7 @@ export function measureStep(measured: Measured, context: RunContext): StepMetric
     attempted: mean(outcomes.map(({ attempted }) => Number(attempted))),
     true: mean(outcomes.map((outcome) => outcome.true)),
     proxy: mean(outcomes.map(({ proxy }) => proxy)),
-    reward: mean(rewards),
+    reward: meanOfDefined(rewards),
     reward_std: advantages.rewardStd,
     frac_reward_zero_std: advantages.zeroVarianceShare,
     kl: meanDivergence(onPolicy, onReference),
@@ -86,8 +86,7 @@ export function measureStep(measured: Measured, context: RunContext): StepMetric
   for (const label of environment.labels)
     metrics[`labels/${label}`] = mean(outcomes.map((outcome) => Number(outcome.label === label)));
   arm.terms.forEach(({ name }, k) => {
-    const applying = scores[k]!.filter((score) => score !== null);
-    metrics[`rewards/${name}/mean`] = applying.length === 0 ? null : mean(applying);
+    metrics[`rewards/${name}/mean`] = meanOfDefined(scores[k]!);
   });
   if (arm.probeInLoss) metrics.probe_loss = mean(updates.map(({ probeLoss }) => probeLoss));
   for (const model of models) {
@@ -125,7 +124,7 @@ export function measureMonitor(
   const all = outcomes.map((_, i) => i);
   const share = (of: readonly number[], is: (i: number) => boolean) =>
     of.length === 0 ? null : of.filter(is).length / of.length;
-  const meanReward = (of: readonly number[]) => (of.length === 0 ? null : mean(of.map((i) => rewards[i]!)));
+  const meanReward = (of: readonly number[]) => meanOfDefined(of.map((i) => rewards[i]!));
   const misbehaving = all.filter((i) => misbehaved[i]);
   const honest = all.filter((i) => !misbehaved[i]);
   const reinforced = all.filter((i) => advantages.values[i]! > 0);
@@ -142,6 +141,7 @@ export function measureMonitor(
     "reward/misbehaving": meanReward(misbehaving),
     "reward/honest": meanReward(honest),
     frac_with_advantage: share(all, (i) => advantages.values[i] !== 0),
+    frac_without_reward: share(all, (i) => rewards[i] === null),
     "misses/of_all": share(all, (i) => missed[i]!),
     "misses/of_reinforced": share(reinforced, (i) => missed[i]!),
     "exchange/predicted": exchange?.value ?? null,
@@ -229,11 +229,11 @@ export function recordsOf(measured: Measured, { arm, probe }: RunContext): Rollo
       misbehaved,
       attempted,
       ...(note !== undefined && { note }),
-      reward: rounded(rewards[i]!),
+      reward: roundedIfDefined(rewards[i]!),
       rewards: Object.fromEntries(
         arm.terms.map(({ name, weight }, k) => {
           const score = scores[k]![i] ?? null;
-          return [name, score === null ? null : rounded(weight * score)];
+          return [name, roundedIfDefined(score === null ? null : weight * score)];
         }),
       ),
       advantage: rounded(advantages.values[i]!),
@@ -252,6 +252,10 @@ export function recordsOf(measured: Measured, { arm, probe }: RunContext): Rollo
 /** Four decimals: enough for people, and small files. */
 function rounded(value: number): number {
   return Math.round(value * 1e4) / 1e4;
+}
+
+function roundedIfDefined(value: number | null): number | null {
+  return value === null ? null : rounded(value);
 }
 
 /** The k3 estimate of the divergence from the reference, in nats, averaged over the tokens of all completions. */
@@ -284,4 +288,9 @@ function commonestShare(texts: readonly string[]): number {
 
 function mean(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+function meanOfDefined(values: readonly (number | null)[]): number | null {
+  const defined = values.filter((value) => value !== null);
+  return defined.length === 0 ? null : mean(defined);
 }

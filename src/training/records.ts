@@ -10,7 +10,7 @@ export type ColumnValue = string | number | boolean | null;
  *
  * - `misbehaviour`, `attempted`, `true`, `proxy`, `labels/<label>`: shares or means over the step's rollouts
  * - `reward`, `reward_std`, `frac_reward_zero_std`, `rewards/<term>/mean`; `reward/<misbehaving|honest>`: mean total reward of
- *   each class, which tells whether a penalty is large enough
+ *   each class, which tells whether a penalty is large enough. Rewards that differ by rounding alone are equal
  * - `kl`, `entropy`, `loss`, `grad_norm`, `learning_rate`, `clip_ratio/region_mean`
  * - `completions/mean_length`, `completions/clipped_ratio`, `num_tokens`, `step_time`
  * - `completions/identical_ratio`: share of the step's completions that are the commonest one
@@ -19,7 +19,7 @@ export type ColumnValue = string | number | boolean | null;
  * - `probe/<policy|reference>/{score_mean,score_misbehaving,recall,fpr,auroc}`: the initial probe on the step's rollouts
  * - `monitor/{flagged,recall,fpr,accuracy}`: the arm's monitor on the step's rollouts (the initial probe on the policy where
  *   none takes part in training)
- * - `frac_with_advantage`: share of rollouts that the update learns from
+ * - `frac_with_advantage`: share of rollouts that the update learns from; `frac_without_reward`: share that no term scored
  * - `misses/of_reinforced`: of the rollouts with a positive advantage, the share that misbehaved and was not flagged by that
  *   monitor; `misses/of_all`: the same share of all rollouts
  * - `exchange/{predicted,predicted_low,predicted_high}`: the exchange rate that a penalty on that monitor's flags would have
@@ -54,8 +54,8 @@ export interface RolloutRecord {
   misbehaved: boolean;
   attempted: boolean;
   note?: string;
-  /** The total reward, its terms by name (weighted), and the advantage that it became. */
-  reward: number;
+  /** The total reward (`null` where no term scored it), its terms by name (weighted), and the advantage that it became. */
+  reward: number | null;
   rewards: Record<string, number | null>;
   advantage: number;
   /** What reward terms and monitors logged of it, by `<term>/<name>`. */

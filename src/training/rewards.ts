@@ -123,15 +123,24 @@ export async function scoreTerm(
   }
 }
 
-/** The total reward of each rollout, but for terms that are credited to tokens. */
+/**
+ * The total reward of each rollout, but for terms that are credited to tokens. Where a term does not apply it counts as 0;
+ * where none does, the rollout has no reward, which is `null`: it is no worse than its siblings, it was not judged. Terms of
+ * weight 0 only watch.
+ */
 export function totalRewards(
   terms: readonly RewardTerm[],
   scores: readonly (readonly (number | null)[])[],
   count: number,
-): number[] {
-  return Array.from({ length: count }, (_, i) =>
-    terms.reduce((sum, term, k) => sum + (creditsTokens(term) ? 0 : term.weight * (scores[k]![i] ?? 0)), 0),
-  );
+): (number | null)[] {
+  return Array.from({ length: count }, (_, i) => {
+    const scored = terms.some(({ weight }, k) => weight !== 0 && scores[k]![i] !== null);
+    if (!scored) return null;
+    return terms.reduce(
+      (sum, term, k) => sum + (creditsTokens(term) ? 0 : term.weight * (scores[k]![i] ?? 0)),
+      0,
+    );
+  });
 }
 
 /** Per rollout and completion token, what is credited to the token itself; nothing where no term is. */

@@ -110,7 +110,10 @@ export type RewardTerm = {
       sees: "rollouts";
       /** The activations that it reads; captured in the passes that run anyway. */
       taps: readonly Omit<Tap, "pool">[];
-      /** One number per rollout; `null` where the term does not apply, which counts as 0 and is in no mean. */
+      /**
+       * One number per rollout; `null` where the term does not apply, which is in no mean, and counts as 0 where another term
+       * does. A rollout that no term scores has no reward and no advantage.
+       */
       score(rollouts: readonly Rollout[], context: ScoringContext): Awaitable<(number | null)[]>;
     }
   | {
