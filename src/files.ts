@@ -1,14 +1,14 @@
 /** @file Files that are whole or absent: written aside and renamed; lines appended; JSON that anyone may have written. */
 
-import { appendFile, mkdir, open, readFile, rename, rm, writeFile } from "node:fs/promises";
-import { dirname } from "node:path";
+import { constants } from "node:fs";
+import { appendFile, mkdir, open, rename, rm, writeFile } from "node:fs/promises";
+import { dirname, resolve, sep } from "node:path";
 import { z } from "zod";
 
 /** A file that cannot be read or written for a reason outside of its content: the disk is full, it is not allowed. */
 export class FileError extends Error {}
 
 /** What to do about an error of the system, by its code. */
-
 const advice: Record<string, string> = {
   ENOSPC: "the disk is full. Free some space and run the same command again: it goes on where it was",
   EDQUOT:
@@ -23,13 +23,39 @@ const advice: Record<string, string> = {
   EISDIR: "a folder stands where a file should be. Remove it, or give another --out",
 };
 
-/** Does something with a file. @throws FileError that names the file and says what to do. */
+/** What throws where a folder must not be written in any more, by the folder. */
+const guards = new Map<string, () => Promise<void>>();
+
+/**
+ * Has something asked before each single change in a folder that this process makes.
+ *
+ * @param check throws a `FileError` where nothing may be changed
+ * @returns what ends that
+ */
+export function guardFolder(folder: string, check: () => Promise<void>): () => void {
+  const key = resolve(folder) + sep;
+  guards.set(key, check);
+  return () => guards.delete(key);
+}
+
+async function askGuards(path: string): Promise<void> {
+  const full = resolve(path);
+  for (const [folder, check] of guards) if (full.startsWith(folder)) await check();
+}
+
+/**
+ * Does something with a file. What changes several things one after the other, or takes long, is several of these: the
+ * folder is known to be this process's at the start of each.
+ *
+ * @throws FileError that names the file and says what to do
+ */
 export async function withFile<T>(
   doing: "read" | "write",
   path: string,
   action: () => Promise<T>,
 ): Promise<T> {
   try {
+    if (doing === "write") await askGuards(path);
     return await action();
   } catch (error) {
     if (error instanceof FileError) throw error;
@@ -40,7 +66,7 @@ export async function withFile<T>(
 
 /**
  * Writes a file aside, flushes it to the disk, and renames it into place: at any moment the path holds the old file or
- * the new one, whole. Makes its folder.
+ * the new one, whole. Makes its folder. What stands where it is written aside, a link to elsewhere say, is not followed.
  *
  * @throws FileError
  */
@@ -52,11 +78,12 @@ export async function writeWhole(
   await withFile("write", path, async () => {
     await mkdir(dirname(path), { recursive: true });
     try {
-      await writeFile(aside, content);
+      await rm(aside, { force: true });
+      await writeFile(aside, content, { flag: "wx" });
       await flush(aside);
-      await rename(aside, path);
+      await withFile("write", path, () => rename(aside, path));
     } catch (error) {
-      await rm(aside, { force: true }).catch(() => {});
+      await withFile("write", aside, () => rm(aside, { force: true })).catch(() => {});
       throw error;
     }
   });
@@ -67,18 +94,37 @@ export async function writeJson(path: string, value: unknown): Promise<void> {
 }
 
 /**
+ * The text of a file; `undefined` where there is none. A pipe, which would be waited for, is refused, and so is a device.
+ *
+ * @throws FileError
+ */
+export async function readText(path: string): Promise<string | undefined> {
+  return withFile("read", path, async () => {
+    const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch(
+      (error: NodeJS.ErrnoException) => {
+        if (error.code === "ENOENT") return undefined;
+        throw error;
+      },
+    );
+    if (file === undefined) return undefined;
+    try {
+      const found = await file.stat();
+      if (!found.isFile() && !found.isDirectory()) throw new Error("it is not a file");
+      return await file.readFile("utf8");
+    } finally {
+      await file.close();
+    }
+  });
+}
+
+/**
  * The document; `undefined` where there is none.
  *
  * @throws FileError
  * @throws Error naming the file where it is not JSON, or not what it should be
  */
 export async function readDocument<T>(path: string, schema: z.ZodType<T>): Promise<T | undefined> {
-  const text = await withFile("read", path, () =>
-    readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
-      if (error.code === "ENOENT") return undefined;
-      throw error;
-    }),
-  );
+  const text = await readText(path);
   if (text === undefined) return undefined;
   const remedy =
     "It was damaged from outside, or is no file of a study; move it away and run the command again";

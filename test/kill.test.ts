@@ -1,7 +1,7 @@
 /** @file Real processes on one study folder: killed at random moments, two at once, on a disk that is full. */
 
 import { execFileSync } from "node:child_process";
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
@@ -141,6 +141,68 @@ describe("two processes on one folder", () => {
         expect({ status, stderr }).toEqual({ status: 2, stderr: expect.stringContaining("in use by") });
     expect(await leftIn(folder)).toEqual(whole);
     expect(await locksIn(folder)).toEqual([]);
+  }, 60_000);
+});
+
+describe("a process that stands still, and wakes when another machine has taken its study over", () => {
+  const PATIENCE = 1200;
+  /** The study as a process of a machine of this name. */
+  function onMachine(name: string, folder: string, onLine?: (line: string) => void) {
+    const named = `import os from "node:os";
+      import { syncBuiltinESMExports } from "node:module";
+      os.hostname = () => "${name}";
+      syncBuiltinESMExports();`;
+    const preload = `data:text/javascript,${encodeURIComponent(named)}`;
+    const args = ["--import", preload, script.path, folder, "6", String(PATIENCE)];
+    return start(process.execPath, args, onLine);
+  }
+  /** Resolves with the first line of its kind. */
+  function until(kind: string, begin: (onLine: (line: string) => void) => ReturnType<typeof onMachine>) {
+    return new Promise<ReturnType<typeof onMachine>>((resolve) => {
+      const running = begin((line) => JSON.parse(line).kind === kind && resolve(running));
+    });
+  }
+
+  it("stops, and leaves a study alone that has ended since", async () => {
+    const folder = join(place, "slept-long");
+    const slept = await until("step", (onLine) => onMachine("one", folder, onLine));
+    slept.child.kill("SIGSTOP");
+    expect(await onMachine("two", folder).ended).toMatchObject({ status: 0, stderr: "" });
+    const before = await touched(folder);
+    slept.child.kill("SIGCONT");
+    expect(await slept.ended).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/is not this process's any more/),
+    });
+    expect(await touched(folder)).toEqual(before);
+    expect(await leftIn(folder)).toEqual(whole);
+  }, 60_000);
+
+  it("stops, and leaves a study alone that is gone on with", async () => {
+    const folder = join(place, "slept");
+    const slept = await until("step", (onLine) => onMachine("one", folder, onLine));
+    slept.child.kill("SIGSTOP");
+    const other = await until("step", (onLine) => onMachine("two", folder, onLine));
+    slept.child.kill("SIGCONT");
+    expect(await slept.ended).toMatchObject({ status: 1, stderr: expect.stringContaining("on two") });
+    expect(await other.ended).toMatchObject({ status: 0, stderr: "" });
+    expect(await leftIn(folder)).toEqual(whole);
+  }, 60_000);
+});
+
+describe("a folder that was moved away under a process", () => {
+  it("is not made again", async () => {
+    const folder = join(place, "moved");
+    let moved: Promise<void> | undefined;
+    const running = study(folder, (line) => {
+      if (JSON.parse(line).kind === "step") moved ??= rename(folder, join(place, "moved-to"));
+    });
+    expect(await running.ended).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/is not this process's any more/),
+    });
+    await moved;
+    expect(await readdir(place)).not.toContain("moved");
   }, 60_000);
 });
 

@@ -92,9 +92,13 @@ async function activeRuns(folder: string): Promise<ReadonlyMap<string, Activity>
 async function cancel(folder: string): Promise<string[]> {
   const study = await holderOf(folder, LOOK);
   if (!study) return [];
-  const { host, pid, here } = study;
+  const { host, pid, here, certain } = study;
   if (!here)
     throw new UsageError(`${folder} is in use by process ${pid} on ${host}: cancel it on that machine.`);
+  if (!certain)
+    throw new UsageError(
+      `${folder} is in use by process ${pid}, by a lock that does not tell whether it is still the same process: end it yourself, or delete the lock.`,
+    );
   process.kill(pid, "SIGTERM");
   while (await holderOf(folder, LOOK)) await setTimeout(100);
   return [`process ${pid}`];

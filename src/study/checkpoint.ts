@@ -26,6 +26,7 @@ const checkpointSchema = z.object({
 });
 
 const nameOf = (step: number) => `step-${String(step).padStart(6, "0")}`;
+const stepOf = (name: string) => Number(name.slice("step-".length));
 
 /** Writes the checkpoint of a state into a run's folder, and drops those before. @throws FileError */
 export async function saveCheckpoint(run: string, state: RunState): Promise<void> {
@@ -42,7 +43,7 @@ export async function saveCheckpoint(run: string, state: RunState): Promise<void
     [OPTIMIZER]: encodeSafetensors(Object.fromEntries(moments)),
   };
   await withFile("write", target, async () => {
-    await rm(aside, { recursive: true, force: true });
+    await removeFolder(aside);
     try {
       for (const [name, bytes] of Object.entries(files)) await writeWhole(join(aside, name), bytes);
       if (probe) await saveProbe(join(aside, PROBE), probe);
@@ -55,18 +56,23 @@ export async function saveCheckpoint(run: string, state: RunState): Promise<void
           ...(probe && (await checksums(aside, PROBE_FILES))),
         },
       } satisfies z.infer<typeof checkpointSchema>);
-      await rename(aside, target);
+      await withFile("write", target, () => rename(aside, target));
     } catch (error) {
-      await rm(aside, { recursive: true, force: true }).catch(() => {});
+      await removeFolder(aside).catch(() => {});
       throw error;
     }
     await keepOnly(root, nameOf(step));
   });
 }
 
+/** Removes other checkpoints, whole or not, and nothing else: what people put beside them is theirs. */
 async function keepOnly(root: string, name: string | undefined): Promise<void> {
   for (const other of await readdir(root))
-    if (other !== name) await rm(join(root, other), { recursive: true, force: true });
+    if (other !== name && /^step-\d{6,}(\.partial)?$/.test(other)) await removeFolder(join(root, other));
+}
+
+async function removeFolder(path: string): Promise<void> {
+  await withFile("write", path, () => rm(path, { recursive: true, force: true }));
 }
 
 /**
@@ -81,8 +87,8 @@ export async function latestState(run: string, context: RunContext): Promise<Run
   await withFile("write", root, () => mkdir(root, { recursive: true }));
   const entries = await withFile("read", root, () => readdir(root));
   const name = entries
-    .filter((entry) => /^step-\d+$/.test(entry))
-    .sort()
+    .filter((entry) => /^step-\d{6,}$/.test(entry))
+    .sort((a, b) => stepOf(a) - stepOf(b))
     .at(-1);
   // A kill may have left older ones, and one that was being written.
   await withFile("write", root, () => keepOnly(root, name));

@@ -1,6 +1,19 @@
 /** @file Studies with files that are damaged, foreign, half-written or of another version: named, with what to do, and left as they are. */
 
-import { appendFile, cp, mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import {
+  appendFile,
+  cp,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+  truncate,
+  writeFile,
+} from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -54,6 +67,38 @@ async function expectRefused(name: string, message: RegExp) {
   await expect(runTinyStudy(folder, settings)).rejects.toThrow(name);
   expect(await readFile(join(folder, name))).toEqual(before);
 }
+
+describe("what is not the study's own", () => {
+  it("lies beside checkpoints, and stays", async () => {
+    const notes = join(folder, run, "checkpoints/notes.txt");
+    const copy = join(folder, run, "checkpoints/step-000002.backup");
+    await writeFile(notes, "mine");
+    await cp(join(folder, checkpoint), copy, { recursive: true });
+    await mkdir(join(folder, run, "checkpoints/step-000002"));
+    await interrupted();
+    await runTinyStudy(folder, settings);
+    expect((await readdir(join(folder, run, "checkpoints"))).sort()).toEqual([
+      "notes.txt",
+      "step-000002.backup",
+      "step-000004",
+    ]);
+  });
+
+  it.each([`${run}/checkpoints`, `${run}/metrics.jsonl`, "probes"])(
+    "lies where %s leads to by a link, and is not touched",
+    async (name) => {
+      const elsewhere = join(place, `elsewhere ${name.replaceAll("/", " ")}`);
+      await rename(join(folder, name), elsewhere);
+      await symlink(elsewhere, join(folder, name));
+      await interrupted();
+      const before = [await leftIn(folder), await stat(elsewhere)];
+      const going = runTinyStudy(folder, settings);
+      await expect(going).rejects.toThrow(UsageError);
+      await expect(going).rejects.toThrow(`${name} is a link`);
+      expect([await leftIn(folder), await stat(elsewhere)]).toEqual(before);
+    },
+  );
+});
 
 describe("a document that is not what it should be", () => {
   it.each(["study.json", "base.json", "summary.json", `${run}/status.json`, "probes/initial/probe.json"])(

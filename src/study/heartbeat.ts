@@ -4,9 +4,8 @@ import { readFile, rm, writeFile } from "node:fs/promises";
 import { setTimeout } from "node:timers/promises";
 import { withFile } from "../files.ts";
 
-/** Milliseconds between two beats, and for how long one that is not seen is waited for. */
-export const BEAT = 5_000;
-export const PATIENCE = 60_000;
+/** Milliseconds between two beats, and for how long one that is not seen is waited for. Tests wait for less. */
+export const pace = { beat: 5_000, patience: 60_000 };
 
 /**
  * Begins to beat in a file, and keeps on until it is stopped or the process ends.
@@ -14,13 +13,13 @@ export const PATIENCE = 60_000;
  * @returns what stops it, and removes the file
  * @throws FileError
  */
-export async function startHeartbeat(path: string, every = BEAT): Promise<() => Promise<void>> {
+export async function startHeartbeat(path: string, every = pace.beat): Promise<() => Promise<void>> {
   let beats = 0;
   await withFile("write", path, () => writeFile(path, `${beats}`));
   let writing: Promise<void> = Promise.resolve();
   const timer = setInterval(() => {
-    // One that cannot be written is missed; the next one may be.
-    writing = writeFile(path, `${++beats}`).catch(() => {});
+    // One that cannot be written is missed; the next one may be. A file that was removed, with the lock, stays so.
+    writing = writeFile(path, `${++beats}`, { flag: "r+" }).catch(() => {});
   }, every);
   timer.unref();
   return async () => {
@@ -34,7 +33,7 @@ export async function startHeartbeat(path: string, every = BEAT): Promise<() => 
  * Whether a heartbeat has ceased: waits for its file to change. One that never was (no file) has not ceased. By this machine's own passing of time: what other clocks
  * say, or the times of files, does not matter.
  */
-export async function hasCeased(path: string, patience = PATIENCE): Promise<boolean> {
+export async function hasCeased(path: string, patience = pace.patience): Promise<boolean> {
   const read = () => readFile(path, "utf8").catch(() => undefined);
   const first = await read();
   if (first === undefined) return false;
