@@ -174,14 +174,29 @@ describe("the local launcher", () => {
     expect(await study(file, folder).ended).toMatchObject({ status: 0 });
   }, 300_000);
 
-  it("leaves no process behind when it is killed", async () => {
-    const file = await writeTinyStudy(join(place, "killed"), { ...long, ...slow });
+  it("leaves no process behind when it is killed, and is gone on with at once", async () => {
+    const settings = { ...slow, arms: ["none"], seeds: 2, training };
+    const file = await writeTinyStudy(join(place, "killed"), settings);
     const folder = join(place, "killed local");
     const { child, ended } = using("local").study(file, folder);
     await underWay(folder, ["none/seed-1", "none/seed-2"]);
     expect((await processesOn(folder)).length).toBe(3);
+    // A worker that is in its step for longer than the next command takes to begin.
+    const worker = (await holderOf(join(folder, "runs", "none", "seed-1")))!.pid;
+    process.kill(worker, "SIGSTOP");
     child.kill("SIGKILL");
     await ended;
+    const again = using("local").study(file, folder);
+    await new Promise<void>((resolve) => {
+      again.child.stderr!.on("data", (data) => String(data).includes("seed 1: waits: ") && resolve());
+    });
+    process.kill(worker, "SIGCONT");
+    expect(await again.ended).toMatchObject({
+      status: 0,
+      stderr: expect.stringContaining(`is in use by process ${worker} on `),
+    });
+    const expected = Object.entries(whole.files).filter(([path]) => /^none\/seed-[12]\//.test(path));
+    expect(await leftIn(join(folder, "runs"))).toEqual(Object.fromEntries(expected));
     await until(async () => (await processesOn(folder)).length === 0);
   }, 300_000);
 });

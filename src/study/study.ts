@@ -1,7 +1,6 @@
 /** @file A study from its settings to its summary and report: prepared, its runs trained, concluded. */
 
 import { join } from "node:path";
-import { setTimeout } from "node:timers/promises";
 import { FileError, writeJson } from "../files.ts";
 import { loadStudy, type Summary, writeReport } from "../report/index.ts";
 import { claim, claimed, machine, requireUnchanged } from "./claim.ts";
@@ -9,7 +8,7 @@ import { followRuns, type OnEvent } from "./events.ts";
 import type { PlannedRun } from "./expand.ts";
 import { forecastOf } from "./forecast.ts";
 import { penaltyWarning } from "./foresee.ts";
-import { lockFolder } from "./lock.ts";
+import { lockFolder, lockWhenFree } from "./lock.ts";
 import { readRun, runFolder, runName, StoppedError } from "./run.ts";
 import { type StudySettings, UsageError } from "./settings.ts";
 import { type FailedRun, type FinishedRun, summarize } from "./summary.ts";
@@ -44,11 +43,11 @@ export async function runStudy(
   parts: StudyParts = {},
   { conduct = inThisProcess, signal }: { conduct?: Conduct; signal?: AbortSignal } = {},
 ): Promise<Summary> {
-  const started = Date.now();
+  const started = performance.now();
   return withStudy(folder, settings, onEvent, parts, async (work, earlier) => {
     await prepare(work, onEvent);
     await conduct(work, onEvent, signal);
-    return conclude(work, earlier + (Date.now() - started) / 1000);
+    return conclude(work, earlier + (performance.now() - started) / 1000);
   });
 }
 
@@ -218,18 +217,14 @@ async function withWork<T>(work: Work, action: (work: Work) => Promise<T>): Prom
   }
 }
 
-/** Seconds for which parts of one launch wait for each other's lock. */
-const WAIT = 60;
+/** Milliseconds for which parts of one launch wait for each other's lock. */
+const WAIT = 60_000;
 
-async function lockSoon(folder: string): Promise<() => Promise<void>> {
-  for (let waited = 0; ; waited++) {
-    try {
-      return await lockFolder(folder);
-    } catch (error) {
-      if (!(error instanceof UsageError) || waited === WAIT) throw error;
-      await setTimeout(1000);
-    }
-  }
+function lockSoon(folder: string): Promise<() => Promise<void>> {
+  const began = performance.now();
+  return lockWhenFree(folder, (inUse) => {
+    if (performance.now() - began > WAIT) throw inUse;
+  });
 }
 
 function failureOf(failed: readonly FailedRun[], finished: number): string {

@@ -14,10 +14,10 @@ import type { OnEvent } from "./events.ts";
 import { expand, type PlannedRun, pointName } from "./expand.ts";
 import { type FirstUpdate, hasFirstUpdate, keptFirstUpdate } from "./forecast.ts";
 import { informedBy } from "./inform.ts";
-import { lockFolder } from "./lock.ts";
+import { lockWhenFree } from "./lock.ts";
 import { shippedModel } from "./model.ts";
 import { armsOf, type MakeArm } from "./own-arms.ts";
-import { type RunListener, runFolder, runToEnd } from "./run.ts";
+import { type RunListener, runFolder, runName, runToEnd, StoppedError } from "./run.ts";
 import { type StudySettings, UsageError } from "./settings.ts";
 
 /** What a study works on, where it is not what the settings name, or more than that. Only in the process that has it. */
@@ -44,9 +44,10 @@ export interface Work {
   /** What the first update of a run's arm does: made at the first call, or read where it was made before. */
   firstUpdate(planned: PlannedRun): Promise<FirstUpdate>;
   /**
-   * Trains a run in this process, which has the run's folder to itself. Only reads where it is done.
+   * Trains a run in this process, which has the run's folder to itself; where another one has it, its end is waited for. Only
+   * reads where it is done.
    *
-   * @throws StoppedError, FileError, UsageError where another process has it; any other error is the run's own
+   * @throws StoppedError, FileError; any other error is the run's own
    */
   train(planned: PlannedRun, listener: RunListener): Promise<void>;
   close(): Promise<void>;
@@ -116,7 +117,7 @@ export async function openWork(
       async train(planned, listener) {
         const base = await baseOf(planned);
         const run = runFolder(folder, planned.id, planned.seed);
-        const unlock = await lockFolder(run);
+        const unlock = await lockOf(planned, run, listener);
         try {
           await runToEnd(run, await contextOf(planned, base), listener);
         } finally {
@@ -128,6 +129,20 @@ export async function openWork(
     await close();
     throw error;
   }
+}
+
+/** One that a worker still has whose command was killed is free after its step; one of another machine, when it is done. */
+function lockOf(
+  planned: PlannedRun,
+  folder: string,
+  { onWarning, signal }: RunListener,
+): Promise<() => Promise<void>> {
+  let told = false;
+  return lockWhenFree(folder, ({ message }) => {
+    if (!told) onWarning?.(`waits: ${message}`);
+    told = true;
+    if (signal?.aborted) throw new StoppedError(`stopped before the run ${runName(planned)}`);
+  });
 }
 
 /**
