@@ -61,17 +61,23 @@ export function probeCommand(): Command {
     });
 }
 
-function inWords({ probe, test, controls, warnings }: ProbeReport, folder: string): string {
+function inWords(
+  { probe, test, promptEnd, copies, splits, controls, warnings }: ProbeReport,
+  folder: string,
+): string {
   const shown = (value: number | null) => (value === null ? "undefined" : value.toFixed(3));
   const { shuffledLabels, randomDirection } = controls;
-  const interval = test.aurocInterval ? ` (95 %: ${test.aurocInterval.map(shown).join(" to ")})` : "";
+  const interval = test.aurocInterval ? `95 %: ${test.aurocInterval.map(shown).join(" to ")}` : "no interval";
+  const examples = Object.values(splits).reduce((sum, split) => sum + split.examples, 0);
   return [
     `Probe at ${probe.hook}, ${probe.positions} (${probe.kind})`,
-    `  AUROC on held-out groups   ${shown(test.auroc)}${interval}`,
-    `  at its threshold           catches ${shown(test.tpr)}, false alarms ${shown(test.fpr)}`,
+    `  AUROC on held-out groups   ${shown(test.auroc)} (${interval})`,
+    `  at its threshold           catches ${shown(test.tpr)}, false alarms ${shown(test.fpr)} (${probe.falsePositiveRate} asked for)`,
     `  text of the completion     ${shown(controls.completionText)}; with the prompt ${shown(controls.wholeText)}`,
+    ...(promptEnd ? [`  end of the prompt          ${shown(promptEnd.auroc)} (${promptEnd.hook})`] : []),
     `  shuffled labels            ${shown(shuffledLabels.mean)} (up to ${shown(shuffledLabels.high)} in ${shuffledLabels.runs})`,
     `  random direction           ${shown(randomDirection.mean)} (up to ${shown(randomDirection.high)} in ${randomDirection.runs})`,
+    `  judged on                  ${splits.test.examples} of ${examples} completions, ${splits.test.distinct} of ${copies.distinct} different ones`,
     ...warnings.map((warning) => `  ! ${warning}`),
     "",
     `Probe:  ${join(folder, "probe")}  (in a study file: probe: { file: ... })`,

@@ -115,12 +115,15 @@ export function createScorer(config: ModelConfig, options: ScorerOptions = {}): 
   };
 }
 
-/** @throws Error naming a hook that the model lacks and those that it has. */
+/** @throws Error naming a hook that the model lacks, and what it has. */
 export function checkHooks(config: ModelConfig, hooks: readonly string[]): void {
   const known = hookNames(config);
   for (const hook of hooks)
-    if (!known.includes(hook))
+    if (!known.includes(hook)) {
+      // The names of one layer, for all.
+      const names = hookNames({ layers: 1 }).map((name) => name.replace("blocks.0.", ""));
       throw new Error(
-        `model: there is no activation ${JSON.stringify(hook)}; this model has ${known.join(", ")}`,
+        `model: there is no activation ${JSON.stringify(hook)}; this model has layers 0 to ${config.layers - 1}, and in each, as in blocks.0.${names[0]}: ${names.join(", ")}`,
       );
+    }
 }

@@ -1,8 +1,9 @@
 /** @file What a probe's AUROC is to be compared with: probes that know nothing. */
 
-import { randomFor, shuffled } from "../random.ts";
+import { type Random, randomFor, shuffled } from "../random.ts";
+import { shuffledByText } from "./copies.ts";
 import { fitProbe, kindOfFit } from "./fit.ts";
-import type { LabelledSet } from "./labelled.ts";
+import { hasBothClasses, type LabelledSet } from "./labelled.ts";
 import { auroc } from "./metrics.ts";
 import { logit } from "./score.ts";
 import type { Probe } from "./types.ts";
@@ -20,11 +21,15 @@ const RUNS = 20;
 
 /**
  * The AUROCs that probes of the same place reach on the test split without knowing anything: `shuffledLabels`, of the
- * probe's own kind and fitted after a permutation of the labels (a selectivity control after Hewitt and Liang 2019, arXiv
- * 1909.03368; above 0.5 something leaks), and `randomDirection`, isotropic Gaussian directions of which only sign and
- * scale are fitted (far above 0.5 the classes differ in many directions at once).
+ * probe's own kind, fitted and judged after a permutation of all labels (a selectivity control after Hewitt and Liang 2019,
+ * arXiv 1909.03368), and `randomDirection`, isotropic Gaussian directions of which only sign and scale are fitted (far above
+ * 0.5 the classes differ in many directions at once).
  *
- * @param sets - `fit`: what the probe was fitted on, with both classes; `test`: what its own AUROC was measured on.
+ * Copies of a text keep a label in common when labels are shuffled, in both splits, as far as they had one. So above 0.5
+ * something leaks from one split to the other, and a probe that knows texts by heart shows it.
+ *
+ * @param sets - `fit`: what the probe was fitted on, with both classes; `test`: what its own AUROC was measured on. With
+ * their texts, or every example is taken to be another one.
  * @param seed - The same seed gives the same controls.
  * @returns `null` for both where the test split has one class: no AUROC is defined.
  */
@@ -34,27 +39,39 @@ export function probeControls(
   seed: string | number,
 ): { shuffledLabels: ControlRuns; randomDirection: ControlRuns } | null {
   const { fit, test } = sets;
-  if (new Set(test.labels).size < 2) return null;
-  const repeated = (
-    control: string,
-    fitOne: (random: ReturnType<typeof randomFor>) => Probe,
-  ): ControlRuns => {
-    const aurocs = Array.from({ length: RUNS }, (_, run) => {
-      const one = fitOne(randomFor(seed, control, run));
-      return auroc(
-        test.activations_ND.map((activation_D) => logit(one, activation_D)),
-        test.labels,
-      )!;
-    });
+  if (!hasBothClasses(test.labels)) return null;
+  const repeated = (control: string, runOne: (random: Random) => number): ControlRuns => {
+    const aurocs = Array.from({ length: RUNS }, (_, run) => runOne(randomFor(seed, control, run)));
     const mean = aurocs.reduce((sum, value) => sum + value, 0) / RUNS;
     return { runs: RUNS, mean, low: Math.min(...aurocs), high: Math.max(...aurocs) };
   };
   return {
-    shuffledLabels: repeated("shuffled labels", (random) =>
-      fitProbe(kindOfFit(probe), { ...fit, labels: shuffled(random, fit.labels) }, probe.tap, { random }),
-    ),
+    shuffledLabels: repeated("shuffled labels", (random) => {
+      const labels = shuffleAll(random, fit, test);
+      const one = fitProbe(kindOfFit(probe), { ...fit, labels: labels.fit }, probe.tap, { random });
+      return aurocOf(one, test, labels.test);
+    }),
     randomDirection: repeated("random direction", (random) =>
-      fitProbe("random-direction", fit, probe.tap, { random }),
+      aurocOf(fitProbe("random-direction", fit, probe.tap, { random }), test, test.labels),
     ),
   };
+}
+
+/** The labels of both splits, shuffled over both until each has both classes again, without which nothing is defined. */
+function shuffleAll(random: Random, fit: LabelledSet, test: LabelledSet): Record<"fit" | "test", boolean[]> {
+  const labels = [...fit.labels, ...test.labels];
+  const texts = fit.texts && test.texts && [...fit.texts, ...test.texts];
+  for (;;) {
+    const all = texts ? shuffledByText(random, labels, texts) : shuffled(random, labels);
+    const split = { fit: all.slice(0, fit.labels.length), test: all.slice(fit.labels.length) };
+    // It ends: the labels as they are would do.
+    if (hasBothClasses(split.fit) && hasBothClasses(split.test)) return split;
+  }
+}
+
+function aurocOf(probe: Probe, { activations_ND }: LabelledSet, labels: readonly boolean[]): number {
+  return auroc(
+    activations_ND.map((activation_D) => logit(probe, activation_D)),
+    labels,
+  )!;
 }

@@ -1,9 +1,10 @@
 /** @file What others may use of probes. */
 
 export { type ControlRuns, probeControls } from "./controls.ts";
+export { joinCopies, sameText, seenIn } from "./copies.ts";
 export { calibrate, type FitOptions, fitProbe, kindOfFit } from "./fit.ts";
 export { cosine, freshProbeHealth, type ProbeHealth, probeHealth, type TracerActivations } from "./health.ts";
-export { type LabelledSet, rows } from "./labelled.ts";
+export { hasBothClasses, type LabelledSet, rows } from "./labelled.ts";
 export type { LogisticOptions } from "./logistic.ts";
 export {
   accuracy,

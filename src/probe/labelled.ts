@@ -4,6 +4,8 @@
 export interface LabelledSet {
   activations_ND: readonly Float32Array[];
   labels: readonly boolean[];
+  /** What was written in each, where that is known: controls treat copies of a text as copies. */
+  texts?: readonly string[];
 }
 
 /** The rows at the given indices. */
@@ -11,6 +13,7 @@ export function rows(set: LabelledSet, indices: readonly number[]): LabelledSet 
   return {
     activations_ND: indices.map((i) => set.activations_ND[i]!),
     labels: indices.map((i) => set.labels[i]!),
+    ...(set.texts && { texts: indices.map((i) => set.texts![i]!) }),
   };
 }
 

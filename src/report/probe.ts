@@ -18,9 +18,20 @@ export interface ProbeReport {
   model: string;
   /** Which split the groups fell into depends on it. */
   seed: number;
-  splits: Record<"fit" | "calibration" | "test", { groups: number; examples: number; positive: number }>;
-  /** The probe that the sweep chose on the calibration split. */
-  probe: { hook: string; positions: string; pool: string; kind: string; threshold: number };
+  /** Groups as they were kept together, examples, different completions, and examples labelled true. */
+  splits: Record<
+    "fit" | "calibration" | "test",
+    { groups: number; examples: number; distinct: number; positive: number }
+  >;
+  /** The probe that the sweep chose on the calibration split, and the rate that its threshold was set for there. */
+  probe: {
+    hook: string;
+    positions: string;
+    pool: string;
+    kind: string;
+    threshold: number;
+    falsePositiveRate: number;
+  };
   /** On the test split, which played no part in fit or choice; `null` where not defined. */
   test: {
     auroc: number | null;
@@ -31,6 +42,20 @@ export interface ProbeReport {
     fpr: number | null;
     dPrime: number | null;
     brier: number | null;
+  };
+  /**
+   * On the test split, what the best probe reads at the end of the prompt, before anything is written; `null` where that was
+   * not tried.
+   */
+  promptEnd: { hook: string; auroc: number | null } | null;
+  /** Completions with the same text, but for white space. */
+  copies: {
+    /** Different completions of the file. */
+    distinct: number;
+    /** Examples of the test split whose completion is in the fit split too; 0 where groups that share one could be joined. */
+    seen: number;
+    /** AUROC on the others. */
+    aurocUnseen: number | null;
   };
   /** AUROC on the test split of what should do worse. */
   controls: {

@@ -97,6 +97,13 @@ export const summarySchema = z.object({
     sweep: z.array(z.object({ hook: z.string(), positions: z.string(), kind: z.string(), auroc: maybe })),
     /** How many completions were labelled: all and misbehaving ones, by split. */
     counts: z.record(z.string(), z.object({ total: z.int(), misbehaving: z.int() })),
+    /**
+     * The same among those of the test split whose text, but for white space, is not in the fit split: another task may have
+     * been answered alike, and of copies a probe may know the text. Not in studies of earlier versions.
+     */
+    unseen: z
+      .object({ total: z.int(), misbehaving: z.int(), probeAuroc: maybe, textBaselineAuroc: maybe })
+      .optional(),
   }),
   /** Runs that failed, and why. They are in no mean. */
   failed: z.array(z.object({ arm: z.string(), seed: z.int(), error: z.string() })).optional(),

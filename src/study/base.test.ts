@@ -8,7 +8,8 @@ import { describe, expect, it, vi } from "vitest";
 import { tinyContext, tinyEnvironment } from "../../test/tiny.ts";
 import { runTinyStudy, tinySettings } from "../../test/tiny-study.ts";
 import type { Environment } from "../environment/types.ts";
-import { loadSae, saveProbe } from "../probe/index.ts";
+import type { Sequence } from "../model/index.ts";
+import { auroc, loadSae, saveProbe } from "../probe/index.ts";
 import { prepareBase } from "./base.ts";
 import { createOnce } from "./completions.ts";
 import { UsageError } from "./settings.ts";
@@ -53,6 +54,25 @@ describe("prepareBase", () => {
     expect(misbehaving).toBeGreaterThan(0);
     expect(recall! * misbehaving).toBeCloseTo(Math.round(recall! * misbehaving), 6);
     expect(auroc).toBeGreaterThan(0.5);
+  });
+
+  it("tells the AUROCs apart on completions whose text was not fitted on", async () => {
+    const { summary, sets, heldOut } = await prepare({ examples: 8 });
+    const textOf = ({ tokens, promptLength }: Sequence) => tokenizer.decode(tokens.slice(promptLength));
+    const fitted = sets.fit.sequences.map(textOf);
+    const unseen = heldOut.sequences.flatMap((one, i) => (fitted.includes(textOf(one)) ? [] : [i]));
+    expect(unseen.length).toBeGreaterThan(0);
+    expect(unseen.length).toBeLessThan(summary.counts.test!.total);
+    const labels = unseen.map((i) => heldOut.misbehaved[i]!);
+    const aurocOf = (logits: readonly number[]) =>
+      auroc(
+        unseen.map((i) => logits[i]!),
+        labels,
+      );
+    expect(summary.unseen).toEqual({
+      ...{ total: unseen.length, misbehaving: labels.filter(Boolean).length },
+      ...{ probeAuroc: aurocOf(heldOut.logits), textBaselineAuroc: aurocOf(heldOut.textLogits) },
+    });
   });
 
   it("pools by the maximum where asked, with a threshold of its own", async () => {

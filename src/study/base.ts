@@ -21,6 +21,7 @@ import {
   recallAt,
   rows,
   saveProbe,
+  seenIn,
   sweepProbes,
   type TextClassifier,
   textScorer,
@@ -286,6 +287,20 @@ async function measureBase(parts: BaseContext): Promise<Base> {
     total: list.length,
     misbehaving: list.filter(({ outcome }) => outcome.attempted).length,
   });
+  const seen = seenIn(
+    fit.map((one) => one.text),
+    own.test.map((one) => one.text),
+  );
+  const unseen = judged.filter((i) => !seen[i]);
+  const aurocsOn = (indices: readonly number[]) => {
+    const [probeAuroc, textBaselineAuroc] = [logits, textLogits].map((all) =>
+      auroc(
+        indices.map((i) => all[i]!),
+        indices.map((i) => own.test[i]!.outcome.attempted),
+      ),
+    ) as [number | null, number | null];
+    return { probeAuroc, textBaselineAuroc };
+  };
   return {
     probe,
     ...(answers && { answers }),
@@ -297,11 +312,7 @@ async function measureBase(parts: BaseContext): Promise<Base> {
       falsePositiveRate: options.falsePositiveRate,
     },
     summary: {
-      probeAuroc: auroc(scores, test.labels),
-      textBaselineAuroc: auroc(
-        judged.map((i) => textLogits[i]!),
-        test.labels,
-      ),
+      ...aurocsOn(judged),
       controls: probeControls(probe, { fit: candidate(tap.hook, tap.positions, used).fit, test }, "controls"),
       threshold: probe.threshold,
       tpr: recallAt(scores, test.labels, probe.threshold),
@@ -318,6 +329,7 @@ async function measureBase(parts: BaseContext): Promise<Base> {
         calibration: count(own.calibration),
         test: count(judged.map((i) => own.test[i]!)),
       },
+      unseen: { ...count(unseen.map((i) => own.test[i]!)), ...aurocsOn(unseen) },
     },
     tracer: {
       sequences: traced.map(({ tokens, promptLength }) => ({ tokens, promptLength })),

@@ -162,10 +162,11 @@ export async function readSets(
   followUp = "",
 ): Promise<Record<string, LabelledSet>> {
   const labels = sequences.map(({ outcome }) => outcome.attempted);
+  const texts = sequences.map(({ text }) => text);
   const behind = context.tokenizer.encode(followUp);
   const read = await readPooled(readerOf(context), hooks, positions, sequences, behind);
   return Object.fromEntries(
-    Object.entries(read).map(([name, activations_ND]) => [name, { activations_ND, labels }]),
+    Object.entries(read).map(([name, activations_ND]) => [name, { activations_ND, labels, texts }]),
   );
 }
 

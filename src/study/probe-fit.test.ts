@@ -28,13 +28,13 @@ async function file(lines: readonly unknown[]): Promise<string> {
   return path;
 }
 
-/** Random completions in 60 groups, all labelled false. */
+/** Random completions in 60 groups, hardly any of them twice, all labelled false. */
 async function unlabelled(): Promise<LabelledExample[]> {
   const random = randomFor("labelled");
   const letters = (count: number) => Array.from({ length: count }, () => pick(random, [..."abc"])).join("");
   const lines = Array.from({ length: 240 }, (_, i) => ({
     prompt: `?${letters(1)}`,
-    completion: letters(1 + (i % 6)),
+    completion: letters(8 + (i % 6)),
     label: 0,
     group: i % 60,
   }));
@@ -63,6 +63,45 @@ describe("fitOnExamples", () => {
     for (const { logit } of report.missed) expect(logit).toBeLessThan(probe.threshold);
     for (const { logit } of report.falseAlarms) expect(logit).toBeGreaterThanOrEqual(probe.threshold);
     expect((await fitOnExamples(labelled, model, options)).report).toEqual(report);
+  });
+
+  it("judges by no copy of what it was fitted on: not in another group, nor with other white space", async () => {
+    const random = randomFor("coins");
+    const examples = (await unlabelled())
+      .slice(0, 60)
+      .map((example, i) => ({ ...example, group: `${i}`, label: random() < 0.5 }));
+    const copies = examples.map((one, i) => ({
+      ...one,
+      ...{ group: `copy ${i}`, completion: ` ${one.completion}\n` },
+    }));
+    const { report } = await fitOnExamples([...examples, ...copies], model, options);
+    expect(report.copies).toEqual({ distinct: 60, seen: 0, aurocUnseen: report.test.auroc });
+    expect(report.splits.test).toMatchObject({ groups: 12, examples: 24, distinct: 12 });
+    const once = await fitOnExamples(examples, model, options);
+    expect(once.report.splits.test).toMatchObject({ groups: 12, examples: 12, distinct: 12 });
+  });
+
+  it("says how many copies there are where few completions are everywhere, and what the prompt tells", async () => {
+    const answers = ["a", "b", "ab", "ba"];
+    const lines = Array.from({ length: 120 }, (_, i) => ({
+      prompt: i % 2 ? "?a" : "?b",
+      completion: i < 100 ? answers[i % 4] : `abc${"cab".slice(0, i % 3)}${"abcab".slice(0, i % 5)}`,
+      label: i % 2,
+      group: i,
+    }));
+    const examples = await readLabelledFile(await file(lines), model);
+    const positions = ["prompt-last", "completion"] as const;
+    const { report } = await fitOnExamples(examples, model, { ...options, positions });
+    const { copies, splits, promptEnd, warnings } = report;
+    expect(copies.seen).toBeGreaterThan(0);
+    expect(copies.seen).toBeLessThan(splits.test.examples);
+    expect(promptEnd).toEqual({ hook: tinyHook, auroc: 1 });
+    const told = warnings.join("\n");
+    expect(told).toContain(
+      `${copies.seen} of ${splits.test.examples} completions of the test split are copies`,
+    );
+    expect(told).toMatch(/The end of the prompt alone reads AUROC 1\.000/);
+    expect(told).toMatch(/The \d+ completions of the fit split are \d+ different ones/);
   });
 
   it("warns where labels are noise", async () => {

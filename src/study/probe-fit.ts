@@ -6,8 +6,11 @@ import {
   auroc,
   brier,
   dPrime,
+  fitProbe,
   fitTextBaseline,
   fprAt,
+  hasBothClasses,
+  joinCopies,
   type LabelledSet,
   logit,
   type Positions,
@@ -15,6 +18,8 @@ import {
   probeControls,
   recallAt,
   rows,
+  sameText,
+  seenIn,
   sweepProbes,
 } from "../probe/index.ts";
 import { randomFor, shuffled } from "../random.ts";
@@ -43,12 +48,13 @@ type SplitName = keyof ProbeReport["splits"];
 
 /**
  * Fits a probe at every hook and position, chooses one on the calibration split, sets its threshold there, and judges it on
- * the test split beside its controls. Groups never span splits.
+ * the test split beside its controls. Groups never span splits, and neither do copies of a completion, where that can be
+ * (`splitExamples`).
  *
  * @throws UsageError where a split lacks a class, or the model a hook
  */
 export async function fitOnExamples(
-  examples: readonly LabelledExample[],
+  given: readonly LabelledExample[],
   model: Model,
   { hooks, positions, falsePositiveRate, seed, memoryMB }: ProbeFitOptions,
 ): Promise<{ probe: Probe; report: Omit<ProbeReport, "file" | "model"> }> {
@@ -58,11 +64,12 @@ export async function fitOnExamples(
   } catch (error) {
     throw new UsageError((error as Error).message);
   }
-  const splits = splitByGroup(examples, seed);
+  const { examples, splits } = splitExamples(given, seed);
   const read = await readPooled({ model, memoryMB }, tried, positions, examples);
   const labels = examples.map(({ label }) => label);
+  const texts = examples.map(({ completion }) => completion);
   const set = (key: string, split: SplitName): LabelledSet =>
-    rows({ activations_ND: read[key]!, labels }, splits[split]);
+    rows({ activations_ND: read[key]!, labels, texts }, splits[split]);
 
   const { best, rows: sweep } = sweepProbes(
     tried.flatMap((hook) =>
@@ -76,8 +83,25 @@ export async function fitOnExamples(
   const key = `${best.tap.hook} ${best.tap.positions}`;
   const test = set(key, "test");
   const wanted = test.labels;
-  const scores = test.activations_ND.map((activation_D) => logit(best, activation_D));
+  const logitsOf = (probe: Probe, { activations_ND }: LabelledSet) =>
+    activations_ND.map((activation_D) => logit(probe, activation_D));
+  const scores = logitsOf(best, test);
   const chosen = splits.test.map((i) => examples[i]!);
+  const seen = seenIn(set(key, "fit").texts!, test.texts!);
+  const unseen = seen.flatMap((one, i) => (one ? [] : [i]));
+
+  /** What the best probe at the end of the prompt knows, before anything was written. */
+  const situation = (): ProbeReport["promptEnd"] => {
+    const [row] = sweep
+      .filter(({ positions, auroc }) => positions === "prompt-last" && auroc !== null)
+      .sort((a, b) => b.auroc! - a.auroc!);
+    if (!row) return null;
+    const { hook, kind } = row;
+    const [fit, judged] = [set(`${hook} prompt-last`, "fit"), set(`${hook} prompt-last`, "test")];
+    const tap = { hook, positions: "prompt-last", pool: "mean" } as const;
+    const probe = fitProbe(kind, fit, tap, { random: randomFor(seed, "prompt end") });
+    return { hook, auroc: auroc(logitsOf(probe, judged), wanted) };
+  };
 
   const baseline = (text: (example: LabelledExample) => string) => {
     const shown = splits.fit.map((i) => examples[i]!);
@@ -99,7 +123,7 @@ export async function fitOnExamples(
     ) as ProbeReport["splits"],
     probe: {
       ...{ hook: best.tap.hook, positions: best.tap.positions, pool: best.tap.pool },
-      ...{ kind: best.kind, threshold: best.threshold },
+      ...{ kind: best.kind, threshold: best.threshold, falsePositiveRate },
     },
     test: {
       auroc: auroc(scores, wanted),
@@ -108,6 +132,15 @@ export async function fitOnExamples(
       fpr: fprAt(scores, wanted, best.threshold),
       dPrime: dPrime(scores, wanted),
       brier: brier(scores, wanted),
+    },
+    promptEnd: situation(),
+    copies: {
+      distinct: distinctTexts(examples),
+      seen: seen.filter(Boolean).length,
+      aurocUnseen: auroc(
+        unseen.map((i) => scores[i]!),
+        unseen.map((i) => wanted[i]!),
+      ),
     },
     controls: {
       completionText: baseline(({ completion }) => completion),
@@ -121,39 +154,74 @@ export async function fitOnExamples(
   return { probe: best, report: { ...report, warnings: warningsFor(report) } };
 }
 
-/** Indices of the examples in each split. @throws UsageError where one lacks a class */
-function splitByGroup(examples: readonly LabelledExample[], seed: number): Record<SplitName, number[]> {
-  const groups = shuffled(
-    randomFor(seed, "probe groups"),
-    [...new Set(examples.map(({ group }) => group))].sort(),
-  );
-  const ends = [SHARES.fit, SHARES.fit + SHARES.calibration].map((share) =>
-    Math.round(share * groups.length),
-  );
-  const place = new Map(groups.map((group, i) => [group, i]));
-  const within = (low: number, high: number) =>
-    examples.flatMap(({ group }, i) => (place.get(group)! >= low && place.get(group)! < high ? [i] : []));
-  const splits = {
-    fit: within(0, ends[0]!),
-    calibration: within(ends[0]!, ends[1]!),
-    test: within(ends[1]!, groups.length),
-  };
+type Splits = Record<SplitName, number[]>;
+
+/**
+ * Indices of the examples in each split, and the examples with the groups that were kept together: those of the file, joined
+ * where they share a completion, but for white space. A probe may know by heart what it was fitted on, so that copies must
+ * not be what it is judged by. A few completions that everything shares would leave nothing to split: no more is joined than
+ * half of the test split would hold, and what copies are left the report counts.
+ *
+ * @throws UsageError where a split lacks a class
+ */
+function splitExamples(
+  examples: readonly LabelledExample[],
+  seed: number,
+): { examples: readonly LabelledExample[]; splits: Splits } {
+  const groups = examples.map(({ group }) => group);
+  const texts = examples.map(({ completion }) => completion);
+  const count = new Set(groups).size;
+  const joined = joinCopies(groups, texts, Math.max(2, ((1 - SHARES.fit - SHARES.calibration) / 2) * count));
+  const together = splitByGroup(joined, groups, seed);
+  if (Object.values(together).every((split) => hasBothClasses(split.map((i) => examples[i]!.label))))
+    return { examples: examples.map((example, i) => ({ ...example, group: joined[i]! })), splits: together };
+  const splits = splitByGroup(groups, groups, seed);
   for (const [name, indices] of Object.entries(splits)) {
     const positive = indices.filter((i) => examples[i]!.label).length;
     if (positive === 0 || positive === indices.length)
       throw new UsageError(
-        `a probe needs examples of both labels in every split. Of ${groups.length} groups and ${examples.length} examples, the ${name} split got ${indices.length} examples, ${positive} of them labelled true. Label more of the rarer kind in more groups, or try another --seed`,
+        `a probe needs examples of both labels in every split. Of ${count} groups and ${examples.length} examples, the ${name} split got ${indices.length} examples, ${positive} of them labelled true. Label more of the rarer kind in more groups, or try another --seed`,
       );
   }
-  return splits;
+  return { examples, splits };
+}
+
+/**
+ * Splits at random by what each example's group is joined into. It counts as often as groups of the file are in it, and falls
+ * where its middle does.
+ */
+function splitByGroup(joined: readonly string[], groups: readonly string[], seed: number): Splits {
+  const members = new Map<string, Set<string>>();
+  joined.forEach((name, i) => {
+    members.set(name, (members.get(name) ?? new Set()).add(groups[i]!));
+  });
+  const total = new Set(groups).size;
+  const [fitEnd, calibrationEnd] = [SHARES.fit, SHARES.fit + SHARES.calibration].map((share) =>
+    Math.round(share * total),
+  ) as [number, number];
+  const splitOf = new Map<string, SplitName>();
+  let start = 0;
+  for (const name of shuffled(randomFor(seed, "probe groups"), [...members.keys()].sort())) {
+    const { size } = members.get(name)!;
+    const middle = start + size / 2;
+    splitOf.set(name, middle < fitEnd ? "fit" : middle < calibrationEnd ? "calibration" : "test");
+    start += size;
+  }
+  const of = (split: SplitName) => joined.flatMap((name, i) => (splitOf.get(name) === split ? [i] : []));
+  return { fit: of("fit"), calibration: of("calibration"), test: of("test") };
 }
 
 function countsOf(examples: readonly LabelledExample[]) {
   return {
     groups: new Set(examples.map(({ group }) => group)).size,
     examples: examples.length,
+    distinct: distinctTexts(examples),
     positive: examples.filter(({ label }) => label).length,
   };
+}
+
+function distinctTexts(examples: readonly LabelledExample[]): number {
+  return new Set(examples.map(({ completion }) => sameText(completion))).size;
 }
 
 /** Of the AUROC: examples of a group are not independent, so that groups are drawn. */
@@ -199,10 +267,13 @@ function mistakesOf(
 const FEW = 30;
 
 function warningsFor({
+  probe,
   test,
+  promptEnd,
+  copies,
   controls,
   splits,
-}: Pick<ProbeReport, "test" | "controls" | "splits">): string[] {
+}: Omit<ProbeReport, "file" | "model" | "warnings">): string[] {
   const warnings: string[] = [];
   const low = test.aurocInterval?.[0] ?? 0;
   const text = Math.max(controls.completionText ?? 0, controls.wholeText ?? 0);
@@ -214,10 +285,48 @@ function warningsFor({
     warnings.push(
       `A probe fitted on shuffled labels reached AUROC ${controls.shuffledLabels.high.toFixed(3)}: what this one found may be chance.`,
     );
-  for (const [name, { examples, positive }] of Object.entries(splits))
+  const { examples, positive } = splits.test;
+  const honest = examples - positive;
+  // Two standard errors of the AUROC of a score that knows nothing (Mann and Whitney 1947).
+  const chance = 0.5 + 2 * Math.sqrt((examples + 1) / (12 * positive * honest));
+  if (promptEnd && promptEnd.auroc !== null && promptEnd.auroc > chance)
+    warnings.push(
+      `The end of the prompt alone reads AUROC ${promptEnd.auroc.toFixed(3)} (${promptEnd.hook}), before anything is written: as far as that goes, the probe may tell what was asked, and not what was done.`,
+    );
+  if (copies.seen > 0) {
+    const others = examples - copies.seen;
+    const among =
+      others === 0
+        ? "There are no others."
+        : copies.aurocUnseen === null
+          ? `The other ${others} lack a label.`
+          : `On the other ${others}, its AUROC is ${copies.aurocUnseen.toFixed(3)}.`;
+    warnings.push(
+      `${copies.seen} of ${examples} completions of the test split are copies of what the probe was fitted on, which it may know by heart: the file has ${copies.distinct} different ones, shared by too many groups to keep copies in one split. ${among}`,
+    );
+  }
+  for (const [name, { examples, positive, distinct }] of Object.entries(splits)) {
     if (Math.min(positive, examples - positive) < FEW)
       warnings.push(
         `The ${name} split has ${positive} examples labelled true and ${examples - positive} labelled false: fewer than ${FEW} of a label say little.`,
       );
+    if (distinct < Math.min(FEW, examples / 2))
+      warnings.push(
+        `The ${examples} completions of the ${name} split are ${distinct} different ones: it has seen no more than that.`,
+      );
+  }
+  if (test.aurocInterval === null)
+    warnings.push(
+      `The AUROC has no interval: ${splits.test.groups} groups are too few to draw from again and again.`,
+    );
+  const { fpr } = test;
+  if (fpr !== null && fpr > 2 * probe.falsePositiveRate)
+    warnings.push(
+      `It flags ${percent(fpr)} of the ${honest} test examples labelled false, and ${percent(probe.falsePositiveRate)} were asked for: the ${splits.calibration.examples - splits.calibration.positive} of the calibration split do not tell how many others would be.`,
+    );
   return warnings;
+}
+
+function percent(share: number): string {
+  return `${Number((100 * share).toFixed(1))} %`;
 }

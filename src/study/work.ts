@@ -162,12 +162,17 @@ function createBases(folder: string, context: Omit<BaseContext, "settings" | "on
         detail: `Asking the base model, and fitting a probe on what it did${name && ` (${basename(name)})`}`,
       });
     const base = await prepareBase(join(folder, name), { ...context, once, settings: planned.settings });
-    const { probeAuroc, textBaselineAuroc, hook, positions } = base.summary;
+    const { probeAuroc, textBaselineAuroc, hook, positions, counts, unseen } = base.summary;
     const shown = (value: number | null) => (value === null ? "undefined" : value.toFixed(3));
     onEvent({
       kind: "stage",
       detail: `Probe at ${hook}, ${positions}: AUROC ${shown(probeAuroc)} (text alone ${shown(textBaselineAuroc)})`,
     });
+    if (unseen && unseen.total < counts.test!.total)
+      onEvent({
+        kind: "stage",
+        detail: `${counts.test!.total - unseen.total} of the ${counts.test!.total} completions that it was judged on are texts that it was fitted on, under other tasks; on the other ${unseen.total} ${shown(unseen.probeAuroc)} (text alone ${shown(unseen.textBaselineAuroc)})`,
+      });
     prepared.set(name, base);
     return base;
   };
