@@ -138,7 +138,7 @@ describe.skipIf(!browserPresent)("the live page", { timeout: 60_000 }, () => {
     await writeStudy(study, begun(3));
     const { page } = await open("?study=study");
     await page.waitForSelector("#runs");
-    await writeSummary(study, { ...full.summary!, version: 2 as 1 });
+    await writeSummary(study, { ...full.summary!, version: 3 as 2 });
     await page.getByText("Update probeward to read it").waitFor();
     await writeSummary(study, full.summary!);
     await page.waitForSelector("#result");

@@ -1,9 +1,17 @@
 /** @file A made-up study with the shape of a real one (the curves of the `code` environment), for tests of the report. */
 
-import { mean, seedInterval } from "../src/audit/index.ts";
+import {
+  behaviourOf,
+  changeInterval,
+  mean,
+  outcomeOf,
+  seedInterval,
+  sightOf,
+  youdensJ,
+} from "../src/audit/index.ts";
 import { normal, pick, type Random, randomFor } from "../src/random.ts";
 import type { RunData, StudyData } from "../src/report/data.ts";
-import type { RunSummary, Summary } from "../src/report/schema.ts";
+import { type RunSummary, runNumbersSchema, type Summary } from "../src/report/schema.ts";
 import { MetricThinner } from "../src/report/thin.ts";
 import type { RolloutRecord, StepMetrics } from "../src/training/records.ts";
 
@@ -12,17 +20,25 @@ interface Ending {
   misbehaviour: number;
   true: number;
   recall: number;
+  fpr: number;
   initial: number;
   fresh: number;
   kl: number;
   diagnosis: RunSummary["diagnosis"];
-  outcome: RunSummary["outcome"];
+  atlas: RunSummary["atlas"];
 }
 
-const clean = { recall: 0.98, initial: 0.999, fresh: 0.999, diagnosis: "honest", outcome: "honest" } as const;
+const clean = {
+  recall: 0.98,
+  fpr: 0.02,
+  initial: 0.999,
+  fresh: 0.999,
+  diagnosis: "honest",
+  atlas: "honest",
+} as const;
 
 const endings: Record<string, Ending> = {
-  none: { ...clean, misbehaviour: 0.91, true: 0.08, kl: 0.32, diagnosis: "intact", outcome: "blatant" },
+  none: { ...clean, misbehaviour: 0.91, true: 0.08, kl: 0.32, diagnosis: "intact", atlas: "blatant" },
   "oracle-penalty": { ...clean, misbehaviour: 0.003, true: 0.95, kl: 0.12 },
   "probe-penalty": { ...clean, misbehaviour: 0.01, true: 0.93, kl: 0.14, recall: 0.96 },
   "probe-penalty-frozen": { ...clean, misbehaviour: 0.012, true: 0.9, kl: 0.13 },
@@ -30,11 +46,12 @@ const endings: Record<string, Ending> = {
     misbehaviour: 0.45,
     true: 0.5,
     recall: 0.02,
+    fpr: 0.01,
     initial: 0.71,
     fresh: 0.995,
     kl: 0.41,
     diagnosis: "rotation",
-    outcome: "obfuscated-activations",
+    atlas: "obfuscated-activations",
   },
 };
 
@@ -60,7 +77,7 @@ const machine = {
   platform: "linux x64",
 };
 
-const start = { misbehaviour: 0.2, true: 0.7, recall: 0.99, initial: 0.998, fresh: 0.998, kl: 0 };
+const start = { misbehaviour: 0.2, true: 0.7, recall: 0.99, fpr: 0.02, initial: 0.998, fresh: 0.998, kl: 0 };
 
 /** A run with its lines of metrics as they stand in its file. */
 export interface FixtureRun extends RunData {
@@ -142,6 +159,8 @@ function step(number: number, steps: number, ending: Ending, random: Random): St
       "decomposition/model": misbehaviour * (towards(start.recall, ending.recall) - start.recall) + 0,
       "tracer/initial/policy/recall_frozen": share(towards(start.recall, ending.recall), 0.01),
       "tracer/initial/reference/recall_frozen": start.recall,
+      "tracer/initial/policy/fpr_frozen": share(towards(start.fpr, ending.fpr), 0.005),
+      "tracer/initial/reference/fpr_frozen": start.fpr,
       "tracer/initial/policy/recall_recalibrated": share(
         towards(start.recall, Math.max(ending.recall, 0.6 * ending.initial)),
         0.01,
@@ -199,29 +218,44 @@ function armSummary(arm: string, runs: FixtureRun[], ending: Ending): Summary["a
     const known = (name: string) => lines.flatMap((line) => line[name] ?? []);
     const first = (name: string) => mean(known(name).slice(0, 5))!;
     const last = (name: string) => mean(known(name).slice(-5))!;
+    const misbehaviour = { start: first("misbehaviour"), end: last("misbehaviour") };
+    const rates = (model: string) => {
+      const recall = last(`tracer/initial/${model}/recall_frozen`);
+      const fpr = last(`tracer/initial/${model}/fpr_frozen`);
+      return { recall, fpr, sight: youdensJ(recall, fpr) };
+    };
+    const [policy, reference] = [rates("policy"), rates("reference")];
+    const change = changeInterval(known("misbehaviour").slice(0, 5), known("misbehaviour").slice(-5));
+    const { diagnosis, atlas } = ending;
+    const behaviour = behaviourOf({ ...misbehaviour, change });
+    const sight = sightOf({ start: reference.sight, end: policy.sight, diagnosis, blind: false });
     return {
       seed,
-      misbehaviourStart: first("misbehaviour"),
-      misbehaviourEnd: last("misbehaviour"),
+      misbehaviourStart: misbehaviour.start,
+      misbehaviourEnd: misbehaviour.end,
       trueStart: first("true"),
       trueEnd: last("true"),
       proxyEnd: last("proxy"),
       klEnd: last("kl"),
-      recallFrozenEnd: last("tracer/initial/policy/recall_frozen"),
-      recallReferenceEnd: last("tracer/initial/reference/recall_frozen"),
+      recallFrozenEnd: policy.recall,
+      recallReferenceEnd: reference.recall,
+      fprFrozenEnd: policy.fpr,
+      fprReferenceEnd: reference.fpr,
+      sightFrozenEnd: policy.sight,
+      sightReferenceEnd: reference.sight,
       aurocInitialEnd: last("tracer/initial/policy/auroc"),
       aurocFreshEnd: last("tracer/fresh/policy/auroc"),
-      diagnosis: ending.diagnosis,
-      outcome: ending.outcome,
+      misbehaviourChange: change,
+      ...{ diagnosis, behaviour, sight, outcome: outcomeOf(behaviour, sight, false), atlas },
     };
   });
-  const { seed: _, diagnosis: __, outcome: ___, exchangeRate: ____, ...numbers } = summaries[0]!;
-  const names = Object.keys(numbers) as (keyof typeof numbers)[];
-  const values = (name: keyof typeof numbers) => summaries.map((summary) => summary[name]!);
+  const names = Object.keys(runNumbersSchema.shape) as (keyof Summary["arms"][string]["mean"])[];
+  const values = (name: (typeof names)[number]) => summaries.flatMap((summary) => summary[name] ?? []);
+  const measured = names.filter((name) => values(name).length > 0);
   return {
     runs: summaries,
-    mean: Object.fromEntries(names.map((name) => [name, mean(values(name))])),
-    interval: Object.fromEntries(names.map((name) => [name, seedInterval(values(name))])),
+    mean: Object.fromEntries(measured.map((name) => [name, mean(values(name))])),
+    interval: Object.fromEntries(measured.map((name) => [name, seedInterval(values(name))])),
     exchangeRate: exchangeRates[arm] ?? { predicted: null, realised: null },
   };
 }
@@ -237,7 +271,7 @@ function base(steps: number, seeds: number[]): Omit<Summary, "arms"> {
     })),
   );
   return {
-    version: 1,
+    version: 2,
     environment: "code",
     steps,
     seeds,
@@ -245,6 +279,7 @@ function base(steps: number, seeds: number[]): Omit<Summary, "arms"> {
     machine,
     base: {
       probeAuroc: 0.998,
+      probeAurocInterval: [0.994, 1],
       textBaselineAuroc: 0.91,
       controls: {
         shuffledLabels: { runs: 20, mean: 0.51, low: 0.38, high: 0.62 },

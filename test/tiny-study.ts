@@ -18,6 +18,8 @@ export function tinySettings(overrides: Partial<StudySettings> = {}): StudySetti
     lossStrength: 1,
     oracle: { truePositiveRate: 0.9, falsePositiveRate: 0.05 },
     refit: { every: 2, rate: 1 },
+    // A random model knows nothing: its probes are at chance.
+    anyway: true,
     training: { ...tinyContext().settings, steps: 6 },
     probe: {
       ...{ tasks: 32, samples: 2, demonstrations: 16, tracer: 16, falsePositiveRate: 0.1 },

@@ -1,5 +1,6 @@
 /** @file What others may use of the audit. */
 
+export { classifyAtlas, type HonestMaxima, honestMaxima, type Readings, type RunEnd } from "./atlas.ts";
 export { type Decomposition, decompose, type ScoreTable } from "./decomposition.ts";
 export { diagnose, type HealthPair } from "./diagnosis.ts";
 export {
@@ -11,6 +12,30 @@ export {
   realisedExchangeRate,
   realisedOverSteps,
 } from "./exchange-rate.ts";
-export { classifyOutcome, type HonestMaxima, honestMaxima, type Readings, type RunEnd } from "./outcome.ts";
-export { bootstrapInterval, type Interval, mean, seedInterval } from "./statistics.ts";
-export { type Diagnosis, diagnoses, type Estimate, type OutcomeClass, outcomeClasses } from "./types.ts";
+export {
+  alarmTolerance,
+  type BehaviourChange,
+  behaviourOf,
+  changeInterval,
+  isDegenerate,
+  leastChange,
+  outcomeOf,
+  rareMisbehaviour,
+  type SightChange,
+  sightOf,
+  youdensJ,
+} from "./outcome.ts";
+export { bootstrapInterval, clusteredInterval, type Interval, mean, seedInterval } from "./statistics.ts";
+export {
+  type AtlasClass,
+  atlasClasses,
+  type Behaviour,
+  behaviours,
+  type Diagnosis,
+  diagnoses,
+  type Estimate,
+  type RunOutcome,
+  runOutcomes,
+  type Sight,
+  sights,
+} from "./types.ts";

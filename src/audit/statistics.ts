@@ -30,6 +30,23 @@ export function seedInterval(values: readonly number[]): Interval | null {
 }
 
 /**
+ * The 95 % interval of the difference of two means of independent values, mean(a) - mean(b), whose variances may differ (Welch,
+ * Biometrika 34, 1947; degrees of freedom rounded down); `null` with fewer than two values on a side.
+ */
+export function welchInterval(a: readonly number[], b: readonly number[]): Interval | null {
+  const [varianceA, varianceB] = [covariance(a, a), covariance(b, b)];
+  if (varianceA === null || varianceB === null) return null;
+  const [errorA, errorB] = [varianceA / a.length, varianceB / b.length];
+  const squared = errorA + errorB;
+  const degrees = squared ** 2 / (errorA ** 2 / (a.length - 1) + errorB ** 2 / (b.length - 1));
+  // At least one, which rounding may miss.
+  const whole = Math.max(1, Math.floor(degrees));
+  const half = squared === 0 ? 0 : studentQuantile(0.975, whole) * Math.sqrt(squared);
+  const centre = mean(a)! - mean(b)!;
+  return [centre - half, centre + half];
+}
+
+/**
  * The quantile of Student's t distribution: x with P(T <= x) = p, for 0 < p < 1 and whole degrees of freedom. Found by
  * bisection to the last bit.
  */
@@ -90,4 +107,33 @@ export function bootstrapInterval(
   }
   if (values.length < 0.975 * resamples) return null;
   return [quantile(values, 0.025), quantile(values, 0.975)];
+}
+
+/**
+ * 95 % cluster bootstrap interval of a statistic of observations that are not independent: whole clusters, such as the
+ * completions of one task, are drawn with replacement.
+ *
+ * @param clusters - The cluster of each observation.
+ * @param statistic - From the indices of a resample's observations; `null` where it is not defined.
+ * @returns as `bootstrapInterval`
+ */
+export function clusteredInterval(
+  clusters: readonly string[],
+  statistic: (indices: readonly number[]) => number | null,
+  random: Random,
+  resamples = 1000,
+): Interval | null {
+  const members = new Map<string, number[]>();
+  clusters.forEach((cluster, i) => {
+    const own = members.get(cluster);
+    if (own) own.push(i);
+    else members.set(cluster, [i]);
+  });
+  const list = [...members.values()];
+  return bootstrapInterval(
+    list.length,
+    (drawn) => statistic(drawn.flatMap((i) => list[i]!)),
+    random,
+    resamples,
+  );
 }

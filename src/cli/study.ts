@@ -17,6 +17,7 @@ interface Flags {
   out?: string;
   json?: boolean;
   quick?: boolean;
+  anyway?: boolean;
   launch: LauncherName;
   jobs?: number;
   slurm?: Record<string, unknown[]>;
@@ -39,6 +40,7 @@ export async function studyCommand(): Promise<Command> {
     .option("--model <path>", "folder of the base model, or its GGUF file")
     .option("--out <dir>", "folder of the study (default: runs/<study>, or runs/<study>-quick)")
     .option("--quick", "the smallest study that still shows the effect")
+    .option("--anyway", "train even where nothing can come of it, such as with a probe at chance")
     .addOption(
       new Option("--launch <where>", "train runs on this machine, or as jobs of a Slurm cluster")
         .choices(["local", "slurm"])

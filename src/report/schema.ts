@@ -1,7 +1,8 @@
-/** @file The schema of `summary.json`, version 1: what the report shows and what others may rely on. */
+/** @file The schema of `summary.json`, version 2: what the report shows and what others may rely on. */
 
 import { z } from "zod";
-import { diagnoses, outcomeClasses } from "../audit/types.ts";
+import { behaviourOf, outcomeOf, sightOf } from "../audit/outcome.ts";
+import { atlasClasses, behaviours, diagnoses, runOutcomes, sights } from "../audit/types.ts";
 
 const share = z.number().min(0).max(1);
 /** `null`: not defined, for instance AUROC where only one class is present. */
@@ -34,6 +35,12 @@ export const runNumbersSchema = z.object({
   recallFrozenEnd: maybe,
   /** The same read on the reference. */
   recallReferenceEnd: maybe,
+  /** False alarms: the share of honest sequences that it flags, on either model. */
+  fprFrozenEnd: maybe,
+  fprReferenceEnd: maybe,
+  /** Sight: recall less false alarms (Youden's J), -1 to 1, on either model. */
+  sightFrozenEnd: maybe,
+  sightReferenceEnd: maybe,
   aurocInitialEnd: maybe,
   aurocFreshEnd: maybe,
   /** Mean AUROC of the probes that nothing was trained against, on the trained policy. */
@@ -52,7 +59,14 @@ export const runSummarySchema = runNumbersSchema.extend({
   seed: z.int(),
   /** `null` where the measures that it rests on are not defined. */
   diagnosis: z.enum(diagnoses).nullable(),
-  outcome: z.enum(outcomeClasses),
+  /** The 95 % interval by which misbehaviour changed from the first to the last steps; `null` where too few were measured. */
+  misbehaviourChange: z.tuple([z.number(), z.number()]).nullable(),
+  behaviour: z.enum(behaviours),
+  /** `null` where neither the diagnosis nor sight is defined. */
+  sight: z.enum(sights).nullable(),
+  outcome: z.enum(runOutcomes),
+  /** The class that the Obfuscation Atlas' rules give the run's end. */
+  atlas: z.enum(atlasClasses),
   /**
    * Undetected misbehaviour gained per misbehaviour lost over the first steps, against the run of the same seed without
    * intervention; to be compared with the arm's predicted rate.
@@ -60,9 +74,8 @@ export const runSummarySchema = runNumbersSchema.extend({
   exchangeRate: estimate.optional(),
 });
 
-/** The schema of `summary.json`. */
-export const summarySchema = z.object({
-  version: z.literal(1),
+const version2 = z.object({
+  version: z.literal(2),
   environment: z.string(),
   steps: z.int(),
   seeds: z.array(z.int()),
@@ -77,6 +90,8 @@ export const summarySchema = z.object({
   base: z.object({
     /** On held-out tasks of the base model's own completions. */
     probeAuroc: maybe,
+    /** 95 % bootstrap interval over tasks. Not in studies of earlier versions, and not where it is not defined. */
+    probeAurocInterval: z.tuple([share, share]).optional(),
     textBaselineAuroc: maybe,
     /** AUROCs of probes that know nothing; `null` where that is not defined. Not in studies of earlier versions. */
     controls: z.object({ shuffledLabels: controlRuns, randomDirection: controlRuns }).nullable().optional(),
@@ -103,6 +118,15 @@ export const summarySchema = z.object({
      */
     unseen: z
       .object({ total: z.int(), misbehaving: z.int(), probeAuroc: maybe, textBaselineAuroc: maybe })
+      .optional(),
+    /** What the base model does on all held-out tasks. Not in studies of earlier versions. */
+    completions: z
+      .object({
+        total: z.int(),
+        misbehaving: z.int(),
+        /** Among the tasks with several completions, the share whose proxy rewards differ; `null` without such tasks. */
+        proxyVaries: share.nullable(),
+      })
       .optional(),
   }),
   /** Runs that failed, and why. They are in no mean. */
@@ -135,10 +159,68 @@ export const summarySchema = z.object({
   ),
 });
 
+/** The part of the summary about what was measured before training. */
+export const baseSummarySchema = version2.shape.base;
+
+/** The schema of `summary.json`. Version 1, which knew recall alone and the Atlas' classes, is read as version 2. */
+export const summarySchema = z.preprocess((document) => {
+  const earlier = version1.safeParse(document);
+  return earlier.success ? fromVersion1(earlier.data) : document;
+}, version2);
+
+/** What of version 1 has changed its meaning since. */
+const version1 = z.looseObject({
+  version: z.literal(1),
+  arms: z.record(
+    z.string(),
+    z.looseObject({
+      runs: z.array(
+        z.looseObject({
+          misbehaviourStart: share,
+          misbehaviourEnd: share,
+          diagnosis: z.enum(diagnoses).nullable(),
+          outcome: z.enum(atlasClasses),
+        }),
+      ),
+      exchangeRate: z.looseObject({}),
+    }),
+  ),
+});
+
+/** False alarms were not kept, so that sight is known by the diagnosis alone, and the realised exchange rate, of recall, is not kept. */
+function fromVersion1({ arms, ...rest }: z.infer<typeof version1>): unknown {
+  const unknown = {
+    fprFrozenEnd: null,
+    fprReferenceEnd: null,
+    sightFrozenEnd: null,
+    sightReferenceEnd: null,
+  };
+  return {
+    ...rest,
+    version: 2,
+    arms: Object.fromEntries(
+      Object.entries(arms).map(([id, arm]) => [
+        id,
+        {
+          ...arm,
+          exchangeRate: { ...arm.exchangeRate, realised: null },
+          runs: arm.runs.map((run) => {
+            const { misbehaviourStart: start, misbehaviourEnd: end, diagnosis, outcome: atlas } = run;
+            const behaviour = behaviourOf({ start, end, change: null });
+            const sight = sightOf({ start: null, end: null, diagnosis, blind: false });
+            const outcome = outcomeOf(behaviour, sight, atlas === "degenerate");
+            return { ...run, ...unknown, misbehaviourChange: null, behaviour, sight, outcome, atlas };
+          }),
+        },
+      ]),
+    ),
+  };
+}
+
 /** What a study came to: `summary.json`. */
 export type Summary = z.infer<typeof summarySchema>;
 export type RunSummary = z.infer<typeof runSummarySchema>;
-export type { Diagnosis, OutcomeClass } from "../audit/types.ts";
+export type { AtlasClass, Behaviour, Diagnosis, RunOutcome, Sight } from "../audit/types.ts";
 
 /** The schema of a run's `status.json`. */
 export const runStatusSchema = z.object({

@@ -19,13 +19,13 @@ describe("renderTable", () => {
       trueStart: 0.7,
       trueEnd: 0.08,
       recallFrozenEnd: 0.98,
-      recallReferenceEnd: 0.99,
+      fprFrozenEnd: 0.41,
       aurocInitialEnd: 0.97,
       aurocFreshEnd: 1,
     });
     const lines = renderTable(summary).split("\n");
     expect(rowOf(lines, "none").split(/\s+/)).toEqual(
-      "none 0.20 0.91 0.70 0.08 0.98 0.99 0.97 1.00 blatant".split(" "),
+      "none 0.20 0.91 0.70 0.08 0.98 0.41 0.97 1.00 rampant".split(" "),
     );
     expect(lines.indexOf(rowOf(lines, "none"))).toBeLessThan(lines.indexOf(rowOf(lines, "probe-loss")));
   });
@@ -46,11 +46,17 @@ describe("renderTable", () => {
 
   test("names the diagnosis of a probe that lost something, and counts seeds that differ", () => {
     const summary = studyFixture({ seeds: [1, 2, 3] }).summary!;
-    summary.arms["probe-loss"]!.runs[0]!.outcome = "blatant";
+    summary.arms["probe-loss"]!.runs[0]!.outcome = "worse";
     const lines = renderTable(summary).split("\n");
     const row = rowOf(lines, "probe-loss");
-    expect(row).toMatch(/obf\. activ\. ×2$/);
+    expect(row).toMatch(/blinded ×2$/);
     expect(lines[lines.indexOf(row) + 1]).toMatch(/rotation$/);
+  });
+
+  test("says what the probe saw before training", () => {
+    const text = linesOf([1]).join("\n");
+    expect(text).toContain("before training 0.99 and 0.02.");
+    expect(text).toContain("One seed.");
   });
 
   test("shortens an arm's name that is too long for its column", () => {

@@ -10,24 +10,18 @@ import {
   type Majority,
   type Measure,
 } from "./outcome.ts";
-import type { OutcomeClass, Summary } from "./schema.ts";
+import type { Summary } from "./schema.ts";
 
 const columns: { group: string; name: string; measure: Measure }[] = [
   { group: "misbehave", name: "start", measure: "misbehaviourStart" },
   { group: "", name: "end", measure: "misbehaviourEnd" },
   { group: "true rew.", name: "start", measure: "trueStart" },
   { group: "", name: "end", measure: "trueEnd" },
-  { group: "recall on", name: "pol.", measure: "recallFrozenEnd" },
-  { group: "", name: "ref.", measure: "recallReferenceEnd" },
+  { group: "probe", name: "hits", measure: "recallFrozenEnd" },
+  { group: "", name: "false", measure: "fprFrozenEnd" },
   { group: "AUROC", name: "init", measure: "aurocInitialEnd" },
   { group: "", name: "new", measure: "aurocFreshEnd" },
 ];
-
-/** Long outcome classes, shortened to the last column's 15 characters. */
-const short: Partial<Record<OutcomeClass, string>> = {
-  "obfuscated-policy": "obf. policy",
-  "obfuscated-activations": "obf. activ.",
-};
 
 const cellWidth = 5;
 const outcomeWidth = 15;
@@ -35,9 +29,8 @@ const lineWidth = 80;
 const armWidth = lineWidth - outcomeWidth - 1 - columns.length * (cellWidth + 0.5);
 
 /**
- * One row per arm: misbehaviour and true reward at the start and the end, the initial probe's recall on the tracer set at
- * its frozen threshold (read on the trained policy and on the reference), AUROC of the initial and of a fresh probe, and
- * the outcome. A second line holds the half-widths of the 95 % intervals over seeds, and the diagnosis where the probe
+ * One row per arm: misbehaviour and true reward at the start and the end, the initial probe's recall and false alarms on the
+ * tracer set at its frozen threshold, read on the trained policy, AUROC of the initial and of a fresh probe, and the outcome. A second line holds the half-widths of the 95 % intervals over seeds, and the diagnosis where the probe
  * lost something. `-` stands for a measure that is not defined. Ends with a legend and a newline.
  */
 export function renderTable(summary: Summary): string {
@@ -58,7 +51,7 @@ export function renderTable(summary: Summary): string {
     "-".repeat(lineWidth),
   ];
   for (const id of ids) lines.push(...armLines(id, summary.arms[id]!));
-  lines.push("-".repeat(lineWidth), ...legend(several));
+  lines.push("-".repeat(lineWidth), ...legend(summary, several));
   const failed = summary.failed?.map(({ arm, seed }) => `${arm} (seed ${seed})`) ?? [];
   if (failed.length > 0) lines.push(`Runs that failed, and are in no mean: ${failed.join(", ")}.`);
   return `${lines.join("\n")}\n`;
@@ -71,7 +64,7 @@ function armLines(id: string, arm: ArmSummary): string[] {
   const first = row(
     id,
     columns.map(({ measure }) => number(armMean(arm, measure))),
-    outcome ? withCount({ ...outcome, value: short[outcome.value] ?? outcome.value }) : "-",
+    outcome ? withCount(outcome) : "-",
   );
   const halves = columns.map(({ measure }) => armHalfWidth(arm, measure));
   if (!quiet && halves.every((half) => half === null)) return [first];
@@ -99,11 +92,19 @@ function withCount(majority: Majority<string>): string {
   return count === total ? value : `${value} ×${count}`;
 }
 
-function legend(several: boolean): string[] {
+function legend({ arms }: Summary, several: boolean): string[] {
+  const before = (measure: Measure) => {
+    const known = Object.values(arms).flatMap((arm) => armMean(arm, measure) ?? []);
+    if (known.length === 0) return "-";
+    const [low, high] = [number(Math.min(...known)), number(Math.max(...known))];
+    return low === high ? low : `${low} to ${high}`;
+  };
   return [
-    "recall: share of known misbehaviour that the initial probe flags at its fixed",
-    "threshold, read on the trained policy and on the frozen copy of its start.",
+    "hits, false: share of known misbehaviour, and of what is known to be honest,",
+    "that the initial probe flags at its fixed threshold on the trained policy;",
+    `before training ${before("recallReferenceEnd")} and ${before("fprReferenceEnd")}. Its sight is the one less the other.`,
     "AUROC: how well the initial probe, or a newly fitted one, ranks (chance: 0.5).",
-    ...(several ? ["Means over seeds; ±: half of the 95 % interval; ×n: so many seeds, of several."] : []),
+    "Outcomes, and what they are judged by: docs/words.md.",
+    several ? "Means over seeds; ±: half of the 95 % interval; ×n: so many seeds, of several." : "One seed.",
   ];
 }

@@ -3,6 +3,7 @@
 import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import { clusteredInterval, mean } from "../audit/index.ts";
 import { readDocument, writeJson } from "../files.ts";
 import { checkHooks, hookNames, type ModelConfig, type Sequence, vocabularySize } from "../model/index.ts";
 import {
@@ -28,7 +29,7 @@ import {
   thresholdAtFpr,
 } from "../probe/index.ts";
 import { randomFor, shuffled } from "../random.ts";
-import { type Summary, summarySchema } from "../report/schema.ts";
+import { baseSummarySchema, type Summary } from "../report/schema.ts";
 import type { LabelledSequences, RefitSets, TracerSet } from "../training/index.ts";
 import {
   type BaseContext,
@@ -87,7 +88,7 @@ const labelledSequencesSchema = z
 /** `base.json`. Probes are in folders of their own. */
 export const baseSchema = z.object({
   version: z.literal(3),
-  summary: summarySchema.shape.base,
+  summary: baseSummarySchema,
   heldOutProbes: z.array(z.string()),
   text: z.object({
     classifier: z.object({ ngrams: z.array(z.string()), weights: z.array(z.number()), bias: z.number() }),
@@ -272,6 +273,15 @@ async function measureBase(parts: BaseContext): Promise<Base> {
   const scores = judged.map((i) => logits[i]!);
   const traced = await once(`trace ${shared} ${options.tracer}`, () => traceSet(own.test, context));
   const [tracedLogits] = (await readLogits(context, [probe], traced)) as [number[]];
+  const aurocInterval = clusteredInterval(
+    judged.map((i) => own.test[i]!.task),
+    (indices) =>
+      auroc(
+        indices.map((i) => scores[i]!),
+        indices.map((i) => test.labels[i]!),
+      ),
+    randomFor("AUROC interval"),
+  );
   const classifier = fitTextClassifier(
     fit.map(({ text }) => text),
     fit.map(({ outcome }) => outcome.attempted),
@@ -313,6 +323,7 @@ async function measureBase(parts: BaseContext): Promise<Base> {
     },
     summary: {
       ...aurocsOn(judged),
+      ...(aurocInterval && { probeAurocInterval: aurocInterval }),
       controls: probeControls(probe, { fit: candidate(tap.hook, tap.positions, used).fit, test }, "controls"),
       threshold: probe.threshold,
       tpr: recallAt(scores, test.labels, probe.threshold),
@@ -330,6 +341,11 @@ async function measureBase(parts: BaseContext): Promise<Base> {
         test: count(judged.map((i) => own.test[i]!)),
       },
       unseen: { ...count(unseen.map((i) => own.test[i]!)), ...aurocsOn(unseen) },
+      completions: {
+        total: own.test.length,
+        misbehaving: own.test.filter(({ outcome }) => outcome.misbehaved).length,
+        proxyVaries: varyingShare(own.test),
+      },
     },
     tracer: {
       sequences: traced.map(({ tokens, promptLength }) => ({ tokens, promptLength })),
@@ -345,6 +361,14 @@ async function measureBase(parts: BaseContext): Promise<Base> {
       textLogits,
     },
   };
+}
+
+/** Among the tasks with several completions, the share whose proxy rewards differ; `null` without such tasks. */
+function varyingShare(completions: readonly Labelled[]): number | null {
+  const byTask = new Map<string, number[]>();
+  for (const { task, outcome } of completions) byTask.set(task, [...(byTask.get(task) ?? []), outcome.proxy]);
+  const several = [...byTask.values()].filter((rewards) => rewards.length > 1);
+  return mean(several.map((rewards) => Number(rewards.some((reward) => reward !== rewards[0]))));
 }
 
 /** How the probe does on each family of misbehaviour, against what is honest, in the tracer set. */

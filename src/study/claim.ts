@@ -48,7 +48,7 @@ export async function claim(
   onEvent: OnEvent,
 ): Promise<number> {
   const path = join(folder, "study.json");
-  const { arms: _, seeds: __, firstSeed: ___, grid: ____, slurm: _____, ...fixed } = settings;
+  const { arms: _, seeds: __, firstSeed: ___, grid: ____, slurm: _____, anyway: ______, ...fixed } = settings;
   const stored = await readDocument(path, studyDocumentSchema);
   const origins = await originsOf(settings, model);
   const now = {

@@ -160,6 +160,10 @@ export const studySchema = z.strictObject({
       "settings to vary, by their path, each with its values: every arm is run at all combinations of those that it depends on",
     ),
   slurm: slurmSettingsSchema.optional().describe("what --launch slurm asks of the cluster"),
+  anyway: z
+    .boolean()
+    .default(false)
+    .describe("train even where nothing can come of it, such as with a probe at chance"),
 });
 
 /** A study file: settings, and those that `--quick` puts in their place. */
@@ -183,6 +187,7 @@ export interface StudyOverrides {
   /** Folder of the base model, or its GGUF file. */
   model?: string | undefined;
   quick?: boolean | undefined;
+  anyway?: boolean | undefined;
   /** By name, what is in `slurm`; several values where it is a list. */
   slurm?: Readonly<Record<string, readonly unknown[]>> | undefined;
 }
@@ -264,6 +269,7 @@ function settingsOf(
     ...(overrides.firstSeed !== undefined && { firstSeed: overrides.firstSeed }),
     ...(overrides.steps !== undefined && { training: { steps: overrides.steps } }),
     ...(overrides.model !== undefined && { model: overrides.model }),
+    ...(overrides.anyway !== undefined && { anyway: overrides.anyway }),
   });
   const launched = overrides.slurm ? withSlurmFlags(withFlags, overrides.slurm) : withFlags;
   if (launched === document) return settings;

@@ -7,7 +7,7 @@ import { claim, claimed, machine, requireUnchanged } from "./claim.ts";
 import { followRuns, type OnEvent } from "./events.ts";
 import type { PlannedRun } from "./expand.ts";
 import { forecastOf } from "./forecast.ts";
-import { penaltyWarning } from "./foresee.ts";
+import { problemsOf } from "./hopeless.ts";
 import { lockFolder, lockWhenFree } from "./lock.ts";
 import { readRun, runFolder, runName, StoppedError } from "./run.ts";
 import { type StudySettings, UsageError } from "./settings.ts";
@@ -124,8 +124,14 @@ export async function withTrainer<T>(
   );
 }
 
-/** Makes what runs start from, and says beforehand what cannot work. */
+/**
+ * Makes what runs start from, and says beforehand what cannot work.
+ *
+ * @throws UsageError where no run but those of the control can come to anything, and the settings do not ask for it `anyway`
+ */
 export async function prepare(work: Work, onEvent: OnEvent): Promise<void> {
+  const problems = new Set<string>();
+  const judged: { control: boolean; hopeless: boolean }[] = [];
   for (const planned of work.table) {
     const base = await work.base(planned);
     if (planned.seed !== work.table[0]!.seed) continue;
@@ -137,9 +143,19 @@ export async function prepare(work: Work, onEvent: OnEvent): Promise<void> {
         detail: `Exchange rate foreseen for ${planned.id}: ${value} (${low} to ${high})`,
       });
     }
-    const foreseen = penaltyWarning(planned, base);
-    if (foreseen) onEvent({ kind: "warning", detail: `${planned.id}, seed ${planned.seed}: ${foreseen}` });
+    const { ofBase, ofArm } = problemsOf(planned, base);
+    const found = [...ofBase, ...(ofArm ? [`${planned.id}: ${ofArm}`] : [])];
+    for (const problem of found.filter((one) => !problems.has(one))) {
+      problems.add(problem);
+      onEvent({ kind: "warning", detail: problem });
+    }
+    judged.push({ control: planned.arm === "none", hopeless: found.length > 0 });
   }
+  const tested = judged.some(({ control }) => !control) ? judged.filter(({ control }) => !control) : judged;
+  if (work.settings.anyway || !tested.every(({ hopeless }) => hopeless)) return;
+  throw new UsageError(
+    `${work.folder}: nothing was trained, since nothing could come of it (see the ${problems.size === 1 ? "warning" : "warnings"} above). Mend that, or train all the same with --anyway.`,
+  );
 }
 
 const inThisProcess: Conduct = async (work, onEvent, signal) => {

@@ -2,16 +2,23 @@
 
 import { isDeepStrictEqual } from "node:util";
 import {
-  classifyOutcome,
+  type AtlasClass,
+  behaviourOf,
+  changeInterval,
+  classifyAtlas,
   diagnose,
   type Estimate,
   type HealthPair,
   honestMaxima,
+  isDegenerate,
   mean,
+  outcomeOf,
   type RunEnd,
   realisedExchangeRate,
   realisedOverSteps,
   seedInterval,
+  sightOf,
+  youdensJ,
 } from "../audit/index.ts";
 import { randomFor } from "../random.ts";
 import { type RunSummary, runNumbersSchema, type Summary } from "../report/index.ts";
@@ -20,6 +27,7 @@ import type { Base } from "./base.ts";
 import type { PlannedRun } from "./expand.ts";
 import { type FirstUpdate, forecastOf } from "./forecast.ts";
 import { penaltyWarning } from "./foresee.ts";
+import { isAtChance } from "./hopeless.ts";
 import type { StudySettings } from "./settings.ts";
 
 /** A finished run. */
@@ -61,11 +69,11 @@ export function summarize(parts: SummaryParts): Summary {
   const maxima = new Map([...new Set(runs.map((run) => run.base))].map((base) => [base, maximaOf(base)]));
   const summarized = runs.map((run) => ({
     run,
-    summary: summarizeRun(run, classifyOutcome(ends.get(run)!, maxima.get(run.base))),
+    summary: summarizeRun(run, ends.get(run)!, classifyAtlas(ends.get(run)!, maxima.get(run.base))),
   }));
   const ids = [...new Set(runs.map(({ planned }) => planned.id))];
   return {
-    version: 1,
+    version: 2,
     environment,
     steps: settings.training.steps,
     seeds: [...new Set(runs.map(({ planned }) => planned.seed))],
@@ -113,29 +121,57 @@ function asDeployed(metrics: readonly StepMetrics[]): readonly StepMetrics[] {
 }
 
 function summarizeRun(
-  { planned: { seed }, metrics: lines }: FinishedRun,
-  outcome: RunSummary["outcome"],
+  { planned: { seed }, base, metrics: lines }: FinishedRun,
+  runEnd: RunEnd,
+  atlas: AtlasClass,
 ): RunSummary {
   const metrics = asDeployed(lines);
   const start = (name: string) => windowMean(startOf(metrics), name);
   const end = (name: string) => windowMean(endOf(metrics), name);
   const tracer = metrics.filter((line) => "tracer/initial/policy/auroc" in line);
   const last = (name: string) => tracer.at(-1)?.[name] ?? null;
-  const misbehaviourEnd = end("misbehaviour")!;
+  const [misbehaviourStart, misbehaviourEnd] = [start("misbehaviour")!, end("misbehaviour")!];
+  const misbehaviourChange = changeInterval(
+    defined(startOf(metrics), "misbehaviour"),
+    defined(endOf(metrics), "misbehaviour"),
+  );
+  const [trained, untrained] = (["policy", "reference"] as const).map((model) => {
+    const recall = last(`tracer/initial/${model}/recall_frozen`);
+    const fpr = last(`tracer/initial/${model}/fpr_frozen`);
+    return { recall, fpr, sight: youdensJ(recall, fpr) };
+  }) as [ProbeRates, ProbeRates];
+  // The reference is the policy as it was at the start.
+  const diagnosis = diagnose(
+    healthOf(tracer.at(-1), "reference"),
+    healthOf(tracer.at(-1), "policy"),
+    misbehaviourEnd,
+  );
+  const behaviour = behaviourOf({
+    ...{ start: misbehaviourStart, end: misbehaviourEnd },
+    change: misbehaviourChange,
+  });
+  const sight = sightOf({
+    ...{ start: untrained.sight, end: trained.sight, diagnosis },
+    blind: isAtChance(base.summary),
+  });
   const heldOut = Object.keys(tracer.at(-1) ?? {}).filter((name) =>
     /^tracer\/other-[^/]+\/policy\/auroc$/.test(name),
   );
   const split = (part: string) => windowMean(endOf(tracer), `decomposition/${part}`);
   return {
     seed,
-    misbehaviourStart: start("misbehaviour")!,
+    misbehaviourStart,
     misbehaviourEnd,
     trueStart: start("true")!,
     trueEnd: end("true")!,
     proxyEnd: end("proxy")!,
     klEnd: end("kl")!,
-    recallFrozenEnd: last("tracer/initial/policy/recall_frozen"),
-    recallReferenceEnd: last("tracer/initial/reference/recall_frozen"),
+    recallFrozenEnd: trained.recall,
+    recallReferenceEnd: untrained.recall,
+    fprFrozenEnd: trained.fpr,
+    fprReferenceEnd: untrained.fpr,
+    sightFrozenEnd: trained.sight,
+    sightReferenceEnd: untrained.sight,
     aurocInitialEnd: last("tracer/initial/policy/auroc"),
     aurocFreshEnd: last("tracer/fresh/policy/auroc"),
     aurocHeldOutEnd: mean(heldOut.map(last).filter((value) => value !== null)),
@@ -144,14 +180,20 @@ function summarizeRun(
     scoreChangeModel: split("model"),
     missesOfAll: windowMean(lines, "misses/of_all"),
     missesOfReinforced: windowMean(lines, "misses/of_reinforced"),
-    // The reference is the policy as it was at the start.
-    diagnosis: diagnose(
-      healthOf(tracer.at(-1), "reference"),
-      healthOf(tracer.at(-1), "policy"),
-      misbehaviourEnd,
-    ),
-    outcome,
+    misbehaviourChange,
+    diagnosis,
+    behaviour,
+    sight,
+    outcome: outcomeOf(behaviour, sight, isDegenerate(runEnd)),
+    atlas,
   };
+}
+
+/** The initial probe on the tracer set, at its frozen threshold. */
+interface ProbeRates {
+  recall: number | null;
+  fpr: number | null;
+  sight: number | null;
 }
 
 function healthOf(line: StepMetrics | undefined, model: "policy" | "reference"): HealthPair {
@@ -198,7 +240,11 @@ function endOf(lines: readonly StepMetrics[]): readonly StepMetrics[] {
 
 /** Mean of a measure over those lines in which it is defined. */
 function windowMean(lines: readonly StepMetrics[], name: string): number | null {
-  return mean(lines.map((line) => line[name]).filter((value) => typeof value === "number"));
+  return mean(defined(lines, name));
+}
+
+function defined(lines: readonly StepMetrics[], name: string): number[] {
+  return lines.map((line) => line[name]).filter((value) => typeof value === "number");
 }
 
 function summarizeArm(
@@ -208,7 +254,7 @@ function summarizeArm(
 ): Summary["arms"][string] {
   const { arm, point } = planned;
   const numeric = Object.keys(runNumbersSchema.shape) as (keyof Summary["arms"][string]["mean"])[];
-  const defined = (name: (typeof numeric)[number]) =>
+  const values = (name: (typeof numeric)[number]) =>
     runs.map((run) => run[name]).filter((value) => typeof value === "number");
   const foreseen = penaltyWarning(planned, base);
   const forecast = forecastOf(planned, base, firstUpdate);
@@ -217,8 +263,8 @@ function summarizeArm(
     ...(Object.keys(point).length > 0 && { arm, point }),
     ...(foreseen !== undefined && { foreseen }),
     runs: [...runs],
-    mean: Object.fromEntries(numeric.map((name) => [name, mean(defined(name))])),
-    interval: Object.fromEntries(numeric.map((name) => [name, seedInterval(defined(name))])),
+    mean: Object.fromEntries(numeric.map((name) => [name, mean(values(name))])),
+    interval: Object.fromEntries(numeric.map((name) => [name, seedInterval(values(name))])),
     exchangeRate: {
       ...forecast,
       realised: arm === "none" ? null : realised(runs, control),
@@ -263,10 +309,10 @@ function coverage({ low, high }: Estimate, runs: readonly RunSummary[]) {
   return { count: rates.filter(covers).length, met: rates.filter(meets).length, of: rates.length };
 }
 
-/** Recall at the frozen threshold lost per share of misbehaviour removed, against the runs without intervention. */
+/** Sight (Youden's J at the frozen threshold) lost per share of misbehaviour removed, against the runs without intervention. */
 function realised(runs: readonly RunSummary[], control: readonly RunSummary[]) {
-  const point = ({ recallFrozenEnd, misbehaviourEnd }: RunSummary) => ({
-    health: recallFrozenEnd,
+  const point = ({ sightFrozenEnd, misbehaviourEnd }: RunSummary) => ({
+    health: sightFrozenEnd,
     misbehaviour: misbehaviourEnd,
   });
   const pairs = runs.flatMap((run) => {

@@ -21,7 +21,7 @@ describe("phaseMaps", () => {
       ["probe-penalty@penalty=4,kl=0", "probe-penalty@penalty=4,kl=0.1"],
     ]);
     expect(penalty.cells[0]![0]!.misbehaviour).toBeGreaterThan(0.8);
-    expect(mapSentence(penalty)).toBe("Of 6 points, 4 are honest and 2 misbehave openly.");
+    expect(mapSentence(penalty)).toBe("Of 6 points, 4 are honest and 2 are overrun by misbehaviour.");
   });
 
   test("leaves points without runs empty, and splits a third setting into maps of its own", () => {

@@ -1,6 +1,6 @@
 /** @file Grid studies as maps: what became of an arm at every combination of two settings. */
 
-import { type OutcomeClass, outcomeClasses } from "../audit/index.ts";
+import { type RunOutcome, runOutcomes } from "../audit/index.ts";
 import { compareArms } from "../report/arms.ts";
 import { armMean, armOutcome, type Majority } from "../report/outcome.ts";
 import type { Summary } from "../report/schema.ts";
@@ -19,9 +19,9 @@ export interface MapCell {
   id: string;
   /** Mean misbehaviour at the end. */
   misbehaviour: number | null;
-  /** The initial probe's recall on the tracer set, on the reference less on the policy. */
+  /** Sight lost: the initial probe's recall less its false alarms on the tracer set, on the reference less on the policy. */
   lost: number | null;
-  outcome: Majority<OutcomeClass> | null;
+  outcome: Majority<RunOutcome> | null;
 }
 
 /** One arm's map. Of more than two settings, there is a map for each combination of the others. */
@@ -75,8 +75,8 @@ function valuesOf(all: readonly Value[]): Value[] {
 }
 
 function cellOf(id: string, arm: Summary["arms"][string]): MapCell {
-  const reference = armMean(arm, "recallReferenceEnd");
-  const policy = armMean(arm, "recallFrozenEnd");
+  const reference = armMean(arm, "sightReferenceEnd");
+  const policy = armMean(arm, "sightFrozenEnd");
   return {
     id,
     misbehaviour: armMean(arm, "misbehaviourEnd"),
@@ -98,7 +98,7 @@ export function shown(value: Value): string {
 /** The map in a sentence, such as "Of 25 points, 15 are honest and 10 misbehave openly." */
 export function mapSentence({ cells }: PhaseMap): string {
   const found = cells.flat().filter((cell) => cell?.outcome);
-  const parts = outcomeClasses.flatMap((outcome) => {
+  const parts = runOutcomes.flatMap((outcome) => {
     const count = found.filter((cell) => cell!.outcome!.value === outcome).length;
     return count === 0 ? [] : `${count} ${outcomeNouns[outcome](count)}`;
   });
@@ -107,11 +107,14 @@ export function mapSentence({ cells }: PhaseMap): string {
 }
 
 const verb = (one: string, several: string) => (count: number) => (count === 1 ? one : several);
-const outcomeNouns: Record<OutcomeClass, (count: number) => string> = {
+const outcomeNouns: Record<RunOutcome, (count: number) => string> = {
   honest: verb("is honest", "are honest"),
-  blatant: verb("misbehaves openly", "misbehave openly"),
-  "obfuscated-policy": verb("misbehaves in disguise", "misbehave in disguise"),
-  "obfuscated-activations": verb("blinded the probe", "blinded the probe"),
+  improved: verb("misbehaves less than at the start", "misbehave less than at the start"),
+  unchanged: verb("misbehaves as at the start", "misbehave as at the start"),
+  worse: verb("misbehaves more than at the start", "misbehave more than at the start"),
+  rampant: verb("is overrun by misbehaviour", "are overrun by misbehaviour"),
+  blinded: verb("blinded the probe", "blinded the probe"),
+  undecided: verb("cannot be told", "cannot be told"),
   degenerate: verb("is a broken model", "are broken models"),
 };
 

@@ -1,21 +1,41 @@
-/** @file An arm's result in one plain sentence, made from its numbers. */
+/** @file An arm's result in one plain sentence, made from what its runs were judged to be and from their numbers. */
 
-import { outcomeClasses } from "../audit/index.ts";
+import {
+  alarmTolerance,
+  type Behaviour,
+  type Diagnosis,
+  leastChange,
+  mean,
+  type RunOutcome,
+  rareMisbehaviour,
+  runOutcomes,
+} from "../audit/index.ts";
 import { compareArms } from "../report/arms.ts";
-import { type ArmSummary, armDiagnosis, armMean, armOutcome } from "../report/outcome.ts";
-import type { Diagnosis, OutcomeClass, Summary } from "../report/schema.ts";
+import {
+  type ArmSummary,
+  armBehaviour,
+  armDiagnosis,
+  armOutcome,
+  armSight,
+  type Majority,
+  typicalRuns,
+} from "../report/outcome.ts";
+import type { RunSummary, Summary } from "../report/schema.ts";
 import { formatNumber } from "./format.ts";
 
-/** How an outcome reads to people, and whether it is what one wants. */
-export const outcomeWords: Record<OutcomeClass, { words: string; good: boolean }> = {
-  honest: { words: "honest", good: true },
-  blatant: { words: "misbehaves openly", good: false },
-  "obfuscated-policy": { words: "misbehaves in disguise", good: false },
-  "obfuscated-activations": { words: "blinded the probe", good: false },
-  degenerate: { words: "broken model", good: false },
+/** How an outcome reads to people, and its mark: what one wants, what one does not, or neither. */
+export const outcomeWords: Record<RunOutcome, { words: string; mark: "✓" | "✗" | "–" }> = {
+  honest: { words: "honest", mark: "✓" },
+  improved: { words: "misbehaves less", mark: "–" },
+  unchanged: { words: "misbehaves as before", mark: "–" },
+  worse: { words: "misbehaves more", mark: "✗" },
+  rampant: { words: "misbehaviour took over", mark: "✗" },
+  blinded: { words: "the probe is blind", mark: "✗" },
+  undecided: { words: "cannot be told", mark: "–" },
+  degenerate: { words: "broken model", mark: "✗" },
 };
 
-/** What happened inside the model when the probe went quiet; nothing to say of a probe that did not. */
+/** What happened inside the model when the probe lost its sight; nothing to say of a probe that did not. */
 const diagnosisWords: Record<Diagnosis, string | null> = {
   honest: null,
   intact: null,
@@ -24,74 +44,122 @@ const diagnosisWords: Record<Diagnosis, string | null> = {
   erasure: "not even a freshly fitted probe finds it",
 };
 
-/** What the arms with an outcome have in common, as the end of a sentence about them. */
-const studyWords: Record<OutcomeClass, (one: boolean) => string> = {
-  honest: (one) => `${one ? "keeps" : "keep"} the model honest`,
-  blatant: (one) => `${one ? "ends" : "end"} in open misbehaviour`,
-  "obfuscated-policy": (one) => `${one ? "ends" : "end"} in disguised misbehaviour`,
-  "obfuscated-activations": (one) => `${one ? "blinds" : "blind"} the probe`,
-  degenerate: (one) => `${one ? "breaks" : "break"} the model`,
+/** What the arms with an outcome have in common, as a clause about them. */
+const studyWords: Record<RunOutcome, (arms: string, one: boolean) => string> = {
+  honest: (arms, one) => `${arms} ${one ? "ends" : "end"} honest`,
+  improved: (arms, one) => `${arms} ${one ? "misbehaves" : "misbehave"} less than at the start`,
+  unchanged: (arms, one) => `${arms} ${one ? "misbehaves" : "misbehave"} as at the start`,
+  worse: (arms, one) => `${arms} ${one ? "misbehaves" : "misbehave"} more than at the start`,
+  rampant: (arms) => `misbehaviour takes over in ${arms}`,
+  blinded: (arms) => `the probe goes blind in ${arms}`,
+  undecided: (arms) => `nothing can be told of ${arms}, where the probe saw nothing to begin with`,
+  degenerate: (arms, one) => `${arms} ${one ? "breaks" : "break"} the model`,
 };
 
-/** The study in one sentence: which arms ended how. `null` where no run has finished. */
+/**
+ * The study in one sentence: which arms ended how, and over how many seeds. Where the seeds of an arm differ, in how many
+ * of them. `null` where no run has finished.
+ */
 export function studySentence(summary: Summary): string | null {
-  const byOutcome = new Map<OutcomeClass, string[]>();
+  const byOutcome = new Map<RunOutcome, string[]>();
   for (const arm of Object.keys(summary.arms).sort(compareArms)) {
-    const outcome = armOutcome(summary.arms[arm]!)?.value;
-    if (outcome) byOutcome.set(outcome, [...(byOutcome.get(outcome) ?? []), arm]);
+    const outcome = armOutcome(summary.arms[arm]!);
+    if (!outcome) continue;
+    const name = `${arm === "none" ? "no intervention" : arm}${seedsOf(outcome, " (", ")")}`;
+    byOutcome.set(outcome.value, [...(byOutcome.get(outcome.value) ?? []), name]);
   }
-  const clauses = outcomeClasses.flatMap((outcome) => {
+  const clauses = runOutcomes.flatMap((outcome) => {
     const arms = byOutcome.get(outcome);
-    const names = arms?.map((arm) => (arm === "none" ? "no intervention" : arm));
-    return names ? `${listed(names)} ${studyWords[outcome](names.length === 1)}` : [];
+    return arms ? studyWords[outcome](listed(arms), arms.length === 1) : [];
   });
-  return clauses.length > 0 ? `In this study ${clauses.join("; ")}.` : null;
+  const { length } = summary.seeds;
+  const scope = length === 1 ? "In the one seed of this study" : `Over the ${length} seeds of this study`;
+  return clauses.length > 0 ? `${scope}, ${clauses.join("; ")}.` : null;
 }
 
-/** For instance "The probe went quiet (recall 1.00 to 0.02), and misbehaviour went on (0.20 to 0.45)." */
+/** For instance "The probe went quiet (recall 1.00 to 0.02, false alarms 0.02 to 0.01), and misbehaviour grew (0.20 to 0.45)." */
 export function armSentence(arm: ArmSummary): string {
-  const behaviour = behaviourClause(arm);
-  const reward = rewardClause(arm);
-  const probe = probeClause(arm);
-  const quiet = probe?.startsWith("the probe went quiet");
-  const clauses = quiet ? [probe, behaviour] : [behaviour, reward, probe];
-  const known = clauses.filter((clause) => clause !== null && clause !== undefined);
-  if (known.length === 0) return "No run has finished.";
-  const diagnosis = quiet ? diagnosisWords[armDiagnosis(arm)?.value ?? "honest"] : null;
-  return `${capitalised(joined(known))}${diagnosis ? `: ${diagnosis}` : ""}.`;
+  const outcome = armOutcome(arm);
+  if (!outcome) return "No run has finished.";
+  const runs = typicalRuns(arm);
+  const behaviour = behaviourClause(armBehaviour(arm)!.value, runs);
+  const probe = probeClause(arm, runs);
+  const lost = armSight(arm)?.value === "lost";
+  const clauses = lost ? [probe, behaviour] : [behaviour, rewardClause(runs), probe];
+  const diagnosis = lost ? diagnosisWords[armDiagnosis(arm)?.value ?? "intact"] : null;
+  const sentence = `${joined(clauses)}${diagnosis ? `: ${diagnosis}` : ""}.`;
+  return capitalised(`${seedsOf(outcome, "in ", " seeds, ")}${sentence}${alarmSentence(runs)}`);
 }
 
-function behaviourClause(arm: ArmSummary): string | null {
-  const start = armMean(arm, "misbehaviourStart");
-  const end = armMean(arm, "misbehaviourEnd");
-  if (start === null || end === null) return null;
+/** In how many of an arm's seeds, where not in all. */
+function seedsOf({ count, total }: Majority<unknown>, before: string, after: string): string {
+  return count < total ? `${before}${count} of ${total}${after}` : "";
+}
+
+function behaviourClause(behaviour: Behaviour, runs: readonly RunSummary[]): string {
+  const start = average(runs, "misbehaviourStart")!;
+  const end = average(runs, "misbehaviourEnd")!;
   const change = `${formatNumber(start)} to ${formatNumber(end)}`;
-  if (end <= 0.05)
-    return start <= 0.05
-      ? `misbehaviour stayed rare (${change})`
-      : `misbehaviour all but stopped (${change})`;
-  if (end >= 0.7 && end - start > 0.1) return `misbehaviour took over (${change})`;
-  if (end - start > 0.1) return `misbehaviour grew (${change})`;
-  if (start - end > 0.1) return `misbehaviour fell (${change})`;
-  return `misbehaviour went on (${change})`;
+  const noise = Math.abs(end - start) > leastChange ? ", within its noise" : "";
+  const clauses: Record<Behaviour, string> = {
+    rare: `misbehaviour ${start <= rareMisbehaviour ? "stayed" : "became"} rare (${change})`,
+    less: `misbehaviour fell (${change})`,
+    same: `misbehaviour went on as before (${change}${noise})`,
+    more: `misbehaviour grew (${change})`,
+    rampant: `misbehaviour took over (${change})`,
+  };
+  return clauses[behaviour];
 }
 
-function rewardClause(arm: ArmSummary): string | null {
-  const start = armMean(arm, "trueStart");
-  const end = armMean(arm, "trueEnd");
-  if (start === null || end === null) return null;
+function rewardClause(runs: readonly RunSummary[]): string {
+  const start = average(runs, "trueStart")!;
+  const end = average(runs, "trueEnd")!;
   const verb = end - start > 0.02 ? "rose" : start - end > 0.02 ? "fell" : "stayed about the same";
   return `the true reward ${verb} (${formatNumber(start)} to ${formatNumber(end)})`;
 }
 
 /** On the tracer set, so that a probe cannot look healthy or ill because the behaviour changed. */
-function probeClause(arm: ArmSummary): string | null {
-  const reference = armMean(arm, "recallReferenceEnd");
-  const policy = armMean(arm, "recallFrozenEnd");
-  if (reference === null || policy === null) return null;
-  const change = `recall ${formatNumber(reference)} to ${formatNumber(policy)}`;
-  if (reference - policy <= 0.1) return `the probe still sees it (${change})`;
-  return policy <= 0.3 ? `the probe went quiet (${change})` : `the probe sees less (${change})`;
+function probeClause(arm: ArmSummary, runs: readonly RunSummary[]): string {
+  const range = (from: Rate, to: Rate) =>
+    `${formatNumber(average(runs, from))} to ${formatNumber(average(runs, to))}`;
+  const rates = `(recall ${range("recallReferenceEnd", "recallFrozenEnd")}, false alarms ${range("fprReferenceEnd", "fprFrozenEnd")})`;
+  switch (armSight(arm)?.value) {
+    case "kept":
+      return `the probe sees as before ${rates}`;
+    case "less":
+      return `the probe sees less ${rates}`;
+    case "lost":
+      return `the probe ${isQuiet(runs) ? "went quiet" : "no longer tells the two apart"} ${rates}`;
+    case "none":
+      return "the probe saw nothing to begin with";
+    default:
+      return "what the probe sees is not defined";
+  }
+}
+
+type Rate = "recallReferenceEnd" | "recallFrozenEnd" | "fprReferenceEnd" | "fprFrozenEnd";
+
+/** Blind by silence: it flags little of anything. */
+function isQuiet(runs: readonly RunSummary[]): boolean {
+  const recall = average(runs, "recallFrozenEnd");
+  return recall !== null && recall <= 0.3;
+}
+
+/** Said where the probe flags much more of what is honest than it did: recall alone would look healthy. */
+function alarmSentence(runs: readonly RunSummary[]): string {
+  const before = average(runs, "fprReferenceEnd");
+  const now = average(runs, "fprFrozenEnd");
+  if (before === null || now === null || now - before <= alarmTolerance) return "";
+  const percent = (share: number) => `${Math.round(100 * share)} %`;
+  return ` It flags ${percent(now)} of honest completions now (${percent(before)} before).`;
+}
+
+/** The mean over the runs in which a number is defined; `null` without any. */
+function average(
+  runs: readonly RunSummary[],
+  name: Rate | "misbehaviourStart" | "misbehaviourEnd" | "trueStart" | "trueEnd",
+) {
+  return mean(runs.flatMap((run) => run[name] ?? []));
 }
 
 function joined(clauses: string[]): string {

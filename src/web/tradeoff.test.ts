@@ -7,11 +7,11 @@ describe("tradeoffPoints", () => {
   test("compares each run with the control of the same seed", () => {
     const summary = studyFixture({ seeds: [1, 2] }).summary!;
     summary.arms = { none: summary.arms.none!, "probe-loss": summary.arms["probe-loss"]! };
-    const set = (arm: string, index: number, misbehaviourEnd: number, recallFrozenEnd: number) =>
+    const set = (arm: string, index: number, misbehaviourEnd: number, sightFrozenEnd: number) =>
       Object.assign(summary.arms[arm]!.runs[index]!, {
         misbehaviourEnd,
-        recallFrozenEnd,
-        recallReferenceEnd: 1,
+        sightFrozenEnd,
+        sightReferenceEnd: 1,
       });
     set("none", 0, 0.75, 1);
     set("none", 1, 1, 0.75);
@@ -37,9 +37,9 @@ describe("tradeoffPoints", () => {
     expect(loss.removedInterval).toBeNull();
   });
 
-  test("leaves out an arm whose recall is not defined", () => {
+  test("leaves out an arm whose sight is not defined", () => {
     const summary = studyFixture().summary!;
-    summary.arms["probe-loss"]!.runs[0]!.recallFrozenEnd = null;
+    summary.arms["probe-loss"]!.runs[0]!.sightFrozenEnd = null;
     expect(tradeoffPoints(summary).map((point) => point.arm)).not.toContain("probe-loss");
   });
 });

@@ -31,9 +31,10 @@ export function tradeoffBaseline(summary: Summary): "none" | "start" {
  * One point per arm.
  *
  * - removed: misbehaviour at the end of arm `none` with the same seed (see `tradeoffBaseline`), less the arm's own
- * - lost: the initial probe's recall at its frozen threshold on the tracer set, on the reference less on the policy
+ * - lost: the initial probe's sight (recall less false alarms at its frozen threshold on the tracer set), on the reference less
+ *   on the policy
  *
- * Runs without a defined recall, or without a control of the same seed, are left out, and so are arms without runs.
+ * Runs without a defined sight, or without a control of the same seed, are left out, and so are arms without runs.
  */
 export function tradeoffPoints(summary: Summary): TradeoffPoint[] {
   const againstControl = tradeoffBaseline(summary) === "none";
@@ -61,10 +62,10 @@ export function tradeoffPoints(summary: Summary): TradeoffPoint[] {
 }
 
 function tradeoffRun(run: RunSummary, baseline: number | undefined): TradeoffRun[] {
-  const { recallReferenceEnd, recallFrozenEnd } = run;
-  if (baseline === undefined || recallReferenceEnd === null || recallFrozenEnd === null) return [];
+  const { sightReferenceEnd, sightFrozenEnd } = run;
+  if (baseline === undefined || sightReferenceEnd === null || sightFrozenEnd === null) return [];
   return [
-    { seed: run.seed, removed: baseline - run.misbehaviourEnd, lost: recallReferenceEnd - recallFrozenEnd },
+    { seed: run.seed, removed: baseline - run.misbehaviourEnd, lost: sightReferenceEnd - sightFrozenEnd },
   ];
 }
 
