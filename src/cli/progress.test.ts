@@ -30,6 +30,8 @@ function step(index: number, overrides: Partial<StudyEvent & { kind: "step" }> =
   };
 }
 
+const seen = { "tracer/initial/policy/recall_frozen": 1, "tracer/initial/policy/fpr_frozen": 0.02 };
+
 /** What a terminal of some width shows: it knows what `progress.ts` writes, and wraps. */
 function screen(text: string, columns: number): string[] {
   const rows = [""];
@@ -53,13 +55,13 @@ describe("on a terminal", () => {
   test("is one line that says what happens and how long it will take", () => {
     const { onEvent, target, time } = follow(80);
     onEvent({ kind: "stage", detail: "Asking the base model" });
-    onEvent(step(0, { metrics: { step: 0, misbehaviour: 0.25, "tracer/initial/policy/recall_frozen": 1 } }));
+    onEvent(step(0, { metrics: { step: 0, misbehaviour: 0.25, ...seen } }));
     time.now = 2000;
     onEvent(step(1));
     const rows = screen(target.text, 80);
     expect(rows).toHaveLength(2);
     expect(rows[0]).toBe("[0:00] Asking the base model");
-    expect(rows[1]).toBe("probe-penalty, seed 1  step  2/60  misbehaves 0.25  probe 1.00  0%  19:56 left");
+    expect(rows[1]).toBe("probe-penalty, seed 1  step  2/60  misbehaves 0.25  sight 0.98  0%  19:56 left");
   });
 
   test.each([20, 40, 60, 80])("fits %d columns, and keeps the run and the time left longest", (columns) => {
@@ -106,9 +108,9 @@ describe("on a terminal", () => {
 
   test("another run does not show the last one's probe", () => {
     const { onEvent, target } = follow(80);
-    onEvent(step(0, { metrics: { step: 0, misbehaviour: null, "tracer/initial/policy/recall_frozen": 1 } }));
+    onEvent(step(0, { metrics: { step: 0, misbehaviour: null, ...seen } }));
     onEvent(step(0, { arm: "none" }));
-    expect(screen(target.text, 80)[0]).toContain("probe -");
+    expect(screen(target.text, 80)[0]).toContain("sight -");
   });
 });
 

@@ -1,6 +1,8 @@
 /** @file Progress for people: one line that is rewritten on a terminal, plain lines in a log. */
 
+import { youdensJ } from "../audit/outcome.ts";
 import type { OnEvent, StudyEvent } from "../study/index.ts";
+import type { StepMetrics } from "../training/index.ts";
 
 /** Where progress goes: standard error, so that standard output stays for results. */
 export interface ProgressTarget {
@@ -26,8 +28,8 @@ export function followStudy(target: ProgressTarget = process.stderr, now: () => 
   const rewritten = createRewrittenLine(target);
   /** Steps seen, and when the first of them began: runs that were done before take no time. */
   let pace: { since: number; steps: number } | undefined;
-  /** The probe is measured every few steps; in between, its last value is shown. */
-  let recall: { run: string; value: number } | undefined;
+  /** The probe is measured every few steps; in between, what it saw last is shown. */
+  let sight: { run: string; value: number | null } | undefined;
 
   const onEvent: OnEvent = (event) => {
     const elapsed = `[${clock(now() - started)}]`;
@@ -39,10 +41,10 @@ export function followStudy(target: ProgressTarget = process.stderr, now: () => 
     const left =
       pace.steps > 0 ? ((now() - pace.since) / pace.steps) * (event.total - event.done) : undefined;
     const run = `${event.arm}/${event.seed}`;
-    const measured = event.metrics["tracer/initial/policy/recall_frozen"];
-    if (typeof measured === "number") recall = { run, value: measured };
+    if ("tracer/initial/policy/recall_frozen" in event.metrics)
+      sight = { run, value: sightOf(event.metrics) };
     const last = event.metrics.step + 1 === event.steps;
-    const parts = partsOf(event, recall?.run === run ? recall.value : null, left);
+    const parts = partsOf(event, sight?.run === run ? sight.value : null, left);
     const kept = { text: elapsed, rank: 0 };
     if (target.isTTY) {
       const width = (target.columns ?? COLUMNS) - 1;
@@ -92,20 +94,29 @@ interface Part {
 
 function partsOf(
   event: StudyEvent & { kind: "step" },
-  recall: number | null,
+  sight: number | null,
   left: number | undefined,
 ): Part[] {
   const { arm, seed, steps, metrics, done, total } = event;
-  const number = (value: number | null | undefined) => (typeof value === "number" ? value.toFixed(2) : "-");
   const step = `${String(metrics.step + 1).padStart(String(steps).length)}/${steps}`;
   return [
     { text: `${arm}, seed ${seed}`, rank: 0 },
     { text: `step ${step}`, rank: 2 },
     { text: `misbehaves ${number(metrics.misbehaviour)}`, rank: 3 },
-    { text: `probe ${number(recall)}`, rank: 4 },
+    { text: `sight ${number(sight)}`, rank: 4 },
     { text: `${Math.floor((100 * done) / total)}%`, rank: 5 },
     { text: left === undefined ? "" : `${clock(left)} left`, rank: 1 },
   ].filter(({ text }) => text !== "");
+}
+
+/** What the initial probe sees on the tracer set: recall less false alarms. */
+function sightOf(metrics: StepMetrics): number | null {
+  const read = (name: string) => metrics[`tracer/initial/policy/${name}_frozen`] ?? null;
+  return youdensJ(read("recall"), read("fpr"));
+}
+
+function number(value: number | null | undefined): string {
+  return typeof value === "number" ? value.toFixed(2) : "-";
 }
 
 /** The parts in their order, as many as fit in a width. */

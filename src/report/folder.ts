@@ -7,9 +7,6 @@ import { parseJson } from "../files.ts";
 import { compareArms } from "./arms.ts";
 import { requireInside, statIfPresent } from "./tail.ts";
 
-/** The newest version of `study.json` and `summary.json` that this program reads. */
-const newestVersion = 1;
-
 /** A run and its folder. */
 export interface RunFolder {
   arm: string;
@@ -54,13 +51,18 @@ export class Document<T> {
   readonly #path: string;
   readonly #root: string;
   readonly #schema: z.ZodType<T>;
+  readonly #newest: number;
   #seen = "";
 
-  /** @param root a resolved folder that the file must be in after links are followed */
-  constructor(path: string, root: string, schema: z.ZodType<T>) {
+  /**
+   * @param root a resolved folder that the file must be in after links are followed
+   * @param newest the newest version of it that is read, where it has versions
+   */
+  constructor(path: string, root: string, schema: z.ZodType<T>, newest = 1) {
     this.#path = path;
     this.#root = root;
     this.#schema = schema;
+    this.#newest = newest;
   }
 
   /** Returns whether it changed. @throws if it is not valid, of a newer version, or a link out of the root */
@@ -83,9 +85,9 @@ export class Document<T> {
       throw new Error(`${this.#path} is not valid: ${(error as Error).message}`);
     }
     const version = (document as { version?: unknown } | null)?.version;
-    if (typeof version === "number" && version > newestVersion)
+    if (typeof version === "number" && version > this.#newest)
       throw new Error(
-        `${this.#path} has version ${version}, and this probeward reads versions up to ${newestVersion}. Update probeward to read it.`,
+        `${this.#path} has version ${version}, and this probeward reads versions up to ${this.#newest}. Update probeward to read it.`,
       );
     const result = this.#schema.safeParse(document);
     if (result.success) return result.data;

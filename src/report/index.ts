@@ -13,6 +13,7 @@ export {
   runStatusSchema,
   type Summary,
   summarySchema,
+  summaryVersion,
 } from "./schema.ts";
 export { renderTable } from "./table.ts";
 export { type LineListener, requireInside, statIfPresent, Tail } from "./tail.ts";

@@ -76,8 +76,8 @@ describe("loadStudy", () => {
 
   test.each(["study.json", "summary.json"])("refuses a newer version of %s", async (file) => {
     await writeStudy(folder, studyFixture({ steps: 3 }));
-    await writeFile(join(folder, file), '{"version":2}');
-    await expect(loadStudy(folder)).rejects.toThrow(/version 2.*Update probeward/);
+    await writeFile(join(folder, file), '{"version":3}');
+    await expect(loadStudy(folder)).rejects.toThrow(/version 3.*Update probeward/);
   });
 
   test("names the key of a summary that is not valid", async () => {

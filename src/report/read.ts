@@ -6,7 +6,7 @@ import { z } from "zod";
 import type { RunData, RunUpdate, StudyData, StudyUpdate } from "./data.ts";
 import { Document, listRuns } from "./folder.ts";
 import { RunReader } from "./read-run.ts";
-import { type Summary, summarySchema } from "./schema.ts";
+import { type Summary, summarySchema, summaryVersion } from "./schema.ts";
 import { statIfPresent } from "./tail.ts";
 import { runKey } from "./update.ts";
 
@@ -25,7 +25,7 @@ export class StudyReader {
     this.folder = folder;
     this.#root = root;
     this.#settings = new Document(join(folder, "study.json"), root, z.unknown());
-    this.#summary = new Document(join(folder, "summary.json"), root, summarySchema);
+    this.#summary = new Document(join(folder, "summary.json"), root, summarySchema, summaryVersion);
   }
 
   /**

@@ -74,8 +74,11 @@ export const runSummarySchema = runNumbersSchema.extend({
   exchangeRate: estimate.optional(),
 });
 
+/** The version of `summary.json` that is written, and the newest that is read. */
+export const summaryVersion = 2;
+
 const version2 = z.object({
-  version: z.literal(2),
+  version: z.literal(summaryVersion),
   environment: z.string(),
   steps: z.int(),
   seeds: z.array(z.int()),
@@ -197,7 +200,7 @@ function fromVersion1({ arms, ...rest }: z.infer<typeof version1>): unknown {
   };
   return {
     ...rest,
-    version: 2,
+    version: summaryVersion,
     arms: Object.fromEntries(
       Object.entries(arms).map(([id, arm]) => [
         id,

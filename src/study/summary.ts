@@ -21,7 +21,7 @@ import {
   youdensJ,
 } from "../audit/index.ts";
 import { randomFor } from "../random.ts";
-import { type RunSummary, runNumbersSchema, type Summary } from "../report/index.ts";
+import { type RunSummary, runNumbersSchema, type Summary, summaryVersion } from "../report/index.ts";
 import type { StepMetrics } from "../training/index.ts";
 import type { Base } from "./base.ts";
 import type { PlannedRun } from "./expand.ts";
@@ -73,7 +73,7 @@ export function summarize(parts: SummaryParts): Summary {
   }));
   const ids = [...new Set(runs.map(({ planned }) => planned.id))];
   return {
-    version: 2,
+    version: summaryVersion,
     environment,
     steps: settings.training.steps,
     seeds: [...new Set(runs.map(({ planned }) => planned.seed))],
