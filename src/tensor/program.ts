@@ -1,5 +1,6 @@
 /** @file Compiled programs: a jax-js function that ONNX Runtime runs. */
 
+import "./telemetry.ts";
 import { availableParallelism } from "node:os";
 import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import { encodeModel } from "./onnx.ts";
