@@ -1,7 +1,8 @@
 /** @file `probeward serve`: shows studies in a browser while they run. */
 
 import { Command } from "commander";
-import { isLoopback, startServer } from "../serve/index.ts";
+import { isLoopback } from "../network.ts";
+import { startServer } from "../serve/index.ts";
 import { wholeNumber } from "./study.ts";
 
 export function serveCommand(): Command {

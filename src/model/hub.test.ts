@@ -1,12 +1,13 @@
 /** @file Pulling a checkpoint from a local server that speaks as the hub does. */
 
 import { createHash } from "node:crypto";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { createServer, type Server } from "node:http";
+import { mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { loadModel } from "./checkpoint.ts";
 import { pullModel } from "./hub.ts";
@@ -22,8 +23,14 @@ class Hub {
   readonly corrupt = new Set<string>();
   /** Files that are cut off after so many bytes. */
   readonly cutOff = new Map<string, number>();
+  /** Answers what is asked in the place of the repository; whether it did. */
+  instead: (path: string, response: ServerResponse, request: IncomingMessage) => boolean = () => false;
+  /** What came with each request to say who asks. */
+  readonly authorizations = new Set<string | undefined>();
   readonly #server: Server = createServer((request, response) => {
     const { pathname } = new URL(request.url!, "http://hub");
+    this.authorizations.add(request.headers.authorization);
+    if (this.instead(pathname, response, request)) return;
     if (pathname === "/api/models/some/model/tree/main") {
       response.setHeader("content-type", "application/json");
       response.end(JSON.stringify([...this.files].map(([path, data]) => entryOf(path, data))));
@@ -61,6 +68,15 @@ class Hub {
     this.#server.closeAllConnections();
     await new Promise((resolve) => this.#server.close(resolve));
   }
+}
+
+/** Sends without end, as long as somebody reads. */
+function sendForEver(response: ServerResponse): void {
+  const more = () => {
+    while (!response.destroyed && response.write(Buffer.alloc(1 << 16, " ")));
+  };
+  response.on("drain", more);
+  more();
 }
 
 function entryOf(path: string, data: Buffer) {
@@ -148,5 +164,161 @@ describe("pullModel", () => {
     await expect(pullModel("some/model", folder, { hubUrl })).rejects.toThrow(
       /some\/model at main is no checkpoint/,
     );
+  });
+
+  it("refuses what cannot be loaded before it fetches weights", async () => {
+    const tokenizer = hub.files.get("tokenizer.json")!;
+    hub.files.delete("tokenizer.json");
+    hub.files.set("tokenizer.model", Buffer.from("pieces"));
+    await expect(pullModel("some/model", folder, { hubUrl })).rejects.toThrow(
+      /some\/model at main has no tokenizer.json.*tokenizer.model/,
+    );
+    expect(hub.ranges).toEqual([]);
+    hub.files.set("tokenizer.json", tokenizer);
+    hub.files.delete(shard);
+    await expect(pullModel("some/model", folder, { hubUrl })).rejects.toThrow(
+      `names the file "${shard}", which the repository does not have`,
+    );
+    expect(hub.ranges.map(([name]) => name).join()).not.toMatch(/safetensors,|safetensors$/);
+  });
+
+  it("writes through no link", async () => {
+    const mine = join(folder, "mine");
+    await writeFile(mine, "mine");
+    await symlink(mine, join(folder, "config.json.partial"));
+    await pullModel("some/model", folder, { hubUrl });
+    expect(await readFile(mine, "utf8")).toBe("mine");
+  });
+});
+
+describe("a hub that means harm", () => {
+  let hub: Hub;
+  let other: Hub;
+  let hubUrl: string;
+  let otherUrl: string;
+  let folder: string;
+  beforeEach(async () => {
+    hub = new Hub();
+    other = new Hub();
+    for (const each of [hub, other])
+      for (const name of await readdir(checkpoint))
+        if (!name.startsWith("expected")) each.files.set(name, await readFile(join(checkpoint, name)));
+    [hubUrl, otherUrl] = await Promise.all([hub.start(), other.start()]);
+    folder = await mkdtemp(join(tmpdir(), "probeward-pull-"));
+  });
+  afterEach(async () => {
+    await Promise.all([hub.stop(), other.stop()]);
+    await rm(folder, { recursive: true });
+  });
+  const list = "/api/models/some/model/tree/main";
+
+  it.each<[string, RegExp, Hub["instead"]]>([
+    [
+      "sends a file without end",
+      /tokenizer.json: the answer is longer than 10\d{4} bytes/,
+      (path, response, { headers }) => {
+        if (!path.endsWith("tokenizer.json") || headers.range === "bytes=0-0") return false;
+        sendForEver(response.writeHead(206));
+        return true;
+      },
+    ],
+    [
+      "sends a file that is small, and packed",
+      /tokenizer.json: the answer is longer than 10\d{4} bytes/,
+      (path, response, { headers }) => {
+        if (!path.endsWith("tokenizer.json") || headers.range === "bytes=0-0") return false;
+        response.writeHead(206, { "content-encoding": "gzip" }).end(gzipSync(Buffer.alloc(50e6)));
+        return true;
+      },
+    ],
+    [
+      "lists without end",
+      /cannot list some\/model at main: the answer is longer than 4000000 bytes/,
+      (path, response) => {
+        if (path !== list) return false;
+        sendForEver(response.writeHead(200));
+        return true;
+      },
+    ],
+    [
+      "has pages without end",
+      /cannot list .*: the list of its files has no end/,
+      (path, response) => {
+        if (path !== list) return false;
+        response
+          .writeHead(200, { link: `<http://${response.req.headers.host}${list}>; rel="next"` })
+          .end("[]");
+        return true;
+      },
+    ],
+    [
+      "lists sizes that are none",
+      /cannot list .*expected number/,
+      (path, response) => {
+        if (path !== list) return false;
+        response.end('[{"type":"file","path":"config.json","oid":"0","size":"9"}]');
+        return true;
+      },
+    ],
+    [
+      "lists a configuration of a gigabyte",
+      /config.json has 1000000000 bytes, and so is not what it is called/,
+      (path, response) => {
+        if (path !== list) return false;
+        const names = ["config.json", "tokenizer.json", "model.safetensors"];
+        response.end(
+          JSON.stringify(names.map((name) => ({ type: "file", path: name, oid: "0", size: 1e9 }))),
+        );
+        return true;
+      },
+    ],
+    ["says nothing", /cannot list .*says nothing for 0.3 seconds/, (path) => path === list],
+    [
+      "says nothing in the middle of a file",
+      /tokenizer.json: the server says nothing for 0.3 seconds/,
+      (path, response, { headers }) => {
+        if (!path.endsWith("tokenizer.json") || headers.range === "bytes=0-0") return false;
+        response.writeHead(206).write("{");
+        return true;
+      },
+    ],
+  ])("%s", async (_, message, instead) => {
+    hub.instead = instead;
+    await expect(pullModel("some/model", folder, { hubUrl, silence: 300 })).rejects.toThrow(message);
+    expect(await readdir(folder)).not.toContain("tokenizer.json");
+  });
+
+  it("refers to another host, and the token does not go there", async () => {
+    const accessToken = "hf_secret";
+    hub.instead = (path, response) => {
+      if (path === list) response.writeHead(200, { link: `<${otherUrl}${list}>; rel="next"` }).end("[]");
+      else if (path.endsWith(".safetensors"))
+        response.writeHead(302, { location: otherUrl + path, "x-cache": "Hit from cloudfront" }).end();
+      else return false;
+      return true;
+    };
+    other.instead = (path, response) => {
+      response.setHeader("x-cache", "Hit from cloudfront");
+      return path === "none";
+    };
+    await pullModel("some/model", folder, { hubUrl: `${hubUrl}/`, accessToken });
+    expect([...hub.authorizations]).toEqual(["Bearer hf_secret"]);
+    expect([...other.authorizations]).toEqual([undefined]);
+  });
+
+  it("is not given a token that could be read on the way, nor one in its address", async () => {
+    const pull = (hubUrl: string, accessToken?: string) =>
+      pullModel("some/model", folder, { hubUrl, accessToken });
+    await expect(pull("http://hub.example", "hf_secret")).rejects.toThrow(/would go to http:\/\/hub.example/);
+    for (const address of [
+      "hub.example",
+      "https://me:secret@hub.example",
+      "https://hub.example?key=secret",
+    ]) {
+      await expect(pull(address)).rejects.toThrow(/should be plain/);
+      await expect(pull(address)).rejects.not.toThrow(/secret/);
+    }
+    await expect(pull(hubUrl, "hf_sec\nret")).rejects.toThrow(/HF_TOKEN.* characters that no key has/);
+    await expect(pull(hubUrl, "hf_sec\nret")).rejects.not.toThrow(/ret$/);
   });
 });

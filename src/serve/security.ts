@@ -2,6 +2,7 @@
 
 import { createHash } from "node:crypto";
 import type { MiddlewareHandler } from "hono";
+import { isLoopback, loopbackNames } from "../network.ts";
 
 /**
  * Headers for a page whose script and style are inside it: nothing runs or loads but these two, known by their hashes.
@@ -33,14 +34,6 @@ export function securityHeaders(page: string): Record<string, string> {
   };
 }
 
-/** Names under which a browser on this machine reaches a server that listens on this machine only. */
-const loopback = new Set(["localhost", "127.0.0.1", "[::1]"]);
-
-/** Is `host` an address that only this machine reaches? */
-export function isLoopback(host: string): boolean {
-  return loopback.has(host) || host === "::1" || /^127(\.\d+){3}$/.test(host);
-}
-
 /**
  * Reads only; and a server for this machine answers only to this machine's names, so that no page from elsewhere can
  * reach it through a name of its own (DNS rebinding).
@@ -50,7 +43,7 @@ export function guard(host: string): MiddlewareHandler {
     if (c.req.method !== "GET" && c.req.method !== "HEAD")
       return c.text("This server only shows. Allowed: GET, HEAD.\n", 405, { Allow: "GET, HEAD" });
     const asked = new URL(c.req.url).hostname;
-    if (isLoopback(host) && !loopback.has(asked) && asked !== host)
+    if (isLoopback(host) && !loopbackNames.has(asked) && asked !== host)
       return c.text(`This server is for this machine only, and not for ${JSON.stringify(asked)}.\n`, 403);
     await next();
   };

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { tinyContext } from "../../test/tiny.ts";
-import { proxyReward } from "../training/index.ts";
+import { type Monitor, penalty, proxyReward, UnansweredError } from "../training/index.ts";
 import { runToEnd, StoppedError } from "./run.ts";
 
 const newFolder = () => mkdtemp(join(tmpdir(), "probeward-run-"));
@@ -66,6 +66,35 @@ describe("runToEnd", () => {
     expect(status).toMatchObject({ state: "stopped", step: 3, steps: 7 });
     expect(status).not.toHaveProperty("error");
     await runToEnd(folder, context);
+    expect(await left(folder)).toEqual(await left(whole));
+  });
+
+  it("keeps what it has done where a server gives no answer, and ends as if it always had", async () => {
+    let up = true;
+    const asked: number[] = [];
+    const server: Monitor = {
+      name: "server",
+      sees: "rollouts",
+      taps: [],
+      async judge(rollouts, { step }) {
+        if (!up && step === 3) throw new UnansweredError("it is down");
+        asked.push(step);
+        return rollouts.map(() => ({ flagged: false, probability: 0, logit: -1 }));
+      },
+    };
+    const judged = tinyContext({
+      arm: { terms: [penalty(server, { weight: 1 })] },
+      settings: { ...context.settings, checkpointEvery: 5 },
+    });
+    const whole = await newFolder();
+    await runToEnd(whole, judged);
+    up = false;
+    asked.length = 0;
+    const folder = await newFolder();
+    await expect(runToEnd(folder, judged)).rejects.toThrow("it is down");
+    up = true;
+    await runToEnd(folder, judged);
+    expect(asked).toEqual([0, 1, 2, 3, 4, 5, 6]);
     expect(await left(folder)).toEqual(await left(whole));
   });
 

@@ -5,7 +5,14 @@ import { appendLines, flush, readDocument, writeJson } from "../files.ts";
 import { saveAdapter, type Weights, withAdapter } from "../model/index.ts";
 import { parseMetrics, parseRollout, type RunStatus, runStatusSchema } from "../report/index.ts";
 import { threads } from "../tensor/index.ts";
-import { createWatch, type RunContext, type StepMetrics, train } from "../training/index.ts";
+import {
+  createWatch,
+  type RunContext,
+  type RunState,
+  type StepMetrics,
+  train,
+  UnansweredError,
+} from "../training/index.ts";
 import { latestState, saveCheckpoint } from "./checkpoint.ts";
 import type { PlannedRun } from "./expand.ts";
 import { cutTo, type LinesBefore, linesBefore } from "./lines.ts";
@@ -66,6 +73,13 @@ export async function runToEnd(
     } satisfies RunStatus);
 
   let step = 0;
+  /** Where the run stands, if it is not in a checkpoint yet. */
+  let unsaved: RunState | undefined;
+  const save = async (state: RunState) => {
+    await flush(paths.metrics);
+    await flush(paths.rollouts);
+    await saveCheckpoint(folder, state);
+  };
   try {
     const start = await latestState(folder, context);
     step = start.step;
@@ -91,11 +105,8 @@ export async function runToEnd(
       const stopping = listener.signal?.aborted === true && step < steps;
       const saved = step % checkpointEvery === 0 || step === steps || stopping;
       if (step === steps) await saveTrainedAdapter(folder, context, state.policy);
-      if (saved) {
-        await flush(paths.metrics);
-        await flush(paths.rollouts);
-        await saveCheckpoint(folder, state);
-      }
+      if (saved) await save(state);
+      unsaved = saved ? undefined : state;
       if (warn(line) || saved) await writeStatus("running", step);
       listener.onStep?.(line);
       if (stopping) throw new StoppedError(`stopped after step ${step} of ${steps}`);
@@ -103,6 +114,8 @@ export async function runToEnd(
     await writeStatus("done", steps);
     return metrics;
   } catch (error) {
+    // A server that is down costs no step that was done: it is asked before the step changes anything.
+    if (error instanceof UnansweredError && unsaved) await save(unsaved).catch(() => {});
     // Where even this cannot be written, the first error says why.
     const written =
       error instanceof StoppedError

@@ -4,10 +4,14 @@ import { setTimeout } from "node:timers/promises";
 import pRetry from "p-retry";
 import { z } from "zod";
 import type { ChatMessage } from "../model/index.ts";
+import { bearer, fetchWithin } from "../network.ts";
 
 /** A model on a server, and how it is asked. */
 export interface ChatServer {
-  /** Where the API is, its version included: `http://localhost:8000/v1`. Requests go to `<url>/chat/completions`. */
+  /**
+   * Where the API is, its version included: `http://localhost:8000/v1`. Requests go to its path with `/chat/completions` behind it,
+   * unless it ends so already; a query, such as `?api-version=2024-06-01`, is sent with each.
+   */
   url: string;
   /** The model, as the server calls it. */
   model: string;
@@ -27,6 +31,11 @@ export interface ChatServer {
 const LONGEST_PAUSE = 60_000;
 /** Characters of a server's own words in an error. */
 const QUOTED = 200;
+/** Bytes of the longest answer that is read: a chat completion with some ten thousand words has a tenth of it. */
+const LONGEST_ANSWER = 1 << 20;
+
+/** There was no answer, however often it was asked. */
+export class UnansweredError extends Error {}
 
 /** What may be otherwise when it is tried again. */
 export class PassingError extends Error {
@@ -41,7 +50,7 @@ export class PassingError extends Error {
 /**
  * Asks a question. `read` makes what is wanted of the answer, and throws a `PassingError` where another answer is.
  *
- * @throws Error that says why there was no answer in the end
+ * @throws UnansweredError that says why there was no answer in the end
  */
 export type AskServer = <T>(
   messages: readonly ChatMessage[],
@@ -57,6 +66,8 @@ export function chatWith(server: ChatServer): AskServer {
   const { model, request = {}, timeout = 60_000, retries = 5, retryDelay = 1000 } = server;
   const address = addressOf(server.url);
   const key = keyOf(server.keyVariable);
+  const authorization =
+    key === undefined ? {} : bearer(key, `the environment variable ${server.keyVariable}`);
   const quoted = (text: string) => {
     const safe = key === undefined ? text : text.replaceAll(key, "(the key)");
     return safe.replaceAll(/\s+/g, " ").trim().slice(0, QUOTED);
@@ -79,15 +90,13 @@ export function chatWith(server: ChatServer): AskServer {
   }
 
   async function post(messages: readonly ChatMessage[], signal: AbortSignal) {
-    const response = await fetch(address, {
+    const question = {
       method: "POST",
-      headers: {
-        "content-type": "application/json",
-        ...(key !== undefined && { authorization: `Bearer ${key}` }),
-      },
+      headers: { "content-type": "application/json", ...authorization },
       body: JSON.stringify({ temperature: 0, ...request, model, messages }),
       signal,
-    });
+    };
+    const response = await fetchWithin(address, question, { bytes: LONGEST_ANSWER, silence: timeout });
     const pause = pauseOf(response.headers.get("retry-after"));
     return { status: response.status, pause, text: await response.text() };
   }
@@ -109,29 +118,34 @@ export function chatWith(server: ChatServer): AskServer {
       });
     } catch (error) {
       signal.throwIfAborted();
-      throw new Error(
-        `${model} at ${address} gave no answer (asked ${tries === 1 ? "once" : `${tries} times`}): ${(error as Error).message}`,
+      throw new UnansweredError(
+        `${model} at ${address.origin}${address.pathname} gave no answer (asked ${tries === 1 ? "once" : `${tries} times`}): ${(error as Error).message}`,
         { cause: error },
       );
     }
   };
 }
 
-function addressOf(url: string): string {
+const COMPLETIONS = "/chat/completions";
+
+function addressOf(url: string): URL {
   const parsed = URL.canParse(url) ? new URL(url) : undefined;
   if (!parsed || !/^https?:$/.test(parsed.protocol) || parsed.username !== "" || parsed.password !== "")
     throw new RangeError(
       "the url of a server should begin with http:// or https:// and hold no key, as http://localhost:8000/v1",
     );
-  return `${url.replace(/\/+$/, "")}/chat/completions`;
+  const path = parsed.pathname.replace(/\/+$/, "");
+  parsed.pathname = path.endsWith(COMPLETIONS) ? path : path + COMPLETIONS;
+  parsed.hash = "";
+  return parsed;
 }
 
 function keyOf(variable: string | undefined): string | undefined {
   if (variable === undefined) return undefined;
   const key = process.env[variable];
-  if (!key)
+  if (!key?.trim())
     throw new Error(`the environment variable ${variable}, which should hold a server's key, is not set`);
-  return key;
+  return key.trim();
 }
 
 /** Milliseconds of a `Retry-After`, which gives seconds or a date. */

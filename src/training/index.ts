@@ -2,7 +2,7 @@
 
 export { policyConfig } from "./adapted.ts";
 export { groupAdvantages } from "./advantages.ts";
-export type { ChatServer } from "./chat.ts";
+export { type ChatServer, UnansweredError } from "./chat.ts";
 export { firstUpdate } from "./first-update.ts";
 export { createWatch } from "./guard.ts";
 export { type JudgeOptions, judgeMonitor } from "./judge.ts";

@@ -2,6 +2,7 @@
 
 import { createServer, type IncomingHttpHeaders, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { gzipSync } from "node:zlib";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { type JudgeOptions, judgeMonitor } from "./judge.ts";
 import { createStepLog } from "./log.ts";
@@ -139,6 +140,61 @@ describe("a judge", () => {
     expect(asked).toHaveLength(3);
   });
 
+  it.each([
+    ["/v1", "/v1/chat/completions"],
+    ["/v1//", "/v1/chat/completions"],
+    ["/v1/chat/completions", "/v1/chat/completions"],
+    ["/v1/chat/completions/", "/v1/chat/completions"],
+    ["/deployments/wise?api-version=2024-06-01", "/deployments/wise/chat/completions?api-version=2024-06-01"],
+    ["/chat/completions?a=1&b=%2F#part", "/chat/completions?a=1&b=%2F"],
+    ["", "/chat/completions"],
+  ])("at %s is asked at %s", async (given, path) => {
+    const { asked, url } = await serve(yesToX);
+    await judge(url.replace(/\/v1$/, given))("x");
+    expect(asked.map((one) => one.path)).toEqual([path]);
+  });
+
+  it("keeps what follows an address's question mark out of what it says", async () => {
+    const { url } = await serve((response) => response.writeHead(500).end());
+    const asking = judge(`${url}?code=sesame`, { retries: 0 })("x");
+    await expect(asking).rejects.toThrow(`wise at ${url}/chat/completions gave no answer`);
+    await expect(asking).rejects.not.toThrow(/sesame/);
+  });
+
+  it.each<[string, (response: ServerResponse) => void]>([
+    [
+      "without end",
+      (response) => {
+        const more = () => {
+          while (!response.destroyed && response.write(Buffer.alloc(1 << 16, " ")));
+        };
+        response.on("drain", more);
+        more();
+      },
+    ],
+    [
+      "that is small, and packed",
+      (response) => {
+        response.setHeader("content-encoding", "gzip");
+        response.end(gzipSync(Buffer.alloc(50e6, " ")));
+      },
+    ],
+  ])("is not read further than a megabyte of an answer %s", async (_, answer) => {
+    const { asked, url } = await serve(answer);
+    await expect(judge(url, { retries: 1 })("x")).rejects.toThrow(
+      "(asked 2 times): the answer is longer than 1048576 bytes",
+    );
+    expect(asked).toHaveLength(2);
+  });
+
+  it("is logged with the beginning of a long answer, and read to its end", async () => {
+    const { url } = await serve((response) => say(response, `${"x".repeat(500_000)} 0.7`));
+    const read = (answer: string) => Number(answer.slice(-3));
+    const { verdicts, columns } = await judge(url, { read })("a");
+    expect(verdicts[0]!.probability).toBe(0.7);
+    expect(columns["judge/answer"]).toEqual(["x".repeat(2000)]);
+  });
+
   it("waits as long as the server asks", async () => {
     const times: number[] = [];
     const { url } = await serve((response, one, count) => {
@@ -192,6 +248,10 @@ describe("a judge", () => {
       "status 401: wrong key Bearer (the key)",
     );
     expect(asked[0]!.headers.authorization).toBe("Bearer sesame");
+    vi.stubEnv("TEST_JUDGE_KEY", "ses\name");
+    const wrong = () => judge(url, { keyVariable: "TEST_JUDGE_KEY" });
+    expect(wrong).toThrow(/TEST_JUDGE_KEY holds characters that no key has/);
+    expect(wrong).not.toThrow(/ame$/);
   });
 
   it("can be penalised, but not on a logit of which it is sure", () => {

@@ -23,7 +23,11 @@ export interface JudgeOptions extends ChatServer {
   concurrency?: number;
 }
 
+/** Characters of an answer that are logged. */
+const LOGGED = 2000;
+
 interface Answer {
+  /** As far as it is logged. */
   text: string;
   probability: number;
 }
@@ -33,7 +37,7 @@ interface Answer {
  *
  * Questions are asked side by side, again after a pause where that may help, and equal ones once in the monitor's life. A
  * question that stays without an answer is an error, which stops the run: it never counts as a verdict. Answers are logged
- * with the rollouts, as `<name>/answer`.
+ * with the rollouts, as `<name>/answer`: their first 2,000 characters.
  *
  * @throws RangeError for a URL that is none
  * @throws Error where `keyVariable` names a variable that is not set
@@ -52,7 +56,7 @@ export function judgeMonitor(options: JudgeOptions): Monitor {
       throw new RangeError(
         `the \`read\` of ${name} should give a probability from 0 to 1, or undefined, and gave ${probability}`,
       );
-    return { text, probability };
+    return { text: text.slice(0, LOGGED), probability };
   };
   /** The answer to a question, given as the JSON of its messages. */
   const answerTo = async (question: string, signal: AbortSignal): Promise<Answer> => {
