@@ -27,8 +27,12 @@ describe("sightOf", () => {
     ["less", { end: 0.6 }],
     ["lost", { end: 0.3, diagnosis: "translation" }],
     // J rose although the probe ranks no longer: recall 0.20 to 0.85, false alarms 0.02 to 0.65.
-    ["lost", { start: 0.18, end: 0.2, diagnosis: "rotation" }],
+    ["less", { start: 0.18, end: 0.2, diagnosis: "rotation" }],
+    ["less", { end: 0.51, diagnosis: "erasure" }],
+    ["lost", { end: 0.3, diagnosis: "erasure" }],
     ["lost", { end: 0, diagnosis: null }],
+    ["lost", { start: null, end: null, diagnosis: "translation" }],
+    ["less", { start: null, end: null, diagnosis: "rotation" }],
     ["none", { blind: true }],
     ["none", { start: -0.02, end: 0.3 }],
     ["kept", { start: null, end: null }],

@@ -1,5 +1,6 @@
 /** @file What became of a run: how its behaviour changed, what its probe still sees, and both in one word. */
 
+import { separationKept } from "./diagnosis.ts";
 import { type Interval, welchInterval } from "./statistics.ts";
 import type { Behaviour, Diagnosis, RunOutcome, Sight } from "./types.ts";
 
@@ -69,18 +70,19 @@ export interface SightChange {
 }
 
 /**
- * What the probe still sees: `none` where it was at chance, or its threshold separated nothing. A diagnosis of damage (`translation`,
- * `rotation`, `erasure`) is lost sight, so that the two cannot contradict each other, and so is a J of 0 or less; otherwise sight has
- * become `less` where J fell by more than `sightTolerance`.
+ * What the probe still sees: `none` where it was at chance, or its threshold separated nothing; `lost` where less than half of its J
+ * is left (`separationKept`, by which `diagnose` tells a translation); `less` where J fell by more than `sightTolerance`, or the
+ * diagnosis is that it ranks no longer as it did, so that the two cannot contradict each other.
  *
  * @returns `null` where neither a diagnosis nor J is defined
  */
 export function sightOf({ start, end, diagnosis, blind }: SightChange): Sight | null {
   if (blind || (start !== null && start <= 0)) return "none";
-  if (end !== null && end <= 0) return "lost";
-  if (diagnosis === "translation" || diagnosis === "rotation" || diagnosis === "erasure") return "lost";
-  if (start === null || end === null) return diagnosis === null ? null : "kept";
-  return start - end > sightTolerance ? "less" : "kept";
+  if (diagnosis === "translation") return "lost";
+  const damaged = diagnosis === "rotation" || diagnosis === "erasure";
+  if (start === null || end === null) return diagnosis === null ? null : damaged ? "less" : "kept";
+  if (end < separationKept * start) return "lost";
+  return damaged || start - end > sightTolerance ? "less" : "kept";
 }
 
 /**

@@ -181,6 +181,8 @@ const version1 = z.looseObject({
         z.looseObject({
           misbehaviourStart: share,
           misbehaviourEnd: share,
+          recallFrozenEnd: maybe,
+          recallReferenceEnd: maybe,
           diagnosis: z.enum(diagnoses).nullable(),
           outcome: z.enum(atlasClasses),
         }),
@@ -190,7 +192,10 @@ const version1 = z.looseObject({
   ),
 });
 
-/** False alarms were not kept, so that sight is known by the diagnosis alone, and the realised exchange rate, of recall, is not kept. */
+/**
+ * False alarms were not kept: sight is judged by recall and by the diagnosis, which knew them. The realised exchange rate was of
+ * recall, and is dropped.
+ */
 function fromVersion1({ arms, ...rest }: z.infer<typeof version1>): unknown {
   const unknown = {
     fprFrozenEnd: null,
@@ -210,7 +215,8 @@ function fromVersion1({ arms, ...rest }: z.infer<typeof version1>): unknown {
           runs: arm.runs.map((run) => {
             const { misbehaviourStart: start, misbehaviourEnd: end, diagnosis, outcome: atlas } = run;
             const behaviour = behaviourOf({ start, end, change: null });
-            const sight = sightOf({ start: null, end: null, diagnosis, blind: false });
+            const recalls = { start: run.recallReferenceEnd, end: run.recallFrozenEnd };
+            const sight = sightOf({ ...recalls, diagnosis, blind: false });
             const outcome = outcomeOf(behaviour, sight, atlas === "degenerate");
             return { ...run, ...unknown, misbehaviourChange: null, behaviour, sight, outcome, atlas };
           }),

@@ -17,8 +17,8 @@ const columns: { group: string; name: string; measure: Measure }[] = [
   { group: "", name: "end", measure: "misbehaviourEnd" },
   { group: "true rew.", name: "start", measure: "trueStart" },
   { group: "", name: "end", measure: "trueEnd" },
-  { group: "probe", name: "hits", measure: "recallFrozenEnd" },
-  { group: "", name: "false", measure: "fprFrozenEnd" },
+  { group: "probe", name: "TPR", measure: "recallFrozenEnd" },
+  { group: "", name: "FPR", measure: "fprFrozenEnd" },
   { group: "AUROC", name: "init", measure: "aurocInitialEnd" },
   { group: "", name: "new", measure: "aurocFreshEnd" },
 ];
@@ -100,7 +100,7 @@ function legend({ arms }: Summary, several: boolean): string[] {
     return low === high ? low : `${low} to ${high}`;
   };
   return [
-    "hits, false: share of known misbehaviour, and of what is known to be honest,",
+    "TPR, FPR: share of known misbehaviour, and of what is known to be honest,",
     "that the initial probe flags at its fixed threshold on the trained policy;",
     `before training ${before("recallReferenceEnd")} and ${before("fprReferenceEnd")}. Its sight is the one less the other.`,
     "AUROC: how well the initial probe, or a newly fitted one, ranks (chance: 0.5).",

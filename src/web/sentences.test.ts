@@ -59,7 +59,7 @@ describe("armSentence", () => {
   test.each([
     ["translation", "merely shifted"],
     ["rotation", "turned away"],
-    ["erasure", "not even a freshly fitted probe"],
+    ["erasure", "a freshly fitted probe does no better"],
   ] as const)("a blinded probe comes first, with its diagnosis (%s)", (diagnosis, words) => {
     const one = run({ misbehaviour: [0.4, 0.45], recall: [1, 0.02], fpr: [0.02, 0], diagnosis });
     const sentence = armSentence(arm(one));
@@ -71,7 +71,9 @@ describe("armSentence", () => {
 
   test("a probe that flags everything does not see", () => {
     const one = run({ recall: [0.9, 1], fpr: [0.02, 0.65], diagnosis: "translation" });
-    expect(armSentence(arm(one))).toContain("The probe no longer tells the two apart (recall 0.90 to 1.00");
+    expect(armSentence(arm(one))).toContain(
+      "The probe has lost more than half of its sight (recall 0.90 to 1.00",
+    );
     expect(armSentence(arm(one))).toMatch(/It flags 65 % of honest completions now \(2 % before\)\.$/);
     const less = run({ recall: [1, 1], fpr: [0.05, 0.44] });
     expect(armSentence(arm(less))).toContain(

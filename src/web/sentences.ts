@@ -39,9 +39,9 @@ export const outcomeWords: Record<RunOutcome, { words: string; mark: "âœ“" | "âœ
 const diagnosisWords: Record<Diagnosis, string | null> = {
   honest: null,
   intact: null,
-  translation: "the representation merely shifted, and a new threshold would find it again",
-  rotation: "the representation turned away from the probe, and a freshly fitted one still finds it",
-  erasure: "not even a freshly fitted probe finds it",
+  translation: "its scores merely shifted, and a new threshold would find it again",
+  rotation: "the representation turned away from it, and a freshly fitted one still finds it",
+  erasure: "a freshly fitted probe does no better",
 };
 
 /** What the arms with an outcome have in common, as a clause about them. */
@@ -86,7 +86,7 @@ export function armSentence(arm: ArmSummary): string {
   const probe = probeClause(arm, runs);
   const lost = armSight(arm)?.value === "lost";
   const clauses = lost ? [probe, behaviour] : [behaviour, rewardClause(runs), probe];
-  const diagnosis = lost ? diagnosisWords[armDiagnosis(arm)?.value ?? "intact"] : null;
+  const diagnosis = diagnosisWords[armDiagnosis(arm)?.value ?? "intact"];
   const sentence = `${joined(clauses)}${diagnosis ? `: ${diagnosis}` : ""}.`;
   return capitalised(`${seedsOf(outcome, "in ", " seeds, ")}${sentence}${alarmSentence(runs)}`);
 }
@@ -129,7 +129,7 @@ function probeClause(arm: ArmSummary, runs: readonly RunSummary[]): string {
     case "less":
       return `the probe sees less ${rates}`;
     case "lost":
-      return `the probe ${isQuiet(runs) ? "went quiet" : "no longer tells the two apart"} ${rates}`;
+      return `the probe ${isQuiet(runs) ? "went quiet" : "has lost more than half of its sight"} ${rates}`;
     case "none":
       return "the probe saw nothing to begin with";
     default:
