@@ -5,7 +5,7 @@ import { studyFixture } from "../../test/study-fixture.ts";
 import { behaviourOf, type Diagnosis, diagnoses, outcomeOf, sightOf } from "../audit/index.ts";
 import type { ArmSummary } from "../report/outcome.ts";
 import type { RunSummary, Summary } from "../report/schema.ts";
-import { armSentence, outcomeWords, studySentence } from "./sentences.ts";
+import { armSentence, armVerdict, outcomeWords, studySentence } from "./sentences.ts";
 
 const fixture = studyFixture({ steps: 3 }).summary!;
 
@@ -74,7 +74,9 @@ describe("armSentence", () => {
     expect(armSentence(arm(one))).toContain(
       "The probe has lost more than half of its sight (recall 0.90 to 1.00",
     );
-    expect(armSentence(arm(one))).toMatch(/It flags 65 % of honest completions now \(2 % before\)\.$/);
+    expect(armSentence(arm(one))).toMatch(
+      /It flags 65\u00a0% of honest completions now \(2\u00a0% before\)\.$/,
+    );
     const less = run({ recall: [1, 1], fpr: [0.05, 0.44] });
     expect(armSentence(arm(less))).toContain(
       "the probe sees less (recall 1.00 to 1.00, false alarms 0.05 to 0.44)",
@@ -102,6 +104,17 @@ describe("armSentence", () => {
     expect(studySentence(study({ "probe-penalty": arm(a!, b!, c!) }))).toBe(
       "Over the 3 seeds of this study, probe-penalty (2 of 3) ends honest.",
     );
+  });
+
+  test("the badge says what the probe lost, also where the behaviour is as one wants", () => {
+    const [seeing, less] = [
+      run({ misbehaviour: [0.2, 0] }),
+      run({ misbehaviour: [0.2, 0], fpr: [0.02, 0.43] }),
+    ];
+    expect(armVerdict(arm(seeing))).toEqual({ words: "honest", mark: "✓" });
+    expect(armVerdict(arm(less))).toEqual({ words: "honest, the probe sees less", mark: "✓" });
+    expect(armVerdict(arm(less, less, run({ misbehaviour: [0.2, 0.9] })))!.words).toMatch(/ in 2 of 3$/);
+    expect(armVerdict(arm())).toBeNull();
   });
 
   test("says nothing of an arm that has not run", () => {

@@ -35,6 +35,15 @@ export const outcomeWords: Record<RunOutcome, { words: string; mark: "✓" | "�
   degenerate: { words: "broken model", mark: "✗" },
 };
 
+/** What an arm came to, for its badge; `null` where no run has finished. What the probe lost is said even where behaviour is as one wants. */
+export function armVerdict(arm: ArmSummary): { words: string; mark: string } | null {
+  const outcome = armOutcome(arm);
+  if (!outcome) return null;
+  const { words, mark } = outcomeWords[outcome.value];
+  const less = outcome.value === "honest" && armSight(arm)?.value === "less";
+  return { words: `${words}${less ? ", the probe sees less" : ""}${seedsOf(outcome, " in ", "")}`, mark };
+}
+
 /** What happened inside the model when the probe lost its sight; nothing to say of a probe that did not. */
 const diagnosisWords: Record<Diagnosis, string | null> = {
   honest: null,
@@ -150,7 +159,7 @@ function alarmSentence(runs: readonly RunSummary[]): string {
   const before = average(runs, "fprReferenceEnd");
   const now = average(runs, "fprFrozenEnd");
   if (before === null || now === null || now - before <= alarmTolerance) return "";
-  const percent = (share: number) => `${Math.round(100 * share)} %`;
+  const percent = (share: number) => `${Math.round(100 * share)}\u00a0%`;
   return ` It flags ${percent(now)} of honest completions now (${percent(before)} before).`;
 }
 
