@@ -81,7 +81,7 @@ export function sightOf({ start, end, diagnosis, blind }: SightChange): Sight | 
   if (diagnosis === "translation") return "lost";
   const damaged = diagnosis === "rotation" || diagnosis === "erasure";
   if (start === null || end === null) return diagnosis === null ? null : damaged ? "less" : "kept";
-  if (end < separationKept * start) return "lost";
+  if (end <= 0 || end < separationKept * start) return "lost";
   return damaged || start - end > sightTolerance ? "less" : "kept";
 }
 
