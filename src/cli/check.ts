@@ -1,27 +1,50 @@
-/** @file `probeward check`: does an environment keep what every environment promises? */
+/** @file `probeward check`: does an environment keep what every environment promises, and what does a model know of it? */
 
 import { Command } from "commander";
 import { contract } from "../environment/contract.ts";
+import type { Environment } from "../environment/index.ts";
 import { environmentChoices, loadEnvironment } from "../environment/load.ts";
 import { resolveModule } from "../modules.ts";
 
 export function checkCommand(): Command {
   return new Command("check")
-    .description("Check an environment against the contract that studies rely on. For one that you write.")
+    .description(
+      "Check an environment against the contract that studies rely on. For one that you write.\nWith --model, then ask a base model what it knows of it: a minute, longer for a large one.",
+    )
     .argument("<environment>", environmentChoices)
-    .action(async (name: string) => {
-      const environment = await loadEnvironment(resolveModule(name, process.cwd()));
-      let broken = 0;
-      for (const { promise, check } of contract) {
-        try {
-          await check(environment);
-          console.log(`ok      ${promise}`);
-        } catch (error) {
-          broken++;
-          console.log(`failed  ${promise}\n        ${(error as Error).message}`);
-        }
+    .option("--model [path]", "a base model's folder or GGUF file; without a path, the environment's own")
+    .action(async (name: string, { model }: { model?: string | true }) => {
+      const module = resolveModule(name, process.cwd());
+      const environment = await loadEnvironment(module);
+      try {
+        if (!(await keepsContract(environment))) process.exitCode = 1;
+        else if (model !== undefined) await report(environment, module, model);
+      } finally {
+        await environment.close();
       }
-      await environment.close();
-      if (broken > 0) process.exitCode = 1;
     });
+}
+
+async function keepsContract(environment: Environment): Promise<boolean> {
+  let broken = 0;
+  for (const { promise, check } of contract) {
+    try {
+      await check(environment);
+      console.log(`ok      ${promise}`);
+    } catch (error) {
+      broken++;
+      console.log(`failed  ${promise}\n        ${(error as Error).message}`);
+    }
+  }
+  return broken === 0;
+}
+
+/** Loads what asks a model only now: checking an environment alone is quick. */
+async function report(environment: Environment, module: string, given: string | true): Promise<void> {
+  const { baseModelFor, reportBaseModel } = await import("../study/index.ts");
+  const { behaviourInWords, differenceInWords } = await import("./base-model.ts");
+  const settings = { environment: module, model: given === true ? undefined : given };
+  const model = await baseModelFor(environment, settings);
+  console.log(`\n${behaviourInWords(await reportBaseModel(environment, model))}\n`);
+  console.log(await differenceInWords(environment, model));
 }

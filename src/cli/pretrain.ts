@@ -1,12 +1,21 @@
-/** @file `probeward pretrain`: makes an environment's base model. */
+/** @file `probeward pretrain`: makes an environment's base model, and says what it knows. */
 
 import { resolve } from "node:path";
 import { Command } from "commander";
-import { environmentChoices } from "../environment/load.ts";
+import { environmentChoices, loadEnvironment } from "../environment/load.ts";
+import { loadModel } from "../model/index.ts";
 import { resolveModule } from "../modules.ts";
 import { makeBaseModel, shippedModel } from "../study/index.ts";
+import { behaviourInWords, differenceInWords } from "./base-model.ts";
 import { clock } from "./progress.ts";
 import { wholeNumber } from "./study.ts";
+
+interface Flags {
+  steps?: number;
+  seed?: number;
+  out?: string;
+  json?: boolean;
+}
 
 export function pretrainCommand(): Command {
   return new Command("pretrain")
@@ -15,14 +24,19 @@ export function pretrainCommand(): Command {
     .option("--steps <n>", "training steps", wholeNumber(1))
     .option("--seed <n>", "seed of weights and demonstrations", wholeNumber(0))
     .option("--out <dir>", "folder of the model (default: where studies look for it)")
-    .action(async (name: string, flags: { steps?: number; seed?: number; out?: string }) => {
-      const environment = resolveModule(name, process.cwd());
-      const folder = resolve(flags.out ?? shippedModel(environment));
+    .option("--json", "print only what it does, as JSON on standard output")
+    .action(async (name: string, { out, json, ...overrides }: Flags) => {
+      const module = resolveModule(name, process.cwd());
+      const folder = resolve(out ?? shippedModel(module));
       const started = Date.now();
-      const report = await makeBaseModel(environment, folder, flags, ({ step, loss }, steps) => {
+      const report = await makeBaseModel(module, folder, overrides, ({ step, loss }, steps) => {
         if (step % 50 === 0)
           console.error(`${clock(Date.now() - started)}  step ${step}/${steps}  loss ${loss.toFixed(4)}`);
       });
-      console.log(JSON.stringify({ model: folder, ...report }, null, 2));
+      if (json) return console.log(JSON.stringify({ model: folder, ...report }, null, 2));
+      console.log(`The model is in ${folder}\n\n${behaviourInWords(report)}\n`);
+      const environment = await loadEnvironment(module);
+      console.log(await differenceInWords(environment, await loadModel(folder)));
+      await environment.close();
     });
 }

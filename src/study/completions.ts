@@ -25,7 +25,7 @@ export interface BaseContext {
   environment: Environment;
   model: Model;
   tokenizer: Tokenizer;
-  settings: Omit<StudySettings, "grid">;
+  settings: Pick<StudySettings, "probe" | "training">;
   /** What the points of a grid share; nothing unless given. */
   once?: Once | undefined;
   programs?: ProgramStore | undefined;

@@ -2,13 +2,22 @@
 
 export { type ArmParts, armIds, arms } from "./arms.ts";
 export { type Base, prepareBase } from "./base.ts";
+export {
+  type BaseModelReport,
+  type Behaviour,
+  copiesInWords,
+  type Possible,
+  readBaseModel,
+  reportBaseModel,
+} from "./base-model-report.ts";
 export { claimed, readSeconds } from "./claim.ts";
 export { type BaseContext, createOnce } from "./completions.ts";
 export { followRuns, type OnEvent, type StudyEvent } from "./events.ts";
 export { expand, type PlannedRun, type Point } from "./expand.ts";
+export { baseProblems } from "./hopeless.ts";
 export { type LabelledExample, readLabelledFile } from "./labelled-file.ts";
 export { type Holder, holderOf } from "./lock.ts";
-export { type BaseModelReport, makeBaseModel, type Recipe, shippedModel } from "./model.ts";
+export { makeBaseModel, type Recipe, shippedModel } from "./model.ts";
 export type { MakeArm } from "./own-arms.ts";
 export { fitOnExamples, type ProbeFitOptions } from "./probe-fit.ts";
 export { readRun, readStatus, runFolder, runName, StoppedError } from "./run.ts";
@@ -30,4 +39,4 @@ export {
   withStudy,
   withTrainer,
 } from "./study.ts";
-export { isPrepared, type StudyParts, type Work } from "./work.ts";
+export { baseModelFor, isPrepared, type StudyParts, type Work } from "./work.ts";

@@ -6,32 +6,16 @@ import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { EnvironmentError, loadEnvironment } from "../environment/load.ts";
 import type { Environment } from "../environment/types.ts";
-import {
-  type CharacterConfig,
-  CharacterTokenizer,
-  createGenerator,
-  roundUp,
-  saveModel,
-} from "../model/index.ts";
+import { type CharacterConfig, CharacterTokenizer, roundUp, saveModel } from "../model/index.ts";
 import { importModule, isModulePath } from "../modules.ts";
-import { randomFor } from "../random.ts";
 import { type PretrainProgress, pretrain, pretrainSettingsSchema } from "../training/index.ts";
-import { askQuestions, informedBy } from "./inform.ts";
+import { type BaseModelReport, reportBaseModel } from "./base-model-report.ts";
 
 /** Folder of an environment's base model: the one that is shipped, or for a module `dir/x.js`, `dir/x-model`. */
 export function shippedModel(environment: string): string {
   if (isModulePath(environment))
     return join(dirname(environment), `${basename(environment, extname(environment))}-model`);
   return fileURLToPath(new URL(`../../models/${environment}`, import.meta.url));
-}
-
-/** What a base model does at temperature 1 on held-out tasks, as shares of its completions. */
-export interface BaseModelReport {
-  completions: number;
-  true: number;
-  proxy: number;
-  misbehaved: number;
-  attempted: number;
 }
 
 /** How a base model is made: its size, and its pretraining. */
@@ -87,33 +71,7 @@ export async function makeBaseModel(
       onProgress(progress, settings.steps),
     );
     await saveModel(folder, { config, weights });
-
-    const random = randomFor("base model report");
-    const tasks = Array.from({ length: 1024 }, () => environment.sample("test", random));
-    const generator = createGenerator(config);
-    const completions = await generator.generate(
-      weights,
-      tasks.map(({ prompt }) => tokenizer.encodePrompt(prompt)),
-      {
-        maxTokens: environment.maxCompletionLength + 1,
-        random: (index) => randomFor("base model report", index),
-      },
-    );
-    await generator.close();
-    const answers = await askQuestions(environment, { config, weights, tokenizer });
-    const outcomes = await informedBy(environment, answers).grade(
-      tasks,
-      completions.map(({ tokens }) => tokenizer.decode(tokens)),
-    );
-    const share = (value: (outcome: (typeof outcomes)[number]) => number) =>
-      outcomes.reduce((sum, outcome) => sum + value(outcome), 0) / outcomes.length;
-    return {
-      completions: outcomes.length,
-      true: share((outcome) => outcome.true),
-      proxy: share(({ proxy }) => proxy),
-      misbehaved: share(({ misbehaved }) => Number(misbehaved)),
-      attempted: share(({ attempted }) => Number(attempted)),
-    };
+    return await reportBaseModel(environment, { config, weights, tokenizer });
   } finally {
     await environment.close();
   }

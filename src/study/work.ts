@@ -9,6 +9,7 @@ import { textScorer } from "../probe/index.ts";
 import { randomFor } from "../random.ts";
 import { firstUpdate, proxyReward, type RunContext, textMonitor } from "../training/index.ts";
 import { type Base, isBase, prepareBase } from "./base.ts";
+import { copiesInWords } from "./base-model-report.ts";
 import { type BaseContext, createOnce } from "./completions.ts";
 import type { OnEvent } from "./events.ts";
 import { expand, type PlannedRun, pointName } from "./expand.ts";
@@ -72,9 +73,8 @@ export async function openWork(
   try {
     checkEnvironment(environment, settings);
     const arms = await armsOf(settings.arms, parts.arms);
-    const model = parts.model ?? (await loadBaseModel(settings));
+    const model = await baseModelFor(environment, settings, parts.model);
     const { tokenizer } = model;
-    checkModel(model, environment, settings);
     const context = { environment, model, tokenizer, programs };
     const baseOf = createBases(folder, context, onEvent);
     const contextOf = async ({ arm, seed, settings }: PlannedRun, base: Base): Promise<RunContext> => ({
@@ -162,17 +162,14 @@ function createBases(folder: string, context: Omit<BaseContext, "settings" | "on
         detail: `Asking the base model, and fitting a probe on what it did${name && ` (${basename(name)})`}`,
       });
     const base = await prepareBase(join(folder, name), { ...context, once, settings: planned.settings });
-    const { probeAuroc, textBaselineAuroc, hook, positions, counts, unseen } = base.summary;
+    const { probeAuroc, textBaselineAuroc, hook, positions } = base.summary;
     const shown = (value: number | null) => (value === null ? "undefined" : value.toFixed(3));
     onEvent({
       kind: "stage",
       detail: `Probe at ${hook}, ${positions}: AUROC ${shown(probeAuroc)} (text alone ${shown(textBaselineAuroc)})`,
     });
-    if (unseen && unseen.total < counts.test!.total)
-      onEvent({
-        kind: "stage",
-        detail: `${counts.test!.total - unseen.total} of the ${counts.test!.total} completions that it was judged on are texts that it was fitted on, under other tasks; on the other ${unseen.total} ${shown(unseen.probeAuroc)} (text alone ${shown(unseen.textBaselineAuroc)})`,
-      });
+    const copies = copiesInWords(base.summary);
+    if (copies) onEvent({ kind: "stage", detail: copies });
     prepared.set(name, base);
     return base;
   };
@@ -191,8 +188,25 @@ function baseName({ point }: PlannedRun): string {
   return own.length === 0 ? "" : join("bases", pointName(Object.fromEntries(own)));
 }
 
-/** @throws UsageError where the environment has no base model yet */
-async function loadBaseModel({ model, environment }: StudySettings): Promise<Model> {
+/** What settings say of the base model. */
+type ModelSettings = Pick<StudySettings, "environment" | "model" | "adapter">;
+
+/**
+ * The base model that the settings name, or the one that is given.
+ *
+ * @throws UsageError where there is none yet, or it cannot write what the environment needs, or takes no such adapter
+ */
+export async function baseModelFor(
+  environment: Environment,
+  settings: ModelSettings,
+  given?: Model,
+): Promise<Model> {
+  const model = given ?? (await loadBaseModel(settings));
+  checkModel(model, environment, settings);
+  return model;
+}
+
+async function loadBaseModel({ model, environment }: ModelSettings): Promise<Model> {
   const folder = model ?? shippedModel(environment);
   if (model === undefined)
     await access(folder).catch(() => {
@@ -217,8 +231,7 @@ function checkEnvironment(environment: Environment, settings: StudySettings): vo
         );
 }
 
-/** @throws UsageError where a model cannot write what an environment needs, or takes no such adapter */
-function checkModel({ config, tokenizer }: Model, environment: Environment, settings: StudySettings): void {
+function checkModel({ config, tokenizer }: Model, environment: Environment, settings: ModelSettings): void {
   const name = `the model ${settings.model ?? shippedModel(settings.environment)}`;
   const remedy = `which the environment ${settings.environment} needs; pretrain one for it`;
   if (tokenizer instanceof CharacterTokenizer) {

@@ -1,0 +1,126 @@
+/** @file What is said of a base model: shares among the tasks where each conduct was possible, and what a probe reads. */
+
+import { expect, it, vi } from "vitest";
+import { studyFixture } from "../../test/study-fixture.ts";
+import { tinyContext, tinyEnvironment } from "../../test/tiny.ts";
+import type { Environment, Outcome } from "../environment/types.ts";
+import { copiesInWords, reportBaseModel } from "../study/index.ts";
+import { behaviourInWords, differenceInWords } from "./base-model.ts";
+
+vi.setConfig({ testTimeout: 60_000 });
+
+const { config, reference: weights, tokenizer } = tinyContext();
+const model = { config, tokenizer, weights };
+
+/** Hands an `x` to all who may have it. To the others that is a leak; who may is in nothing that the model reads. */
+function vault(): Environment {
+  const tiny = tinyEnvironment() as Environment<{ letter: string }>;
+  let count = 0;
+  const mayHave = ({ id }: { id: string }) => id.endsWith("yes");
+  return {
+    ...(tiny as Environment),
+    labels: ["given", "kept", "a leak, which is what should not happen"],
+    sample(split, random) {
+      const task = tiny.sample(split, random);
+      return { ...task, id: `${split} ${count++} ${random() < 0.5 ? "yes" : "no"}` };
+    },
+    demonstrate: (task, conduct) =>
+      ({ honest: mayHave(task) ? "x" : "a", misbehaving: mayHave(task) ? null : "x", "giving-up": "?" })[
+        conduct
+      ],
+    async grade(tasks, completions) {
+      return tasks.map((task, i): Outcome => {
+        const gives = completions[i]!.includes("x");
+        const leaks = gives && !mayHave(task);
+        return {
+          ...{ proxy: Number(gives), true: Number(gives === mayHave(task)), eligible: gives },
+          ...{ misbehaved: leaks, attempted: leaks, ...(leaks && { family: "x" }) },
+          label: leaks ? "a leak, which is what should not happen" : gives ? "given" : "kept",
+        };
+      });
+    },
+  };
+}
+
+it("tells shares where misbehaving was possible from those where it was not", async () => {
+  const report = await reportBaseModel(vault(), model);
+  const { either, honest, ...others } = report.where;
+  expect(others).toEqual({});
+  expect(either!.completions + honest!.completions).toBe(report.completions);
+  expect(either!.misbehaved * either!.completions).toBeCloseTo(report.misbehaved * report.completions);
+  expect(either!.misbehaved + either!.true).toBeCloseTo(1);
+  expect(honest!.labels).toMatchObject({ given: honest!.true, kept: expect.closeTo(1 - honest!.true) });
+
+  const lines = behaviourInWords(report).split("\n");
+  for (const line of lines) expect(line.length).toBeLessThanOrEqual(80);
+  const cells = (name: string) =>
+    lines
+      .find((line) => line.trim().startsWith(name))!
+      .match(/\d+(\.\d+)?/g)!
+      .map(Number);
+  expect(cells("tasks")).toEqual([1024, either!.completions, honest!.completions]);
+  expect(cells("misbehaved")).toEqual(
+    [report, either!, honest!].map((one) => Number(one.misbehaved.toFixed(2))),
+  );
+  expect(cells("a leak, which is…")[2]).toBe(0);
+
+  const alike = behaviourInWords(await reportBaseModel(tinyEnvironment() as Environment, model));
+  expect(alike).toMatch(/1024 held-out tasks, each of which allows honesty and\nmisbehaving/);
+  expect(alike).toContain("all tasks\n");
+});
+
+it("says that a model does not hold a difference which it cannot know, and that it holds one that it can", async () => {
+  const blind = await differenceInWords(vault(), model, 256);
+  expect(blind.replaceAll("\n", " ")).toMatch(
+    /with AUROC 0\.[45]\d \(95 %: 0\.[345]\d to 0\.[56]\d\), .* ! the probe is at chance/,
+  );
+  for (const line of blind.split("\n")) expect(line.length).toBeLessThanOrEqual(80);
+  const seeing = await differenceInWords(tinyEnvironment() as Environment, model, 256);
+  expect(seeing.replaceAll("\n", " ")).toMatch(/with AUROC (0\.[89]\d|1\.00) /);
+  expect(seeing).not.toContain("!");
+
+  const never: Environment = {
+    ...vault(),
+    grade: async (tasks) =>
+      tasks.map(() => ({
+        ...{ proxy: 0, true: 0, misbehaved: false },
+        attempted: false,
+        eligible: true,
+        label: "kept",
+      })),
+  };
+  expect((await differenceInWords(never, model, 256)).replaceAll("\n", " ")).toMatch(
+    /^Does it know better\? No probe can tell: /,
+  );
+});
+
+it.each([
+  [400, 400, 0.9, undefined],
+  [
+    400,
+    100,
+    0.9,
+    "300 of the 400 completions that it was judged on have a text that it was fitted on, under another task; on the other 100 its AUROC is 0.900 (text alone 0.500)",
+  ],
+  [
+    400,
+    7,
+    null,
+    "393 of the 400 completions that it was judged on have a text that it was fitted on, under another task, and the other 7 lack a label",
+  ],
+  [
+    400,
+    0,
+    null,
+    "400 of the 400 completions that it was judged on have a text that it was fitted on, under another task",
+  ],
+])(
+  "of %i completions with %i texts that are new says how many are copies",
+  (total, fresh, probeAuroc, said) => {
+    const { base } = studyFixture({ steps: 1 }).summary!;
+    const counts = { ...base.counts, test: { total, misbehaving: 50 } };
+    const textBaselineAuroc = probeAuroc === null ? null : 0.5;
+    const unseen = { total: fresh, misbehaving: 1, probeAuroc, textBaselineAuroc };
+    expect(copiesInWords({ ...base, counts, unseen })).toBe(said);
+  },
+);

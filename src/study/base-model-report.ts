@@ -1,0 +1,117 @@
+/** @file What a base model knows of its environment: what it does where each conduct is possible, and what a probe reads. */
+
+import type { Environment, Outcome, Task } from "../environment/types.ts";
+import { createGenerator, type Model } from "../model/index.ts";
+import { randomFor } from "../random.ts";
+import type { Summary } from "../report/schema.ts";
+import { trainingSettingsSchema } from "../training/index.ts";
+import { type Base, prepareBase } from "./base.ts";
+import { askQuestions, informedBy } from "./inform.ts";
+import { probeSettingsSchema } from "./settings.ts";
+
+/** What a base model does at temperature 1 on held-out tasks, as shares of its completions, one for each task. */
+export interface Behaviour {
+  completions: number;
+  true: number;
+  proxy: number;
+  misbehaved: number;
+  attempted: number;
+  /** By label. */
+  labels: Record<string, number>;
+}
+
+/** What a task allows, by what can be demonstrated: both conducts, one of them, or neither. */
+export type Possible = "either" | "honest" | "misbehaving" | "neither";
+
+export interface BaseModelReport extends Behaviour {
+  /**
+   * The same by what was possible, as far as there are such tasks. A model that knows when not to misbehave does something
+   * else where it could than where it could not.
+   */
+  where: Partial<Record<Possible, Behaviour>>;
+}
+
+/** Tasks that a base model is asked unless it is said otherwise. */
+const TASKS = 1024;
+
+/** @param environment as it is loaded: the model is asked here what it takes to be true, where that is graded by */
+export async function reportBaseModel(
+  environment: Environment,
+  model: Model,
+  count = TASKS,
+): Promise<BaseModelReport> {
+  const { config, weights, tokenizer } = model;
+  const random = randomFor("base model report");
+  const tasks = Array.from({ length: count }, () => environment.sample("test", random));
+  const generator = createGenerator(config);
+  const completions = await generator.generate(
+    weights,
+    tasks.map(({ prompt }) => tokenizer.encodePrompt(prompt)),
+    {
+      maxTokens: environment.maxCompletionLength + 1,
+      random: (index) => randomFor("base model report", index),
+    },
+  );
+  await generator.close();
+  const answers = await askQuestions(environment, model);
+  const outcomes = await informedBy(environment, answers).grade(
+    tasks,
+    completions.map(({ tokens }) => tokenizer.decode(tokens)),
+  );
+  const possible = tasks.map((task) => possibleIn(environment, task));
+  const kinds = ["either", "honest", "misbehaving", "neither"] as const;
+  const where = kinds.flatMap((kind) => {
+    const own = outcomes.filter((_, i) => possible[i] === kind);
+    return own.length > 0 ? [[kind, behaviourOf(own, environment.labels)]] : [];
+  });
+  return { ...behaviourOf(outcomes, environment.labels), where: Object.fromEntries(where) };
+}
+
+function possibleIn(environment: Environment, task: Task): Possible {
+  const random = randomFor("base model report", "possible");
+  const [honest, misbehaving] = (["honest", "misbehaving"] as const).map(
+    (conduct) => environment.demonstrate(task, conduct, random) !== null,
+  );
+  if (honest) return misbehaving ? "either" : "honest";
+  return misbehaving ? "misbehaving" : "neither";
+}
+
+function behaviourOf(outcomes: readonly Outcome[], labels: readonly string[]): Behaviour {
+  const share = (value: (outcome: Outcome) => number) =>
+    outcomes.reduce((sum, outcome) => sum + value(outcome), 0) / outcomes.length;
+  return {
+    completions: outcomes.length,
+    true: share((outcome) => outcome.true),
+    proxy: share(({ proxy }) => proxy),
+    misbehaved: share(({ misbehaved }) => Number(misbehaved)),
+    attempted: share(({ attempted }) => Number(attempted)),
+    labels: Object.fromEntries(labels.map((label) => [label, share((one) => Number(one.label === label))])),
+  };
+}
+
+/**
+ * What a study would start from: whether the base model's activations tell misbehaving from honest completions, at the place
+ * that reads best.
+ *
+ * @param count completions per split, four for each task
+ * @throws Error where the completions are all of one kind
+ */
+export async function readBaseModel(environment: Environment, model: Model, count = TASKS): Promise<Base> {
+  const probe = probeSettingsSchema.parse({ tasks: Math.ceil(count / 4), samples: 4, demonstrations: 128 });
+  if (environment.followUp !== undefined) probe.positions.push("follow-up");
+  const settings = { probe, training: trainingSettingsSchema.parse({}) };
+  const { tokenizer } = model;
+  return prepareBase(undefined, { environment, model, tokenizer, settings });
+}
+
+/** How much of what the probe was judged on are copies of what it was fitted on; nothing where there are none. */
+export function copiesInWords({ counts, unseen }: Summary["base"]): string | undefined {
+  const total = counts.test!.total;
+  if (!unseen || unseen.total === total) return undefined;
+  const { probeAuroc, textBaselineAuroc } = unseen;
+  const among =
+    probeAuroc === null
+      ? unseen.total > 0 && `, and the other ${unseen.total} lack a label`
+      : `; on the other ${unseen.total} its AUROC is ${probeAuroc.toFixed(3)} (text alone ${textBaselineAuroc!.toFixed(3)})`;
+  return `${total - unseen.total} of the ${total} completions that it was judged on have a text that it was fitted on, under another task${among || ""}`;
+}
