@@ -82,12 +82,54 @@ describe("adapters", () => {
     expect(loaded.weights).toEqual(adapter);
   });
 
+  it("are the same however PEFT names what they change", async () => {
+    const adapted = withAdapter(config, { rank: 2, alpha: 4, targets: ["v_proj", "o_proj"] });
+    const adapter = initialAdapter(adapted, randomFor("adapter"));
+    await saveAdapter(folder, adapted, adapter, "llama");
+    const path = join(folder, "adapter_config.json");
+    const written = JSON.parse(await readFile(path, "utf8"));
+    const whole = [0, 1].flatMap((layer) =>
+      ["v_proj", "o_proj"].map((name) => `model.layers.${layer}.self_attn.${name}`),
+    );
+    for (const change of [
+      { target_modules: whole },
+      { target_modules: ["self_attn.v_proj", "self_attn.o_proj"] },
+      { target_modules: ".*self_attn\\.(v|o)_proj" },
+      { target_modules: ["v_proj", "k_proj", "o_proj"], exclude_modules: ["k_proj"] },
+    ]) {
+      await writeFile(path, JSON.stringify({ ...written, ...change }));
+      expect(await loadAdapter(folder, config)).toEqual({ config: adapted, weights: adapter });
+    }
+  });
+
+  it("of some layers, with ranks that are stabilised, give PEFT's logits", async () => {
+    const { config: adapted, weights: adapter } = await loadAdapter(
+      join(fixtures, "adapter-narrowed"),
+      config,
+    );
+    expect(adapted.adapter?.targets).toEqual(["q_proj", "model.layers.1.mlp.up_proj"]);
+    expect(adapted.adapter?.alpha).toBeCloseTo(12 * Math.sqrt(3), 6);
+    const { tensors } = await readSafetensors(join(fixtures, "adapter-narrowed", "expected.safetensors"));
+    const actual = await logits(adapted, { ...weights, ...adapter }, expected.tokens!);
+    expect(largestDifference(actual, tensors.logits!.data)).toBeLessThan(1e-4);
+    expect(largestDifference(actual, expected.logits!.data)).toBeGreaterThan(0.1);
+  });
+
   it.each([
     ["DoRA", { use_dora: true }, /adapter_config\.json.*use_dora/s],
     ["trained biases", { bias: "all" }, /adapter_config\.json.*bias/s],
-    ["an unknown target", { target_modules: ["w_pack"] }, /no projection w_pack; this model has q_proj/],
-    ["another rank", { r: 5 }, /lora_A.weight is float32\[2,16\]; \[5,16\] is wanted/],
+    ["a base that is changed", { init_lora_weights: "olora" }, /adapter_config\.json.*init_lora_weights/s],
+    ["ranks by pattern", { rank_pattern: { "0.v_proj": 4 } }, /adapter_config\.json.*rank_pattern/s],
+    ["trained modules", { modules_to_save: ["lm_head"] }, /adapter_config\.json.*modules_to_save/s],
+    ["a setting of tomorrow", { use_tomorrow: true }, /use_tomorrow \(true\) is not known here/],
+    [
+      "an unknown target",
+      { target_modules: ["w_pack"] },
+      /adapter_config\.json: target_modules \["w_pack"\] names nothing/,
+    ],
+    ["another rank", { r: 5 }, /lora_A.weight has shape \[2,16\]; its configuration wants \[5,16\]/],
     ["fewer targets", { target_modules: ["v_proj"] }, /no place for: .*o_proj/],
+    ["more targets", { target_modules: ["v_proj", "o_proj", "q_proj"] }, /lacks the tensor .*q_proj/],
   ])("are refused with %s", async (_, change, message) => {
     const adapted = withAdapter(config, { rank: 2, alpha: 4, targets: ["v_proj", "o_proj"] });
     await saveAdapter(folder, adapted, initialAdapter(adapted, randomFor("adapter")), "llama");

@@ -1,13 +1,14 @@
 /** @file Low-rank adapters (Hu et al. 2021, "LoRA"): what is trained beside frozen weights, and its files in PEFT's format. */
 
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { writeJson } from "../files.ts";
+import { readText, writeJson } from "../files.ts";
+import { foreignTable, parseForeignJson } from "../foreign.ts";
 import type { Random } from "../random.ts";
-import { type FloatTensor, floats, readSafetensors, writeSafetensors } from "../tensor/index.ts";
-import type { AdapterConfig, DecoderConfig, ModelConfig } from "./config.ts";
-import { adapterShapes, projections } from "./decoder.ts";
+import { floats, openSafetensors, type TensorSource, writeSafetensors } from "../tensor/index.ts";
+import { type AdapterConfig, type DecoderConfig, isEmbedded, type ModelConfig } from "./config.ts";
+import { adapterModules, adapterShapes, isTarget, projections } from "./decoder.ts";
+import { fittingWeights } from "./fit.ts";
 import { type Weights, weightShapes } from "./transformer.ts";
 
 /**
@@ -19,11 +20,11 @@ import { type Weights, weightShapes } from "./transformer.ts";
 export function withAdapter(config: ModelConfig, adapter: AdapterConfig): DecoderConfig {
   if (config.architecture === "probeward-character" || config.architecture === "gpt2")
     throw new Error(`adapter: the architecture ${config.architecture} takes none; train all of its weights`);
-  const known = Object.keys(projections(config));
-  const unknown = adapter.targets.filter((target) => !known.includes(target));
+  const modules = adapterModules(config);
+  const unknown = adapter.targets.filter((target) => !modules.some((module) => isTarget(module, [target])));
   if (unknown.length > 0 || adapter.targets.length === 0)
     throw new Error(
-      `adapter: ${unknown.length > 0 ? `there is no projection ${unknown.join(", ")}` : "it has no targets"}; this model has ${known.join(", ")}`,
+      `adapter: ${unknown.length > 0 ? `there is no projection ${unknown.join(", ")}` : "it has no targets"}; this model has ${Object.keys(projections(config)).join(", ")}`,
     );
   return { ...config, adapter };
 }
@@ -98,20 +99,43 @@ export async function saveAdapter(
   await writeJson(path, settings);
 }
 
-/** What is read of `adapter_config.json`; kinds of adapters that work otherwise are refused. */
-const adapterSchema = z.looseObject({
-  peft_type: z.literal("LORA"),
-  r: z.int().min(1),
-  lora_alpha: z.number(),
-  target_modules: z.array(z.string()),
-  bias: z.literal("none").default("none"),
-  use_dora: z.literal(false).nullish(),
-  use_rslora: z.literal(false).nullish(),
-  fan_in_fan_out: z.literal(false).nullish(),
-  modules_to_save: z.array(z.never()).nullish(),
-  rank_pattern: z.record(z.string(), z.never()).nullish(),
-  alpha_pattern: z.record(z.string(), z.never()).nullish(),
-  layers_to_transform: z.null().optional(),
+/** Modules by names or ends of names, or a regular expression. */
+const modulesSchema = z.union([z.string(), z.array(z.string())]);
+
+/** The keys of `adapter_config.json`, as PEFT 0.21 and those before write it. */
+const adapterSchema = foreignTable({
+  read: {
+    peft_type: z.literal("LORA"),
+    r: z.int().min(1),
+    lora_alpha: z.number(),
+    use_rslora: z.boolean().nullish(),
+    target_modules: modulesSchema,
+    exclude_modules: modulesSchema.nullish(),
+    layers_to_transform: z.union([z.int(), z.array(z.int())]).nullish(),
+  },
+  harmless: [
+    // What it belongs to and was written by.
+    "base_model_name_or_path revision task_type auto_mapping peft_version inference_mode",
+    // Training; settings of what must be on elsewhere to count.
+    "lora_dropout runtime_config eva_config qalora_group_size megatron_core ensure_weight_tying",
+  ],
+  off: {
+    bias: ["none"],
+    fan_in_fan_out: [false],
+    // Others take from the base's weights what the adapter begins with.
+    init_lora_weights: [true, false, "gaussian", "eva", "orthogonal"],
+    modules_to_save: [[]],
+    layers_pattern: [[], "layers", ["layers"]],
+    rank_pattern: [{}],
+    alpha_pattern: [{}],
+    loftq_config: [{}],
+    use_dora: [false],
+    use_qalora: [false],
+    lora_bias: [false],
+    target_parameters: [[]],
+    layer_replication: [[]],
+    merge_weights: [false],
+  },
 });
 
 /**
@@ -125,27 +149,50 @@ export async function loadAdapter(
   base: ModelConfig,
 ): Promise<{ config: DecoderConfig; weights: Weights }> {
   const path = join(folder, "adapter_config.json");
-  const text = await readFile(path, "utf8").catch(() => {
-    throw new Error(`${folder} is no adapter: ${path} cannot be read`);
-  });
-  const parsed = adapterSchema.safeParse(JSON.parse(text));
-  if (!parsed.success) throw new Error(`${path}: ${z.prettifyError(parsed.error)}`);
-  const { r: rank, lora_alpha: alpha, target_modules: targets } = parsed.data;
-  const config = withAdapter(base, { rank, alpha, targets });
-  const file = join(folder, "adapter_model.safetensors");
-  const { tensors } = await readSafetensors(file);
-  const shapes = adapterShapes(config);
-  const surplus = Object.keys(tensors).filter((name) => !(name.replace(PREFIX, "") in shapes));
-  if (surplus.length > 0)
-    throw new Error(`${file}: has tensors that its configuration has no place for: ${surplus.join(", ")}`);
-  const weights: Weights = {};
-  for (const [name, shape] of Object.entries(shapes)) {
-    const tensor = tensors[`${PREFIX}${name}`];
-    if (tensor?.dtype !== "float32" || tensor.shape.join() !== shape.join())
+  if (isEmbedded(base)) throw new Error(`${folder}: the architecture ${base.architecture} takes no adapter`);
+  const text = await readText(path);
+  if (text === undefined) throw new Error(`${folder} is no adapter: ${path} is missing`);
+  const settings = parseForeignJson(adapterSchema, text, path);
+  const { r: rank, lora_alpha: alpha, use_rslora: isRankStabilised } = settings;
+  const file = await openSafetensors(join(folder, "adapter_model.safetensors"));
+  try {
+    const targets = targetsOf(settings, base, file);
+    if (targets.length === 0)
       throw new Error(
-        `${file}: ${PREFIX}${name} ${tensor ? `is ${tensor.dtype}[${tensor.shape}]` : "is missing"}; [${shape}] is wanted`,
+        `${path}: target_modules ${JSON.stringify(settings.target_modules).slice(0, 200)} names nothing of this model that the adapter has tensors for; names of projections, ends of them, and regular expressions are read`,
       );
-    weights[name] = tensor as FloatTensor;
+    const config = withAdapter(base, {
+      rank,
+      // Rank-stabilised (Kalajdzievski 2023): alpha is divided by the rank's root.
+      alpha: isRankStabilised ? alpha * Math.sqrt(rank) : alpha,
+      targets,
+    });
+    const shapes = Object.entries(adapterShapes(config)).map(([name, shape]) => [PREFIX + name, shape]);
+    const weights = await fittingWeights(file, Object.fromEntries(shapes), file.fileOf(""));
+    const own = Object.entries(weights).map(([name, tensor]) => [name.slice(PREFIX.length), tensor]);
+    return { config, weights: Object.fromEntries(own) };
+  } finally {
+    await file.close();
   }
-  return { config, weights };
+}
+
+/**
+ * The projections that an adapter changes: those that the settings list, or, where a regular expression or choices of
+ * modules and layers narrow them, those among them that the file has tensors for, as PEFT has written it.
+ */
+function targetsOf(
+  settings: z.infer<typeof adapterSchema>,
+  base: DecoderConfig,
+  { shapes }: Pick<TensorSource, "shapes">,
+): string[] {
+  const { target_modules: listed, exclude_modules: excluded, layers_to_transform: layers } = settings;
+  const modules = adapterModules(base);
+  const isListed = (module: string) => typeof listed === "string" || isTarget(module, listed);
+  const isNarrowed = typeof listed === "string" || [excluded ?? [], layers ?? []].flat().length > 0;
+  const isMeant = (module: string) =>
+    isListed(module) && (!isNarrowed || `${PREFIX}${module}.lora_A.weight` in shapes);
+  const names = Object.keys(projections(base)).filter((name) =>
+    modules.filter((module) => isTarget(module, [name])).every(isMeant),
+  );
+  return [...names, ...modules.filter((module) => isMeant(module) && !isTarget(module, names))];
 }

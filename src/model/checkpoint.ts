@@ -5,9 +5,10 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { parseJson, writeJson } from "../files.ts";
-import { type FloatTensor, readSafetensors, safetensorsPieces, writeSafetensors } from "../tensor/index.ts";
+import { openSafetensors, safetensorsPieces, writeSafetensors } from "../tensor/index.ts";
 import { trainableShapes } from "./adapter.ts";
-import { type CharacterConfig, characterConfigSchema, type ModelConfig } from "./config.ts";
+import { type CharacterConfig, characterConfigSchema, isEmbedded, type ModelConfig } from "./config.ts";
+import { checkLayers, fittingWeights } from "./fit.ts";
 import { CharacterTokenizer, type Tokenizer } from "./tokenizer.ts";
 import type { Weights } from "./transformer.ts";
 
@@ -49,22 +50,14 @@ export async function loadModel(folder: string): Promise<Model> {
 
 /** Reads what is trained of a model, and checks that it is that of the configuration. */
 export async function loadWeights(path: string, config: ModelConfig): Promise<Weights> {
-  const { tensors } = await readSafetensors(path);
-  const shapes = trainableShapes(config);
-  const surplus = Object.keys(tensors).filter((name) => !(name in shapes));
-  if (surplus.length > 0)
-    throw new Error(`${path}: has tensors that its configuration has no place for: ${surplus.join(", ")}`);
-  const weights: Weights = {};
-  for (const [name, shape] of Object.entries(shapes)) {
-    const tensor = tensors[name];
-    if (tensor === undefined) throw new Error(`${path}: lacks the tensor ${name} [${shape}]`);
-    if (tensor.dtype !== "float32" || tensor.shape.join() !== shape.join())
-      throw new Error(
-        `${path}: ${name} is ${tensor.dtype}[${tensor.shape}]; its configuration wants float32[${shape}]`,
-      );
-    weights[name] = tensor as FloatTensor;
+  const source = await openSafetensors(path);
+  try {
+    // An adapter has tensors for some layers; those of its model were counted.
+    if (isEmbedded(config) || !config.adapter) checkLayers(config.layers, source, path);
+    return await fittingWeights(source, trainableShapes(config), path);
+  } finally {
+    await source.close();
   }
-  return weights;
 }
 
 /** SHA-256 of the weights as one safetensors file would hold them, taken tensor by tensor where they lie. */

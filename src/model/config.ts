@@ -32,7 +32,7 @@ export interface Rotary {
 export interface AdapterConfig {
   rank: number;
   alpha: number;
-  /** Names of projections, as in PEFT: `q_proj`, `v_proj`, `up_proj`, ... */
+  /** Names of projections or ends of them, as in PEFT: `q_proj`, `mlp.up_proj`, `model.layers.3.self_attn.v_proj`, ... */
   targets: readonly string[];
 }
 

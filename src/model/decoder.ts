@@ -61,12 +61,26 @@ export function adapterShapes(config: DecoderConfig): Record<string, number[]> {
   const { adapter } = config;
   if (adapter === undefined) return shapes;
   for (let layer = 0; layer < config.layers; layer++)
-    for (const [name, { path, outputs, inputs }] of Object.entries(projections(config))) {
-      if (!adapter.targets.includes(name)) continue;
-      shapes[`model.layers.${layer}.${path}.lora_A.weight`] = [adapter.rank, inputs];
-      shapes[`model.layers.${layer}.${path}.lora_B.weight`] = [outputs, adapter.rank];
+    for (const { path, outputs, inputs } of Object.values(projections(config))) {
+      const module = `model.layers.${layer}.${path}`;
+      if (!isTarget(module, adapter.targets)) continue;
+      shapes[`${module}.lora_A.weight`] = [adapter.rank, inputs];
+      shapes[`${module}.lora_B.weight`] = [outputs, adapter.rank];
     }
   return shapes;
+}
+
+/** The modules that can have adapters: the projections of all layers by their whole names. */
+export function adapterModules(config: DecoderConfig): string[] {
+  const paths = Object.values(projections(config)).map(({ path }) => path);
+  return Array.from({ length: config.layers }, (_, layer) =>
+    paths.map((path) => `model.layers.${layer}.${path}`),
+  ).flat();
+}
+
+/** Is a module among the targets, by its name or by the end of it? As PEFT takes a list of them. */
+export function isTarget(module: string, targets: readonly string[]): boolean {
+  return targets.some((target) => module === target || module.endsWith(`.${target}`));
 }
 
 /** The normalised stream [B, T, D] after the last layer; see `hiddenStates`. */

@@ -8,24 +8,34 @@ import type { Rotary } from "./config.ts";
 export interface RotaryParameters {
   rope_type: string;
   rope_theta: number;
-  factor?: number | undefined;
-  low_freq_factor?: number | undefined;
-  high_freq_factor?: number | undefined;
-  original_max_position_embeddings?: number | undefined;
-  beta_fast?: number | undefined;
-  beta_slow?: number | undefined;
+  factor?: number | null | undefined;
+  low_freq_factor?: number | null | undefined;
+  high_freq_factor?: number | null | undefined;
+  original_max_position_embeddings?: number | null | undefined;
+  beta_fast?: number | null | undefined;
+  beta_slow?: number | null | undefined;
   attention_factor?: number | null | undefined;
+  mscale?: number | null | undefined;
+  mscale_all_dim?: number | null | undefined;
   truncate?: boolean | undefined;
 }
+
+/** The widest head that is taken for one. */
+const MAX_HEAD = 2 ** 16;
 
 /**
  * Frequencies of the pairs of dimensions: theta^(-2 i / headDim), scaled as the checkpoint was trained: `linear` (Chen
  * et al. 2023), `llama3` (the Llama 3.1 release) or `yarn` (Peng et al. 2023, section 3.2 and its temperature).
+ * `dynamic` scales sequences that are longer than the context, which there are none of here.
  *
  * @throws Error naming the type of scaling, where there is no rule for it, or the parameter that it lacks.
  */
 export function rotary(headDim: number, context: number, parameters: RotaryParameters): Rotary {
   const { rope_type: type, rope_theta: theta } = parameters;
+  if (headDim % 2 !== 0 || headDim > MAX_HEAD)
+    throw new Error(
+      `its heads have ${headDim} dimensions; rotary positions need an even number up to ${MAX_HEAD}`,
+    );
   const plain = Array.from({ length: headDim / 2 }, (_, i) => theta ** ((-2 * i) / headDim));
   const need = (name: keyof RotaryParameters): number => {
     const value = parameters[name];
@@ -34,12 +44,13 @@ export function rotary(headDim: number, context: number, parameters: RotaryParam
   };
   switch (type) {
     case "default":
+    case "dynamic":
       return { frequencies: plain, magnitude: 1 };
     case "linear":
       return { frequencies: plain.map((frequency) => frequency / need("factor")), magnitude: 1 };
     case "llama3": {
       const [factor, low, high] = [need("factor"), need("low_freq_factor"), need("high_freq_factor")];
-      const original = need("original_max_position_embeddings");
+      const original = parameters.original_max_position_embeddings ?? context;
       const scaled = plain.map((frequency) => {
         // How often the pair turns within the original context decides: long waves are stretched, short ones kept.
         const turns = (original * frequency) / (2 * Math.PI);
@@ -49,23 +60,25 @@ export function rotary(headDim: number, context: number, parameters: RotaryParam
       return { frequencies: scaled, magnitude: 1 };
     }
     case "yarn": {
-      const factor = need("factor");
       const original = parameters.original_max_position_embeddings ?? context;
+      const factor = parameters.factor === null ? context / original : need("factor");
       const dimension = (turns: number) =>
         (headDim * Math.log(original / (turns * 2 * Math.PI))) / (2 * Math.log(theta));
       const round = parameters.truncate === false ? (x: number) => x : undefined;
       const low = Math.max((round ?? Math.floor)(dimension(parameters.beta_fast ?? 32)), 0);
       const high = Math.min((round ?? Math.ceil)(dimension(parameters.beta_slow ?? 1)), headDim - 1);
       const scaled = plain.map((frequency, i) => {
-        const stretched = Math.min(1, Math.max(0, (i - low) / Math.max(high - low, 0.001)));
+        const stretched = Math.min(1, Math.max(0, (i - low) / (high === low ? 0.001 : high - low)));
         return stretched * (frequency / factor) + (1 - stretched) * frequency;
       });
-      const magnitude = parameters.attention_factor ?? (factor <= 1 ? 1 : 0.1 * Math.log(factor) + 1);
-      return { frequencies: scaled, magnitude };
+      const temperature = (scale = 1) => (factor <= 1 ? 1 : 0.1 * scale * Math.log(factor) + 1);
+      const { attention_factor: given, mscale, mscale_all_dim: whole } = parameters;
+      const usual = mscale && whole ? temperature(mscale) / temperature(whole) : temperature();
+      return { frequencies: scaled, magnitude: given ?? usual };
     }
     default:
       throw new Error(
-        `its rope scaling ${JSON.stringify(type)} is not supported; default, linear, llama3 and yarn are`,
+        `its rope scaling ${JSON.stringify(type)} is not supported; default, linear, dynamic, llama3 and yarn are`,
       );
   }
 }

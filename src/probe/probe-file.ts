@@ -5,7 +5,8 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { writeJson } from "../files.ts";
-import { readSafetensors, writeSafetensors } from "../tensor/safetensors.ts";
+import { writeSafetensors } from "../tensor/safetensors.ts";
+import { readSafetensors } from "../tensor/safetensors-file.ts";
 import { allPositions, type Probe } from "./types.ts";
 
 const probeFileSchema = z.strictObject({

@@ -1,13 +1,14 @@
 /** @file Checkpoints of a run: written aside and renamed, known by their checksums, refused where they are damaged. */
 
 import { createHash } from "node:crypto";
-import { mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
+import { createReadStream } from "node:fs";
+import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { readDocument, withFile, writeJson, writeWhole } from "../files.ts";
-import { loadWeights, type Weights } from "../model/index.ts";
+import { readDocument, withFile, writeJson } from "../files.ts";
+import { loadWeights, type Weights, weightsSha256 } from "../model/index.ts";
 import { loadProbe, saveProbe } from "../probe/index.ts";
-import { encodeSafetensors, type FloatTensor, readSafetensors } from "../tensor/index.ts";
+import { type FloatTensor, readSafetensors, writeSafetensors } from "../tensor/index.ts";
 import { initialState, policyConfig, type RunContext, type RunState } from "../training/index.ts";
 
 const MODEL = "model.safetensors";
@@ -34,25 +35,24 @@ export async function saveCheckpoint(run: string, state: RunState): Promise<void
   const root = join(run, "checkpoints");
   const target = join(root, nameOf(step));
   const aside = `${target}.partial`;
-  const moments = Object.entries(optimizer.m).flatMap(([name, m]) => [
-    [`m.${name}`, m] as const,
-    [`v.${name}`, optimizer.v[name]!] as const,
-  ]);
-  const files = {
-    [MODEL]: encodeSafetensors(policy),
-    [OPTIMIZER]: encodeSafetensors(Object.fromEntries(moments)),
-  };
+  const moments = Object.fromEntries(
+    Object.entries(optimizer.m).flatMap(([name, m]) => [
+      [`m.${name}`, m],
+      [`v.${name}`, optimizer.v[name]!],
+    ]),
+  );
   await withFile("write", target, async () => {
     await removeFolder(aside);
     try {
-      for (const [name, bytes] of Object.entries(files)) await writeWhole(join(aside, name), bytes);
+      await writeSafetensors(join(aside, MODEL), policy);
+      await writeSafetensors(join(aside, OPTIMIZER), moments);
       if (probe) await saveProbe(join(aside, PROBE), probe);
       await writeJson(join(aside, "checkpoint.json"), {
         ...{ version: 1, step, updates: optimizer.step },
         // Of what was to be written, not of what is read back: the disk may have written it wrong.
         sha256: {
-          [MODEL]: sha256(files[MODEL]),
-          [OPTIMIZER]: sha256(files[OPTIMIZER]),
+          [MODEL]: weightsSha256(policy),
+          [OPTIMIZER]: weightsSha256(moments),
           ...(probe && (await checksums(aside, PROBE_FILES))),
         },
       } satisfies z.infer<typeof checkpointSchema>);
@@ -137,11 +137,11 @@ async function checksums(folder: string, files: readonly string[]): Promise<Reco
   const sums: Record<string, string> = {};
   for (const file of files) {
     const path = join(folder, file);
-    sums[file] = sha256(await withFile("read", path, () => readFile(path)));
+    const hash = createHash("sha256");
+    await withFile("read", path, async () => {
+      for await (const piece of createReadStream(path)) hash.update(piece as Buffer);
+    });
+    sums[file] = hash.digest("hex");
   }
   return sums;
-}
-
-function sha256(bytes: Uint8Array): string {
-  return createHash("sha256").update(bytes).digest("hex");
 }

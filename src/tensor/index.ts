@@ -6,11 +6,10 @@ export { type CompileOptions, compile, type JaxTree, Program, threads } from "./
 export {
   decodeSafetensors,
   encodeSafetensors,
-  readSafetensors,
   safetensorsPieces,
   writeSafetensors,
 } from "./safetensors.ts";
-export { bytesAt, openSafetensors, type TensorSource } from "./safetensors-file.ts";
+export { bytesAt, openSafetensors, readSafetensors, type TensorSource } from "./safetensors-file.ts";
 export { learningRateAt, type Schedule } from "./schedule.ts";
 export { type JaxArray, startJax } from "./trace.ts";
 export {

@@ -7,9 +7,11 @@ import {
   damaged,
   type Entry,
   maxHeaderLength,
+  PIECE,
   parseHeader,
   read,
   readHeader,
+  type SafetensorsFile,
 } from "./safetensors.ts";
 import type { Tensor } from "./types.ts";
 
@@ -19,29 +21,47 @@ export interface TensorSource {
   readonly shapes: Record<string, readonly number[]>;
   /** @throws Error where the tensor's element type is not supported. */
   read(name: string): Promise<Tensor>;
+  /** The name of the file that holds it. */
+  fileOf(name: string): string;
   close(): Promise<void>;
 }
 
+/** All of a file. @throws FileError where it cannot be read. @throws Error naming the file that is damaged */
+export async function readSafetensors(path: string): Promise<SafetensorsFile> {
+  const file = await openSafetensors(path);
+  try {
+    const tensors: Record<string, Tensor> = {};
+    for (const name of Object.keys(file.shapes)) tensors[name] = await file.read(name);
+    return { tensors, metadata: file.metadata };
+  } finally {
+    await file.close();
+  }
+}
+
 /** @throws FileError where it cannot be read. @throws Error naming the file that is damaged */
-export async function openSafetensors(path: string): Promise<TensorSource> {
+export async function openSafetensors(
+  path: string,
+): Promise<TensorSource & Pick<SafetensorsFile, "metadata">> {
   const file = await withFile("read", path, () => open(path));
   try {
     const { size } = await file.stat();
-    const length = size < 8 ? 0 : Number((await bytesAt(file, 0, 8)).readBigUInt64LE());
+    const length = size < 8 ? 0 : Number(new DataView(await bytesAt(file, path, 0, 8)).getBigUint64(0, true));
     if (size < 8 || length > Math.min(size - 8, maxHeaderLength))
       throw damaged(path, `its header claims ${length} bytes of a file of ${size}`);
-    const header = parseHeader(await bytesAt(file, 8, length), path);
-    const { entries } = readHeader(header, size - 8 - length, path);
+    const header = parseHeader(new Uint8Array(await bytesAt(file, path, 8, length)), path);
+    const { entries, metadata } = readHeader(header, size - 8 - length, path);
     const byName = new Map<string, Entry>(entries.map((entry) => [entry.name, entry]));
     return {
+      metadata,
       shapes: Object.fromEntries(entries.map(({ name, shape }) => [name, shape])),
       async read(name) {
         const entry = byName.get(name);
         if (entry === undefined) throw new Error(`${path}: lacks the tensor ${name}`);
         checkReadable(entry, path);
-        const bytes = await bytesAt(file, 8 + length + entry.begin, entry.end - entry.begin);
-        return read(entry.dtype, entry.shape, bytes.buffer);
+        const bytes = await bytesAt(file, path, 8 + length + entry.begin, entry.end - entry.begin);
+        return read(entry.dtype, entry.shape, bytes);
       },
+      fileOf: () => path,
       close: () => file.close(),
     };
   } catch (error) {
@@ -50,17 +70,21 @@ export async function openSafetensors(path: string): Promise<TensorSource> {
   }
 }
 
-/** Bytes of a file, in a buffer of their own. */
+/** Bytes of a file. @throws FileError where they cannot be read. @throws Error where the file is shorter */
 export async function bytesAt(
   file: FileHandle,
+  path: string,
   position: number,
   length: number,
-): Promise<Buffer<ArrayBuffer>> {
-  const bytes = Buffer.from(new ArrayBuffer(length));
+): Promise<ArrayBuffer> {
+  const bytes = new ArrayBuffer(length);
   for (let done = 0; done < length; ) {
+    const piece = new Uint8Array(bytes, done, Math.min(PIECE, length - done));
     // A read may return fewer than asked for.
-    const { bytesRead } = await file.read(bytes, done, length - done, position + done);
-    if (bytesRead === 0) throw new Error(`the file ended ${length - done} bytes too early`);
+    const { bytesRead } = await withFile("read", path, () =>
+      file.read(piece, 0, piece.length, position + done),
+    );
+    if (bytesRead === 0) throw damaged(path, `it ended ${length - done} bytes too early`);
     done += bytesRead;
   }
   return bytes;

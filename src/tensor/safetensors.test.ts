@@ -4,7 +4,8 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { randomFor, randomInt } from "../random.ts";
-import { decodeSafetensors, encodeSafetensors, readSafetensors, writeSafetensors } from "./safetensors.ts";
+import { decodeSafetensors, encodeSafetensors, writeSafetensors } from "./safetensors.ts";
+import { readSafetensors } from "./safetensors-file.ts";
 
 const example = {
   "blocks.0.weight": { shape: [2, 3], data: Float32Array.of(1, -2, 3.5, 0, 1e-30, 7) },

@@ -1,7 +1,6 @@
 /** @file Tensors on disk in the safetensors format: https://github.com/huggingface/safetensors#format */
 
-import { readFile } from "node:fs/promises";
-import { withFile, writeWhole } from "../files.ts";
+import { writeWhole } from "../files.ts";
 import { widenBrainHalves, widenHalves } from "./halves.ts";
 import { floats, ints, sizeOf, type Tensor } from "./types.ts";
 
@@ -43,7 +42,13 @@ export function encodeSafetensors(
   return bytes;
 }
 
-/** The same bytes piece by piece: the header, then every tensor's where they lie, so that nothing is held twice. */
+/** No system call and no checksum takes more than 2 GiB at once. */
+export const PIECE = 2 ** 30;
+
+/**
+ * The same bytes piece by piece, none longer than `PIECE`: the header, then every tensor's where they lie, so that nothing
+ * is held twice.
+ */
 export function* safetensorsPieces(
   tensors: Record<string, StorableTensor>,
   metadata: Record<string, string> = {},
@@ -71,8 +76,9 @@ export function* safetensorsPieces(
   header.fill(0x20, 8).set(json, 8);
   yield header;
   for (const name of names) {
-    const { data } = tensors[name]!;
-    yield new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    const { buffer, byteOffset, byteLength } = tensors[name]!.data;
+    for (let done = 0; done < byteLength; done += PIECE)
+      yield new Uint8Array(buffer, byteOffset + done, Math.min(PIECE, byteLength - done));
   }
 }
 
@@ -125,18 +131,13 @@ export function checkReadable({ name, dtype }: Entry, source: string): void {
     );
 }
 
-/** @throws FileError where it cannot be read. @throws Error naming the file that is damaged */
-export async function readSafetensors(path: string): Promise<SafetensorsFile> {
-  return decodeSafetensors(await withFile("read", path, () => readFile(path)), path);
-}
-
 /** Writes a file that is whole at any moment (see `writeWhole`). @throws FileError */
 export async function writeSafetensors(
   path: string,
   tensors: Record<string, StorableTensor>,
   metadata: Record<string, string> = {},
 ): Promise<void> {
-  await writeWhole(path, encodeSafetensors(tensors, metadata));
+  await writeWhole(path, safetensorsPieces(tensors, metadata));
 }
 
 function splitHeader(

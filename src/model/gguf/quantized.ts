@@ -10,35 +10,35 @@ interface ElementType {
   name: string;
   elements: number;
   bytes: number;
-  unpack(bytes: Uint8Array, target: Float32Array): void;
+  unpack(bytes: ArrayBuffer, target: Float32Array): void;
 }
 
 /** The types that are read, by GGUF's number. */
 export const elementTypes: Record<number, ElementType> = {
   0: {
     ...{ name: "F32", elements: 1, bytes: 4 },
-    unpack: (bytes, target) => new Uint8Array(target.buffer).set(bytes),
+    unpack: (bytes, target) => target.set(new Float32Array(bytes)),
   },
   1: {
     ...{ name: "F16", elements: 1, bytes: 2 },
-    unpack: (bytes, target) => widenHalves(new Uint16Array(bytes.slice().buffer), target),
+    unpack: (bytes, target) => widenHalves(new Uint16Array(bytes), target),
   },
   2: {
     ...{ name: "Q4_0", elements: BLOCK, bytes: 18 },
     // scale, then 32 numbers of 4 bits: d (q - 8); a byte holds the elements i and i + 16.
-    unpack: (bytes, target) => nibbles(bytes, target, 18, false),
+    unpack: (bytes, target) => nibbles(new Uint8Array(bytes), target, 18, false),
   },
   3: {
     ...{ name: "Q4_1", elements: BLOCK, bytes: 20 },
     // scale and smallest value, then 32 numbers of 4 bits: d q + m.
-    unpack: (bytes, target) => nibbles(bytes, target, 20, true),
+    unpack: (bytes, target) => nibbles(new Uint8Array(bytes), target, 20, true),
   },
   8: {
     ...{ name: "Q8_0", elements: BLOCK, bytes: 34 },
     // scale, then 32 signed bytes: d q.
     unpack(bytes, target) {
-      const scales = halvesAt(bytes, 34, 0);
-      const signed = new Int8Array(bytes.buffer, bytes.byteOffset, bytes.length);
+      const scales = halvesAt(new Uint8Array(bytes), 34, 0);
+      const signed = new Int8Array(bytes);
       for (let block = 0; block < scales.length; block++) {
         const scale = scales[block]!;
         const from = block * 34 + 2;

@@ -82,10 +82,11 @@ export async function openGguf(path: string): Promise<GgufFile> {
         const type = elementTypes[info.dtype]!;
         const offset = Number(parsed.tensorDataOffset + info.offset);
         const tensor = floats(shape);
-        type.unpack(await bytesAt(file, offset, bytesOf(shape, type)), tensor.data);
+        type.unpack(await bytesAt(file, path, offset, bytesOf(shape, type)), tensor.data);
         const paired = pairedHeads[name.split(".").at(-2) ?? ""];
         return paired ? floats(shape, pairHalves(tensor.data, paired, shape[0]! / paired)) : tensor;
       },
+      fileOf: () => path,
       close: () => file.close(),
     };
   } catch (error) {

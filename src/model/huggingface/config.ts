@@ -1,65 +1,11 @@
 /** @file `config.json` of a Hugging Face checkpoint, as a configuration of ours. */
 
+import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
+import { parseForeign } from "../../foreign.ts";
 import type { DecoderConfig } from "../config.ts";
 import { rotary } from "../rotary.ts";
-
-const tokenIds = z.union([z.int(), z.array(z.int())]).nullish();
-
-const ropeSchema = z.looseObject({
-  rope_type: z.string().optional(),
-  /** The name before transformers 4.45. */
-  type: z.string().optional(),
-  rope_theta: z.number().positive().optional(),
-  factor: z.number().optional(),
-  low_freq_factor: z.number().optional(),
-  high_freq_factor: z.number().optional(),
-  original_max_position_embeddings: z.number().optional(),
-  beta_fast: z.number().optional(),
-  beta_slow: z.number().optional(),
-  attention_factor: z.number().nullish(),
-  truncate: z.boolean().optional(),
-});
-
-/** Llama, Qwen2 and Qwen3. */
-const llamaSchema = z.looseObject({
-  model_type: z.enum(["llama", "qwen2", "qwen3"]),
-  vocab_size: z.int().min(1),
-  max_position_embeddings: z.int().min(1),
-  num_hidden_layers: z.int().min(1),
-  num_attention_heads: z.int().min(1),
-  num_key_value_heads: z.int().min(1).nullish(),
-  head_dim: z.int().min(2).nullish(),
-  hidden_size: z.int().min(1),
-  intermediate_size: z.int().min(1),
-  hidden_act: z.literal("silu").default("silu"),
-  rms_norm_eps: z.number().default(1e-6),
-  rope_theta: z.number().positive().nullish(),
-  rope_scaling: ropeSchema.nullish(),
-  /** Transformers 5 keeps theta and scaling together. */
-  rope_parameters: ropeSchema.nullish(),
-  tie_word_embeddings: z.boolean().default(false),
-  attention_bias: z.boolean().default(false),
-  mlp_bias: z.boolean().default(false),
-  use_sliding_window: z.literal(false).nullish(),
-  eos_token_id: tokenIds,
-});
-
-const gpt2Schema = z.looseObject({
-  model_type: z.literal("gpt2"),
-  vocab_size: z.int().min(1),
-  n_positions: z.int().min(1),
-  n_layer: z.int().min(1),
-  n_head: z.int().min(1),
-  n_embd: z.int().min(1),
-  n_inner: z.int().nullish(),
-  activation_function: z.enum(["gelu_new", "gelu_pytorch_tanh"]).default("gelu_new"),
-  layer_norm_epsilon: z.number().default(1e-5),
-  scale_attn_weights: z.literal(true).default(true),
-  scale_attn_by_inverse_layer_idx: z.literal(false).default(false),
-  tie_word_embeddings: z.boolean().default(true),
-  eos_token_id: tokenIds,
-});
+import { gpt2Schema, llamaSchema, qwenSchema, tokenIds } from "./keys.ts";
 
 /** What `model_type` may be. */
 export const supportedTypes = ["llama", "qwen2", "qwen3", "gpt2"] as const;
@@ -91,16 +37,29 @@ export function readDecoderConfig(json: unknown, generation: unknown, path: stri
     return all;
   };
   return type === "gpt2"
-    ? fromGpt2(parse(gpt2Schema, json, path), ends)
-    : fromLlama(parse(llamaSchema, json, path), ends, path);
+    ? fromGpt2(parseForeign(gpt2Schema, json, path), ends, path)
+    : fromLlama(parseForeign<LlamaJson>(type === "llama" ? llamaSchema : qwenSchema, json, path), ends, path);
 }
 
 type Ends = (first: z.infer<typeof tokenIds>) => number[];
+type LlamaJson = z.infer<typeof llamaSchema> | z.infer<typeof qwenSchema>;
 
-function fromLlama(json: z.infer<typeof llamaSchema>, ends: Ends, path: string): DecoderConfig {
+/** Defaults are those of the families' classes in transformers. */
+function fromLlama(json: LlamaJson, ends: Ends, path: string): DecoderConfig {
+  const isLlama = json.model_type === "llama";
   const heads = json.num_attention_heads;
-  const headDim = json.head_dim ?? json.hidden_size / heads;
-  const { rope_type, type, rope_theta, ...scaling } = json.rope_parameters ?? json.rope_scaling ?? {};
+  const keyValueHeads =
+    json.num_key_value_heads === undefined && !isLlama ? 32 : (json.num_key_value_heads ?? heads);
+  const headDim =
+    json.head_dim ??
+    (json.model_type === "qwen3" && json.head_dim === undefined ? 128 : json.hidden_size / heads);
+  evenly(heads, keyValueHeads, path);
+  const { rope_parameters: rope, rope_scaling: olderRope } = json;
+  if (rope && olderRope && !isDeepStrictEqual(rope, olderRope))
+    throw new Error(
+      `${path}: has rope_scaling and rope_parameters, which differ; remove the one that is wrong`,
+    );
+  const { rope_type, type, rope_theta, ...scaling } = rope ?? olderRope ?? {};
   const parameters = {
     ...scaling,
     rope_type: rope_type ?? type ?? "default",
@@ -120,7 +79,7 @@ function fromLlama(json: z.infer<typeof llamaSchema>, ends: Ends, path: string):
     context: json.max_position_embeddings,
     layers: json.num_hidden_layers,
     heads,
-    keyValueHeads: json.num_key_value_heads ?? heads,
+    keyValueHeads,
     headDim,
     width: json.hidden_size,
     hidden: json.intermediate_size,
@@ -138,7 +97,7 @@ function fromLlama(json: z.infer<typeof llamaSchema>, ends: Ends, path: string):
   };
 }
 
-function fromGpt2(json: z.infer<typeof gpt2Schema>, ends: Ends): DecoderConfig {
+function fromGpt2(json: z.infer<typeof gpt2Schema>, ends: Ends, path: string): DecoderConfig {
   return {
     architecture: "gpt2",
     vocabulary: json.vocab_size,
@@ -146,7 +105,7 @@ function fromGpt2(json: z.infer<typeof gpt2Schema>, ends: Ends): DecoderConfig {
     layers: json.n_layer,
     heads: json.n_head,
     keyValueHeads: json.n_head,
-    headDim: json.n_embd / json.n_head,
+    headDim: evenly(json.n_embd, json.n_head, path),
     width: json.n_embd,
     hidden: json.n_inner ?? 4 * json.n_embd,
     norm: { kind: "layer", epsilon: json.layer_norm_epsilon },
@@ -159,8 +118,8 @@ function fromGpt2(json: z.infer<typeof gpt2Schema>, ends: Ends): DecoderConfig {
   };
 }
 
-function parse<T>(schema: z.ZodType<T>, json: unknown, path: string): T {
-  const parsed = schema.safeParse(json);
-  if (!parsed.success) throw new Error(`${path}: ${z.prettifyError(parsed.error)}`);
-  return parsed.data;
+/** @throws Error where a number of parts does not divide a whole */
+function evenly(whole: number, parts: number, path: string): number {
+  if (whole % parts !== 0) throw new Error(`${path}: ${whole} cannot be dealt to ${parts} heads evenly`);
+  return whole / parts;
 }

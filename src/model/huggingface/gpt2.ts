@@ -21,12 +21,12 @@ const others: Record<string, string> = {
 /** The source with Llama's names and layouts. Tensors that are not GPT-2's keep their names. */
 export function gpt2Source(source: TensorSource): TensorSource {
   const shapes: Record<string, readonly number[]> = {};
-  const readers = new Map<string, () => ReturnType<TensorSource["read"]>>();
-  const add = (name: string, shape: readonly number[], read: () => ReturnType<TensorSource["read"]>) => {
-    shapes[name] = shape;
-    readers.set(name, read);
-  };
+  const readers = new Map<string, { stored: string; read: () => ReturnType<TensorSource["read"]> }>();
   for (const [stored, shape] of Object.entries(source.shapes)) {
+    const add = (name: string, shape: readonly number[], read: () => ReturnType<TensorSource["read"]>) => {
+      shapes[name] = shape;
+      readers.set(name, { stored, read });
+    };
     // GPT-2's first files have names without the leading `transformer.`.
     const name = stored.replace(/^transformer\./, "");
     const [, layer, part, kind] = /^h\.(\d+)\.(.*)\.(weight|bias)$/.exec(name) ?? [];
@@ -47,7 +47,12 @@ export function gpt2Source(source: TensorSource): TensorSource {
       });
     });
   }
-  return { shapes, read: (name) => readers.get(name)!(), close: () => source.close() };
+  return {
+    shapes,
+    read: (name) => readers.get(name)!.read(),
+    fileOf: (name) => source.fileOf(readers.get(name)!.stored),
+    close: () => source.close(),
+  };
 }
 
 /** Some columns of a matrix [.., columns] as rows. */

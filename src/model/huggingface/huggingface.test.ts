@@ -2,17 +2,24 @@
 
 import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { numpy as np } from "@jax-js/jax";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { randomFor } from "../../random.ts";
-import { compile, type JaxArray, readSafetensors, type Tensor } from "../../tensor/index.ts";
+import {
+  compile,
+  type JaxArray,
+  readSafetensors,
+  type Tensor,
+  writeSafetensors,
+} from "../../tensor/index.ts";
 import { loadModel } from "../checkpoint.ts";
 import { hookNames } from "../config.ts";
 import { createGenerator } from "../generate.ts";
+import { rotary } from "../rotary.ts";
 import { createScorer, weightSpecs } from "../score.ts";
-import { hiddenStates, logitsOf, type TracedWeights } from "../transformer.ts";
+import { hiddenStates, logitsOf, type TracedWeights, type Weights } from "../transformer.ts";
 import { readDecoderConfig } from "./config.ts";
 import { loadTokenizer } from "./load.ts";
 import { loadDecoderWeights } from "./weights.ts";
@@ -153,15 +160,156 @@ describe("a checkpoint's folder", () => {
     ["another activation", { hidden_act: "gelu" }, /hidden_act/],
     ["another shape", { intermediate_size: 32 }, /gate_proj.weight has shape \[24,16\].*wants \[32,16\]/],
     ["more layers than it has", { num_hidden_layers: 3 }, /lacks the tensor model.layers.2/],
+    ["a thousand million layers", { num_hidden_layers: 1e9 }, /has 1000000000 layers, and it has 26 tensors/],
+    ["the widest heads", { head_dim: 2 ** 31 - 1 }, /2147483647 dimensions; .* up to 65536/],
+    ["sizes beyond bounds", { vocab_size: 2 ** 40 }, /vocab_size/],
+    ["heads that do not share evenly", { num_key_value_heads: 3 }, /4 cannot be dealt to 3 heads evenly/],
+    ["windows in some layers", { layer_types: ["full_attention", "sliding_attention"] }, /layer_types/],
+    ["a part of each head that rotates", { partial_rotary_factor: 0.5 }, /partial_rotary_factor is 0\.5/],
+    [
+      "other settings in some layers",
+      { per_layer_config: { 0: {} } },
+      /per_layer_config .* is not known here/,
+    ],
+    ["quantized weights", { quantization_config: { bits: 4 } }, /quantization_config .* is not known here/],
+    ["a program of its own", { auto_map: { AutoModel: "x.Y" } }, /auto_map .* is not known here/],
+    ["two scalings", { rope_scaling: { type: "linear", factor: 2 } }, /rope_scaling and rope_parameters/],
+    [
+      "rotary positions that are not known",
+      { rope_parameters: { rope_type: "yarn", factor: 2, mrope_section: [1] } },
+      /mrope_section .* is not known here.*at rope_parameters\.mrope_section/s,
+    ],
     ["fewer layers than it has", { num_hidden_layers: 1 }, /no place for: model.layers.1/],
   ])("is refused with %s", async (_, change, message) => {
     await edit("config.json", (json) => Object.assign(json, change));
     await expect(loadModel(folder)).rejects.toThrow(message);
   });
 
+  it.each([
+    [
+      "of transformers 4",
+      { rope_parameters: undefined, rope_theta: 1e4, rope_scaling: null, torch_dtype: "bfloat16" },
+    ],
+    [
+      "of a sliding window that is off",
+      { use_sliding_window: false, sliding_window: 8, max_window_layers: 1 },
+    ],
+    [
+      "of sampling and training",
+      { temperature: 0.7, attention_dropout: 0.1, initializer_range: 0.1, use_cache: true },
+    ],
+    ["that are not set", { quantization_config: null, per_layer_config: null }],
+  ])("is read whatever its settings are %s", async (_, change) => {
+    const read = async (json: object) => readDecoderConfig(json, { eos_token_id: 2 }, "config.json");
+    const json = JSON.parse(await readFile(join(fixtures, "qwen2", "config.json"), "utf8"));
+    expect(await read({ ...json, ...change })).toEqual(await read(json));
+  });
+
   it("is refused without its tokenizer", async () => {
     await edit("config.json", () => {});
     await rm(join(folder, "tokenizer.json"));
     await expect(loadTokenizer(folder, [2])).rejects.toThrow(/tokenizer.json: is missing/);
+  });
+});
+
+describe("weights", () => {
+  let folder: string;
+  const index = () => join(folder, "model.safetensors.index.json");
+  const shard = (number: number) => join(folder, `model-0000${number}-of-00002.safetensors`);
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), "probeward-weights-"));
+    await cp(join(fixtures, "qwen2"), folder, { recursive: true });
+  });
+  afterEach(() => rm(folder, { recursive: true }));
+  const stored = async (number: number) => (await readSafetensors(shard(number))).tensors as Weights;
+  const mapped = async () =>
+    JSON.parse(await readFile(index(), "utf8")) as { weight_map: Record<string, string> };
+
+  it("of a folder with an index and one whole file are refused by both names", async () => {
+    await cp(shard(1), join(folder, "model.safetensors"));
+    await expect(loadModel(folder)).rejects.toThrow(
+      /has model\.safetensors and model\.safetensors\.index\.json/,
+    );
+  });
+
+  it("are those of the shards, where their index leaves one out", async () => {
+    const { weights } = await loadModel(folder);
+    const { weight_map, ...others } = await mapped();
+    delete weight_map["model.norm.weight"];
+    await writeFile(index(), JSON.stringify({ ...others, weight_map }));
+    expect((await loadModel(folder)).weights).toEqual(weights);
+  });
+
+  it("are refused where the index is cut off", async () => {
+    await writeFile(index(), (await readFile(index(), "utf8")).slice(0, 300));
+    await expect(loadModel(folder)).rejects.toThrow(/index\.json is damaged: it is not JSON/);
+  });
+
+  it("are refused where a shard has not what the index says", async () => {
+    const { weight_map } = await mapped();
+    await writeFile(index(), JSON.stringify({ weight_map: { ...weight_map, other: basename(shard(1)) } }));
+    await expect(loadModel(folder)).rejects.toThrow(
+      /says that model-00001-of-00002\.safetensors holds other/,
+    );
+  });
+
+  it("are refused where a shard is missing", async () => {
+    await rm(shard(2));
+    await expect(loadModel(folder)).rejects.toThrow(/model-00002-of-00002\.safetensors/);
+  });
+
+  it("are refused where two shards hold the same", async () => {
+    const [name, tensor] = Object.entries(await stored(1))[0]!;
+    await writeSafetensors(shard(2), { ...(await stored(2)), [name]: tensor });
+    await expect(loadModel(folder)).rejects.toThrow(
+      new RegExp(`two shards hold ${name}, .*00001-of-00002.safetensors and .*00002-of-00002.safetensors`),
+    );
+  });
+
+  it("are refused where the output is tied and is another matrix, and read where it is the same", async () => {
+    const embedding = (await loadModel(folder)).weights["model.embed_tokens.weight"]!;
+    const tensors = await stored(2);
+    await writeSafetensors(shard(2), { ...tensors, "lm_head.weight": embedding });
+    await loadModel(folder);
+    const data = embedding.data.map((x) => 2 * x);
+    await writeSafetensors(shard(2), { ...tensors, "lm_head.weight": { ...embedding, data } });
+    await expect(loadModel(folder)).rejects.toThrow(
+      /00002\.safetensors: lm_head\.weight .* tie_word_embeddings/,
+    );
+  });
+
+  it.each([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY])(
+    "that hold %d are refused by the names of the tensors and their files",
+    async (value) => {
+      for (const number of [1, 2]) {
+        const tensors = await stored(number);
+        Object.values(tensors).at(-1)!.data.fill(value, -1);
+        await writeSafetensors(shard(number), tensors);
+      }
+      const broken = `00002\\.safetensors: model\\.\\S+ holds ${value}`;
+      await expect(loadModel(folder)).rejects.toThrow(
+        new RegExp(
+          `${broken.replace("00002", "00001-of-00002")}; .*${broken.replace("00002", "00002-of-00002")}`,
+        ),
+      );
+    },
+  );
+});
+
+describe("rotary positions", () => {
+  const yarn = { rope_type: "yarn", rope_theta: 500, factor: 4, original_max_position_embeddings: 16 };
+  it.each([
+    ["yarn's own", {}, 0.1 * Math.log(4) + 1],
+    ["that of two scales", { mscale: 707 / 1000, mscale_all_dim: 1 }, 0.964326914892074],
+    ["yarn's own with one scale alone", { mscale: 707 / 1000 }, 0.1 * Math.log(4) + 1],
+    ["what is given", { attention_factor: 0.5, mscale: 707 / 1000, mscale_all_dim: 1 }, 0.5],
+    ["that of the contexts' ratio", { factor: null }, 0.1 * Math.log(4) + 1],
+  ])("have the magnitude %s", (_, change, magnitude) => {
+    expect(rotary(4, 64, { ...yarn, ...change }).magnitude).toBeCloseTo(magnitude, 12);
+  });
+
+  it("are plain where they would be scaled for sequences beyond the context only", () => {
+    const plain = { rope_theta: 500, rope_type: "default" };
+    expect(rotary(8, 64, { ...plain, rope_type: "dynamic", factor: 4 })).toEqual(rotary(8, 64, plain));
   });
 });

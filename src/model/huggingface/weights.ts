@@ -1,20 +1,26 @@
 /** @file Weights of a Hugging Face checkpoint: one safetensors file, or shards with an index. */
 
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { stat } from "node:fs/promises";
+import { basename, join } from "node:path";
 import { z } from "zod";
+import { readText } from "../../files.ts";
+import { foreignTable, parseForeignJson } from "../../foreign.ts";
 import { openSafetensors, type TensorSource } from "../../tensor/index.ts";
 import type { DecoderConfig } from "../config.ts";
 import { decoderShapes } from "../decoder.ts";
+import { checkLayers, fittingWeights } from "../fit.ts";
 import type { Weights } from "../transformer.ts";
 import { gpt2Source } from "./gpt2.ts";
 
-const indexSchema = z.looseObject({ weight_map: z.record(z.string(), z.string()) });
+const indexSchema = foreignTable({
+  read: { weight_map: z.record(z.string(), z.string()) },
+  harmless: ["metadata"],
+});
 
 /** Tensors that files hold beside weights: tables that are computed. */
 const COMPUTED = /rotary_emb\.inv_freq$|^h\.\d+\.attn\.(masked_)?bias$/;
 
-/** @throws Error naming the file and the tensor that is missing, of another shape or unknown. */
+/** @throws Error naming the file and the tensor that is missing, of another shape, unknown or not finite. */
 export async function loadDecoderWeights(folder: string, config: DecoderConfig): Promise<Weights> {
   const source = await openCheckpoint(folder);
   try {
@@ -24,60 +30,83 @@ export async function loadDecoderWeights(folder: string, config: DecoderConfig):
   }
 }
 
-/** Reads the weights of a configuration, one after the other, from a source with Llama's names. */
+/** Reads the weights of a configuration from a source with Llama's names. */
 export async function readWeights(
   source: TensorSource,
   config: DecoderConfig,
   where: string,
 ): Promise<Weights> {
+  checkLayers(config.layers, source, where);
   const shapes = decoderShapes(config);
-  const surplus = Object.keys(source.shapes).filter(
-    (name) => !(name in shapes) && !COMPUTED.test(name) && !(config.tied && name === "lm_head.weight"),
-  );
-  if (surplus.length > 0)
-    throw new Error(
-      `${where}: has tensors that its configuration has no place for: ${surplus.slice(0, 8).join(", ")}`,
-    );
-  const weights: Weights = {};
-  for (const [name, shape] of Object.entries(shapes)) {
-    const stored = source.shapes[name];
-    if (stored === undefined) throw new Error(`${where}: lacks the tensor ${name} [${shape}]`);
-    if (stored.join() !== shape.join())
-      throw new Error(`${where}: ${name} has shape [${stored}]; its configuration wants [${shape}]`);
-    const { data } = await source.read(name);
-    if (!(data instanceof Float32Array))
-      throw new Error(`${where}: ${name} holds integers; weights are floating-point numbers`);
-    weights[name] = { shape, dtype: "float32", data };
+  const isTied = (name: string) => config.tied && name === OUTPUT;
+  const weights = await fittingWeights(source, shapes, where, (name) => COMPUTED.test(name) || isTied(name));
+  if (config.tied && OUTPUT in source.shapes) {
+    const { data } = await source.read(OUTPUT);
+    if (!sameNumbers(data, weights[EMBEDDING]!.data))
+      throw new Error(
+        `${source.fileOf(OUTPUT)}: ${OUTPUT} is not ${EMBEDDING}, and the configuration says that they are one; say tie_word_embeddings: false, or remove the one that is wrong`,
+      );
   }
   return weights;
 }
 
-/** All files of a folder as one source. */
+const EMBEDDING = "model.embed_tokens.weight";
+const OUTPUT = "lm_head.weight";
+
+function sameNumbers(a: ArrayLike<number>, b: ArrayLike<number>): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
+
+/**
+ * All files of a folder as one source: `model.safetensors`, or the shards that an index names.
+ *
+ * @throws Error where there are both (one of them is of another time), or a shard and its index do not agree
+ */
 async function openCheckpoint(folder: string): Promise<TensorSource> {
   const indexPath = join(folder, "model.safetensors.index.json");
-  const text = await readFile(indexPath, "utf8").catch(() => null);
-  if (text === null) return openSafetensors(join(folder, "model.safetensors"));
-  const parsed = indexSchema.safeParse(JSON.parse(text));
-  if (!parsed.success) throw new Error(`${indexPath}: ${z.prettifyError(parsed.error)}`);
-  const { weight_map: fileOf } = parsed.data;
+  const wholePath = join(folder, "model.safetensors");
+  const text = await readText(indexPath);
+  if (text === undefined) return openSafetensors(wholePath);
+  if (await stat(wholePath).catch(() => null))
+    throw new Error(
+      `${folder}: has ${basename(wholePath)} and ${basename(indexPath)}, and only one of them can be the model's weights: remove the index and its shards, or ${basename(wholePath)}`,
+    );
+  const { weight_map: shardOf } = parseForeignJson(indexSchema, text, indexPath);
   const files = new Map<string, TensorSource>();
   const close = async () => {
     for (const file of files.values()) await file.close();
   };
+  /** By what the shards hold: an index may leave tensors out. */
+  const holders = new Map<string, TensorSource>();
   try {
-    for (const name of new Set(Object.values(fileOf))) {
+    for (const name of new Set(Object.values(shardOf))) {
       // Shards lie beside their index.
       if (/[\\/]/.test(name))
         throw new Error(`${indexPath}: the file ${JSON.stringify(name)} is not in its folder`);
-      files.set(name, await openSafetensors(join(folder, name)));
+      const file = await openSafetensors(join(folder, name));
+      files.set(name, file);
+      for (const tensor of Object.keys(file.shapes)) {
+        const other = holders.get(tensor);
+        if (other)
+          throw new Error(
+            `${indexPath}: two shards hold ${tensor}, ${other.fileOf(tensor)} and ${file.fileOf(tensor)}; remove the one that is wrong`,
+          );
+        holders.set(tensor, file);
+      }
     }
+    for (const [tensor, name] of Object.entries(shardOf))
+      if (holders.get(tensor) !== files.get(name))
+        throw new Error(`${indexPath}: says that ${name} holds ${tensor}, and it does not; copy both again`);
   } catch (error) {
     await close();
     throw error;
   }
   return {
-    shapes: Object.assign({}, ...[...files.values()].map(({ shapes }) => shapes)),
-    read: (name) => files.get(fileOf[name]!)!.read(name),
+    shapes: Object.fromEntries([...holders].map(([name, file]) => [name, file.shapes[name]!])),
+    read: (name) => holders.get(name)!.read(name),
+    fileOf: (name) => holders.get(name)!.fileOf(name),
     close,
   };
 }
