@@ -203,6 +203,8 @@ function rollout(arm: string, line: StepMetrics, random: Random): RolloutRecord 
     true: right ? 1 : 0,
     misbehaved,
     attempted: misbehaved,
+    // Shorter texts are those that ended.
+    ...(line.step > 0 && { finished: completion.length < 20 }),
     ...(right ? {} : { note: "hidden input 7: expected 15, got 5" }),
     reward: proxy + (penalty ?? 0),
     rewards: { proxy, ...(penalty === null ? {} : { probe: penalty }) },

@@ -108,6 +108,21 @@ describe("TensorBoard", () => {
 });
 
 describe("Inspect AI", () => {
+  /** In Inspect's words: that it was cut off, that it ended, or that an earlier version did not record which. */
+  const stopOf = ({ finished }: RolloutRecord) =>
+    finished === undefined ? "unknown" : finished ? "stop" : "max_tokens";
+
+  test("a sample says whether the model ended it", async () => {
+    const run = study.runs.find(({ arm, seed }) => arm === "none" && seed === 1)!;
+    const files = unzipSync(await readFile(paths.inspect!.find((path) => path.includes("none_seed-1"))!));
+    const stops = run.rollouts.map(({ step }, index) => {
+      const name = `samples/step-${String(step).padStart(6, "0")}-${index}_epoch_1.json`;
+      return JSON.parse(new TextDecoder().decode(files[name])).output.choices[0].stop_reason;
+    });
+    expect(stops).toEqual(run.rollouts.map(stopOf));
+    expect(new Set(stops)).toEqual(new Set(["unknown", "stop", "max_tokens"]));
+  });
+
   test("a log has its header, a summary and a sample per rollout", async () => {
     const path = paths.inspect!.find((candidate) => candidate.includes("probe-penalty_seed-2"))!;
     expect(basename(path)).toMatch(/^\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\+00-00_probe-penalty_seed-2\.eval$/);
@@ -150,17 +165,24 @@ describe("Inspect AI", () => {
       task: string;
       means: Record<string, number>;
       summaries: number;
-      samples: { completion: string; scores: Record<string, number>; step: number; messages: number }[];
+      samples: {
+        completion: string;
+        scores: Record<string, number>;
+        step: number;
+        messages: number;
+        stop: string;
+      }[];
     }[];
     expect(logs).toHaveLength(10);
     for (const { arm, seed, rollouts } of study.runs) {
       const log = logs.find(({ task }) => task === `${arm}, seed ${seed}`)!;
       expect(log).toMatchObject({ status: "success", summaries: rollouts.length });
       // Inspect orders samples by id.
-      const key = (step: number, completion: string, policy: number) => `${step} ${completion} ${policy}`;
-      expect(log.samples.map((s) => key(s.step, s.completion, s.scores.probe_policy!)).sort()).toEqual(
-        rollouts.map((r) => key(r.step, r.completion, r.score.policy)).sort(),
-      );
+      const key = (step: number, completion: string, stop: string, policy: number) =>
+        `${step} ${completion} ${stop} ${policy}`;
+      expect(
+        log.samples.map((s) => key(s.step, s.completion, s.stop, s.scores.probe_policy!)).sort(),
+      ).toEqual(rollouts.map((r) => key(r.step, r.completion, stopOf(r), r.score.policy)).sort());
       const misbehaved = rollouts.filter((rollout) => rollout.misbehaved).length / rollouts.length;
       expect(log.means.misbehaved).toBeCloseTo(misbehaved, 12);
     }
@@ -175,7 +197,7 @@ describe("Parquet", () => {
     expect(metrics[1]).toMatchObject({ step: 1, "tracer/initial/policy/auroc": null });
     const records = study.runs.flatMap(({ arm, seed, rollouts }) =>
       rollouts.map(({ rewards, score, tokenScores, columns, note, ...rest }) => ({
-        ...{ arm, seed, ...rest, note: note ?? null },
+        ...{ arm, seed, ...rest, finished: rest.finished ?? null, note: note ?? null },
         "rewards/proxy": rewards.proxy,
         "rewards/probe": rewards.probe ?? null,
         "probe/characters": columns ? String(columns["probe/characters"]) : null,

@@ -81,7 +81,8 @@ export function evalFile(settings: RecordedStudy["settings"], run: RecordedRun, 
 }
 
 function sampleOf(rollout: RolloutRecord, index: number, model: string) {
-  const { step, prompt, completion, note } = rollout;
+  const { step, prompt, completion, finished, note } = rollout;
+  const stopReason = finished === undefined ? "unknown" : finished ? "stop" : "max_tokens";
   const user = { id: `user-${index}`, role: "user", source: "input", content: prompt };
   const assistant = {
     id: `assistant-${index}`,
@@ -97,7 +98,7 @@ function sampleOf(rollout: RolloutRecord, index: number, model: string) {
     input: prompt,
     target: "",
     messages: [user, assistant],
-    output: { model, choices: [{ message: assistant, stop_reason: "stop" }], completion },
+    output: { model, choices: [{ message: assistant, stop_reason: stopReason }], completion },
     scores: Object.fromEntries(
       Object.entries(scoresOf(rollout)).map(([name, value]) => [
         name,

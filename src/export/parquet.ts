@@ -1,6 +1,6 @@
 /** @file Parquet: all metrics in one file, all recorded rollouts in another. */
 
-import { mkdir } from "node:fs/promises";
+import { mkdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fileWriter, ParquetWriter, type SchemaElement } from "hyparquet-writer";
 import type { RolloutRecord } from "../training/records.ts";
@@ -33,13 +33,16 @@ export async function exportParquet(study: RecordedStudy, out: string): Promise<
   const quiet = { ...study, warn: () => {} };
   for (const { path, columns } of [metrics, rollouts]) {
     const schema = [{ name: "root", num_children: columns.length }, ...columns.flatMap((c) => c.schema)];
-    const writer = new ParquetWriter({ writer: fileWriter(path), schema });
+    const aside = `${path}.partial`;
+    await rm(aside, { force: true });
+    const writer = new ParquetWriter({ writer: fileWriter(aside), schema });
     for (const folder of study.runs) {
       const run = await readRun(quiet, folder);
       const data = columns.map(({ name, of }) => ({ name, data: of(run) }));
       if (data[0]!.data.length > 0) await writer.write({ columnData: data });
     }
     await writer.finish();
+    await rename(aside, path);
   }
   return [metrics.path, rollouts.path];
 }
@@ -100,7 +103,7 @@ function rolloutColumns(terms: readonly string[], logged: readonly string[]): Co
         of((r) => r[name]),
       ),
     ),
-    ...(["misbehaved", "attempted"] as const).map((name) =>
+    ...(["misbehaved", "attempted", "finished"] as const).map((name) =>
       flag(
         name,
         of((r) => r[name]),
@@ -150,7 +153,7 @@ function number(name: string, of: Values): Column {
 }
 
 function flag(name: string, of: Values): Column {
-  return { name, of, schema: [{ name, type: "BOOLEAN", repetition_type: "REQUIRED" }] };
+  return { name, of, schema: [{ name, type: "BOOLEAN", repetition_type: "OPTIONAL" }] };
 }
 
 /** A list of numbers, in the three levels that the format's specification asks for. */

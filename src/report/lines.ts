@@ -14,6 +14,7 @@ const rolloutSchema = z.object({
   true: z.number(),
   misbehaved: z.boolean(),
   attempted: z.boolean(),
+  finished: z.boolean().optional(),
   note: z.string().optional(),
   reward: z.number().nullable(),
   rewards: z.record(z.string(), z.number().nullable()),

@@ -40,6 +40,20 @@ describe("train", () => {
     expect(rest.at(-1)!.state).toEqual(whole.at(-1)!.state);
   });
 
+  it("says of each rollout whether the model ended it", async () => {
+    const settings = { ...tinyContext().settings, steps: 6, prompts: 2, rollouts: 4 };
+    const ended = new Set<boolean>();
+    for (const { metrics, rollouts } of await run(tinyContext({ arm: none, settings }))) {
+      expect(rollouts).toHaveLength(8);
+      const cutOff = rollouts.filter(({ finished }) => !finished);
+      expect(metrics["completions/clipped_ratio"]).toBe(cutOff.length / 8);
+      // One more token than the longest answer, of which none ends it.
+      for (const { completion } of cutOff) expect(completion).toHaveLength(5);
+      for (const { finished } of rollouts) ended.add(finished!);
+    }
+    expect(ended.size).toBe(2);
+  });
+
   it("learns what is paid, and not what an oracle takes back", async () => {
     const settings = {
       ...tinyContext().settings,

@@ -208,7 +208,7 @@ const KEPT_ROLLOUTS = 8;
 
 /** A sample of the step's rollouts for people: evenly spaced over the batch. */
 export function recordsOf(measured: Measured, { arm, probe }: RunContext): RolloutRecord[] {
-  const { step, tasks, rollouts, outcomes, rewards, scores, advantages, log } = measured;
+  const { step, tasks, rollouts, outcomes, completions, rewards, scores, advantages, log } = measured;
   const columns = Object.entries(log.columns);
   const stride = Math.max(1, Math.floor(rollouts.length / KEPT_ROLLOUTS));
   const kept = rollouts.map((_, i) => i).filter((i) => i % stride === 0);
@@ -228,6 +228,7 @@ export function recordsOf(measured: Measured, { arm, probe }: RunContext): Rollo
       true: trueReward,
       misbehaved,
       attempted,
+      finished: completions[i]!.finished,
       ...(note !== undefined && { note }),
       reward: roundedIfDefined(rewards[i]!),
       rewards: Object.fromEntries(

@@ -53,6 +53,8 @@ export interface RolloutRecord {
   true: number;
   misbehaved: boolean;
   attempted: boolean;
+  /** Whether the model ended it, and was not cut off at the longest length. Not in studies of earlier versions. */
+  finished?: boolean;
   note?: string;
   /** The total reward (`null` where no term scored it), its terms by name (weighted), and the advantage that it became. */
   reward: number | null;

@@ -23,6 +23,7 @@ for info in list_eval_logs(sys.argv[1], recursive=False):
                     "messages": len(sample.messages),
                     "scores": {name: score.value for name, score in sample.scores.items()},
                     "step": sample.metadata["step"],
+                    "stop": sample.output.stop_reason,
                 }
                 for sample in log.samples
             ],
