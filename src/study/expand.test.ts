@@ -3,6 +3,7 @@
 import { describe, expect, it } from "vitest";
 import { tinySettings } from "../../test/tiny-study.ts";
 import { expand } from "./expand.ts";
+import { UsageError } from "./settings.ts";
 
 describe("expand", () => {
   it("gives every arm and seed without a grid, seed by seed", () => {
@@ -31,6 +32,20 @@ describe("expand", () => {
     expect(last.point).toEqual({ penalty: 2, "training.kl": 0.1 });
     expect(last.settings).toMatchObject({ penalty: 2, training: { kl: 0.1, steps: 6 } });
     expect(last.settings).not.toHaveProperty("grid");
+  });
+
+  it.each([
+    ["seeds", { seeds: 2 ** 31 }, 2 ** 31],
+    [
+      "a grid",
+      { grid: Object.fromEntries("abcde".split("").map((x) => [`training.${x}`, Array(100).fill(0)])) },
+      1e10,
+    ],
+    ["both", { seeds: 101, grid: { "training.kl": Array(100).fill(0) } }, 10_100],
+  ])("refuses more runs than can be kept, by %s, before it makes them", (_, settings, count) => {
+    const table = () => expand(tinySettings({ arms: ["none"], ...settings }));
+    expect(table).toThrow(UsageError);
+    expect(table).toThrow(`the study has ${count} runs`);
   });
 
   it("keeps whole paths where their ends are alike", () => {

@@ -1,7 +1,8 @@
 /** @file From a study's settings to the table of its runs: arms x grid points x seeds. */
 
 import { type ArmDefinition, armId, arms } from "./arms.ts";
-import type { StudySettings } from "./settings.ts";
+import { setAt } from "./set-at.ts";
+import { type StudySettings, UsageError } from "./settings.ts";
 
 /** The values that a grid sets, by the path of the setting: `{ "training.kl": 0.01 }`. Empty without a grid. */
 export type Point = Readonly<Record<string, number | string | boolean | string[]>>;
@@ -21,6 +22,9 @@ export interface PlannedRun {
   settings: Omit<StudySettings, "grid">;
 }
 
+/** Runs that a study may have: the table of all is kept, and looked through by every command. */
+const MOST_RUNS = 10_000;
+
 /**
  * The runs of a study, in the order in which they are done: seed by seed, so that a study that is stopped has compared
  * all arms on some seeds.
@@ -28,12 +32,22 @@ export interface PlannedRun {
  * A pure function of the settings. A grid does not vary what an arm does not depend on: the penalty for `none`, say.
  *
  * @param given ids of arms beside those that the settings name
+ * @throws UsageError where they are too many
  */
 export function expand(settings: StudySettings, given: readonly string[] = []): PlannedRun[] {
   const { grid = {}, ...rest } = settings;
+  const ids = [...settings.arms.map(armId), ...given];
+  const axesOf = (arm: string) => Object.entries(grid).filter(([path]) => dependsOn(arm, path));
+  const count =
+    settings.seeds *
+    ids.reduce((sum, arm) => sum + axesOf(arm).reduce((product, [, { length }]) => product * length, 1), 0);
+  if (count > MOST_RUNS)
+    throw new UsageError(
+      `the study has ${count} runs (arms x grid points x seeds), and may have ${MOST_RUNS}: take fewer seeds (${settings.seeds} now), or fewer values in its grid.`,
+    );
   const seeds = Array.from({ length: settings.seeds }, (_, i) => settings.firstSeed + i);
-  const variants = [...settings.arms.map(armId), ...given].flatMap((arm) =>
-    points(Object.entries(grid).filter(([path]) => dependsOn(arm, path))).map((point) => ({
+  const variants = ids.flatMap((arm) =>
+    points(axesOf(arm)).map((point) => ({
       ...{ id: [arm, pointName(point)].filter(Boolean).join("@"), arm, point },
       settings: Object.entries(point).reduce((all, [path, value]) => setAt(all, path, value), rest),
     })),
@@ -64,14 +78,4 @@ export function pointName(point: Point): string {
     paths.filter((other) => last(other) === last(path)).length > 1 ? path : last(path);
   const shown = (value: Point[string]) => (Array.isArray(value) ? value.join("+") : String(value));
   return paths.map((path) => `${short(path)}=${shown(point[path]!)}`).join();
-}
-
-/** A copy of nested objects with one value replaced, by its dotted path. */
-export function setAt<T extends object>(target: T, path: string, value: unknown): T {
-  const [first, ...rest] = path.split(".") as [string, ...string[]];
-  const inner = (target as Record<string, unknown>)[first];
-  return {
-    ...target,
-    [first]: rest.length === 0 ? value : setAt((inner ?? {}) as object, rest.join("."), value),
-  };
 }

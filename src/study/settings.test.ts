@@ -121,6 +121,7 @@ describe("readStudy", () => {
     [`${small}grid: { training.kll: [0.1] }`, /grid\.training\.kll\.0.*kll/s],
     ["just text", /top level/],
     ["a: [1", /is not YAML/],
+    ["environment: &a [*a]\narms: [none]", /an alias in it refers to what it is in/],
     [`${small}quick: { training: { steps: many } }`, /--quick.*training\.steps.*found "many"/s],
   ])("refuses %j", async (content, message) => {
     const path = await file(content);

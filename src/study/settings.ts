@@ -10,7 +10,7 @@ import { isModulePath, resolveModule } from "../modules.ts";
 import { allPositions } from "../probe/index.ts";
 import { penaltyCredits, penaltyShapes, trainingSettingsSchema } from "../training/index.ts";
 import { armIds } from "./arms.ts";
-import { setAt } from "./expand.ts";
+import { setAt } from "./set-at.ts";
 import { slurmSettingsSchema, withSlurmFlags } from "./slurm-settings.ts";
 
 export const probeSettingsSchema = z.strictObject({
@@ -149,7 +149,11 @@ export const studySchema = z.strictObject({
     .min(1)
     .describe("names of arms, or the paths of modules that make one, from the study file's folder"),
   seeds: z.int().min(1).default(1).describe("how many seeds"),
-  firstSeed: z.int().min(0).default(1),
+  firstSeed: z
+    .int()
+    .min(0)
+    .max(2 ** 32)
+    .default(1),
   ...armSettingsSchema.shape,
   training: trainingSettingsSchema.prefault({}),
   probe: probeSettingsSchema.prefault({}),
@@ -245,9 +249,14 @@ async function readStudyFile(study: string, path: string): Promise<unknown> {
   const { parse } = await import("yaml");
   try {
     // Warnings would go to the terminal, unasked.
-    return parse(text, { logLevel: "error" });
+    const document: unknown = parse(text, { logLevel: "error" });
+    // A list that holds itself, by an alias, could not be kept in study.json, nor shown where it is wrong.
+    JSON.stringify(document);
+    return document;
   } catch (error) {
     const { message } = error as Error;
+    if (message.includes("circular"))
+      throw new UsageError(`${path}: an alias in it refers to what it is in.`);
     const what = message.includes("call stack") ? "it is nested too deeply" : message;
     throw new UsageError(`${path}: is not YAML: ${what}`);
   }
