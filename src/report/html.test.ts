@@ -30,6 +30,15 @@ describe("renderReport", () => {
     expect(dataOf(html).runs[0]!.rollouts[0]!.completion).toBe(completion);
   });
 
+  test("lets nothing run but its own script, before anything runs", async () => {
+    const html = await renderReport(studyFixture({ steps: 1 }));
+    const [policy, content] = /<meta http-equiv="Content-Security-Policy" content="([^"]*)"/.exec(html)!;
+    expect(content).toMatch(/^default-src 'none'; script-src 'sha256-[^']+'; style-src 'sha256-[^']+'; /);
+    expect(content).not.toContain("unsafe");
+    expect(html.indexOf(policy)).toBeLessThan(html.indexOf("<script"));
+    expect(html.indexOf(policy)).toBeLessThan(html.indexOf("<style"));
+  });
+
   test("asks for nothing from outside the file", async () => {
     const html = await renderReport(studyFixture({ steps: 1 }));
     expect(html).not.toMatch(/<(script|img|iframe)[^>]*\ssrc=/);

@@ -3,6 +3,7 @@
 import { readFile } from "node:fs/promises";
 import { writeWhole } from "../files.ts";
 import type { PageData, StudyData } from "./data.ts";
+import { contentPolicy } from "./policy.ts";
 
 /** The built page: the same place seen from `dist/report/` and from `src/report/`. */
 const builtPage = new URL("../../dist/web/index.html", import.meta.url);
@@ -22,7 +23,7 @@ export async function renderReport(data: StudyData): Promise<string> {
 
 /** The page with what it is to show: a study, a probe, or word that a server has studies. @throws if the page has not been built */
 export async function renderPage(data: PageData): Promise<string> {
-  const page = await readPage();
+  const page = withPolicy(await readPage());
   const start = page.indexOf(opening);
   if (start < 0)
     throw new Error("The built page has no place for the data. Build it again with `npm run build`.");
@@ -34,6 +35,13 @@ export async function renderPage(data: PageData): Promise<string> {
 export async function writeReport(path: string, data: StudyData): Promise<void> {
   // A study that ends and someone who asks for its report may write at the same time.
   await writeWhole(path, await renderReport(data), `${path}.${process.pid}.partial`);
+}
+
+/** The page with its policy in it, ahead of all that it is about: a file that is opened from a disk has no headers. */
+function withPolicy(page: string): string {
+  const charset = '<meta charset="utf-8" />';
+  const policy = `<meta http-equiv="Content-Security-Policy" content="${contentPolicy(page)}" />`;
+  return page.replace(charset, `${charset}\n    ${policy}`);
 }
 
 /** JSON that cannot end the script element it stands in: whatever a model wrote stays data. */

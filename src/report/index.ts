@@ -4,6 +4,7 @@ export type { MetricColumns, RunData, StudyData, StudyListing, StudyState, Study
 export { Document, foldersIn, listRuns, type RunFolder } from "./folder.ts";
 export { renderPage, renderReport, writeReport } from "./html.ts";
 export { type ParseLine, parseMetrics, parseRollout } from "./lines.ts";
+export { contentPolicy } from "./policy.ts";
 export type { JudgedExample, ProbeReport } from "./probe.ts";
 export { loadStudy, StudyReader } from "./read.ts";
 export {

@@ -1,30 +1,14 @@
 /** @file What every answer of the server carries and every request must satisfy. */
 
-import { createHash } from "node:crypto";
 import type { MiddlewareHandler } from "hono";
 import { isLoopback, loopbackNames } from "../network.ts";
+import { contentPolicy } from "../report/index.ts";
 
-/**
- * Headers for a page whose script and style are inside it: nothing runs or loads but these two, known by their hashes.
- */
+/** Headers for a page whose script and style are inside it. */
 export function securityHeaders(page: string): Record<string, string> {
-  const hashes = (element: string) =>
-    // A data block has a type that no browser runs.
-    [...page.matchAll(new RegExp(`<${element}\\b([^>]*)>(.*?)</${element}>`, "gs"))]
-      .filter(([, attributes]) => !attributes!.includes("application/json"))
-      .map(([, , content]) => `'sha256-${createHash("sha256").update(content!).digest("base64")}'`)
-      .join(" ");
   return {
-    "Content-Security-Policy": [
-      "default-src 'none'",
-      `script-src ${hashes("script")}`,
-      `style-src ${hashes("style")}`,
-      "img-src data: blob:",
-      "connect-src 'self'",
-      "base-uri 'none'",
-      "form-action 'none'",
-      "frame-ancestors 'none'",
-    ].join("; "),
+    // What a page cannot say of itself: that no other one may show it inside.
+    "Content-Security-Policy": `${contentPolicy(page)}; frame-ancestors 'none'`,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
