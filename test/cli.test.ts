@@ -9,6 +9,8 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { loadProbe } from "../src/probe/index.ts";
 import { loadStudy, summarySchema } from "../src/report/index.ts";
+import { armSentence, studySentence } from "../src/web/sentences.ts";
+import { contradictions, studyContradictions } from "./contradictions.ts";
 
 const main = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
 
@@ -54,6 +56,14 @@ describe("probeward study", () => {
     expect(penalty!.mean.recallFrozenEnd).toBeGreaterThan(0.9);
     expect(loss!.mean.recallFrozenEnd).toBeLessThan(0.1);
     expect(loss!.mean.recallReferenceEnd).toBeGreaterThan(0.9);
+    expect(loss!.runs[0]!.outcome).toBe("blinded");
+
+    // And what is said of it, against its numbers.
+    for (const [id, arm] of Object.entries(summary.arms)) {
+      const alone = studySentence({ ...summary, arms: { [id]: arm } })!;
+      expect(studyContradictions(alone, arm.runs[0]!)).toEqual([]);
+      expect(contradictions(armSentence(arm), arm.runs[0]!)).toEqual([]);
+    }
 
     // The same command has nothing left to do, and says the same.
     const again = await probeward(args);

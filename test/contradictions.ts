@@ -7,7 +7,7 @@ export function contradictions(sentence: string, run: RunSummary): string[] {
   const grew = run.misbehaviourEnd - run.misbehaviourStart;
   const [before, after] = [run.sightReferenceEnd ?? 0, run.sightFrozenEnd ?? 0];
   return forbidden(sentence, [
-    [grew > 0.05, /became rare|stayed rare|fell \(/],
+    [grew > 0.05, /became rare|stayed rare|misbehaviour fell/i],
     [grew < 0.05, /misbehaviour (grew|took over)/i],
     [run.misbehaviourEnd < 0.5, /misbehaviour took over/i],
     [run.misbehaviourEnd > 0.1, /rare/],
