@@ -1,10 +1,9 @@
 /** @file What is said of a base model: shares among the tasks where each conduct was possible, and what a probe reads. */
 
 import { expect, it, vi } from "vitest";
-import { studyFixture } from "../../test/study-fixture.ts";
 import { tinyContext, tinyEnvironment } from "../../test/tiny.ts";
 import type { Environment, Outcome } from "../environment/types.ts";
-import { copiesInWords, reportBaseModel } from "../study/index.ts";
+import { reportBaseModel } from "../study/index.ts";
 import { behaviourInWords, differenceInWords } from "./base-model.ts";
 
 vi.setConfig({ testTimeout: 60_000 });
@@ -93,34 +92,3 @@ it("says that a model does not hold a difference which it cannot know, and that 
     /^Does it know better\? No probe can tell: /,
   );
 });
-
-it.each([
-  [400, 400, 0.9, undefined],
-  [
-    400,
-    100,
-    0.9,
-    "300 of the 400 completions that it was judged on have a text that it was fitted on, under another task; on the other 100 its AUROC is 0.900 (text alone 0.500)",
-  ],
-  [
-    400,
-    7,
-    null,
-    "393 of the 400 completions that it was judged on have a text that it was fitted on, under another task, and the other 7 lack a label",
-  ],
-  [
-    400,
-    0,
-    null,
-    "400 of the 400 completions that it was judged on have a text that it was fitted on, under another task",
-  ],
-])(
-  "of %i completions with %i texts that are new says how many are copies",
-  (total, fresh, probeAuroc, said) => {
-    const { base } = studyFixture({ steps: 1 }).summary!;
-    const counts = { ...base.counts, test: { total, misbehaving: 50 } };
-    const textBaselineAuroc = probeAuroc === null ? null : 0.5;
-    const unseen = { total: fresh, misbehaving: 1, probeAuroc, textBaselineAuroc };
-    expect(copiesInWords({ ...base, counts, unseen })).toBe(said);
-  },
-);

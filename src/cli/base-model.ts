@@ -2,11 +2,11 @@
 
 import type { Environment } from "../environment/index.ts";
 import type { Model } from "../model/index.ts";
+import { copiesInWords } from "../report/copies.ts";
 import {
   type BaseModelReport,
   type Behaviour,
   baseProblems,
-  copiesInWords,
   type Possible,
   readBaseModel,
 } from "../study/index.ts";

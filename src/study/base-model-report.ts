@@ -3,7 +3,6 @@
 import type { Environment, Outcome, Task } from "../environment/types.ts";
 import { createGenerator, type Model } from "../model/index.ts";
 import { randomFor } from "../random.ts";
-import type { Summary } from "../report/schema.ts";
 import { trainingSettingsSchema } from "../training/index.ts";
 import { type Base, prepareBase } from "./base.ts";
 import { askQuestions, informedBy } from "./inform.ts";
@@ -102,16 +101,4 @@ export async function readBaseModel(environment: Environment, model: Model, coun
   const settings = { probe, training: trainingSettingsSchema.parse({}) };
   const { tokenizer } = model;
   return prepareBase(undefined, { environment, model, tokenizer, settings });
-}
-
-/** How much of what the probe was judged on are copies of what it was fitted on; nothing where there are none. */
-export function copiesInWords({ counts, unseen }: Summary["base"]): string | undefined {
-  const total = counts.test!.total;
-  if (!unseen || unseen.total === total) return undefined;
-  const { probeAuroc, textBaselineAuroc } = unseen;
-  const among =
-    probeAuroc === null
-      ? unseen.total > 0 && `, and the other ${unseen.total} lack a label`
-      : `; on the other ${unseen.total} its AUROC is ${probeAuroc.toFixed(3)} (text alone ${textBaselineAuroc!.toFixed(3)})`;
-  return `${total - unseen.total} of the ${total} completions that it was judged on have a text that it was fitted on, under another task${among || ""}`;
 }

@@ -5,7 +5,6 @@ export { type Base, prepareBase } from "./base.ts";
 export {
   type BaseModelReport,
   type Behaviour,
-  copiesInWords,
   type Possible,
   readBaseModel,
   reportBaseModel,

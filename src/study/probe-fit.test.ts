@@ -124,7 +124,9 @@ describe("fitOnExamples", () => {
     await expect(fitOnExamples(oneGroup, model, options)).rejects.toThrow(/both labels in every split/);
     await expect(
       fitOnExamples(examples, model, { ...options, hooks: ["blocks.9.hook_resid_post"] }),
-    ).rejects.toThrow(/there is no activation "blocks\.9\.hook_resid_post"/);
+    ).rejects.toThrow(
+      /there is no activation "blocks\.9\.hook_resid_post"; this model has layers 0 to 0, .* as in blocks\.0\.hook_resid_pre: hook_resid_pre, hook_attn_out, /,
+    );
   });
 });
 

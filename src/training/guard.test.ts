@@ -70,6 +70,10 @@ describe("createWatch", () => {
     expect(difference(LIMITS.samplingDifference / 2)).toEqual([]);
   });
 
+  it("is not alarmed by a mean that is at its limit but for rounding", () => {
+    expect(watched({ frac_reward_zero_std: LIMITS.zeroVariance }, 3 * WINDOW)).toEqual([]);
+  });
+
   it("takes nothing from values that are not defined", () => {
     expect(watched({ entropy: null, kl: null }, 3 * WINDOW)).toEqual([]);
   });

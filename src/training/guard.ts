@@ -100,7 +100,8 @@ export function createWatch(): (line: StepMetrics) => string[] {
         .slice(-window)
         .map((one) => one[metric])
         .filter((value) => typeof value === "number");
-      const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+      // Ten times 0.9 over ten is not to be above 0.9.
+      const mean = Number((values.reduce((sum, value) => sum + value, 0) / values.length).toPrecision(12));
       if (values.length < window || shown.has(metric) || !isBad(mean)) return [];
       shown.add(metric);
       const measured = window === 1 ? metric : `mean ${metric} over ${window} steps`;
