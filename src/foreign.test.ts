@@ -9,7 +9,7 @@ const inner = foreignTable({ read: { factor: z.number() }, harmless: [] });
 const schema = foreignTable({
   read: { layers: z.int(), rope: inner.optional() },
   harmless: ["name date", "summary_*"],
-  off: { window: [false, 0], experts: [[], {}] },
+  off: { window: [false, 0], experts: [[], {}], summary_scale: [1] },
 });
 const parse = (value: unknown) => parseForeign(schema, value, "config.json");
 
@@ -25,6 +25,11 @@ describe("a table in a foreign file", () => {
 
   it.each([
     ["a value at which it is on", { window: 4096 }, /window is 4096, which is not supported; false, 0 is/],
+    [
+      "one of many that are harmless",
+      { summary_scale: 2 },
+      /summary_scale is 2, which is not supported; 1 is/,
+    ],
     ["a table that is not empty", { experts: { n: 1n } }, /experts is \{"n":1\}, which is not supported/],
     ["a key that nobody knows", { logit_scale: 0.5 }, /logit_scale \(0\.5\) is not known here/],
     ["one within a table", { rope: { factor: 1, mscale: 2 } }, /mscale \(2\) is not known.*at rope\.mscale/s],

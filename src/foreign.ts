@@ -23,9 +23,9 @@ export function foreignTable<Read extends z.ZodRawShape>({ read, harmless, off =
   const beginnings = all.filter((name) => name.endsWith("*")).map((name) => name.slice(0, -1));
   return z.looseObject(read).superRefine((table, context) => {
     for (const [key, value] of Object.entries(table)) {
-      if (Object.hasOwn(read, key) || names.has(key) || value === null || value === undefined) continue;
-      if (beginnings.some((beginning) => key.startsWith(beginning))) continue;
+      if (Object.hasOwn(read, key) || value === null || value === undefined) continue;
       const values = Object.hasOwn(off, key) ? off[key]! : undefined;
+      if (!values && (names.has(key) || beginnings.some((beginning) => key.startsWith(beginning)))) continue;
       if (values?.some((other) => isDeepStrictEqual(other, value))) continue;
       const message = values
         ? `${key} is ${shown(value)}, which is not supported; ${values.map(shown).join(", ")} is`
@@ -54,7 +54,7 @@ export function parseForeignJson<T>(schema: z.ZodType<T>, text: string, path: st
 }
 
 /** A value as it stands in the file, cut to what a message has room for. */
-function shown(value: unknown): string {
+export function shown(value: unknown): string {
   const text = JSON.stringify(value, (_, inner) => (typeof inner === "bigint" ? Number(inner) : inner));
   return text.length > 60 ? `${text.slice(0, 60)}...` : text;
 }

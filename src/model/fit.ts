@@ -1,6 +1,6 @@
 /** @file The tensors of files as the weights of a configuration: none lacks, none is over, all have their shapes and are finite. */
 
-import type { TensorSource } from "../tensor/index.ts";
+import { allFinite, type TensorSource } from "../tensor/index.ts";
 import type { Weights } from "./transformer.ts";
 
 /** How many tensors a message names. */
@@ -60,11 +60,4 @@ export function checkFinite(weights: Weights, fileOf: (name: string) => string):
     throw new Error(
       `${broken.slice(0, NAMED).join("; ")}. The file is damaged, or training diverged before it was written: take another`,
     );
-}
-
-/** Without a branch for each number: x - x is 0 where x is finite, and else NaN. */
-function allFinite(data: Float32Array): boolean {
-  let differences = 0;
-  for (let i = 0; i < data.length; i++) differences += data[i]! - data[i]!;
-  return differences === 0;
 }

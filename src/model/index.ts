@@ -18,6 +18,7 @@ export {
   type DecoderConfig,
   endTokens,
   hookNames,
+  isEmbedded,
   type ModelConfig,
   type Rotary,
   vocabularySize,

@@ -1,7 +1,9 @@
 /** @file stories260K writes its story, where the shared folder with its files is there. */
 
 import { existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { randomFor } from "../random.ts";
@@ -50,4 +52,15 @@ describe.skipIf(!present)("stories260K", () => {
     expect(size).toBeGreaterThan(0);
     await expect(loadLlama2c(pieces, pieces)).rejects.toThrow(/tok512\.bin/);
   });
+});
+
+it.each([
+  ["shorter than a header", 20, /few\.bin: has 20 bytes, fewer than its header/],
+  ["of zeros", 400, /few\.bin: its size does not fit its header/],
+])("refuses a file %s", async (_, bytes, message) => {
+  const folder = await mkdtemp(join(tmpdir(), "probeward-llama2c-"));
+  const path = join(folder, "few.bin");
+  await writeFile(path, Buffer.alloc(bytes));
+  await expect(loadLlama2c(path, path)).rejects.toThrow(message);
+  await rm(folder, { recursive: true });
 });

@@ -1,10 +1,12 @@
 /** @file Models of llama2.c (https://github.com/karpathy/llama2.c): one file of weights, one of pieces. */
 
 import { readFile } from "node:fs/promises";
+import { withFile } from "../files.ts";
 import { floats } from "../tensor/index.ts";
 import type { Model } from "./checkpoint.ts";
 import type { DecoderConfig } from "./config.ts";
 import { decoderShapes } from "./decoder.ts";
+import { checkFinite } from "./fit.ts";
 import { pairHalves } from "./interleaved.ts";
 import { rotary } from "./rotary.ts";
 import { type SentencePieces, SentencePieceTokenizer } from "./sentencepiece.ts";
@@ -13,6 +15,8 @@ import type { Weights } from "./transformer.ts";
 /** In these models a sequence begins with token 1, and so ends where the next one would begin. */
 const BEGIN = 1;
 const ENDS = [1, 2];
+/** Numbers in a file's header. */
+const HEADER = 7;
 
 /**
  * @param path weights in the first version of the format ("version 0")
@@ -20,19 +24,24 @@ const ENDS = [1, 2];
  * @throws Error naming the file that cannot be read, or whose size is not what its header says.
  */
 export async function loadLlama2c(path: string, tokenizerPath: string): Promise<Model> {
-  const bytes = await readFile(path);
+  const bytes = await withFile("read", path, () => readFile(path));
+  if (bytes.length < HEADER * 4)
+    throw new Error(
+      `${path}: has ${bytes.length} bytes, fewer than its header; it is damaged or no model of llama2.c`,
+    );
   const numbers = new Float32Array(new Uint8Array(bytes).buffer, 0, Math.floor(bytes.length / 4));
   const [width, hidden, layers, heads, keyValueHeads, signedVocabulary, context] = new Int32Array(
     numbers.buffer,
     0,
-    7,
+    HEADER,
   ) as unknown as [number, number, number, number, number, number, number];
   const sizes = [width, hidden, layers, heads, keyValueHeads, Math.abs(signedVocabulary), context];
   const refuse = (): never => {
     throw new Error(`${path}: its size does not fit its header; it is damaged or no model of llama2.c`);
   };
   // No size is larger than the file: what is made of them stays small until the total is checked.
-  if (sizes.some((size) => !(size > 0 && size <= numbers.length)) || width % heads !== 0) refuse();
+  if (sizes.some((size) => !(size > 0 && size <= numbers.length))) refuse();
+  if (width % heads !== 0 || heads % keyValueHeads !== 0 || (width / heads) % 2 !== 0) refuse();
   const headDim = width / heads;
   const config: DecoderConfig = {
     architecture: "llama",
@@ -47,10 +56,10 @@ export async function loadLlama2c(path: string, tokenizerPath: string): Promise<
     queryKeyNorm: false,
     endTokens: ENDS,
   };
-  if (7 + parameters(config) + context * headDim !== numbers.length) refuse();
+  if (HEADER + parameters(config) + context * headDim !== numbers.length) refuse();
   const shapes = decoderShapes(config);
   const weights: Weights = {};
-  let offset = 7;
+  let offset = HEADER;
   const take = (name: string) => {
     const shape = shapes[name]!;
     const size = shape.reduce((product, length) => product * length, 1);
@@ -71,7 +80,12 @@ export async function loadLlama2c(path: string, tokenizerPath: string): Promise<
   // Tables of sines and cosines, which are computed when they are needed.
   offset += context * headDim;
   if (!config.tied) take("lm_head.weight");
-  const vocabulary = readPieces(await readFile(tokenizerPath), config.vocabulary, tokenizerPath);
+  checkFinite(weights, () => path);
+  const vocabulary = readPieces(
+    await withFile("read", tokenizerPath, () => readFile(tokenizerPath)),
+    config.vocabulary,
+    tokenizerPath,
+  );
   return { config, weights, tokenizer: new SentencePieceTokenizer(vocabulary) };
 }
 

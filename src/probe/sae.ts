@@ -1,11 +1,12 @@
 /** @file Features of sparse autoencoders as probes: dictionaries in SAELens's format. */
 
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { z } from "zod";
-import { parseJson } from "../files.ts";
-import { openSafetensors, type TensorSource } from "../tensor/index.ts";
+import type { z } from "zod";
+import { readText } from "../files.ts";
+import { parseForeignJson } from "../foreign.ts";
+import { allFinite, openSafetensors, type TensorSource } from "../tensor/index.ts";
 import { smallestAbove } from "./metrics.ts";
+import { dictionarySchema } from "./sae-keys.ts";
 import type { Probe } from "./types.ts";
 
 /** How pre-activations become features. `topk`: the k largest, where they are positive. */
@@ -18,6 +19,11 @@ export interface SparseAutoencoder {
   hook: string;
   /** Number of features. */
   size: number;
+  /**
+   * Was it trained on a model whose writing weights are centred, as TransformerLens centres those of models with layer norms?
+   * Its features are then those of activations minus their mean. Models with RMS norms are never centred, and are not its own.
+   */
+  isCentred: boolean;
   /** All features of one activation of length D. */
   encode(activation_D: Float32Array): Float32Array;
   /**
@@ -30,39 +36,17 @@ export interface SparseAutoencoder {
   probe(feature: number, tap: Pick<Probe["tap"], "positions" | "pool">): Probe;
 }
 
-/** `cfg.json`, of SAELens 6 (names in `metadata`) and before (all on one level). */
-const configSchema = z.looseObject({
-  architecture: z.string().default("standard"),
-  d_in: z.int().min(1),
-  d_sae: z.int().min(1),
-  apply_b_dec_to_input: z.boolean().default(true),
-  normalize_activations: z.union([z.string(), z.boolean()]).nullish(),
-  reshape_activations: z.string().nullish(),
-  hook_name: z.string().optional(),
-  hook_point: z.string().optional(),
-  metadata: z.looseObject({ hook_name: z.string().optional() }).nullish(),
-  activation_fn: z.string().optional(),
-  activation_fn_str: z.string().optional(),
-  activation_fn_kwargs: z.looseObject({ k: z.int().min(1).optional() }).nullish(),
-  k: z.int().min(1).optional(),
-  rescale_acts_by_decoder_norm: z.boolean().default(false),
-  finetuning_scaling_factor: z.literal(false).nullish(),
-});
-
 /**
  * Reads a dictionary: a folder with `cfg.json` and `sae_weights.safetensors`.
  *
- * @throws Error naming the file, and what is missing or not supported: gated dictionaries, and inputs that are normalised
- *   or reshaped.
+ * @throws Error naming the file, and what is missing or not supported: gated dictionaries, inputs that are normalised or
+ *   reshaped, settings that are not known.
  */
 export async function loadSae(folder: string): Promise<SparseAutoencoder> {
   const path = join(folder, "cfg.json");
-  const text = await readFile(path, "utf8").catch(() => {
-    throw new Error(`${folder} is no SAELens dictionary: ${path} cannot be read`);
-  });
-  const parsed = configSchema.safeParse(parseJson(text));
-  if (!parsed.success) throw new Error(`${path}: ${z.prettifyError(parsed.error)}`);
-  const config = parsed.data;
+  const text = await readText(path);
+  if (text === undefined) throw new Error(`${folder} is no SAELens dictionary: ${path} is missing`);
+  const config = parseForeignJson(dictionarySchema, text, path);
   const { architecture, k } = activationOf(config, path);
   const normalised = config.normalize_activations ?? "none";
   if (normalised !== "none" && normalised !== false)
@@ -70,14 +54,17 @@ export async function loadSae(folder: string): Promise<SparseAutoencoder> {
       `${path}: normalize_activations is ${JSON.stringify(normalised)}, which is not supported; fold it into the weights with SAELens first`,
     );
   const hook = config.metadata?.hook_name ?? config.hook_name ?? config.hook_point;
-  if (hook === undefined) throw new Error(`${path}: has no hook_name`);
+  if (!hook) throw new Error(`${path}: has no hook_name`);
   if ((config.reshape_activations ?? "none") !== "none" || hook.endsWith("hook_z"))
     throw new Error(`${path}: reads the heads of ${hook} apart, which is not supported`);
 
   const weights = join(folder, "sae_weights.safetensors");
+  const { model_from_pretrained_kwargs: processing } = { ...config, ...config.metadata };
+  const isCentred = processing?.center_writing_weights === true;
   const file = await openSafetensors(weights);
   try {
     const { d_in: D, d_sae: F } = config;
+    await checkOthers(file, weights, architecture);
     const read = (name: string, shape: number[]) => readTensor(file, weights, name, shape);
     const encoder_DF = await read("W_enc", [D, F]);
     const bias_F = (await read("b_enc", [F])).slice();
@@ -89,13 +76,20 @@ export async function loadSae(folder: string): Promise<SparseAutoencoder> {
     if (architecture === "topk" && config.rescale_acts_by_decoder_norm) {
       const decoder_FD = await read("W_dec", [F, D]);
       for (let f = 0; f < F; f++) {
-        const norm = Math.hypot(...decoder_FD.subarray(f * D, (f + 1) * D));
+        const norm = Math.sqrt(decoder_FD.subarray(f * D, (f + 1) * D).reduce((sum, x) => sum + x * x, 0));
         bias_F[f]! *= norm;
         for (let d = 0; d < D; d++) encoder_DF[d * F + f]! *= norm;
       }
     }
+    // (a - mean(a)) W is a (W - the means of its columns).
+    if (isCentred)
+      for (let f = 0; f < F; f++) {
+        let mean = 0;
+        for (let d = 0; d < D; d++) mean += encoder_DF[d * F + f]! / D;
+        for (let d = 0; d < D; d++) encoder_DF[d * F + f]! -= mean;
+      }
     const threshold_F = architecture === "jumprelu" ? await read("threshold", [F]) : new Float32Array(F);
-    return dictionary({ architecture, hook, k, encoder_DF, bias_F, threshold_F });
+    return dictionary({ architecture, hook, isCentred, k, encoder_DF, bias_F, threshold_F });
   } finally {
     await file.close();
   }
@@ -104,19 +98,29 @@ export async function loadSae(folder: string): Promise<SparseAutoencoder> {
 interface Parts {
   architecture: Architecture;
   hook: string;
+  isCentred: boolean;
   k: number;
   encoder_DF: Float32Array;
   bias_F: Float32Array;
   threshold_F: Float32Array;
 }
 
-function dictionary({ architecture, hook, k, encoder_DF, bias_F, threshold_F }: Parts): SparseAutoencoder {
+function dictionary({
+  architecture,
+  hook,
+  isCentred,
+  k,
+  encoder_DF,
+  bias_F,
+  threshold_F,
+}: Parts): SparseAutoencoder {
   const F = bias_F.length;
   const D = encoder_DF.length / F;
   return {
     architecture,
     hook,
     size: F,
+    isCentred,
     encode(activation_D) {
       if (activation_D.length !== D)
         throw new Error(`the dictionary reads activations of length ${D}, got one of ${activation_D.length}`);
@@ -142,7 +146,7 @@ function dictionary({ architecture, hook, k, encoder_DF, bias_F, threshold_F }: 
 
 /** @throws Error for an architecture that is not supported */
 function activationOf(
-  config: z.infer<typeof configSchema>,
+  config: z.infer<typeof dictionarySchema>,
   path: string,
 ): { architecture: Architecture; k: number } {
   const activation = config.activation_fn ?? config.activation_fn_str ?? "relu";
@@ -160,6 +164,21 @@ function activationOf(
   return { architecture: name, k: 0 };
 }
 
+/** Tensors of dictionaries, all of which may be there, whether or not features depend on them. */
+const TENSORS = ["W_enc", "b_enc", "W_dec", "b_dec"];
+
+/** @throws Error for tensors beside a dictionary's own that could change its features */
+async function checkOthers(file: TensorSource, path: string, architecture: Architecture): Promise<void> {
+  const own = architecture === "jumprelu" ? [...TENSORS, "threshold"] : TENSORS;
+  for (const name of Object.keys(file.shapes)) {
+    if (own.includes(name)) continue;
+    // Features were multiplied by these, where they were fine-tuned; else they are 1, and some files hold them.
+    const { data } = await file.read(name);
+    if (!/^(finetuning_)?scaling_factor$/.test(name) || data.some((x) => x !== 1))
+      throw new Error(`${path}: has the tensor ${name}, which is not known here and could change features`);
+  }
+}
+
 async function readTensor(
   file: TensorSource,
   path: string,
@@ -173,6 +192,7 @@ async function readTensor(
     );
   const { data } = await file.read(name);
   if (!(data instanceof Float32Array)) throw new Error(`${path}: ${name} holds integers`);
+  if (!allFinite(data)) throw new Error(`${path}: ${name} holds numbers that are not finite`);
   return data;
 }
 

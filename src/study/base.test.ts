@@ -1,6 +1,6 @@
 /** @file What runs start from: the probe's quality as a dial, held-out probes, and folders of earlier versions. */
 
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -125,6 +125,15 @@ describe("prepareBase", () => {
     expect(heldOutProbes["other-sample"]!.kind).toBe("logistic");
     const missing = prepare({ sae: { path, feature: 99, positions: "completion" } });
     await expect(missing).rejects.toThrow(/^probe\.sae: there is no feature 99; the dictionary has 24/);
+    const centred = await mkdtemp(join(tmpdir(), "probeward-centred-"));
+    await cp(path, centred, { recursive: true });
+    const settings = JSON.parse(await readFile(join(centred, "cfg.json"), "utf8"));
+    settings.model_from_pretrained_kwargs = { center_writing_weights: true };
+    await writeFile(join(centred, "cfg.json"), JSON.stringify(settings));
+    await expect(prepare({ sae: { path: centred, feature: 7, positions: "completion" } })).rejects.toThrow(
+      /center_writing_weights, and is for a model with layer norms/,
+    );
+    await rm(centred, { recursive: true });
     await expect(missing).rejects.toThrow(UsageError);
     await expect(prepare({ file: path })).rejects.toThrow(/^probe\.file: .*jumprelu is not a probe/);
   });

@@ -5,7 +5,14 @@ import { join } from "node:path";
 import { z } from "zod";
 import { clusteredInterval, mean } from "../audit/index.ts";
 import { readDocument, writeJson } from "../files.ts";
-import { checkHooks, hookNames, type ModelConfig, type Sequence, vocabularySize } from "../model/index.ts";
+import {
+  checkHooks,
+  hookNames,
+  isEmbedded,
+  type ModelConfig,
+  type Sequence,
+  vocabularySize,
+} from "../model/index.ts";
 import {
   auroc,
   calibrate,
@@ -390,6 +397,19 @@ function familiesOf(
   );
 }
 
+/** A feature of a dictionary. @throws Error where it was trained on activations that are not the model's */
+async function featureProbe(
+  { path, feature, positions }: NonNullable<StudySettings["probe"]["sae"]>,
+  config: ModelConfig,
+): Promise<Probe> {
+  const dictionary = await loadSae(path);
+  if (dictionary.isCentred && (isEmbedded(config) || config.norm.kind !== "layer"))
+    throw new Error(
+      `${path} has center_writing_weights, and is for a model with layer norms; the model's norms are RMS norms`,
+    );
+  return dictionary.probe(feature, { positions, pool: "mean" });
+}
+
 /**
  * The probe that the settings give in place of a sweep. Its threshold is set anew on the study's calibration split, like
  * every other probe's.
@@ -403,9 +423,7 @@ async function givenProbe(
   if (file === undefined && sae === undefined) return undefined;
   const name = sae ? "probe.sae" : "probe.file";
   try {
-    const probe = sae
-      ? (await loadSae(sae.path)).probe(sae.feature, { positions: sae.positions, pool: "mean" })
-      : await loadProbe(file!);
+    const probe = sae ? await featureProbe(sae, config) : await loadProbe(file!);
     checkHooks(config, [probe.tap.hook]);
     if (probe.weight_D.length !== config.width)
       throw new Error(

@@ -2,13 +2,15 @@
 
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { numpy as np } from "@jax-js/jax";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ggufWith } from "../../../test/gguf.ts";
 import { randomFor } from "../../random.ts";
 import { compile, type JaxArray, readSafetensors, type Tensor } from "../../tensor/index.ts";
 import { loadModel, type Model } from "../checkpoint.ts";
+import type { DecoderConfig } from "../config.ts";
 import { createGenerator } from "../generate.ts";
 import { weightSpecs } from "../score.ts";
 import { hiddenStates, logitsOf, type TracedWeights } from "../transformer.ts";
@@ -61,6 +63,41 @@ describe("a GGUF file", () => {
     expect(model.tokenizer.decode(wanted.texts[1].ids)).toBe(wanted.texts[1].text);
   });
 
+  it.each([
+    ["the key of today", { "llama.rope.scaling.type": "linear", "llama.rope.scaling.factor": 4 }, 4],
+    ["the older key", { "llama.rope.scale_linear": 4 }, 4],
+    ["a factor of no type, which is linear", { "llama.rope.scaling.factor": 4 }, 4],
+    [
+      "a factor that is not to be used",
+      { "llama.rope.scaling.type": "none", "llama.rope.scaling.factor": 4 },
+      1,
+    ],
+    ["a factor of 0, which is none", { "llama.rope.scaling.factor": 0 }, 1],
+  ])("has the rotary scaling of llama.cpp with %s", async (_, keys, factor) => {
+    const scaled = join(await mkdtemp(join(tmpdir(), "probeward-gguf-")), "scaled.gguf");
+    await writeFile(scaled, await ggufWith(path, keys));
+    const { config } = (await loadModel(scaled)) as { config: DecoderConfig };
+    // 8 dimensions a head.
+    const frequencies = [0, 1, 2, 3].map((i) => 10_000 ** (-i / 4) / factor);
+    config.rotary!.frequencies.forEach((frequency, i) => {
+      expect(frequency).toBeCloseTo(frequencies[i]!, 12);
+    });
+    await rm(dirname(scaled), { recursive: true });
+  });
+
+  it("may say of itself what does not change it", async () => {
+    const named = join(await mkdtemp(join(tmpdir(), "probeward-gguf-")), "named.gguf");
+    const keys = {
+      "general.name": "x",
+      "general.file_type": 2,
+      "quantize.imatrix.file": "y",
+      "llama.vocab_size": 290,
+    };
+    await writeFile(named, await ggufWith(path, { ...keys, "llama.expert_count": 0 }));
+    expect((await loadModel(named)).config).toEqual(model.config);
+    await rm(dirname(named), { recursive: true });
+  });
+
   describe("that is wrong", () => {
     let folder: string;
     beforeAll(async () => {
@@ -84,6 +121,45 @@ describe("a GGUF file", () => {
       const bad = join(folder, "bad.gguf");
       await writeFile(bad, change(await readFile(path)));
       await expect(loadModel(bad)).rejects.toThrow(message);
+    });
+
+    it.each([
+      [
+        "an architecture that is a number",
+        { "general.architecture": 7n },
+        /the architecture 7 is not supported/,
+      ],
+      ["a part of a model", { "split.count": 2 }, /split\.count is 2, which is not supported/],
+      ["an adapter", { "general.type": "adapter" }, /general\.type is "adapter"/],
+      [
+        "a key that is not known",
+        { "llama.tomorrow": 1 },
+        /begin with llama\..*tomorrow \(1\) is not known here/s,
+      ],
+      ["experts", { "llama.expert_count": 8 }, /expert_count is 8/],
+      ["a window", { "llama.attention.sliding_window": 16 }, /attention\.sliding_window is 16/],
+      ["scaled logits", { "llama.logit_scale": 0.5 }, /logit_scale is 0\.5/],
+      ["yarn with a factor", { "llama.rope.scaling.attn_factor": 1.5 }, /rope\.scaling\.attn_factor is 1\.5/],
+      ["another kind of scaling", { "llama.rope.scaling.type": "longrope" }, /rope\.scaling\.type/],
+      ["values of another length", { "llama.attention.value_length": 4 }, /attention\.value_length is 4/],
+      ["a part of each head that rotates", { "llama.rope.dimension_count": 4 }, /rope\.dimension_count is 4/],
+      ["a missing key", { "llama.block_count": undefined }, /block_count/],
+      ["a key of another kind", { "llama.block_count": "two" }, /expected number.*at block_count/s],
+      [
+        "a thousand million layers",
+        { "llama.block_count": 1e9 },
+        /has 1000000000 layers, and it has 20 tensors/,
+      ],
+      [
+        "heads that cannot share",
+        { "llama.attention.head_count_kv": 3 },
+        /3 heads of keys cannot be shared by 4/,
+      ],
+    ])("is refused with %s", async (_, keys, message) => {
+      const bad = join(folder, "bad.gguf");
+      await writeFile(bad, await ggufWith(path, keys));
+      await expect(loadModel(bad)).rejects.toThrow(message);
+      await expect(loadModel(bad)).rejects.toThrow(bad);
     });
   });
 });

@@ -52,8 +52,11 @@ export async function openGguf(path: string): Promise<GgufFile> {
     const metadata = parsed.metadata as unknown as GgufMetadata;
     const infos = new Map<string, GGUFTensorInfo>();
     const shapes: Record<string, number[]> = {};
+    const alignment = Number(metadata["general.alignment"] ?? 32);
+    let expected = 0;
     for (const info of parsed.tensorInfos) {
       const name = nameOf(info.name);
+      if (infos.has(name)) throw new Error(`${path}: has two tensors ${info.name}`);
       infos.set(name, info);
       // GGUF names the fastest axis first.
       shapes[name] = info.shape.map(Number).reverse();
@@ -62,7 +65,18 @@ export async function openGguf(path: string): Promise<GgufFile> {
         throw new Error(
           `${path}: tensor ${info.name} has GGUF's element type ${info.dtype}; supported are ${supported()}`,
         );
-      const end = Number(parsed.tensorDataOffset + info.offset) + bytesOf(shapes[name]!, type);
+      if (shapes[name]!.at(-1)! % type.elements !== 0)
+        throw new Error(
+          `${path}: tensor ${info.name} has rows of ${shapes[name]!.at(-1)}; ${type.name} stores ${type.elements} together`,
+        );
+      // One behind the other, as everything that writes such files has them.
+      if (Number(info.offset) !== expected)
+        throw new Error(
+          `${path}: tensor ${info.name} lies at ${info.offset} of the data, ${expected} is expected`,
+        );
+      const bytes = bytesOf(shapes[name]!, type);
+      expected += Math.ceil(bytes / alignment) * alignment;
+      const end = Number(parsed.tensorDataOffset + info.offset) + bytes;
       if (end > size) throw new Error(`${path} is not a whole GGUF file: it ends within tensor ${info.name}`);
     }
     // Files of Llamas pair neighbouring dimensions in rotary positions, all others halves.
