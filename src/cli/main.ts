@@ -24,6 +24,7 @@ const commands: Record<string, () => Promise<Command>> = {
   study: async () => (await import("./study.ts")).studyCommand(),
   status: async () => (await import("./status.ts")).statusCommand(),
   cancel: async () => (await import("./cancel.ts")).cancelCommand(),
+  settings: async () => (await import("./settings.ts")).settingsCommand(),
   pretrain: async () => (await import("./pretrain.ts")).pretrainCommand(),
   pull: async () => (await import("./pull.ts")).pullCommand(),
   probe: async () => (await import("./probe.ts")).probeCommand(),

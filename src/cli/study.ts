@@ -2,6 +2,7 @@
 
 import { join, resolve } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
+import { parse } from "yaml";
 import { dryRun } from "../launch/index.ts";
 import { renderTable } from "../report/index.ts";
 import { armIds, arms, readStudy, shippedStudies, slurmSettingsSchema, UsageError } from "../study/index.ts";
@@ -18,6 +19,7 @@ interface Flags {
   json?: boolean;
   quick?: boolean;
   anyway?: boolean;
+  set?: [path: string, value: unknown][];
   launch: LauncherName;
   jobs?: number;
   slurm?: Record<string, unknown[]>;
@@ -39,6 +41,11 @@ export async function studyCommand(): Promise<Command> {
     .option("--steps <n>", "steps of training per run", wholeNumber(1))
     .option("--model <path>", "folder of the base model, or its GGUF file")
     .option("--out <dir>", "folder of the study (default: runs/<study>, or runs/<study>-quick)")
+    .option(
+      "--set <path=value>",
+      "any setting, such as training.kl=0.1; again for more (probeward settings lists them)",
+      settingFlag,
+    )
     .option("--quick", "the smallest study that still shows the effect")
     .option("--anyway", "train even where nothing can come of it, such as with a probe at chance")
     .addOption(
@@ -83,6 +90,20 @@ export async function studyCommand(): Promise<Command> {
       else if (json) console.log(JSON.stringify(summary, null, 2));
       else console.log(`\n${renderTable(summary)}\n\nReport: ${join(folder, "report.html")}`);
     });
+}
+
+/** Collects `path=value`, the value as in a study file. */
+function settingFlag(
+  text: string,
+  before: [path: string, value: unknown][] = [],
+): [path: string, value: unknown][] {
+  const [, path, value] = /^([\w.]+)=(.*)$/s.exec(text) ?? [];
+  if (path === undefined) throw new InvalidArgumentError("It should be path=value, such as training.kl=0.1.");
+  try {
+    return [...before, [path, parse(value!)]];
+  } catch (error) {
+    throw new InvalidArgumentError(`Its value is not YAML: ${(error as Error).message}`);
+  }
 }
 
 /** Collects `key=value` by key. */

@@ -20,12 +20,15 @@ export { makeBaseModel, type Recipe, shippedModel } from "./model.ts";
 export type { MakeArm } from "./own-arms.ts";
 export { fitOnExamples, type ProbeFitOptions } from "./probe-fit.ts";
 export { readRun, readStatus, runFolder, runName, StoppedError } from "./run.ts";
+export type { SettingInfo } from "./setting-info.ts";
 export {
   readStudy,
   type StudyFile,
   type StudyOverrides,
   type StudySettings,
   shippedStudies,
+  studyJsonSchema,
+  studySettings,
   UsageError,
 } from "./settings.ts";
 export { type SlurmSettings, slurmSettingsSchema } from "./slurm-settings.ts";

@@ -112,7 +112,7 @@ describe("readStudy", () => {
   it.each([
     ["environment: cod\narms: [none]", /environment: .*code.*found "cod"/s],
     ["environment: code\narms: [none, prob-loss]", /arms\.1: .*probe-loss,.*my-arm\.js.*found "prob-loss"/s],
-    [`${small}training: { stpes: 3 }`, /training: .*stpes/s],
+    [`${small}training: { stpes: 3 }`, /training.stpes: .*training.steps/s],
     [`${small}training: { steps: 0 }`, /training\.steps: .*found 0/s],
     [`${small}penalty: high`, /penalty: .*number.*found "high"/s],
     [`${small}grid: { kl: [0] }`, /grid\.kl: cannot be varied.*training\.kl/s],

@@ -11,6 +11,7 @@ import { allPositions } from "../probe/index.ts";
 import { penaltyCredits, penaltyShapes, trainingSettingsSchema } from "../training/index.ts";
 import { armIds } from "./arms.ts";
 import { setAt } from "./set-at.ts";
+import { listSettings, nearest, type SettingInfo, unknownSetting } from "./setting-info.ts";
 import { slurmSettingsSchema, withSlurmFlags } from "./slurm-settings.ts";
 
 export const probeSettingsSchema = z.strictObject({
@@ -42,15 +43,20 @@ export const probeSettingsSchema = z.strictObject({
   sae: z
     .strictObject({
       path: z.string().min(1).describe("folder of a SAELens dictionary, from the study file's folder"),
-      feature: z.int().min(0),
-      positions: z.enum(allPositions).exclude(["follow-up"]).default("completion"),
+      feature: z.int().min(0).describe("number of the feature, from 0"),
+      positions: z
+        .enum(allPositions)
+        .exclude(["follow-up"])
+        .default("completion")
+        .describe("positions that it is read at"),
     })
     .optional()
     .describe("one feature of a sparse autoencoder as the probe: no sweep"),
   hooks: z
     .array(z.string())
     .optional()
-    .describe("activations that the sweep tries; every layer's output unless given"),
+    .describe("activations that the sweep tries; every layer's output unless given")
+    .meta({ also: ["layer", "layers", "hook"] }),
   positions: z
     .array(z.enum(allPositions))
     .default(["completion", "completion-first", "completion-last", "prompt-last"])
@@ -93,8 +99,13 @@ const armSettingsSchema = z.strictObject({
   lossStrength: z.number().positive().default(1).describe("weight of the probe in the loss"),
   oracle: z
     .strictObject({
-      truePositiveRate: z.number().min(0).max(1).default(0.9),
-      falsePositiveRate: z.number().min(0).max(1).default(0.05),
+      truePositiveRate: z.number().min(0).max(1).default(0.9).describe("share of misbehaviour that it flags"),
+      falsePositiveRate: z
+        .number()
+        .min(0)
+        .max(1)
+        .default(0.05)
+        .describe("share of what is honest that it flags"),
     })
     .prefault({})
     .describe("how often the noisy oracle is right"),
@@ -115,13 +126,19 @@ const armSettingsSchema = z.strictObject({
 export type ArmSettings = z.infer<typeof armSettingsSchema>;
 
 export const adapterSettingsSchema = z.strictObject({
-  rank: z.int().min(1).default(16).describe("rank of each adapter"),
-  alpha: z.number().positive().default(32).describe("what is added is scaled by alpha / rank"),
+  rank: z.int().min(1).default(16).describe("rank of each adapter").meta({ trl: "r" }),
+  alpha: z
+    .number()
+    .positive()
+    .default(32)
+    .describe("what is added is scaled by alpha / rank")
+    .meta({ trl: "lora_alpha" }),
   targets: z
     .array(z.string())
     .min(1)
     .default(["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"])
-    .describe("projections that get one, by PEFT's names"),
+    .describe("projections that get one, by PEFT's names")
+    .meta({ trl: "target_modules" }),
 });
 
 export const studySchema = z.strictObject({
@@ -139,6 +156,7 @@ export const studySchema = z.strictObject({
     ),
   adapter: adapterSettingsSchema
     .optional()
+    .meta({ also: ["lora", "peft"] })
     .describe("train low-rank adapters (LoRA) in place of all weights; for models from checkpoints"),
   arms: z
     .array(
@@ -153,10 +171,12 @@ export const studySchema = z.strictObject({
     .int()
     .min(0)
     .max(2 ** 32)
-    .default(1),
+    .default(1)
+    .describe("the first seed; the others follow it")
+    .meta({ trl: "seed", also: ["seed"] }),
   ...armSettingsSchema.shape,
-  training: trainingSettingsSchema.prefault({}),
-  probe: probeSettingsSchema.prefault({}),
+  training: trainingSettingsSchema.prefault({}).describe("how runs train"),
+  probe: probeSettingsSchema.prefault({}).describe("how the probe is found, and what it is judged on"),
   grid: z
     .record(z.string(), z.array(z.union([z.number(), z.string(), z.boolean(), z.array(z.string())])).min(1))
     .optional()
@@ -192,6 +212,8 @@ export interface StudyOverrides {
   model?: string | undefined;
   quick?: boolean | undefined;
   anyway?: boolean | undefined;
+  /** Settings by their path, such as `training.kl`. They come after all others. */
+  set?: readonly (readonly [path: string, value: unknown])[] | undefined;
   /** By name, what is in `slurm`; several values where it is a list. */
   slurm?: Readonly<Record<string, readonly unknown[]>> | undefined;
 }
@@ -281,10 +303,15 @@ function settingsOf(
     ...(overrides.anyway !== undefined && { anyway: overrides.anyway }),
   });
   const launched = overrides.slurm ? withSlurmFlags(withFlags, overrides.slurm) : withFlags;
-  if (launched === document) return settings;
-  const { quick: _, ...result } = checkStudy(
+  const set = (overrides.set ?? []).reduce<object>(
+    (into, [path, value]) => setAt(into, path, value),
     launched,
-    source + (overrides.quick ? " (--quick)" : ""),
+  );
+  if (set === document) return settings;
+  const flags = [overrides.quick ? "--quick" : "", overrides.set?.length ? "--set" : ""].filter(Boolean);
+  const { quick: _, ...result } = checkStudy(
+    set,
+    source + (flags.length > 0 ? ` (${flags.join(", ")})` : ""),
     folder,
   );
   return result;
@@ -351,14 +378,33 @@ function checkGrid({ grid = {}, ...settings }: StudySettings, source: string): v
 function check<T extends z.ZodType>(schema: T, value: unknown, source: string): z.infer<T> {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  const lines = parsed.error.issues.map((issue) => {
-    const at = issue.path.join(".") || "(top level)";
+  const lines = parsed.error.issues.flatMap((issue) => {
+    const path = issue.path.join(".");
+    if (issue.code === "unrecognized_keys")
+      return issue.keys.map((key) => `  ${unknownSetting(listSettings(studyFileSchema), path, key)}`);
     const found = issue.path.reduce<unknown>(
       (inner, key) => (inner as Record<PropertyKey, unknown> | undefined)?.[key],
       value,
     );
-    const shown = issue.code === "unrecognized_keys" ? "" : ` (found ${JSON.stringify(found)})`;
-    return `  ${at}: ${issue.message}${shown}`;
+    const meant = typeof found === "string" ? nearest(found, namesAt(issue)) : undefined;
+    return `  ${path || "(top level)"}: ${issue.message} (found ${JSON.stringify(found)}${meant ? `; did you mean ${meant}?` : ""})`;
   });
   throw new UsageError(`${source}: the study file is wrong:\n${lines.join("\n")}`);
+}
+
+/** What a name may be that was not one: those of an enumeration, of arms or of environments. */
+function namesAt(issue: z.core.$ZodIssue): readonly string[] {
+  if (issue.code === "invalid_value") return issue.values.map(String);
+  if (issue.path[0] === "arms") return armIds;
+  return issue.path[0] === "environment" ? environmentNames : [];
+}
+
+/** The JSON Schema of a study file (draft 2020-12), for editors. */
+export function studyJsonSchema(): object {
+  return { title: "A study of probeward", ...z.toJSONSchema(studyFileSchema, { io: "input" }) };
+}
+
+/** Every setting of a study file, in the order of the file. */
+export function studySettings(): SettingInfo[] {
+  return listSettings(studyFileSchema);
 }

@@ -10,11 +10,11 @@ export const slurmSettingsSchema = z.strictObject({
   account: text.optional().describe("account that is charged"),
   qos: text.optional().describe("quality of service"),
   time: text
-    .default("1:00:00")
+    .prefault("1:00:00")
     .describe(
       "time limit of a task, as sbatch takes it (a number: minutes); a task that reaches it is gone on with",
     ),
-  memory: text.default("4G").describe("memory of a task, as sbatch takes it"),
+  memory: text.prefault("4G").describe("memory of a task, as sbatch takes it"),
   cpus: z.int().min(1).default(1).describe("cores of a task, and threads that it computes with"),
   gpus: text.optional().describe("GPUs of a task, such as 1 or a100:1"),
   throttle: z.int().min(1).default(50).describe("most tasks at once"),

@@ -5,39 +5,84 @@ import { DEFAULT_MEMORY_MB } from "../model/index.ts";
 
 /** Settings that every arm of a study shares. */
 export const trainingSettingsSchema = z.strictObject({
-  steps: z.int().min(1).default(60).describe("updates of the policy"),
-  prompts: z.int().min(1).default(16).describe("tasks per step"),
+  steps: z.int().min(1).default(60).describe("updates of the policy").meta({ trl: "max_steps" }),
+  prompts: z
+    .int()
+    .min(1)
+    .default(16)
+    .describe("tasks per step")
+    .meta({ also: ["batchSize", "promptsPerStep"] }),
   rollouts: z
     .int()
     .min(2)
     .default(8)
-    .describe("completions per task: the group that rewards are compared in"),
+    .describe("completions per task: the group that rewards are compared in")
+    .meta({ trl: "num_generations", also: ["groupSize", "samples", "completions"] }),
   temperature: z
     .number()
     .positive()
     .default(1)
-    .describe("sampling temperature; log-probabilities are taken at it too"),
-  learningRate: z.number().positive().default(5e-4),
-  warmupSteps: z.int().min(0).default(5),
+    .describe("sampling temperature; log-probabilities are taken at it too")
+    .meta({ trl: "temperature" }),
+  learningRate: z
+    .number()
+    .positive()
+    .default(5e-4)
+    .describe("of AdamW")
+    .meta({ trl: "learning_rate", also: ["lr"] }),
+  warmupSteps: z
+    .int()
+    .min(0)
+    .default(5)
+    .describe("steps over which the learning rate rises to its full value")
+    .meta({ trl: "warmup_steps" }),
   decay: z
     .enum(["constant", "linear", "cosine"])
     .default("constant")
-    .describe("how the learning rate goes on after the warm-up; the others end at 0"),
-  maxGradNorm: z.number().positive().default(1),
-  iterations: z.int().min(1).default(1).describe("updates on each batch of rollouts"),
+    .describe("how the learning rate goes on after the warm-up; the others end at 0")
+    .meta({ trl: "lr_scheduler_type", also: ["scheduler", "schedule"] }),
+  maxGradNorm: z
+    .number()
+    .positive()
+    .default(1)
+    .describe("gradients with a larger norm are scaled down to it")
+    .meta({ trl: "max_grad_norm", also: ["clipGradNorm"] }),
+  iterations: z
+    .int()
+    .min(1)
+    .default(1)
+    .describe("updates on each batch of rollouts")
+    .meta({ trl: "num_iterations", also: ["epochs"] }),
   lossType: z
     .enum(["dapo", "grpo", "dr_grpo"])
     .default("dapo")
-    .describe("how token losses are averaged: over all tokens, per completion, or by the longest length"),
+    .describe("how token losses are averaged: over all tokens, per completion, or by the longest length")
+    .meta({ trl: "loss_type" }),
   scaleRewards: z
     .enum(["group", "none"])
     .default("group")
     .describe(
       "divide advantages by the group's standard deviation, or not: dividing favours rare luck on hard tasks",
-    ),
-  clipRange: z.number().positive().default(0.2).describe("probability ratios beyond 1 +- this are clipped"),
-  kl: z.number().min(0).default(0.02).describe("weight of the k3 divergence from the reference in the loss"),
-  entropy: z.number().min(0).default(0).describe("weight of the entropy bonus in the loss"),
+    )
+    .meta({ trl: "scale_rewards" }),
+  clipRange: z
+    .number()
+    .positive()
+    .default(0.2)
+    .describe("probability ratios beyond 1 +- this are clipped")
+    .meta({ trl: "epsilon", also: ["clip"] }),
+  kl: z
+    .number()
+    .min(0)
+    .default(0.02)
+    .describe("weight of the k3 divergence from the reference in the loss")
+    .meta({ trl: "beta", also: ["klWeight", "klCoef"] }),
+  entropy: z
+    .number()
+    .min(0)
+    .default(0)
+    .describe("weight of the entropy bonus in the loss")
+    .meta({ also: ["entropyCoef", "entropyBonus"] }),
   memoryMB: z
     .number()
     .positive()
@@ -45,8 +90,18 @@ export const trainingSettingsSchema = z.strictObject({
     .describe(
       "what the activations of a batch may take beside weights and gradients, in megabytes: rollouts are scored and trained on in as many batches as that needs, at least one rollout each",
     ),
-  evaluateEvery: z.int().min(1).default(5).describe("steps between measurements on the tracer set"),
-  checkpointEvery: z.int().min(1).default(20).describe("steps between checkpoints"),
+  evaluateEvery: z
+    .int()
+    .min(1)
+    .default(5)
+    .describe("steps between measurements on the tracer set")
+    .meta({ trl: "eval_steps", also: ["evalEvery"] }),
+  checkpointEvery: z
+    .int()
+    .min(1)
+    .default(20)
+    .describe("steps between checkpoints")
+    .meta({ trl: "save_steps", also: ["saveEvery"] }),
 });
 
 /** How runs train: section `training` of a study file. */

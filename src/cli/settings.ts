@@ -1,0 +1,81 @@
+/** @file `probeward settings`: what a study file may say, as a table, a page, or a schema for editors. */
+
+import { Command } from "commander";
+import { type SettingInfo, studyJsonSchema, studySettings, UsageError } from "../study/index.ts";
+
+interface Flags {
+  jsonSchema?: boolean;
+  markdown?: boolean;
+}
+
+const WIDTH = 80;
+const INDENT = 4;
+
+export function settingsCommand(): Command {
+  return new Command("settings")
+    .description("List what a study file may say, and --set: type, default, meaning, and TRL's name.")
+    .argument("[words...]", "only settings whose path, meaning or name in TRL has all of these words")
+    .option("--json-schema", "print a JSON Schema instead, for editors")
+    .option("--markdown", "print docs/settings.md instead")
+    .action((words: string[], { jsonSchema, markdown }: Flags) => {
+      if (jsonSchema) console.log(JSON.stringify(studyJsonSchema(), null, 2));
+      else if (markdown) process.stdout.write(settingsPage());
+      else console.log(settingsTable(words));
+    });
+}
+
+/** @throws UsageError where no setting has all words */
+function settingsTable(words: readonly string[]): string {
+  const found = studySettings().filter((setting) => words.every((word) => has(setting, word)));
+  if (found.length === 0)
+    throw new UsageError(`no setting has ${words.join(" and ")} in it; probeward settings lists all.`);
+  return found.map(inLines).join("\n");
+}
+
+function has({ path, meaning, trl = "", also }: SettingInfo, word: string): boolean {
+  return [path, meaning, trl, ...also].some((text) => text.toLowerCase().includes(word.toLowerCase()));
+}
+
+/** For a terminal of 80 columns. */
+function inLines(setting: SettingInfo): string {
+  const { path, type, meaning, trl } = setting;
+  const head = `${path}  ${type}${defaultOf(setting, (text) => text)}`;
+  const body = `${meaning}${trl ? ` (TRL: ${trl})` : ""}`;
+  return [wrapped(head, ""), ...(body ? [wrapped(body, " ".repeat(INDENT))] : [])].join("\n");
+}
+
+function defaultOf({ required, default: value }: SettingInfo, mark: (text: string) => string): string {
+  if (required) return "; required";
+  return value === undefined ? "" : `; default ${mark(value)}`;
+}
+
+function wrapped(text: string, indent: string): string {
+  const lines: string[] = [];
+  for (const word of text.split(" ")) {
+    const line = lines.at(-1);
+    if (line !== undefined && line.length + 1 + word.length <= WIDTH)
+      lines[lines.length - 1] = `${line} ${word}`;
+    else lines.push((lines.length === 0 ? indent : indent || " ".repeat(INDENT)) + word);
+  }
+  return lines.join("\n");
+}
+
+/** `docs/settings.md`. */
+export function settingsPage(): string {
+  const cell = (text: string) => text.replaceAll("|", "\\|");
+  const rows = studySettings().map((setting) => {
+    const { path, type, required, default: value, meaning, trl } = setting;
+    const given = required ? "required" : value === undefined ? "" : `\`${value}\``;
+    return `| \`${path}\` | ${cell(type)} | ${cell(given)} | ${cell(meaning)} | ${trl ? `\`${trl}\`` : ""} |`;
+  });
+  return `# Settings
+
+What a study file may say. On the command line, \`--set training.kl=0.1\` gives any of them, and \`probeward settings kl\` finds them. Editors that know YAML
+complete and check a file that begins with \`# yaml-language-server: $schema=\` and the path of [studies/schema.json](../studies/schema.json). The last column has the name of the same setting in TRL
+(in PEFT, for adapters). This page is made by \`probeward settings --markdown\`.
+
+| setting | type | default | meaning | TRL |
+|---|---|---|---|---|
+${rows.join("\n")}
+`;
+}
