@@ -151,7 +151,8 @@ const MAX_DEPTH = 100;
 export function parseJson(text: string): unknown {
   let document: unknown;
   try {
-    document = JSON.parse(text);
+    // Editors of Windows put a mark before a text.
+    document = JSON.parse(text.replace(/^\uFEFF/, ""));
   } catch {
     throw new Error("it is not JSON");
   }

@@ -59,7 +59,7 @@ export interface DecoderConfig {
   biases: { queryKeyValue: boolean; attentionOut: boolean; mlp: boolean };
   /** RMS norms on the queries and keys of each head, as in Qwen3. */
   queryKeyNorm: boolean;
-  /** Tokens that end a completion, the preferred one first. */
+  /** Tokens that end a completion. */
   endTokens: readonly number[];
   /** Low-rank adapters that the weights hold beside the checkpoint's own. */
   adapter?: AdapterConfig;

@@ -43,8 +43,7 @@ describe.skipIf(!present)("stories260K", () => {
     const { tokenizer } = await loadLlama2c(model, pieces);
     expect(tokenizer.encode("")).toEqual([]);
     expect(tokenizer.encode("Once upon a time").length).toBeLessThan(10);
-    for (const text of [story, "naïve\n3 €"])
-      expect(tokenizer.decode(tokenizer.encode(text))).toBe(` ${text}`);
+    for (const text of [story, "naïve\n3 €"]) expect(tokenizer.decode(tokenizer.encode(text))).toBe(text);
   });
 
   it("refuses a file of another size", async () => {

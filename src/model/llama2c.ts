@@ -9,7 +9,7 @@ import { decoderShapes } from "./decoder.ts";
 import { checkFinite } from "./fit.ts";
 import { pairHalves } from "./interleaved.ts";
 import { rotary } from "./rotary.ts";
-import { type SentencePieces, SentencePieceTokenizer } from "./sentencepiece.ts";
+import { sentencePieceTokenizer } from "./sentencepiece.ts";
 import type { Weights } from "./transformer.ts";
 
 /** In these models a sequence begins with token 1, and so ends where the next one would begin. */
@@ -81,12 +81,13 @@ export async function loadLlama2c(path: string, tokenizerPath: string): Promise<
   offset += context * headDim;
   if (!config.tied) take("lm_head.weight");
   checkFinite(weights, () => path);
-  const vocabulary = readPieces(
-    await withFile("read", tokenizerPath, () => readFile(tokenizerPath)),
-    config.vocabulary,
-    tokenizerPath,
-  );
-  return { config, weights, tokenizer: new SentencePieceTokenizer(vocabulary) };
+  const file = await withFile("read", tokenizerPath, () => readFile(tokenizerPath));
+  const tokenizer = sentencePieceTokenizer({
+    ...readPieces(file, config.vocabulary, tokenizerPath),
+    ...{ begin: [BEGIN], ends: ENDS, endOfText: BEGIN, added: [], spaceFirst: true, render: undefined },
+    ...{ vocabulary: config.vocabulary, path: tokenizerPath },
+  });
+  return { config, weights, tokenizer };
 }
 
 /** Number of weights, from the sizes alone. */
@@ -97,7 +98,7 @@ function parameters(config: DecoderConfig): number {
 }
 
 /** A number of pieces, each a float32 score, an int32 length and so many bytes, after one int32. */
-function readPieces(bytes: Buffer, count: number, path: string): SentencePieces {
+function readPieces(bytes: Buffer, count: number, path: string): { pieces: string[]; scores: number[] } {
   const pieces: string[] = [];
   const scores: number[] = [];
   let offset = 4;
@@ -109,5 +110,5 @@ function readPieces(bytes: Buffer, count: number, path: string): SentencePieces 
     pieces.push(bytes.toString("utf8", offset + 8, offset + 8 + length));
     offset += 8 + length;
   }
-  return { pieces, scores, begin: BEGIN, ends: ENDS };
+  return { pieces, scores };
 }

@@ -2,11 +2,14 @@
 
 /** From text to tokens and back. */
 export interface Tokenizer {
-  /** The token that ends a completion. */
+  /** The token that stands behind a whole completion: where there are several ends, that of a turn. */
   readonly endOfText: number;
   /** The tokens of a text, with nothing added: none for the empty text. */
   encode(text: string): number[];
-  /** The tokens of a text that begins a sequence, with what the model expects there (a first token, or nothing). */
+  /**
+   * The tokens of a text that begins a sequence, with what the model expects there (a first token, or nothing); a text that
+   * has it already gets no other.
+   */
   encodePrompt(text: string): number[];
   /** The text up to the first token that ends a completion, or of all tokens where there is none. */
   decode(tokens: Iterable<number>): string;

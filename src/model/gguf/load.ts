@@ -23,17 +23,19 @@ const supported = ["llama", "qwen2", "qwen3"] as const;
 export async function loadGguf(path: string): Promise<Model> {
   const file = await openGguf(path);
   try {
-    const config = await configOf(file, path);
+    const decoder = await configOf(file, path);
+    const { tokenizer, endTokens } = ggufTokenizer(file.metadata, decoder.vocabulary, path);
+    const config = { ...decoder, endTokens };
     const { [DIVISORS]: _, ...shapes } = file.shapes;
     const source = config.architecture === "llama" ? { ...file, shapes } : file;
     const weights = await readWeights(source, config, path);
-    return { config, weights, tokenizer: ggufTokenizer(file.metadata, config.endTokens, path) };
+    return { config, weights, tokenizer };
   } finally {
     await file.close();
   }
 }
 
-async function configOf(file: GgufFile, path: string): Promise<DecoderConfig> {
+async function configOf(file: GgufFile, path: string): Promise<Omit<DecoderConfig, "endTokens">> {
   const { metadata, shapes } = file;
   const name = metadata["general.architecture"];
   const architecture = supported.find((known) => known === name);
@@ -55,8 +57,6 @@ async function configOf(file: GgufFile, path: string): Promise<DecoderConfig> {
     throw new Error(`${path}: ${keyValueHeads} heads of keys cannot be shared by ${heads} evenly`);
   const vocabulary = shapes["model.embed_tokens.weight"]?.[0];
   if (vocabulary === undefined) throw new Error(`${path}: lacks the tensor token_embd.weight`);
-  const end = metadata["tokenizer.ggml.eos_token_id"];
-  if (end === undefined) throw new Error(`${path}: lacks the key tokenizer.ggml.eos_token_id`);
   const hasBias = (part: string) => `model.layers.0.${part}.bias` in shapes;
   return {
     architecture,
@@ -78,7 +78,6 @@ async function configOf(file: GgufFile, path: string): Promise<DecoderConfig> {
       mlp: hasBias("mlp.down_proj"),
     },
     queryKeyNorm: architecture === "qwen3",
-    endTokens: [Number(end)],
   };
 }
 

@@ -12,7 +12,7 @@ export const supportedTypes = ["llama", "qwen2", "qwen3", "gpt2"] as const;
 
 /**
  * @param json the contents of `config.json`
- * @param generation the contents of `generation_config.json`, whose end tokens come first
+ * @param generation the contents of `generation_config.json`, whose end tokens count, where it has some
  * @param path the file's name, for error messages
  * @throws Error naming the file and the architecture that is not supported, or the key that is wrong.
  */
@@ -30,11 +30,9 @@ export function readDecoderConfig(json: unknown, generation: unknown, path: stri
     throw new Error(`${path}: ${found}; ${supportedTypes.join(", ")} are supported`);
   }
   const ends = (first: z.infer<typeof tokenIds>): number[] => {
+    // As transformers has it: the configuration's own count only where that of generation names none.
     const preferred = z.looseObject({ eos_token_id: tokenIds }).safeParse(generation).data?.eos_token_id;
-    const all = [...new Set([preferred ?? [], first ?? []].flat())];
-    if (all.length === 0)
-      throw new Error(`${path}: has no eos_token_id, so completions could not end; add it`);
-    return all;
+    return [...new Set([preferred ?? first ?? []].flat())];
   };
   return type === "gpt2"
     ? fromGpt2(parseForeign(gpt2Schema, json, path), ends, path)

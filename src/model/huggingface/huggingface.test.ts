@@ -208,7 +208,7 @@ describe("a checkpoint's folder", () => {
   it("is refused without its tokenizer", async () => {
     await edit("config.json", () => {});
     await rm(join(folder, "tokenizer.json"));
-    await expect(loadTokenizer(folder, [2])).rejects.toThrow(/tokenizer.json: is missing/);
+    await expect(loadTokenizer(folder, [2], 300)).rejects.toThrow(/tokenizer.json: is missing/);
   });
 });
 

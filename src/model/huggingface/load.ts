@@ -2,9 +2,13 @@
 
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { z } from "zod";
+import { parseJson } from "../../files.ts";
 import type { Model } from "../checkpoint.ts";
+import type { Tokenizer } from "../tokenizer.ts";
+import { settingsSchema, type TokenizerSettings, textOf } from "./added-tokens.ts";
 import { readDecoderConfig } from "./config.ts";
-import { HuggingFaceTokenizer, type TokenizerSettings } from "./tokenizer.ts";
+import { huggingFaceTokenizer } from "./tokenizer.ts";
 import { loadDecoderWeights } from "./weights.ts";
 
 /**
@@ -13,33 +17,74 @@ import { loadDecoderWeights } from "./weights.ts";
  */
 export async function loadHuggingFace(folder: string, json: unknown): Promise<Model> {
   const generation = await readJson(join(folder, "generation_config.json"));
-  const config = readDecoderConfig(json, generation, join(folder, "config.json"));
-  const tokenizer = await loadTokenizer(folder, config.endTokens);
+  const read = readDecoderConfig(json, generation, join(folder, "config.json"));
+  const tokenizer = await loadTokenizer(folder, read.endTokens, read.vocabulary);
+  const config = { ...read, endTokens: [...new Set([...read.endTokens, tokenizer.endOfText])] };
   return { config, tokenizer, weights: await loadDecoderWeights(folder, config) };
 }
 
-/** @throws Error where `tokenizer.json` is missing. */
-export async function loadTokenizer(folder: string, ends: readonly number[]): Promise<HuggingFaceTokenizer> {
+/**
+ * @param ends tokens at which the model's completions end
+ * @param vocabulary the model's number of tokens
+ * @throws Error where `tokenizer.json` is missing, or it or a file beside it is wrong
+ */
+export async function loadTokenizer(
+  folder: string,
+  ends: readonly number[],
+  vocabulary: number,
+): Promise<Tokenizer> {
   const path = join(folder, "tokenizer.json");
   const json = await readJson(path);
   if (json === null) throw new Error(`${path}: is missing; a checkpoint needs its tokenizer in this form`);
-  const settings = ((await readJson(join(folder, "tokenizer_config.json"))) ?? {}) as TokenizerSettings;
+  const settings = await readSettings(folder);
   // Newer checkpoints keep the template in a file of its own.
-  const template = await readFile(join(folder, "chat_template.jinja"), "utf8").catch(() => null);
-  return new HuggingFaceTokenizer(
+  const template = await readText(join(folder, "chat_template.jinja"));
+  return huggingFaceTokenizer({
     json,
-    template === null ? settings : { ...settings, chat_template: template },
-    ends,
-  );
+    settings: template === null ? settings : { ...settings, chat_template: template },
+    ...{ ends, vocabulary, path },
+  });
+}
+
+/** `tokenizer_config.json`; where it does not list added tokens, it is an older one, with files beside it that do. */
+async function readSettings(folder: string): Promise<TokenizerSettings> {
+  const settings = await readParsed(join(folder, "tokenizer_config.json"), settingsSchema);
+  if (settings?.added_tokens_decoder) return settings;
+  const named = await readParsed(join(folder, "special_tokens_map.json"), settingsSchema);
+  const older = { ...settings, ...named };
+  const added = await readParsed(join(folder, "added_tokens.json"), z.record(z.string(), z.int().min(0)));
+  const special = new Set(Object.values(older).flatMap((value) => textOf(value as never) ?? []));
+  return {
+    ...older,
+    added_tokens_decoder: Object.fromEntries(
+      Object.entries(added ?? {}).map(([content, id]) => [id, { content, special: special.has(content) }]),
+    ),
+  };
+}
+
+async function readParsed<T>(path: string, schema: z.ZodType<T>): Promise<T | undefined> {
+  const json = await readJson(path);
+  if (json === null) return undefined;
+  const parsed = schema.safeParse(json);
+  if (!parsed.success) throw new Error(`${path}: ${z.prettifyError(parsed.error)}`);
+  return parsed.data;
+}
+
+/** A text; null where there is no such file. */
+function readText(path: string): Promise<string | null> {
+  return readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return null;
+    throw error;
+  });
 }
 
 /** The contents of a JSON file; null where there is none. */
-async function readJson(path: string): Promise<object | null> {
-  const text = await readFile(path, "utf8").catch(() => null);
+async function readJson(path: string): Promise<unknown> {
+  const text = await readText(path);
   if (text === null) return null;
   try {
-    return JSON.parse(text) as object;
-  } catch {
-    throw new Error(`${path}: is not JSON; the checkpoint is damaged, copy it again`);
+    return parseJson(text);
+  } catch (error) {
+    throw new Error(`${path}: ${(error as Error).message}; the checkpoint is damaged, copy it again`);
   }
 }

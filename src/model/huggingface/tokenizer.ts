@@ -1,67 +1,124 @@
-/** @file Tokenizers and chat templates of checkpoints: `tokenizer.json` by @huggingface/tokenizers, templates by @huggingface/jinja. */
+/**
+ * @file `tokenizer.json`, run to the tokens of Python's tokenizers. @huggingface/tokenizers passes over settings that it
+ * does not know (`single_word`, `dropout`, unknown words, ...), so that only its translation of patterns is used.
+ */
 
-import { Template } from "@huggingface/jinja";
-import { Tokenizer as Library } from "@huggingface/tokenizers";
-import type { ChatMessage, Tokenizer } from "../tokenizer.ts";
+import { z } from "zod";
+import type { Tokenizer } from "../tokenizer.ts";
+import { type AddedToken, splitterAt } from "../tokens/added.ts";
+import { assembleTokenizer } from "../tokens/assemble.ts";
+import { chatTemplate } from "../tokens/chat.ts";
+import { withinTime } from "../tokens/within.ts";
+import { addedTokens, namedTokens, type TokenizerSettings, textOf } from "./added-tokens.ts";
+import { decoderOf } from "./decoders.ts";
+import { normalizerOf } from "./normalizers.ts";
+import { beginningOf } from "./post-processors.ts";
+import { preTokenizerOf } from "./pre-tokenizers.ts";
+import { subwordsOf } from "./subwords.ts";
 
-/** What `tokenizer_config.json` tells beside what the library reads. */
-export interface TokenizerSettings {
-  chat_template?: string | { name: string; template: string }[] | null;
-  bos_token?: string | { content: string } | null;
-  eos_token?: string | { content: string } | null;
-  [other: string]: unknown;
+const fileSchema = z.strictObject({
+  version: z.literal("1.0").optional(),
+  /** Only where a caller of Python's asks for them, which nobody does here. */
+  truncation: z.unknown().optional(),
+  padding: z.unknown().optional(),
+  added_tokens: z.array(z.unknown()).default([]),
+  normalizer: z.unknown().optional(),
+  pre_tokenizer: z.unknown().optional(),
+  post_processor: z.unknown().optional(),
+  decoder: z.unknown().optional(),
+  model: z.unknown().optional(),
+});
+
+/** What a tokenizer is made of. */
+export interface TokenizerSource {
+  /** The contents of `tokenizer.json`. */
+  json: unknown;
+  settings: TokenizerSettings;
+  /** Tokens at which the model's completions end. */
+  ends: readonly number[];
+  /** Stands behind a whole completion; the tokenizer's own `eos_token` unless given. */
+  endOfText?: number;
+  /** The model's number of tokens. */
+  vocabulary: number;
+  /** Does a conversation begin as a text does? By default only with what its template writes. */
+  chatBegins?: boolean;
+  /** Of `tokenizer.json`, for errors. */
+  path: string;
 }
 
-export class HuggingFaceTokenizer implements Tokenizer {
-  readonly endOfText: number;
-  readonly chat?: (messages: readonly ChatMessage[]) => number[];
-  readonly #library: Library;
-  readonly #ends: ReadonlySet<number>;
+/** @throws Error naming the file and the key that is wrong or not supported */
+export function huggingFaceTokenizer(source: TokenizerSource): Tokenizer {
+  const { settings, path } = source;
+  const parsed = fileSchema.safeParse(source.json);
+  if (!parsed.success) throw new Error(`${path}: ${z.prettifyError(parsed.error)}`);
+  const json = parsed.data;
+  const within = <T>(work: () => T) => withinTime(`${path}: making tokens of a text`, work);
 
-  /**
-   * @param json the contents of `tokenizer.json`
-   * @param settings the contents of `tokenizer_config.json`
-   * @param ends tokens that end a completion, the preferred one first
-   */
-  constructor(json: object, settings: TokenizerSettings, ends: readonly number[]) {
-    this.#library = new Library(json, settings);
-    this.#ends = new Set(ends);
-    this.endOfText = ends[0]!;
-    const source = settings.chat_template;
-    const template = Array.isArray(source) ? source.find(({ name }) => name === "default")?.template : source;
-    if (template) {
-      const parsed = new Template(template);
-      const text = (token: TokenizerSettings["bos_token"]) =>
-        typeof token === "string" ? token : token?.content;
-      this.chat = (messages) =>
-        this.encode(
-          parsed.render({
-            messages: messages.map((message) => ({ ...message })),
-            add_generation_prompt: true,
-            bos_token: text(settings.bos_token) ?? "",
-            eos_token: text(settings.eos_token) ?? "",
-          }),
-        );
-    }
-  }
+  const subwords = subwordsOf(json.model, `${path}: model`);
+  const normalize = normalizerOf(json.normalizer, `${path}: normalizer`);
+  const preTokenize = preTokenizerOf(json.pre_tokenizer, `${path}: pre_tokenizer`);
+  const decode = decoderOf(json.decoder, `${path}: decoder`);
+  const added = addedTokens(json.added_tokens, settings, subwords.vocabulary, path);
+  const skipped = settings.split_special_tokens === true ? (token: AddedToken) => token.special : () => false;
 
-  encode(text: string): number[] {
-    // Some normalisers make a space of nothing.
-    if (text === "") return [];
-    return this.#library.encode(text, { add_special_tokens: false }).ids;
-  }
+  const [raw, normalized] = [false, true].map((flag) => added.filter((token) => token.normalized === flag));
+  const asWritten = splitterAt(raw!, { skipped });
+  const asNormalized = named(`${path}: added_tokens`, () =>
+    splitterAt(normalized!, { skipped, written: ({ content }) => within(() => normalize(content)) }),
+  );
+  const names = new Map([...subwords.vocabulary].map(([text, token]) => [token, text]));
+  for (const { id, content, normalized } of added) names.set(id, normalized ? normalize(content) : content);
+  const special = new Set(added.filter((token) => token.special).map(({ content }) => content));
 
-  encodePrompt(text: string): number[] {
-    return this.#library.encode(text).ids;
-  }
+  const byText = (text: string | undefined) =>
+    text === undefined
+      ? undefined
+      : (added.find(({ content }) => content === text)?.id ?? subwords.vocabulary.get(text));
+  const own = byText(textOf(settings.eos_token));
+  const endOfText = source.endOfText ?? own ?? source.ends[0];
+  if (endOfText === undefined)
+    throw new Error(
+      `${path}: there is no eos_token, and no eos_token_id beside it, so completions could not end; add one`,
+    );
+  const template = templateOf(settings);
 
-  decode(tokens: Iterable<number>): string {
-    const kept: number[] = [];
-    for (const token of tokens) {
-      if (this.#ends.has(token)) break;
-      kept.push(token);
-    }
-    if (kept.length === 0) return "";
-    return this.#library.decode(kept, { skip_special_tokens: true, clean_up_tokenization_spaces: false });
+  return assembleTokenizer({
+    begin: beginningOf(json.post_processor, `${path}: post_processor`),
+    ends: [...new Set([...source.ends, endOfText])],
+    endOfText,
+    tokens: (text) =>
+      within(() =>
+        asWritten(text).flatMap((part, i) => {
+          if (typeof part === "number") return [part];
+          return asNormalized(normalize(part)).flatMap((part, j) => {
+            if (typeof part === "number") return [part];
+            const pieces = preTokenize({ text: part, first: i === 0 && j === 0 });
+            return pieces.flatMap((piece) => subwords.tokens(piece.text));
+          });
+        }),
+      ),
+    text: (tokens) => {
+      const texts = tokens.flatMap((token) => names.get(token) ?? []).filter((text) => !special.has(text));
+      return texts.length === 0 ? "" : within(() => decode(texts).join(""));
+    },
+    name: (token) => names.get(token),
+    render: template === undefined ? undefined : chatTemplate(template, namedTokens(settings), path),
+    chatBegins: source.chatBegins ?? false,
+    vocabulary: source.vocabulary,
+    path,
+  });
+}
+
+/** Says where an error is from. */
+function named<T>(where: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw new Error(`${where}: ${(error as Error).message}`, { cause: error });
   }
+}
+
+function templateOf({ chat_template: template }: TokenizerSettings): string | undefined {
+  const one = Array.isArray(template) ? template.find(({ name }) => name === "default")?.template : template;
+  return one ?? undefined;
 }
