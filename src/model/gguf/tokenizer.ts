@@ -118,7 +118,7 @@ export function ggufTokenizer(
   const named = (token: number | undefined) => (token === undefined ? undefined : tokens[token]);
   const marks = { begin: begins ? [bos!] : [], ends, endOfText: eot_token_id ?? eos };
   const added = tokens.flatMap((content, id): AddedToken[] => {
-    const type = ends.includes(id) ? CONTROL : (keys.token_type?.[id] ?? 1);
+    const type = ENDS.includes(content) ? CONTROL : (keys.token_type?.[id] ?? 1);
     if (![UNKNOWN, CONTROL, USER_DEFINED].includes(type)) return [];
     const as = { single_word: false, lstrip: false, rstrip: false, normalized: false };
     return [{ id, content, ...as, special: type !== USER_DEFINED }];
