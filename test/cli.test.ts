@@ -1,7 +1,7 @@
 /** @file The command line as a real process: results, exit statuses, and mistakes that are explained. */
 
 import { spawn } from "node:child_process";
-import { mkdtemp, readFile, stat, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -81,7 +81,9 @@ describe("probeward study", () => {
     // Another study does not overwrite this one.
     const other = await probeward([...args, "--steps", "1"]);
     expect(other.status).toBe(2);
-    expect(other.stderr).toMatch(/holds a study with other settings: training.*another --out/s);
+    expect(other.stderr).toMatch(
+      /holds a study with other settings:\n {2}training.steps 22 -> 1\n.*another --out/s,
+    );
     expect(JSON.parse(await readFile(join(out, "summary.json"), "utf8")).steps).toBe(summary.steps);
   }, 180_000);
 
@@ -215,3 +217,100 @@ function answers(host: string, port: number): Promise<boolean> {
     });
   });
 }
+
+describe("a study's folder", () => {
+  const file = async (folder: string, more = "") => {
+    const path = join(folder, "small.yaml");
+    await writeFile(
+      path,
+      `environment: opinion
+arms: [none]
+training: { steps: 3, prompts: 2, rollouts: 2${more} }
+probe: { tasks: 64, demonstrations: 32, tracer: 16, hooks: [blocks.3.hook_resid_post], positions: [follow-up] }
+`,
+    );
+    return path;
+  };
+
+  it("can be trained further; what differs otherwise is told; finished runs that are left out are named", async () => {
+    const folder = await newFolder();
+    const study = await file(folder);
+    const out = join(folder, "out");
+    const run = (...args: string[]) => probeward(["study", study, "--out", out, "--anyway", ...args]);
+    expect(await run("--seeds", "2")).toMatchObject({ status: 0 });
+    const lines = async () =>
+      (await readFile(join(out, "runs", "none", "seed-1", "metrics.jsonl"), "utf8")).trim().split("\n");
+    const before = await lines();
+
+    const other = await run("--set", "training.kl=0.3", "--set", "probe.pool=max");
+    expect(other).toMatchObject({ status: 2, stdout: "" });
+    expect(other.stderr).toContain(
+      '  training.kl 0.02 -> 0.3\n  probe.pool "mean" -> "max"\nGive another --out',
+    );
+
+    // Only the steps that are new are made, and they are those of a run that was as long from the first.
+    const further = await run("--steps", "5");
+    expect(further).toMatchObject({ status: 0 });
+    expect(further.stderr).toMatch(
+      /1 finished run .*leaves them out: none\/seed-2\. .*give all arms and seeds/s,
+    );
+    expect((await lines()).slice(0, 3)).toEqual(before);
+    const whole = join(folder, "whole");
+    expect(await probeward(["study", study, "--out", whole, "--anyway", "--steps", "5"])).toMatchObject({
+      status: 0,
+    });
+    const last = (text: string) => ({ ...(JSON.parse(text) as Record<string, unknown>), step_time: 0 });
+    const wholeLines = (await readFile(join(whole, "runs", "none", "seed-1", "metrics.jsonl"), "utf8"))
+      .trim()
+      .split("\n");
+    expect(last((await lines()).at(-1)!)).toEqual(last(wholeLines.at(-1)!));
+
+    // A learning rate that decays to the last step would have been another one.
+    const decaying = await run("--steps", "9", "--set", "training.decay=linear");
+    expect(decaying.stderr).toContain("Its learning rate decays over all steps");
+    expect(decaying.status).toBe(2);
+  }, 120_000);
+
+  it("keeps of a finished run what was asked for, and says what that costs", async () => {
+    const folder = await newFolder();
+    const study = await file(folder, ", keepCheckpoints: weights");
+    const out = join(folder, "out");
+    const run = (...args: string[]) => probeward(["study", study, "--out", out, "--anyway", ...args]);
+    expect(await run()).toMatchObject({ status: 0 });
+    const checkpoint = join(out, "runs", "none", "seed-1", "checkpoints", "step-000003");
+    expect((await readdir(checkpoint)).sort()).toEqual(["checkpoint.json", "model.safetensors"]);
+    const further = await run("--steps", "4");
+    expect(further.status).toBe(1);
+    expect(further.stderr).toContain(
+      "of its last checkpoint the weights alone are there (training.keepCheckpoints)",
+    );
+    // Nothing was lost by trying.
+    expect(await run()).toMatchObject({ status: 0 });
+  }, 120_000);
+
+  it("is not left behind by a study that cannot begin; one that is not there is wrong use", async () => {
+    const out = join(await newFolder(), "out");
+    const { status } = await probeward(["study", "code", "--model", "nowhere", "--out", out]);
+    expect(status).toBe(1);
+    await expect(stat(out)).rejects.toThrow("ENOENT");
+    for (const args of [["report"], ["serve"], ["export", "--to", "parquet", "--out", out]])
+      expect(await probeward([args[0]!, join(out, "absent"), ...args.slice(1)])).toMatchObject({ status: 2 });
+  }, 60_000);
+
+  it("is gone on with after Ctrl-C, which ends with 130 and says so", async () => {
+    const folder = await newFolder();
+    const args = ["study", await file(folder), "--out", join(folder, "out"), "--anyway", "--steps", "2000"];
+    const child = spawn(process.execPath, [main, ...args]);
+    let stderr = "";
+    child.stderr.on("data", (data) => {
+      stderr += data;
+      // Asked a second time, it would end at once.
+      if (!child.killed && /step +\d+\/2000/.test(stderr)) child.kill("SIGINT");
+    });
+    const status = await new Promise((resolve) => child.on("close", resolve));
+    expect(status).toBe(130);
+    expect(stderr).toMatch(
+      /probeward: stopped after step \d+ of 2000\. The same command goes on from there\.\n$/,
+    );
+  }, 60_000);
+});

@@ -1,10 +1,11 @@
 #!/usr/bin/env node
-/** @file The command line. Exit status: 0 done, 1 failed, 2 wrong use. */
+/** @file The command line. Exit status: 0 done, 1 failed, 2 wrong use, 130 or 143 stopped (Ctrl-C, SIGTERM). */
 
 import { readFileSync } from "node:fs";
+import { constants } from "node:os";
 import { Command, CommanderError } from "commander";
+import { StoppedError, UsageError } from "../errors.ts";
 import { ModuleError } from "../modules.ts";
-import { UsageError } from "../study/index.ts";
 
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
   version: string;
@@ -52,6 +53,10 @@ function exitStatus(error: unknown): number {
   if (error instanceof UsageError || error instanceof ModuleError) {
     console.error(`probeward: ${error.message}`);
     return 2;
+  }
+  if (error instanceof StoppedError) {
+    console.error(`probeward: ${error.message}. The same command goes on from there.`);
+    return 128 + constants.signals[error.signal];
   }
   console.error(`probeward: ${process.env.DEBUG ? (error as Error).stack : (error as Error).message}`);
   if (!process.env.DEBUG) console.error("(run with DEBUG=1 to see where)");

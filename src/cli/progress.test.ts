@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import type { StudyEvent } from "../study/index.ts";
 import { clock, followStudy } from "./progress.ts";
 
@@ -134,4 +134,30 @@ test("runs that were done before do not make the rest look quick", () => {
 
 test("clock", () => {
   expect([7_000, 754_000, 3_723_000].map(clock)).toEqual(["0:07", "12:34", "1:02:03"]);
+});
+
+test("a log never stays silent for longer than about a minute", () => {
+  vi.useFakeTimers();
+  try {
+    const { onEvent, end, target, time } = follow();
+    onEvent({ kind: "stage", detail: "Asking the base model" });
+    for (let minute = 1; minute <= 3; minute++) {
+      time.now = minute * 60_000;
+      vi.advanceTimersByTime(60_000);
+    }
+    // Steps of two minutes have a line each.
+    for (let index = 0; index < 3; index++) {
+      time.now += 120_000;
+      onEvent(step(index));
+    }
+    end();
+    time.now += 600_000;
+    vi.advanceTimersByTime(600_000);
+    const lines = target.text.trim().split("\n");
+    expect(lines[1]).toBe("[1:00] still under way: Asking the base model");
+    expect(lines.filter((line) => line.includes("still under way"))).toHaveLength(3);
+    expect(lines.filter((line) => line.includes("step"))).toHaveLength(3);
+  } finally {
+    vi.useRealTimers();
+  }
 });

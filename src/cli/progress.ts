@@ -17,8 +17,9 @@ export interface Progress {
   end(): void;
 }
 
-/** Steps between lines in a log. */
+/** Steps between lines in a log, and the longest time without one, in milliseconds. */
 const LOG_EVERY = 10;
+const LOG_LATEST = 60_000;
 /** Width where the terminal does not tell. */
 const COLUMNS = 80;
 
@@ -28,12 +29,25 @@ export function followStudy(target: ProgressTarget = process.stderr, now: () => 
   const rewritten = createRewrittenLine(target);
   /** Steps seen, and when the first of them began: runs that were done before take no time. */
   let pace: { since: number; steps: number } | undefined;
+  /** When a log got its last line, and the stage that it told of. */
+  let logged = { at: started, stage: "" };
+  const log = (text: string, stage = logged.stage) => {
+    logged = { at: now(), stage };
+    rewritten.finish(text);
+  };
+  // Stages have no steps: that something is still under way is said of them too.
+  const ticking = target.isTTY
+    ? undefined
+    : setInterval(() => {
+        if (now() - logged.at >= LOG_LATEST)
+          log(`[${clock(now() - started)}] still under way${logged.stage && `: ${logged.stage}`}`);
+      }, LOG_LATEST / 4).unref();
   /** The probe is measured every few steps; in between, what it saw last is shown. */
   let sight: { run: string; value: number | null } | undefined;
 
   const onEvent: OnEvent = (event) => {
     const elapsed = `[${clock(now() - started)}]`;
-    if (event.kind === "stage") return rewritten.finish(`${elapsed} ${event.detail}`);
+    if (event.kind === "stage") return log(`${elapsed} ${event.detail}`, event.detail);
     if (event.kind === "warning") return rewritten.finish(`warning: ${event.detail}`);
     // The first step's own time is not known, and compiling makes it a long one.
     pace ??= { since: now(), steps: -1 };
@@ -50,11 +64,17 @@ export function followStudy(target: ProgressTarget = process.stderr, now: () => 
       const width = (target.columns ?? COLUMNS) - 1;
       if (last) rewritten.finish(fitted([kept, ...parts], width));
       else rewritten.write(fitted(parts, width));
-    } else if (last || (event.metrics.step + 1) % LOG_EVERY === 0) {
-      rewritten.finish(fitted([kept, ...parts], Infinity));
+    } else if (last || (event.metrics.step + 1) % LOG_EVERY === 0 || now() - logged.at >= LOG_LATEST) {
+      log(fitted([kept, ...parts], Infinity), run);
     }
   };
-  return { onEvent, end: () => rewritten.finish() };
+  return {
+    onEvent,
+    end: () => {
+      clearInterval(ticking);
+      rewritten.finish();
+    },
+  };
 }
 
 /** One line at the bottom of a terminal. It clears what it wrote, also when a narrower window has wrapped it since. */

@@ -3,6 +3,7 @@
 import { readFile, realpath } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { z } from "zod";
+import { UsageError } from "../errors.ts";
 import {
   Document,
   listRuns,
@@ -47,11 +48,11 @@ export async function openStudy(folder: string, warn: (message: string) => void)
   );
   await document.read();
   if (document.value === undefined)
-    throw new Error(
+    throw new UsageError(
       `${folder} is not a study: it has no study.json. Give the folder that a study was written to (its --out).`,
     );
   const runs = await listRuns(folder);
-  if (runs.length === 0) throw new Error(`${folder} has no run yet. Run the study first.`);
+  if (runs.length === 0) throw new UsageError(`${folder} has no run yet. Run the study first.`);
   return { folder, settings: document.value, runs, warn };
 }
 

@@ -1,5 +1,7 @@
 /** @file Being asked to stop: the first time in order, the second time at once. */
 
+import { StoppedError } from "../errors.ts";
+
 /**
  * Does something that can be asked to stop, by SIGTERM or Ctrl-C. Who asks a second time ends this process.
  *
@@ -7,8 +9,10 @@
  */
 export async function stoppable<T>(action: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const stop = new AbortController();
+  let asked: NodeJS.Signals = "SIGTERM";
   const handlers = (["SIGTERM", "SIGINT"] as const).map((name) => {
     const handler = () => {
+      asked = name;
       process.stderr.write("Stopping as soon as what is under way can be gone on with. Again: at once.\n");
       stop.abort();
     };
@@ -17,6 +21,9 @@ export async function stoppable<T>(action: (signal: AbortSignal) => Promise<T>):
   });
   try {
     return await action(stop.signal);
+  } catch (error) {
+    if (error instanceof StoppedError) error.signal = asked;
+    throw error;
   } finally {
     for (const remove of handlers) remove();
   }

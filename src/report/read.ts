@@ -3,6 +3,7 @@
 import { realpath } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import { UsageError } from "../errors.ts";
 import type { RunData, RunUpdate, StudyData, StudyUpdate } from "./data.ts";
 import { Document, listRuns } from "./folder.ts";
 import { RunReader } from "./read-run.ts";
@@ -35,7 +36,7 @@ export class StudyReader {
   static async open(folder: string, root = folder): Promise<StudyReader> {
     if ((await statIfPresent(join(folder, "study.json"))) === undefined) {
       const isFolder = (await statIfPresent(folder))?.isDirectory();
-      throw new Error(
+      throw new UsageError(
         `${folder} is not a study: ${isFolder ? "it has no study.json" : "there is no such folder"}. Give the folder that a study was written to (its --out).`,
       );
     }

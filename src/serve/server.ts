@@ -4,6 +4,7 @@ import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { resolve } from "node:path";
 import { createAdaptorServer } from "@hono/node-server";
+import { UsageError } from "../errors.ts";
 import { statIfPresent } from "../report/index.ts";
 import { type AppOptions, createApp } from "./app.ts";
 
@@ -24,7 +25,9 @@ export async function startServer({
 }: AppOptions & { port: number }): Promise<RunningServer> {
   const folder = resolve(options.folder);
   if (!(await statIfPresent(folder))?.isDirectory())
-    throw new Error(`${folder}: there is no such folder. Give a study's folder, or a folder of studies.`);
+    throw new UsageError(
+      `${folder}: there is no such folder. Give a study's folder, or a folder of studies.`,
+    );
   const app = await createApp({ ...options, folder });
   const server = createAdaptorServer({ fetch: app.fetch }) as Server;
   await listen(server, port, options.host);

@@ -65,6 +65,27 @@ export async function saveCheckpoint(run: string, state: RunState): Promise<void
   });
 }
 
+/** Drops from a finished run's folder what is not to be kept of its last checkpoint. @throws FileError */
+export async function thinCheckpoint(
+  run: string,
+  step: number,
+  keep: RunContext["settings"]["keepCheckpoints"],
+): Promise<void> {
+  const folder = join(run, "checkpoints", nameOf(step));
+  if (keep === "none") await removeFolder(folder);
+  if (keep === "weights") await withFile("write", folder, () => rm(join(folder, OPTIMIZER), { force: true }));
+}
+
+/** @throws Error where a finished run's last checkpoint was not kept whole, so that it cannot be trained further */
+export async function requireCheckpoint(run: string, step: number): Promise<void> {
+  const folder = join(run, "checkpoints", nameOf(step));
+  const files: string[] = await readdir(folder).catch(() => []);
+  if (!files.includes(OPTIMIZER))
+    throw new Error(
+      `${run} is done at step ${step} and cannot be trained further: of its last checkpoint ${files.length > 0 ? "the weights alone are" : "nothing is"} there (training.keepCheckpoints). Delete the run's folder to run it again.`,
+    );
+}
+
 /** Removes other checkpoints, whole or not, and nothing else: what people put beside them is theirs. */
 async function keepOnly(root: string, name: string | undefined): Promise<void> {
   for (const other of await readdir(root))

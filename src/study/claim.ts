@@ -4,15 +4,17 @@ import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { availableParallelism, cpus, platform, release, totalmem } from "node:os";
 import { join } from "node:path";
-import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { readDocument, withFile, writeJson } from "../files.ts";
 import { type Model, weightsSha256 } from "../model/index.ts";
 import { isModulePath } from "../modules.ts";
-import type { Summary } from "../report/index.ts";
+import { listRuns, type Summary } from "../report/index.ts";
 import { armId } from "./arms.ts";
+import { differences } from "./differences.ts";
 import type { OnEvent } from "./events.ts";
+import type { PlannedRun } from "./expand.ts";
 import { shippedModel } from "./model.ts";
+import { readStatus, runName } from "./run.ts";
 import { type StudySettings, studySchema, UsageError } from "./settings.ts";
 import type { Work } from "./work.ts";
 
@@ -37,18 +39,17 @@ type StudyDocument = z.infer<typeof studyDocumentSchema>;
 type Origins = Pick<StudyDocument, "modelSha256" | "environmentSha256" | "armsSha256">;
 
 /**
- * Makes the folder this study's. One that has the same settings is gone on with; it may get more arms, seeds and grid
- * points, and be launched otherwise.
+ * Makes the folder this study's. One that has the same settings is gone on with; it may get more arms, seeds, grid
+ * points and steps, and be launched otherwise.
  *
  * @returns the seconds that were spent on it before
  * @throws UsageError where the folder holds another study
  */
 export async function claim(
-  { folder, settings, environment, model }: Work,
+  { folder, settings, environment, model, table }: Work,
   onEvent: OnEvent,
 ): Promise<number> {
   const path = join(folder, "study.json");
-  const { arms: _, seeds: __, firstSeed: ___, grid: ____, slurm: _____, anyway: ______, ...fixed } = settings;
   const stored = await readDocument(path, studyDocumentSchema);
   const origins = await originsOf(settings, model);
   const now = {
@@ -64,18 +65,21 @@ export async function claim(
     requireVersion(path, stored);
     // Settings that an earlier version did not know had the values that are their defaults now.
     const begun: Record<string, unknown> = studySchema.safeParse(stored.settings).data ?? stored.settings;
-    for (const [name, value] of Object.entries(fixed)) {
-      const before = begun[name];
-      // A model is known by its weights, wherever it lies.
-      const same =
-        isDeepStrictEqual(before, value) || (name === "model" && stored.modelSha256 === now.modelSha256);
-      if (!same)
-        throw new UsageError(
-          `${folder} holds a study with other settings: ${name} was ${JSON.stringify(before)}, now it is ${JSON.stringify(value)}. Give another --out, or delete the folder.`,
-        );
-    }
+    // A model is known by its weights, wherever it lies.
+    const sameModel = stored.modelSha256 === now.modelSha256;
+    requireSameSettings(folder, {
+      ...{ begun, settings },
+      mayDiffer: sameModel ? [...mayChange, "model"] : mayChange,
+      done: await furthestStep(folder),
+    });
     requireOrigins(folder, settings, stored, origins);
   }
+  const left = await leftOut(folder, table);
+  if (left.length > 0)
+    onEvent({
+      kind: "warning",
+      detail: `${left.length} finished ${left.length === 1 ? "run" : "runs"} of this folder will not be in its summary and report, since this command leaves them out: ${left.join(", ")}. They stay as they are; give all arms and seeds to have them in again.`,
+    });
   const earlier = await readSeconds(folder);
   await writeJson(path, now);
   const changes = (["machine", "versions"] as const).flatMap((part) =>
@@ -90,6 +94,58 @@ export async function claim(
       detail: `this study was begun on something else, so that what is left of it may not repeat exactly: ${changes.join("; ")}`,
     });
   return earlier;
+}
+
+/** Runs that are done in a folder, and not in a table, by their names. */
+async function leftOut(folder: string, table: readonly PlannedRun[]): Promise<string[]> {
+  const planned = new Set(table.map(runName));
+  const others = (await listRuns(folder)).filter(({ arm, seed }) => !planned.has(runName({ id: arm, seed })));
+  const states = await Promise.all(others.map(({ path }) => readStatus(path).catch(() => undefined)));
+  return others
+    .filter((_, i) => states[i]?.state === "done")
+    .map(({ arm, seed }) => runName({ id: arm, seed }));
+}
+
+/** Settings that may differ between two sittings of one study, by their paths. */
+const mayChange = ["arms", "seeds", "firstSeed", "grid", "slurm", "anyway", "training.keepCheckpoints"];
+
+interface SettingsCheck {
+  begun: Record<string, unknown>;
+  settings: StudySettings;
+  mayDiffer: readonly string[];
+  /** The most steps that a run of the folder has done. */
+  done: number;
+}
+
+async function furthestStep(folder: string): Promise<number> {
+  const runs = await listRuns(folder);
+  const states = await Promise.all(runs.map(({ path }) => readStatus(path).catch(() => undefined)));
+  return Math.max(0, ...states.map((status) => status?.step ?? 0));
+}
+
+/** @throws UsageError that names what differs, and what may be done about it */
+function requireSameSettings(folder: string, { begun, settings, mayDiffer, done }: SettingsCheck): void {
+  const changes = differences(begun, settings).filter(
+    ({ path }) => !mayDiffer.some((allowed) => path === allowed || path.startsWith(`${allowed}.`)),
+  );
+  const steps = changes.find(({ path }) => path === "training.steps");
+  const more = settings.training.steps >= done;
+  // A learning rate that decays to 0 at the last step would have been another one all along.
+  const keepsRate = settings.training.decay === "constant" && settings.grid?.["training.decay"] === undefined;
+  const left = more && keepsRate ? changes.filter((change) => change !== steps) : changes;
+  if (left.length === 0) return;
+  const lines = left.map(({ path, before, after }) => `  ${path} ${shown(before)} -> ${shown(after)}`);
+  const why =
+    steps && more && !keepsRate
+      ? "\nIts learning rate decays over all steps, so that a longer run is another run from its first step on."
+      : "";
+  throw new UsageError(
+    `${folder} holds a study with other settings:\n${lines.join("\n")}${why}\nGive another --out, or delete the folder.`,
+  );
+}
+
+function shown(value: unknown): string {
+  return value === undefined ? "(not given)" : JSON.stringify(value);
 }
 
 /** The study that a folder is claimed for. @throws UsageError where there is none, or one of a newer version */

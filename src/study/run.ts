@@ -1,6 +1,7 @@
 /** @file One run of a study in its folder: resumed from its last checkpoint, recorded step by step. */
 
 import { join } from "node:path";
+import { StoppedError } from "../errors.ts";
 import { appendLines, flush, readDocument, writeJson } from "../files.ts";
 import { saveAdapter, type Weights, withAdapter } from "../model/index.ts";
 import { parseMetrics, parseRollout, type RunStatus, runStatusSchema } from "../report/index.ts";
@@ -13,9 +14,11 @@ import {
   train,
   UnansweredError,
 } from "../training/index.ts";
-import { latestState, saveCheckpoint } from "./checkpoint.ts";
+import { latestState, requireCheckpoint, saveCheckpoint, thinCheckpoint } from "./checkpoint.ts";
 import type { PlannedRun } from "./expand.ts";
 import { cutTo, type LinesBefore, linesBefore } from "./lines.ts";
+
+export { StoppedError } from "../errors.ts";
 
 /** Folder of a run within a study's. */
 export function runFolder(study: string, arm: string, seed: number): string {
@@ -40,9 +43,6 @@ export interface RunListener {
   signal?: AbortSignal | undefined;
 }
 
-/** A run was asked to stop. It stands on a checkpoint, and goes on from there when it is started again. */
-export class StoppedError extends Error {}
-
 /**
  * Trains a run to its end and returns its metrics. Does nothing but read where it is done already.
  *
@@ -64,6 +64,8 @@ export async function runToEnd(
     return (await metricsBefore(paths.metrics, steps)).values;
   }
 
+  // Before anything is changed: a run that is done stays so.
+  if (status?.state === "done") await requireCheckpoint(folder, status.steps);
   const warnings: string[] = [];
   const writeStatus = (state: RunStatus["state"], step: number, error?: string) =>
     writeJson(join(folder, "status.json"), {
@@ -112,6 +114,7 @@ export async function runToEnd(
       if (stopping) throw new StoppedError(`stopped after step ${step} of ${steps}`);
     }
     await writeStatus("done", steps);
+    await thinCheckpoint(folder, steps, context.settings.keepCheckpoints);
     return metrics;
   } catch (error) {
     // A server that is down costs no step that was done: it is asked before the step changes anything.

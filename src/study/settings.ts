@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { environmentNames } from "../environment/index.ts";
 import { environmentChoices } from "../environment/load.ts";
+import { UsageError } from "../errors.ts";
 import { isModulePath, resolveModule } from "../modules.ts";
 import { allPositions } from "../probe/index.ts";
 import { penaltyCredits, penaltyShapes, trainingSettingsSchema } from "../training/index.ts";
@@ -13,6 +14,8 @@ import { armIds } from "./arms.ts";
 import { setAt } from "./set-at.ts";
 import { listSettings, nearest, type SettingInfo, unknownSetting } from "./setting-info.ts";
 import { slurmSettingsSchema, withSlurmFlags } from "./slurm-settings.ts";
+
+export { UsageError } from "../errors.ts";
 
 export const probeSettingsSchema = z.strictObject({
   tasks: z
@@ -217,9 +220,6 @@ export interface StudyOverrides {
   /** By name, what is in `slurm`; several values where it is a list. */
   slurm?: Readonly<Record<string, readonly unknown[]>> | undefined;
 }
-
-/** A mistake in what the user asked for, as opposed to one in the program: exit status 2. */
-export class UsageError extends Error {}
 
 /** Characters of the longest study file that is read. */
 const MAX_LENGTH = 100_000;

@@ -1,5 +1,6 @@
 /** @file A study from its settings to its summary and report: prepared, its runs trained, concluded. */
 
+import { rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { FileError, writeJson } from "../files.ts";
 import { loadStudy, type Summary, writeReport } from "../report/index.ts";
@@ -71,6 +72,8 @@ export async function withStudy<T>(
     );
   } finally {
     await unlock();
+    // A study that could not begin leaves nothing behind; a folder with anything in it stays.
+    await rmdir(folder).catch(() => {});
   }
 }
 

@@ -102,6 +102,13 @@ export const trainingSettingsSchema = z.strictObject({
     .default(20)
     .describe("steps between checkpoints")
     .meta({ trl: "save_steps", also: ["saveEvery"] }),
+  keepCheckpoints: z
+    .enum(["whole", "weights", "none"])
+    .default("whole")
+    .describe(
+      "what is kept of a finished run's last checkpoint: all of it, without which it cannot be trained further; the weights alone, a third of the size; or nothing",
+    )
+    .meta({ trl: "save_only_model", also: ["save_total_limit"] }),
 });
 
 /** How runs train: section `training` of a study file. */
