@@ -99,7 +99,7 @@ describe("runStudy", () => {
     expect((await runTinyStudy(folder, settings)).arms).toEqual(summary.arms);
     await writeFile(path, JSON.stringify(document));
     await expect(runTinyStudy(folder, { ...settings, penaltyShape: "linear" })).rejects.toThrow(
-      /penaltyShape was "threshold", now it is "linear"/,
+      /penaltyShape "threshold" -> "linear"/,
     );
   });
 
