@@ -29,7 +29,7 @@ export function fitDifferenceOfMeans(set: LabelledSet): LinearFunction {
  * which is the log-odds of two Gaussians of equal variance and equal prior. It is 0 halfway between the means, and
  * misbehaving examples score higher whichever way u points. Only the line of the direction matters, not its length or sign.
  * The variance is taken to be at least a millionth of the squared gap, so that classes without spread give finite
- * logits; classes without a gap give the zero function.
+ * logits; classes without a gap, but for rounding, give the zero function.
  *
  * @throws Error for data that cannot be fitted.
  */
@@ -50,7 +50,9 @@ export function fitAlong(direction_D: Float64Array, set: LabelledSet): LinearFun
   const low = classMean(false);
   const squares = projections.reduce((sum, x, n) => sum + (x - (set.labels[n] ? high : low)) ** 2, 0);
   const gap = high - low;
-  if (gap === 0) return { weight_D: new Float64Array(D), bias: 0 };
+  // Means of equal numbers differ by rounding, which is no direction.
+  if (Math.abs(gap) <= 1e-9 * (Math.abs(high) + Math.abs(low)))
+    return { weight_D: new Float64Array(D), bias: 0 };
   const variance = Math.max(squares / Math.max(1, projections.length - 2), 1e-6 * gap ** 2);
   return { weight_D: unit_D.map((u) => (u * gap) / variance), bias: (-gap / variance) * ((high + low) / 2) };
 }

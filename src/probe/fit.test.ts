@@ -95,6 +95,10 @@ test("classes without spread give finite logits, equal classes the zero function
   expect(Number.isFinite(apart.weight_D[0]!) && apart.weight_D[0]! > 0).toBe(true);
   const equal = fitDifferenceOfMeans({ activations_ND: points(1, 1), labels: [false, true] });
   expect(equal).toEqual({ weight_D: Float64Array.of(0), bias: 0 });
+  // Of a hundred equal activations the class means differ by rounding.
+  const many = Array.from({ length: 100 }, () => Float32Array.of(0.1, -1.4, 0.7));
+  const none = fitDifferenceOfMeans({ activations_ND: many, labels: many.map((_, i) => i % 3 === 0) });
+  expect(none).toEqual({ weight_D: new Float64Array(3), bias: 0 });
 });
 
 test("calibration sets the threshold and nothing else", () => {
