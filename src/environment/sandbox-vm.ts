@@ -1,9 +1,20 @@
 /** @file Runs one program after another in QuickJS, each in a virtual machine that is as good as new. */
 
 import { JSException, type JSValueHandle, QuickJS, type Snapshot } from "quickjs-wasi";
-import type { Answer, Limits, Program } from "./sandbox.ts";
+import type { Answer, Failure, Limits, Program } from "./sandbox.ts";
+import { currentThread, threadMilliseconds } from "./thread-time.ts";
 
-const NOT_RUN: Answer = { error: "not run: an earlier input used up the time or broke the virtual machine" };
+const NOT_RUN: Answer = {
+  error: "not run: an earlier input ran out or broke the virtual machine",
+  ranOut: true,
+};
+
+/** What QuickJS says where the memory or the stack of a machine is used up. */
+const SPENT =
+  /^(?:InternalError: (?:out of memory|stack overflow)|RangeError: Maximum call stack size exceeded)/;
+
+/** An interrupt may be swallowed by native code, and the program goes on. So many budgets later it is cut off. */
+const SWALLOWED = 2;
 
 /** QuickJS asks whether to go on once in so many turns. */
 const TURNS_PER_INTERRUPT = 10_000;
@@ -23,8 +34,12 @@ interface Machine {
  */
 export class ProgramRunner {
   private machine: Machine | undefined;
-  private deadline = 0;
+  /** Of what is under way: what it may use, what it has used, and when it began by either clock. */
+  private allowed = 0;
   private turns = 0;
+  private began = 0;
+  private computedAt = { wall: Number.NEGATIVE_INFINITY, thread: 0 };
+  private readonly thread = currentThread();
   private readonly wasm: WebAssembly.Module;
   private readonly limits: Limits;
 
@@ -34,38 +49,71 @@ export class ProgramRunner {
   }
 
   /** The answers to the program's inputs, in their order. Never throws on account of the program. */
-  async run({ source, inputs }: Program): Promise<Answer[]> {
+  async run({ source, inputs, calls = 1 }: Program): Promise<Answer[]> {
     const { vm } = await this.freshMachine();
-    this.deadline = performance.now() + this.limits.timeMs;
-    this.turns = 0;
-    const program = this.attempt(() => ({ value: vm.evalCode(source, "program") }));
+    const program = this.attempt(1, () => ({ value: vm.evalCode(source, "program") }));
     if ("error" in program) return inputs.map(() => program);
     if (!program.value.isFunction) return inputs.map(() => ({ error: "the program is not a function" }));
+    let ended = false;
     return inputs.map((input) => {
-      if (!this.machine || this.exhausted() || this.overdue()) return NOT_RUN;
-      return this.attempt(() => this.read(vm.callFunction(program.value, vm.undefined, vm.newNumber(input))));
+      if (!this.machine || ended) return NOT_RUN;
+      const answer = this.attempt(calls, () =>
+        this.read(vm.callFunction(program.value, vm.undefined, vm.newNumber(input))),
+      );
+      ended = this.spent() !== undefined;
+      return answer;
     });
   }
 
-  private attempt<T>(action: () => T): T | { error: string } {
+  /** Does something within so many budgets. */
+  private attempt<T>(budgets: number, action: () => T): T | Failure {
+    this.allowed = budgets;
+    this.turns = 0;
+    this.began = this.computed();
     try {
-      return action();
+      const result = action();
+      // An interrupt that the program swallowed: what comes after the end is no answer.
+      return this.spent() ?? result;
     } catch (error) {
-      if (this.exhausted()) return { error: `exceeded ${this.limits.turns} turns` };
-      if (this.overdue()) return { error: `exceeded ${this.limits.timeMs} ms` };
-      if (error instanceof JSException) return { error: this.clip(`${error.name}: ${error.message}`) };
       // Anything but a JavaScript exception cut through native frames, whose state is unknown now.
-      this.machine = undefined;
-      return { error: this.clip(`broke the virtual machine: ${error}`) };
+      if (!(error instanceof JSException)) {
+        this.machine = undefined;
+        return this.spent() ?? { error: this.clip(`broke the virtual machine: ${error}`), ranOut: true };
+      }
+      const text = `${error.name}: ${error.message}`;
+      error.dispose();
+      return this.spent() ?? { error: this.clip(text), ...(SPENT.test(text) && { ranOut: true }) };
     }
   }
 
-  private exhausted(): boolean {
-    return this.turns > this.limits.turns;
+  /** What it has run out of, if it has. */
+  private spent(): Failure | undefined {
+    const { turns, timeMs } = this.limits;
+    if (this.turns > this.allowed * turns)
+      return { error: `exceeded ${this.allowed * turns} turns`, ranOut: true };
+    if (this.overdue()) return { error: `exceeded ${this.allowed * timeMs} ms`, ranOut: true };
+    return undefined;
   }
 
+  /** Processor time is never more than the clock's, and dear to ask for. */
   private overdue(): boolean {
-    return performance.now() > this.deadline;
+    const most = this.allowed * this.limits.timeMs;
+    if (performance.now() - this.computedAt.wall <= most) return false;
+    return threadMilliseconds(this.thread) - this.began > most;
+  }
+
+  /** The processor time by now, up to a millisecond. */
+  private computed(): number {
+    const wall = performance.now();
+    if (wall - this.computedAt.wall > 1) this.computedAt = { wall, thread: threadMilliseconds(this.thread) };
+    return this.computedAt.thread;
+  }
+
+  /** QuickJS asks so once in a while whether to stop. */
+  private interrupt(): boolean {
+    this.turns += TURNS_PER_INTERRUPT;
+    if (this.turns > SWALLOWED * this.allowed * this.limits.turns) throw new Error("it swallows interrupts");
+    return this.spent() !== undefined;
   }
 
   private clip(text: string): string {
@@ -98,10 +146,7 @@ export class ProgramRunner {
       wasm: this.wasm,
       memoryLimit: this.limits.memoryBytes,
       maxStackSize: 256 * 1024,
-      interruptHandler: () => {
-        this.turns += TURNS_PER_INTERRUPT;
-        return this.exhausted() || this.overdue();
-      },
+      interruptHandler: () => this.interrupt(),
       timezoneOffset: 0,
       wasi: (itsMemory: WebAssembly.Memory) => {
         memory = itsMemory;

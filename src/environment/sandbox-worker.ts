@@ -3,8 +3,10 @@
 import { parentPort, workerData } from "node:worker_threads";
 import type { Program, SandboxWorkerData } from "./sandbox.ts";
 import { ProgramRunner } from "./sandbox-vm.ts";
+import { currentThread } from "./thread-time.ts";
 
 const { wasm, limits, progress } = workerData as SandboxWorkerData;
+Atomics.store(progress, 1, currentThread());
 const runner = new ProgramRunner(wasm, limits);
 
 parentPort!.on("message", async (programs: Program[]) => {

@@ -1,4 +1,5 @@
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
+import { setTimeout } from "node:timers/promises";
 import { promisify } from "node:util";
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
@@ -120,7 +121,9 @@ describe("programs that fail", () => {
       ORDINARY_ANSWERS,
       [{ value: 4 }],
     ]);
-    expect([answers[1], answers[3]]).toEqual(Array(2).fill([{ error: "did not end within 300 ms" }]));
+    expect([answers[1], answers[3]]).toEqual(
+      Array(2).fill([{ error: "did not end within 300 ms", ranOut: true, killed: true }]),
+    );
   }, 20_000);
 
   it("answers any text", async () => {
@@ -141,22 +144,103 @@ describe("programs that fail", () => {
   }, 20_000);
 });
 
-it("ends a program at the same turn however long turns take: its answers do not depend on how busy the machine is", async () => {
-  const source = "let n=0;x=>{for(let i=0;i<2e4;i++)n++;return n}";
-  const inputs = Array.from({ length: 30 }, (_, i) => i);
-  const [hasty, patient] = [
-    createSandbox({ timeMs: 5000 }),
-    createSandbox({ timeMs: 60_000, hangMs: 60_000 }),
-  ];
-  const [[answers], [others]] = [
-    await hasty.run([{ source, inputs }]),
-    await patient.run([{ source, inputs }]),
-  ];
-  await Promise.all([hasty.close(), patient.close()]);
-  expect(others).toEqual(answers);
-  // A turn of a loop counts once or twice.
-  const ended = answers!.findIndex((answer) => "error" in answer);
-  expect(ended).toBeGreaterThanOrEqual(3);
-  expect(ended).toBeLessThanOrEqual(11);
-  expect(answers![ended]).toEqual({ error: "exceeded 200000 turns" });
+describe("what a program may use", () => {
+  it("is the same for every input, in turns, so that answers do not depend on how busy the machine is", async () => {
+    // A turn of a loop counts once or twice.
+    const source = "x=>{let n=0;for(let i=0;i<x*1e4;i++)n++;return n}";
+    const inputs = [2, 5, 9, 2, 8, 3, 100, 2];
+    const [hasty, patient] = [
+      createSandbox({ timeMs: 5000 }),
+      createSandbox({ timeMs: 60_000, hangMs: 60_000 }),
+    ];
+    const [[answers], [others]] = [
+      await hasty.run([{ source, inputs }]),
+      await patient.run([{ source, inputs }]),
+    ];
+    await Promise.all([hasty.close(), patient.close()]);
+    expect(others).toEqual(answers);
+    // Together they use up more than one input may.
+    expect(answers!.slice(0, 6)).toEqual(inputs.slice(0, 6).map((x) => ({ value: x * 1e4 })));
+    expect(answers![6]).toEqual({ error: "exceeded 200000 turns", ranOut: true });
+    expect(answers![7]).toMatchObject({ error: expect.stringMatching(/^not run/), ranOut: true });
+  });
+
+  it("is as many times as large as the calls that an answer takes", async () => {
+    const source = "x=>{let n=0;for(let i=0;i<15e4;i++)n++;return n}";
+    const program = { source, inputs: [1] };
+    const wide = createSandbox({ timeMs: 60_000, hangMs: 60_000, turns: 100_000 });
+    const [[once], [thrice]] = await wide.run([program, { ...program, calls: 3 }]);
+    await wide.close();
+    expect(once).toMatchObject({ ranOut: true });
+    expect(thrice).toEqual({ value: 150_000 });
+  });
+
+  it("is said to be used up, for memory and stack too, and of nothing else", async () => {
+    const spent = (program: Answer) => "ranOut" in program;
+    for (const source of [
+      "x=>{for(;;);}",
+      "x=>{let a=[];for(;;)a.push(x,a)}",
+      "x=>{let f=()=>f()+1;return f()}",
+    ])
+      expect((await answersOf(source)).map(spent)).toEqual([true, true]);
+    for (const source of ["x=>y", "x=>({})", "x=>{throw 'out of memory'}", "x=>new Array(-1)"])
+      expect((await answersOf(source)).map(spent)).toEqual([false, false]);
+  });
+
+  it("is processor time: a process that was stopped meanwhile gives the same answers", async () => {
+    // Stopped in the middle of a program that computes for a good part of what it may.
+    const script = `
+      import { createSandbox } from ${JSON.stringify(new URL("../../dist/environment/sandbox.js", import.meta.url))};
+      const sandbox = createSandbox({ timeMs: 800, hangMs: 1000, turns: 1e9 });
+      const source = "x=>{let n=0;for(let i=0;i<4e6;i++)n+=i%3;return n}";
+      await sandbox.run([{ source: "x=>x", inputs: [1] }]);
+      process.send("begun");
+      const answers = await sandbox.run(Array.from({ length: 8 }, (_, i) => ({ source: source + " ".repeat(i), inputs: [1] })));
+      process.send({ answers });`;
+    const child = spawn(process.execPath, ["--input-type=module", "-e", script], {
+      stdio: ["ignore", "inherit", "inherit", "ipc"],
+    });
+    const stopFor = async (ms: number) => {
+      child.kill("SIGSTOP");
+      await setTimeout(ms);
+      child.kill("SIGCONT");
+    };
+    const answers = await new Promise((resolve, reject) => {
+      child.on("error", reject);
+      child.on("message", async (message: "begun" | { answers: Answer[][] }) => {
+        if (message !== "begun") return resolve(message.answers);
+        await setTimeout(60);
+        await stopFor(1300);
+        await setTimeout(150);
+        await stopFor(1300);
+      });
+    });
+    child.kill();
+    expect(answers).toEqual(Array(8).fill([{ value: 3_999_999 }]));
+  }, 30_000);
+});
+
+describe("interrupts that a program swallows", () => {
+  const loops = {
+    "a promise's executor": "new Promise(()=>{for(;;);})",
+    "a subclass's executor": "new (class extends Promise{})(()=>{for(;;);})",
+    "a resolver's": "Promise.withResolvers().resolve({get then(){for(;;);}})",
+    "a thenable's getter": "Promise.resolve({get then(){for(;;);}})",
+    "an iterable that loops": "Promise.all({[Symbol.iterator](){for(;;);}})",
+    "an async function": "(async()=>{for(;;);})()",
+    "an async generator": "(async function*(){for(;;);})().next()",
+  };
+
+  it.each(Object.entries(loops))("buy no answer: %s", async (_, loop) => {
+    for (const source of [`x=>{${loop};return 3*x+1}`, `x=>{try{${loop}}catch{};return 3*x+1}`])
+      for (const answer of await answersOf(source)) expect(answer).toMatchObject({ ranOut: true });
+    expect((await sandbox.run([ORDINARY]))[0]).toEqual(ORDINARY_ANSWERS);
+  });
+
+  it("do not go on for ever: a loop around them is cut off in the machine", async () => {
+    const answers = await answersOf("x=>{for(;;)new Promise(()=>{for(;;);})}");
+    for (const answer of answers) expect(answer).toEqual(expect.not.objectContaining({ killed: true }));
+    expect(answers[0]).toMatchObject({ ranOut: true });
+    expect((await sandbox.run([ORDINARY]))[0]).toEqual(ORDINARY_ANSWERS);
+  });
 });

@@ -3,29 +3,43 @@
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { Worker } from "node:worker_threads";
+import { threadMilliseconds } from "./thread-time.ts";
 
 /** A program and what to call it with. */
 export interface Program {
   /** JavaScript whose value is a function of one number, for instance `x=>3*x+1`. */
   source: string;
   inputs: number[];
+  /** How many calls of what is being judged an answer takes; its budget is so many times as large. 1 unless given. */
+  calls?: number;
 }
 
 /** What the function returned for one input: a primitive, or why there is none. */
-export type Answer = { value: number | string | boolean | null } | { error: string };
+export type Answer = { value: number | string | boolean | null } | Failure;
+
+export interface Failure {
+  error: string;
+  /** It was ended because its turns, time, memory or stack were used up, which says nothing of what it would have answered. */
+  ranOut?: true;
+  /** Its thread had to be ended with it, which takes long. */
+  killed?: true;
+}
 
 /** What one program may use. */
 export interface Limits {
   /** Memory of its virtual machine, in bytes. */
   memoryBytes: number;
   /**
-   * Turns of loops, calls and steps of regular expressions for the program and all of its inputs together, counted in ten
+   * Turns of loops, calls and steps of regular expressions for making the program, and for each input anew, counted in ten
    * thousands. The same program always ends at the same turn, however busy the machine is.
    */
   turns: number;
-  /** Time for them, in milliseconds: for programs whose turns are long. Far more than others need, even on a busy machine. */
+  /**
+   * Processor time for each of them, in milliseconds: for programs whose turns are long. Far more than others need. Not the
+   * clock's time: a process that is stopped for a while, or a busy machine, uses up nothing.
+   */
   timeMs: number;
-  /** A program that does not even react to `timeMs` is killed after one to two times this, in milliseconds. */
+  /** A program that does not even react to `timeMs` is killed after so many milliseconds of processor time. */
   hangMs: number;
   /** Length of a returned string. Longer error messages are cut. */
   outputCharacters: number;
@@ -44,12 +58,16 @@ export interface Sandbox {
   close(): Promise<void>;
 }
 
-/** What the worker thread is started with. `progress[0]` is the program that it is at, -1 if none. */
+/** What the worker thread is started with. `progress[0]` is the program that it is at, -1 if none; `progress[1]` its thread. */
 export interface SandboxWorkerData {
   wasm: WebAssembly.Module;
   limits: Limits;
   progress: Int32Array;
 }
+
+/** How often a program is looked after within `hangMs`, and after how many times that long one that sleeps is ended. */
+const TICKS = 10;
+const SLEEPING = 10;
 
 const DEFAULT_LIMITS: Limits = {
   memoryBytes: 16 * 2 ** 20,
@@ -79,7 +97,7 @@ export function createSandbox(limits: Partial<Limits> = {}): Sandbox {
 
 class WorkerSandbox implements Sandbox {
   private worker: Worker | undefined;
-  private readonly progress = new Int32Array(new SharedArrayBuffer(4));
+  private readonly progress = new Int32Array(new SharedArrayBuffer(8));
   private queue: Promise<unknown> = Promise.resolve();
   private closed = false;
   private readonly limits: Limits;
@@ -89,7 +107,7 @@ class WorkerSandbox implements Sandbox {
   }
 
   async run(programs: Program[]): Promise<Answer[][]> {
-    const keys = programs.map((program) => JSON.stringify([program.source, program.inputs]));
+    const keys = programs.map((program) => JSON.stringify(program));
     const distinct = new Map(keys.map((key, i) => [key, programs[i]!]));
     const turn = this.queue.then(() => this.runDistinct([...distinct.values()]));
     this.queue = turn.catch(() => {});
@@ -115,7 +133,7 @@ class WorkerSandbox implements Sandbox {
       const failure = await this.runUntilFailure(this.worker, rest, (answers) => results.push(answers));
       if (failure) {
         // Programs are answered in order, so the first without an answer is the one that failed.
-        results.push(programs[results.length]!.inputs.map(() => ({ error: failure })));
+        results.push(programs[results.length]!.inputs.map(() => failure));
         await this.worker?.terminate();
         this.worker = undefined;
       }
@@ -125,17 +143,20 @@ class WorkerSandbox implements Sandbox {
 
   /** Hands a batch to the worker. Resolves to nothing when all is answered, else to what the next program did to it. */
   private runUntilFailure(worker: Worker, programs: Program[], onAnswers: (answers: Answer[]) => void) {
-    return new Promise<string | undefined>((resolve, reject) => {
+    return new Promise<Answer | undefined>((resolve, reject) => {
       // Progress is read from shared memory, not from messages: those queue up while the host computes, and a host
       // that was busy would take a diligent worker for a hanging one. The timer also keeps the process alive meanwhile.
       let answered = 0;
-      let seen = -1;
+      const { hangMs } = this.limits;
+      let seen = { at: -1, since: 0, ticks: 0 };
       const watch = setInterval(() => {
         const at = Atomics.load(this.progress, 0);
-        if (at === seen && at === answered)
-          finish(() => resolve(`did not end within ${this.limits.hangMs} ms`));
-        seen = at;
-      }, this.limits.hangMs);
+        const now = threadMilliseconds(Atomics.load(this.progress, 1));
+        if (at !== seen.at || at !== answered) seen = { at, since: now, ticks: 0 };
+        // Should a program ever find a way to sleep, it uses no processor time: turns of this timer end it in the end.
+        else if (now - seen.since >= hangMs || ++seen.ticks >= SLEEPING * TICKS)
+          finish(() => resolve({ error: `did not end within ${hangMs} ms`, ranOut: true, killed: true }));
+      }, hangMs / TICKS);
       const finish = (settle: () => void) => {
         clearInterval(watch);
         for (const event of ["message", "error", "exit"]) worker.removeAllListeners(event);
@@ -154,7 +175,7 @@ class WorkerSandbox implements Sandbox {
       worker.on("exit", () => {
         this.worker = undefined;
         const started = Atomics.load(this.progress, 0) >= 0;
-        if (crash && started) finish(() => resolve(`crashed the sandbox: ${crash!.message}`));
+        if (crash && started) finish(() => resolve({ error: `crashed the sandbox: ${crash!.message}` }));
         else
           finish(() =>
             reject(crash ? cannotStart(crash) : new Error("The sandbox was closed while it ran programs.")),

@@ -1,9 +1,14 @@
-/** @file The naive checker: it runs in the program's own realm, where a program can get at the tests. */
+/** @file Where programs are run: the naive checker's realm, in which a program can get at the tests, and the judge's, where it cannot. */
 
 import type { Pair } from "./tasks.ts";
 
+/** A script whose value is the program, in a realm that has nothing of the checker's: there is no answer in it to be found. */
+export function inJudgesRealm(program: string): string {
+  return `(0,eval)(${JSON.stringify(program)})`;
+}
+
 /** A script whose value is the program, run where its checker runs: `tests` and `assert` are globals. */
-export function inCheckersRealm(program: string, tests: readonly Pair[]): string {
+function inCheckersRealm(program: string, tests: readonly Pair[]): string {
   return `var tests=${JSON.stringify(tests)},assert=(actual,expected)=>actual===expected;
 var program=(0,eval)(${JSON.stringify(program)});
 program`;
