@@ -55,6 +55,7 @@ export function parseForeignJson<T>(schema: z.ZodType<T>, text: string, path: st
 
 /** A value as it stands in the file, cut to what a message has room for. */
 export function shown(value: unknown): string {
-  const text = JSON.stringify(value, (_, inner) => (typeof inner === "bigint" ? Number(inner) : inner));
+  const inWords = (_: string, inner: unknown) => (typeof inner === "bigint" ? Number(inner) : inner);
+  const text = JSON.stringify(value, inWords) ?? String(value);
   return text.length > 60 ? `${text.slice(0, 60)}...` : text;
 }

@@ -14,6 +14,7 @@ import { latestState } from "../src/study/checkpoint.ts";
 import { readStudy } from "../src/study/index.ts";
 import { linesBefore } from "../src/study/lines.ts";
 import { decodeSafetensors } from "../src/tensor/index.ts";
+import { expectClear, fuzz, tried } from "./fuzz.ts";
 import { mutate } from "./mutate.ts";
 import { tinyConfig, tinyContext } from "./tiny.ts";
 import { runTinyStudy, tinySettings } from "./tiny-study.ts";
@@ -31,59 +32,6 @@ beforeAll(async () => {
   await saveModel(join(place, "model"), { config: tinyConfig, weights: reference });
 }, 60_000);
 afterAll(() => rm(place, { recursive: true }));
-
-/** Inputs that were tried, by what read them; and how many of them were refused. */
-const tried: Record<string, { inputs: number; refused: number }> = {};
-const MB = 2 ** 20;
-/** No file here is larger than some MB; readers may take this much more than they had, with all that was not yet freed. */
-const MEMORY = 512 * MB;
-/** Milliseconds for one input, whatever else the machine does: a hang, not a slow moment. */
-const HANG = 20_000;
-
-/**
- * Damages a file again and again, and lets a reader read it. It may give what the file should hold, or refuse it by an
- * error that says what is wrong with which file; what it must not do is break.
- */
-async function fuzz(
-  name: string,
-  path: string,
-  inputs: number,
-  read: () => Promise<unknown>,
-  mentions = path,
-) {
-  const original = await readFile(path);
-  const random = randomFor("fuzz", name);
-  const before = process.memoryUsage.rss();
-  let refused = 0;
-  try {
-    for (let i = 0; i < inputs; i++) {
-      const { how, bytes } = mutate(original, random);
-      await writeFile(path, bytes);
-      const began = performance.now();
-      try {
-        await read();
-      } catch (error) {
-        refused++;
-        expectClear(error, mentions, `${name}, input ${i}: ${how}`);
-      }
-      expect(performance.now() - began, `${name}, input ${i}: ${how}`).toBeLessThan(HANG);
-    }
-  } finally {
-    await writeFile(path, original);
-  }
-  expect((process.memoryUsage.rss() - before) / MB, name).toBeLessThan(MEMORY / MB);
-  tried[name] = { inputs, refused };
-}
-
-/** Errors of JavaScript itself (a missing property, the stack's end, a bad length) are bugs; ours name the file. */
-function expectClear(error: unknown, path: string, what: string) {
-  const { message } = error as Error;
-  expect(["Error", "FileError", "UsageError"], `${what}: ${(error as Error).stack}`).toContain(
-    (error as Error).constructor.name,
-  );
-  expect(message, what).toContain(path);
-  expect(message, what).not.toMatch(/call stack|Cannot read prop|is not a function|undefined is not/);
-}
 
 const run = () => join(study, "runs", "none", "seed-1");
 const checkpoint = () => join(run(), "checkpoints", "step-000004");
@@ -169,7 +117,7 @@ describe("the same command on a damaged study", () => {
     const inputs = 25;
     for (const name of files)
       for (let i = 0; i < inputs; i++) {
-        const { how, bytes } = mutate(await readFile(join(kept, name)), random);
+        const { how, bytes } = mutate(name, await readFile(join(kept, name)), random);
         await writeFile(join(study, name), bytes);
         try {
           await runTinyStudy(study, settings);
@@ -187,7 +135,7 @@ describe("the same command on a damaged study", () => {
     expect(refused).toBeGreaterThan(inputs);
   }, 240_000);
 
-  it("after all of this, at least 10,000 inputs were tried, beside the 5,000 of safetensors.test.ts", () => {
+  it("after all of this, at least 10,000 inputs were tried, beside those of fuzz-models.test.ts and safetensors.test.ts", () => {
     const total = Object.values(tried).reduce((sum, { inputs }) => sum + inputs, 0);
     const refused = Object.values(tried).reduce((sum, one) => sum + one.refused, 0);
     console.log(`${total} inputs, ${refused} refused:\n${JSON.stringify(tried, null, 1)}`);

@@ -1,6 +1,7 @@
 /** @file Damaged versions of a file: what disks, editors, and people who mean harm do to it. */
 
 import { pick, type Random, randomInt } from "../src/random.ts";
+import { mutateDocument } from "./mutate-tree.ts";
 
 type Mutation = (bytes: Buffer, random: Random) => Buffer;
 
@@ -107,8 +108,10 @@ export const mutations: Record<string, Mutation> = {
   },
 };
 
-/** A damaged version of a file, by one mutation or several. */
-export function mutate(bytes: Buffer, random: Random): { how: string; bytes: Buffer } {
+/** A damaged version of a file: of its bytes, by one mutation or several, or of the document in it. */
+export function mutate(path: string, bytes: Buffer, random: Random): { how: string; bytes: Buffer } {
+  const document = random() < 0.5 ? mutateDocument(path, bytes, random) : undefined;
+  if (document) return { how: "another document", bytes: document };
   const how = Array.from({ length: random() < 0.7 ? 1 : 2 }, () => pick(random, Object.keys(mutations)));
   return {
     how: how.join(", "),

@@ -48,7 +48,7 @@ export async function loadLlama2c(path: string, tokenizerPath: string): Promise<
     vocabulary: Math.abs(signedVocabulary),
     ...{ context, layers, heads, keyValueHeads, headDim, width, hidden },
     norm: { kind: "rms", epsilon: 1e-5 },
-    rotary: rotary(headDim, context, { rope_type: "default", rope_theta: 10000 }),
+    rotary: rotary(headDim, context, { rope_type: "default", rope_theta: 10000 }, path),
     mlp: "gated-silu",
     // A negative number of tokens says that the output matrix is stored on its own.
     tied: signedVocabulary > 0,

@@ -28,18 +28,25 @@ const MAX_HEAD = 2 ** 16;
  * et al. 2023), `llama3` (the Llama 3.1 release) or `yarn` (Peng et al. 2023, section 3.2 and its temperature).
  * `dynamic` scales sequences that are longer than the context, which there are none of here.
  *
+ * @param where the file that says so, for error messages
  * @throws Error naming the type of scaling, where there is no rule for it, or the parameter that it lacks.
  */
-export function rotary(headDim: number, context: number, parameters: RotaryParameters): Rotary {
+export function rotary(
+  headDim: number,
+  context: number,
+  parameters: RotaryParameters,
+  where: string,
+): Rotary {
   const { rope_type: type, rope_theta: theta } = parameters;
   if (headDim % 2 !== 0 || headDim > MAX_HEAD)
     throw new Error(
-      `its heads have ${headDim} dimensions; rotary positions need an even number up to ${MAX_HEAD}`,
+      `${where}: its heads have ${headDim} dimensions; rotary positions need an even number up to ${MAX_HEAD}`,
     );
   const plain = Array.from({ length: headDim / 2 }, (_, i) => theta ** ((-2 * i) / headDim));
   const need = (name: keyof RotaryParameters): number => {
     const value = parameters[name];
-    if (typeof value !== "number") throw new Error(`its rope scaling ${JSON.stringify(type)} lacks ${name}`);
+    if (typeof value !== "number")
+      throw new Error(`${where}: its rope scaling ${JSON.stringify(type)} lacks ${name}`);
     return value;
   };
   switch (type) {
@@ -78,7 +85,7 @@ export function rotary(headDim: number, context: number, parameters: RotaryParam
     }
     default:
       throw new Error(
-        `its rope scaling ${JSON.stringify(type)} is not supported; default, linear, dynamic, llama3 and yarn are`,
+        `${where}: its rope scaling ${JSON.stringify(type)} is not supported; default, linear, dynamic, llama3 and yarn are`,
       );
   }
 }

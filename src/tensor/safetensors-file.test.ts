@@ -1,13 +1,19 @@
 /** @file Files read tensor by tensor hold what files read whole hold; half precision against Node's own numbers. */
 
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { appendFile, mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { widenBrainHalves, widenHalves } from "./halves.ts";
-import { decodeSafetensors, encodeSafetensors } from "./safetensors.ts";
-import { openSafetensors } from "./safetensors-file.ts";
+import {
+  decodeSafetensors,
+  encodeSafetensors,
+  type StorableTensor,
+  safetensorsPieces,
+} from "./safetensors.ts";
+import { openSafetensors, readSafetensors } from "./safetensors-file.ts";
 
 let folder: string;
 beforeAll(async () => {
@@ -86,3 +92,23 @@ describe("half precision", () => {
     );
   });
 });
+
+it("reads and hashes tensors over 2 GiB, which no system call and no checksum takes at once", async () => {
+  const count = 537_000_000;
+  const path = join(folder, "large.safetensors");
+  const json = JSON.stringify({ big: { dtype: "F32", shape: [count], data_offsets: [0, 4 * count] } });
+  const padded = Buffer.from(json.padEnd(Math.ceil(json.length / 8) * 8));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(padded.length));
+  // Sparse: it takes no room on the disk.
+  await writeFile(path, Buffer.concat([length, padded]));
+  await truncate(path, 8 + padded.length + 4 * count - 4);
+  await appendFile(path, Buffer.from(Float32Array.of(7).buffer));
+  const { tensors } = await readSafetensors(path);
+  expect(tensors.big!.data.length).toBe(count);
+  expect(tensors.big!.data.at(-1)).toBe(7);
+  const hash = createHash("sha256");
+  for (const piece of safetensorsPieces(tensors as Record<string, StorableTensor>)) hash.update(piece);
+  // That of the file, by sha256sum.
+  expect(hash.digest("hex")).toBe("14e7a3b97ba92b125cedf24d07e9918f2a145f63f4debe4085cf565463ffed28");
+}, 120_000);

@@ -100,7 +100,7 @@ function keysOf(metadata: GgufMetadata, architecture: string, path: string): Key
 /** Rotary positions as llama.cpp scales them: linearly, where there is a factor and no type. */
 async function rotaryOf(file: GgufFile, keys: Keys, headDim: number, path: string): Promise<Rotary> {
   const factor = keys["rope.scaling.factor"] ?? keys["rope.scale_linear"];
-  const plain = rotary(headDim, keys.context_length, {
+  const parameters = {
     rope_type: keys["rope.scaling.type"] === "none" ? "default" : keys["rope.scaling.type"],
     rope_theta: keys["rope.freq_base"],
     // 0 says that there is none.
@@ -108,7 +108,8 @@ async function rotaryOf(file: GgufFile, keys: Keys, headDim: number, path: strin
     original_max_position_embeddings: keys["rope.scaling.original_context_length"],
     beta_fast: keys["rope.scaling.yarn_beta_fast"],
     beta_slow: keys["rope.scaling.yarn_beta_slow"],
-  });
+  };
+  const plain = rotary(headDim, keys.context_length, parameters, path);
   if (!(DIVISORS in file.shapes)) return plain;
   const { data } = await file.read(DIVISORS);
   if (data.length !== plain.frequencies.length || !data.every((x) => x > 0 && x < Number.POSITIVE_INFINITY))

@@ -63,13 +63,6 @@ function fromLlama(json: LlamaJson, ends: Ends, path: string): DecoderConfig {
     rope_type: rope_type ?? type ?? "default",
     rope_theta: rope_theta ?? json.rope_theta ?? 10000,
   };
-  const positions = () => {
-    try {
-      return rotary(headDim, json.max_position_embeddings, parameters);
-    } catch (error) {
-      throw new Error(`${path}: ${(error as Error).message}`);
-    }
-  };
   const isQwen2 = json.model_type === "qwen2";
   return {
     architecture: json.model_type,
@@ -82,7 +75,7 @@ function fromLlama(json: LlamaJson, ends: Ends, path: string): DecoderConfig {
     width: json.hidden_size,
     hidden: json.intermediate_size,
     norm: { kind: "rms", epsilon: json.rms_norm_eps },
-    rotary: positions(),
+    rotary: rotary(headDim, json.max_position_embeddings, parameters, path),
     mlp: "gated-silu",
     tied: json.tie_word_embeddings,
     biases: {

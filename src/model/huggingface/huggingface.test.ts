@@ -305,11 +305,13 @@ describe("rotary positions", () => {
     ["what is given", { attention_factor: 0.5, mscale: 707 / 1000, mscale_all_dim: 1 }, 0.5],
     ["that of the contexts' ratio", { factor: null }, 0.1 * Math.log(4) + 1],
   ])("have the magnitude %s", (_, change, magnitude) => {
-    expect(rotary(4, 64, { ...yarn, ...change }).magnitude).toBeCloseTo(magnitude, 12);
+    expect(rotary(4, 64, { ...yarn, ...change }, "x").magnitude).toBeCloseTo(magnitude, 12);
   });
 
   it("are plain where they would be scaled for sequences beyond the context only", () => {
     const plain = { rope_theta: 500, rope_type: "default" };
-    expect(rotary(8, 64, { ...plain, rope_type: "dynamic", factor: 4 })).toEqual(rotary(8, 64, plain));
+    expect(rotary(8, 64, { ...plain, rope_type: "dynamic", factor: 4 }, "x")).toEqual(
+      rotary(8, 64, plain, "x"),
+    );
   });
 });

@@ -34,7 +34,9 @@ export function chatTemplate(
     try {
       return withinTime(what, work);
     } catch (error) {
-      const message = (error as Error).message;
+      const { name, message: said } = error as Error;
+      // The library's parser stumbles where a template ends too early.
+      const message = name === "TypeError" ? "it is cut off or malformed" : said;
       throw new Error(message.startsWith(what) ? message : `${what}: ${message}`, { cause: error });
     }
   };
