@@ -51,7 +51,7 @@ export function checkFittable({
     for (let d = 0; d < D; d++)
       if (!Number.isFinite(activation_D[d]!))
         throw new Error(
-          `activation ${row} is ${activation_D[d]} at index ${d}: the model has diverged; lower the learning rate`,
+          `activation ${row} is ${activation_D[d]} at index ${d}: the numbers of its model overflow. Where it was trained, lower the learning rate`,
         );
   });
   return D;

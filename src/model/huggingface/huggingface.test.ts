@@ -196,7 +196,13 @@ describe("a checkpoint's folder", () => {
     ],
     [
       "of sampling and training",
-      { temperature: 0.7, attention_dropout: 0.1, initializer_range: 0.1, use_cache: true },
+      {
+        temperature: 0.7,
+        tf_legacy_loss: false,
+        attention_dropout: 0.1,
+        initializer_range: 0.1,
+        use_cache: true,
+      },
     ],
     ["that are not set", { quantization_config: null, per_layer_config: null }],
   ])("is read whatever its settings are %s", async (_, change) => {

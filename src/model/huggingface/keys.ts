@@ -42,7 +42,7 @@ const HARMLESS = [
   ),
   "tokenizer_class unsloth_version unsloth_fixed is_llama_config",
   // Element types and ways to compute the same numbers: here all is float32.
-  "dtype torch_dtype use_bfloat16 use_cache pretraining_tp torchscript gradient_checkpointing",
+  "dtype torch_dtype use_bfloat16 use_cache pretraining_tp torchscript tf_legacy_loss gradient_checkpointing",
   "_attn_implementation attn_implementation _attn_implementation_autoset use_flash_attn",
   // Training.
   "initializer_range attention_dropout resid_pdrop embd_pdrop attn_pdrop",
