@@ -202,7 +202,7 @@ describe("chat templates", () => {
     ["{% for i in range(1000000000) %}x{% endfor %}", /file: the chat template: a range of more than/],
     ["{{ raise_exception('no system') }}", /file: the chat template: no system/],
     ["{% if %}", /file: the chat template: /],
-    ["{{ x", /file: the chat template: it is cut off or malformed/],
+    ["{% for m in messages %}", /file: the chat template: it is cut off or malformed/],
     ["{{ strftime_now('%Q') }}", /%Q is not supported/],
   ])("are refused: %s", (source, message) => {
     expect(() => render(source)).toThrow(message);
