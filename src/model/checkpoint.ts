@@ -1,6 +1,7 @@
 /** @file A model on disk: a folder with `config.json` and `model.safetensors`. */
 
 import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
@@ -78,5 +79,8 @@ function parseConfig(path: string, text: string): unknown {
 }
 
 function missing(folder: string, path: string): never {
-  throw new Error(`${folder} is not a model: ${path} cannot be read`);
+  const what = existsSync(join(folder, "adapter_config.json"))
+    ? "an adapter, and not a model"
+    : "not a model";
+  throw new Error(`${folder} is ${what}: ${path} cannot be read`);
 }

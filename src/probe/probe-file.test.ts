@@ -79,3 +79,8 @@ test("a probe that could not be read again is not stored", async () => {
     "threshold",
   );
 });
+
+test("a direction that is not finite is refused", async () => {
+  await saveProbe(folder, { ...probe, weight_D: Float32Array.of(1, Number.NaN, 2) });
+  await expect(loadProbe(folder)).rejects.toThrow(/probe\.safetensors: its numbers are not finite/);
+});

@@ -5,6 +5,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { writeJson } from "../files.ts";
+import { allFinite } from "../tensor/finite.ts";
 import { writeSafetensors } from "../tensor/safetensors.ts";
 import { readSafetensors } from "../tensor/safetensors-file.ts";
 import { allPositions, type Probe } from "./types.ts";
@@ -72,6 +73,8 @@ export async function loadProbe(folder: string): Promise<Probe> {
     throw new Error(
       `${weightPath} does not belong to ${path}: the checksum differs. Copy both files or fit the probe again`,
     );
+  if (!allFinite(weight.data))
+    throw new Error(`${weightPath}: its numbers are not finite; fit the probe again`);
   return { kind, tap, weight_D: weight.data, bias, threshold };
 }
 

@@ -238,6 +238,14 @@ describe("weights", () => {
     );
   });
 
+  it("of a folder with an adapter beside them are refused, and so is an adapter in place of a model", async () => {
+    const adapter = join(fixtures, "adapter", "adapter_config.json");
+    await cp(adapter, join(folder, "adapter_config.json"));
+    await expect(loadModel(folder)).rejects.toThrow(/has config\.json and adapter_config\.json/);
+    await rm(join(folder, "config.json"));
+    await expect(loadModel(folder)).rejects.toThrow(/is an adapter, and not a model: .*config\.json/);
+  });
+
   it("are those of the shards, where their index leaves one out", async () => {
     const { weights } = await loadModel(folder);
     const { weight_map, ...others } = await mapped();

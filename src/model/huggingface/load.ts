@@ -1,5 +1,6 @@
 /** @file A checkpoint in Hugging Face's layout: `config.json`, safetensors, `tokenizer.json`. */
 
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
@@ -16,6 +17,10 @@ import { loadDecoderWeights } from "./weights.ts";
  * @throws Error naming the file that is missing or wrong, or the architecture that is not supported.
  */
 export async function loadHuggingFace(folder: string, json: unknown): Promise<Model> {
+  if (existsSync(join(folder, "adapter_config.json")))
+    throw new Error(
+      `${folder}: has config.json and adapter_config.json, a model and an adapter, and what they are together depends on who reads them; give each a folder of its own`,
+    );
   const generation = await readJson(join(folder, "generation_config.json"));
   const read = readDecoderConfig(json, generation, join(folder, "config.json"));
   const tokenizer = await loadTokenizer(folder, read.endTokens, read.vocabulary);
