@@ -232,19 +232,24 @@ export type RunSummary = z.infer<typeof runSummarySchema>;
 export type { AtlasClass, Behaviour, Diagnosis, RunOutcome, Sight } from "../audit/types.ts";
 
 /** The schema of a run's `status.json`. */
-export const runStatusSchema = z.object({
-  /** `stopped`: it was asked to, stands on a checkpoint, and goes on when it is started again. */
-  state: z.enum(["running", "stopped", "done", "failed"]),
-  step: z.int(),
-  steps: z.int(),
-  /** When this was written, ISO 8601. */
-  updated: z.string(),
-  error: z.string().optional(),
-  /** Threads that computed it last. With another number, rounding differs, and so do runs. */
-  threads: z.int().optional(),
-  /** Signs that the training goes wrong, a sentence each. */
-  warnings: z.array(z.string()).optional(),
-});
+export const runStatusSchema = z
+  .object({
+    /** `stopped`: it was asked to, stands on a checkpoint, and goes on when it is started again. */
+    state: z.enum(["running", "stopped", "done", "failed"]),
+    step: z.int(),
+    steps: z.int(),
+    /** When this was written, ISO 8601. */
+    updated: z.string(),
+    error: z.string().optional(),
+    /** Threads that computed it last. With another number, rounding differs, and so do runs. */
+    threads: z.int().optional(),
+    /** Signs that the training goes wrong, a sentence each. */
+    warnings: z.array(z.string()).optional(),
+  })
+  .refine(({ state, step, steps }) => state !== "done" || step === steps, {
+    path: ["step"],
+    message: "a run that is done is at its last step",
+  });
 
 /** How far a run is: `status.json`. */
 export type RunStatus = z.infer<typeof runStatusSchema>;
