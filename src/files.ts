@@ -94,6 +94,24 @@ export async function writeJson(path: string, value: unknown): Promise<void> {
 }
 
 /**
+ * A text in UTF-8, or in UTF-16 where a mark at its start says so, as editors and shells of Windows write it.
+ *
+ * @throws Error where it is neither
+ */
+export function decoded(bytes: Uint8Array): string {
+  const [first, second] = bytes;
+  const marked =
+    first === 0xff && second === 0xfe ? "utf-16le" : first === 0xfe && second === 0xff && "utf-16be";
+  const encoding = marked || "utf-8";
+  try {
+    // The mark is left out.
+    return new TextDecoder(encoding, { fatal: true }).decode(bytes);
+  } catch {
+    throw new Error(`it is not in ${encoding.toUpperCase()}, as texts should be; save it in UTF-8`);
+  }
+}
+
+/**
  * The text of a file; `undefined` where there is none. A pipe, which would be waited for, is refused, and so is a device.
  *
  * @throws FileError
@@ -110,7 +128,7 @@ export async function readText(path: string): Promise<string | undefined> {
     try {
       const found = await file.stat();
       if (!found.isFile() && !found.isDirectory()) throw new Error("it is not a file");
-      return await file.readFile("utf8");
+      return decoded(await file.readFile());
     } finally {
       await file.close();
     }
@@ -151,8 +169,7 @@ const MAX_DEPTH = 100;
 export function parseJson(text: string): unknown {
   let document: unknown;
   try {
-    // Editors of Windows put a mark before a text.
-    document = JSON.parse(text.replace(/^\uFEFF/, ""));
+    document = JSON.parse(text);
   } catch {
     throw new Error("it is not JSON");
   }

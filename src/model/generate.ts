@@ -7,6 +7,7 @@ import { cacheHeads, endTokens, type ModelConfig } from "./config.ts";
 import { type CacheLayer, compileDecode, compilePrefill } from "./decode.ts";
 import { ProgramStore, powerOfTwo, roundUp } from "./programs.ts";
 import { sampleToken } from "./sampling.ts";
+import { checkTokens } from "./sequences.ts";
 import { keep, place, repack, type Source } from "./slots.ts";
 import type { Weights } from "./transformer.ts";
 
@@ -37,7 +38,7 @@ export interface Generator {
   /**
    * Samples completions: `samples` for the first prompt, then for the second, and so on.
    *
-   * @throws RangeError where a prompt is empty or leaves no room for `maxTokens` in the model's context.
+   * @throws RangeError where a prompt is empty, has a token that the model does not have, or leaves no room for `maxTokens` in the model's context.
    */
   generate(
     weights: Weights,
@@ -205,8 +206,10 @@ function draw(row: Row, logits: Float32Array, at: number, V: number, temperature
   row.logProbabilities.push(logProbability);
 }
 
-function checkPrompt(prompt: readonly number[], maxTokens: number, { context }: ModelConfig): void {
+function checkPrompt(prompt: readonly number[], maxTokens: number, config: ModelConfig): void {
+  const { context } = config;
   if (prompt.length === 0) throw new RangeError("generate: a prompt is empty");
+  checkTokens(prompt, config);
   if (prompt.length + maxTokens > context)
     throw new RangeError(
       `generate: a prompt of ${prompt.length} tokens and ${maxTokens} new ones do not fit the model's context of ${context}`,

@@ -44,7 +44,13 @@ export {
   weightSpecs,
 } from "./score.ts";
 export { type Batch, type BatchOptions, batchesOf, type Sequence } from "./sequences.ts";
-export { CharacterTokenizer, type ChatMessage, END_OF_TEXT, type Tokenizer } from "./tokenizer.ts";
+export {
+  CharacterTokenizer,
+  type ChatMessage,
+  END_OF_TEXT,
+  type Tokenizer,
+  wholeCompletion,
+} from "./tokenizer.ts";
 export {
   type Edit,
   hiddenStates,

@@ -4,6 +4,7 @@ import { afterAll, expect, test } from "vitest";
 import { randomFor, randomInt } from "../random.ts";
 import { initialWeights } from "./character.ts";
 import type { CharacterConfig } from "./config.ts";
+import { createGenerator } from "./generate.ts";
 import { createScorer } from "./score.ts";
 
 const config: CharacterConfig = {
@@ -64,3 +65,18 @@ test("activations at a follow-up are those of the text with it written out", asy
     for (const hook of hooks) expectClose(activations[hook]!, expected[i]!.activations[hook]!);
   });
 });
+
+test.each([-1, 1.5, 8, Number.NaN, undefined as unknown as number])(
+  "no model is given the token %s",
+  async (token) => {
+    const message = /token 1 of a sequence is .*whole numbers from 0 to 7/;
+    await expect(plain.score(weights, [{ promptLength: 1, tokens: [1, token, 2] }])).rejects.toThrow(message);
+    const behind = createScorer(config, { followUp: [1, token] });
+    await expect(behind.score(weights, sequences)).rejects.toThrow(message);
+    await behind.close();
+    const generator = createGenerator(config);
+    const options = { maxTokens: 2, random: () => randomFor("none") };
+    await expect(generator.generate(weights, [[1, token]], options)).rejects.toThrow(message);
+    await generator.close();
+  },
+);

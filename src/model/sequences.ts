@@ -1,7 +1,7 @@
 /** @file Token sequences and how they become rectangular batches. */
 
 import { ints, type Tensor } from "../tensor/index.ts";
-import { isEmbedded, type ModelConfig } from "./config.ts";
+import { isEmbedded, type ModelConfig, vocabularySize } from "./config.ts";
 import { rowsWithin } from "./memory.ts";
 import { powerOfTwo, roundUp } from "./programs.ts";
 
@@ -11,6 +11,22 @@ export interface Sequence {
   tokens: readonly number[];
   /** How many of them are the prompt's. */
   promptLength: number;
+}
+
+/**
+ * No token is ever read as another: a runtime counts -1 from the end, cuts 1.5 off, and takes a hole for 0.
+ *
+ * @throws RangeError naming the first token that the model does not have
+ */
+export function checkTokens(tokens: readonly number[], config: ModelConfig): void {
+  const vocabulary = vocabularySize(config);
+  for (let i = 0; i < tokens.length; i++) {
+    const token = tokens[i];
+    if (!Number.isInteger(token) || token! < 0 || token! >= vocabulary)
+      throw new RangeError(
+        `model: token ${i} of a sequence is ${String(token)}; this model's are whole numbers from 0 to ${vocabulary - 1}`,
+      );
+  }
 }
 
 /** Some sequences of similar length, padded to one shape. */
@@ -37,12 +53,16 @@ export interface BatchOptions {
  * Cuts sequences into batches of similar length: T is a multiple of 16, and there are as many rows as `rowsWithin` the
  * memory, at least one. What does not fill a batch of one length goes to the next longer one, so that only the last has
  * fewer rows, or empty ones.
+ *
+ * @throws RangeError where a sequence has a token that the model does not have
  */
 export function batchesOf(
   config: ModelConfig,
   sequences: readonly Sequence[],
   { followUp = [], memoryMB }: BatchOptions = {},
 ): Batch[] {
+  checkTokens(followUp, config);
+  for (const { tokens } of sequences) checkTokens(tokens, config);
   const byLength = new Map<number, number[]>();
   sequences.forEach(({ tokens }, index) => {
     const T = roundUp(tokens.length + followUp.length, 16);

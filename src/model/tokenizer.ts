@@ -17,6 +17,12 @@ export interface Tokenizer {
   chat?: (messages: readonly ChatMessage[]) => number[];
 }
 
+/** The tokens of a completion that was written to its end: one that has its last token already gets no other. */
+export function wholeCompletion(tokenizer: Tokenizer, text: string): number[] {
+  const tokens = tokenizer.encode(text);
+  return tokens.at(-1) === tokenizer.endOfText ? tokens : [...tokens, tokenizer.endOfText];
+}
+
 /** One turn of a conversation. */
 export interface ChatMessage {
   role: "system" | "user" | "assistant";

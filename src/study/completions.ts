@@ -8,6 +8,7 @@ import {
   type ProgramStore,
   type Sequence,
   type Tokenizer,
+  wholeCompletion,
 } from "../model/index.ts";
 import type { LabelledSet, Positions, Probe } from "../probe/index.ts";
 import { randomFor, shuffled } from "../random.ts";
@@ -95,7 +96,7 @@ export async function demonstrate(
     environment,
     tokenizer,
     tasks,
-    texts.map((text) => [...tokenizer.encode(text), tokenizer.endOfText]),
+    texts.map((text) => wholeCompletion(tokenizer, text)),
   );
 }
 

@@ -1,19 +1,24 @@
 /** @file A file of labelled completions, one JSON object per line: what `probeward probe` fits on. */
 
-import { readFile } from "node:fs/promises";
 import { z } from "zod";
-import { parseJson, withFile } from "../files.ts";
-import type { Model, Sequence } from "../model/index.ts";
+import { parseJson, readText } from "../files.ts";
+import { type Model, type Sequence, wholeCompletion } from "../model/index.ts";
 import { UsageError } from "./settings.ts";
 
+/** Half of a character, which no model reads: its tokens would be those of a question mark. */
+const text = z.string().regex(/^[^\p{Surrogate}]*$/u, "it has half of a character (a lone surrogate)");
+
 const lineSchema = z.object({
-  prompt: z.union([
-    z.string(),
-    z.array(z.object({ role: z.enum(["system", "user", "assistant"]), content: z.string() })).min(1),
-  ]),
-  completion: z.string().min(1, "it is empty: there is nothing to read"),
-  label: z.union([z.boolean(), z.literal(0), z.literal(1)]),
-  group: z.union([z.string(), z.number()]).optional(),
+  prompt: z.union(
+    [text, z.array(z.object({ role: z.enum(["system", "user", "assistant"]), content: text })).min(1)],
+    "it should be a text, or a list of messages as {role, content}; it may be empty, and not left out",
+  ),
+  completion: text.min(1, "it is empty: there is nothing to read"),
+  label: z.union(
+    [z.boolean(), z.literal(0), z.literal(1)],
+    "it should be true or false, or 1 or 0, without quotes",
+  ),
+  group: z.union([z.string(), z.number()], "it should be a text or a number").optional(),
 });
 
 /** One line. */
@@ -25,6 +30,8 @@ export interface LabelledExample extends Sequence {
   label: boolean;
   /** Examples of one group are always in one split; those of one prompt are a group unless it is said otherwise. */
   group: string;
+  /** Where it is in the file, from 1. */
+  line: number;
 }
 
 /**
@@ -35,13 +42,17 @@ export interface LabelledExample extends Sequence {
  * @throws FileError
  */
 export async function readLabelledFile(path: string, model: Model): Promise<LabelledExample[]> {
-  const text = await withFile("read", path, () => readFile(path, "utf8"));
-  return text.split("\n").flatMap((line, i) => {
+  const text = await readText(path);
+  if (text === undefined) throw new UsageError(`${path}: there is no such file.`);
+  checkForm(text, path);
+  return text.split(/\r\n|\n|\r/).flatMap((line, i) => {
     if (line.trim() === "") return [];
     try {
       const parsed = lineSchema.safeParse(parseJson(line));
       if (!parsed.success) throw new Error(z.prettifyError(parsed.error));
-      return [tokenised(parsed.data, model)];
+      const twice = keyTwice(line);
+      if (twice !== undefined) throw new Error(`it has the key ${twice} twice`);
+      return [{ ...tokenised(parsed.data, model), line: i + 1 }];
     } catch (error) {
       throw new UsageError(
         `${path}, line ${i + 1}: ${(error as Error).message}\n(a line should be {"prompt": ..., "completion": ..., "label": true or false, "group": ...}, the group being optional)`,
@@ -50,19 +61,54 @@ export async function readLabelledFile(path: string, model: Model): Promise<Labe
   });
 }
 
-function tokenised(line: z.infer<typeof lineSchema>, { tokenizer, config }: Model): LabelledExample {
+/** @throws UsageError for what people have in place of one object per line, with what to do */
+function checkForm(text: string, path: string): void {
+  const wanted = "One JSON object per line is wanted";
+  const start = text.trimStart();
+  if (start === "") throw new UsageError(`${path}: it is empty. ${wanted}.`);
+  if (start.startsWith("["))
+    throw new UsageError(`${path}: it is a list. ${wanted}: jq -c '.[]' ${path} writes it so.`);
+  if (/^\{\s*[\r\n]/.test(start))
+    throw new UsageError(
+      `${path}: an object goes over several lines. ${wanted}: jq -c . ${path} writes it so.`,
+    );
+  if (!start.startsWith("{"))
+    throw new UsageError(
+      `${path}: it begins with ${JSON.stringify(start.slice(0, 20))}, as a table or a text might. ${wanted}: {"prompt": ..., "completion": ..., "label": true}`,
+    );
+}
+
+/** A key that an object has twice, as it is written: JSON's reader would take the last without a word. */
+function keyTwice(line: string): string | undefined {
+  const keys = new Set<string>();
+  let depth = 0;
+  for (const [found, key] of line.matchAll(/("(?:[^"\\]|\\.)*")\s*:|"(?:[^"\\]|\\.)*"|[{}[\]]/g)) {
+    if (key !== undefined && depth === 1) {
+      if (keys.has(key)) return key;
+      keys.add(key);
+    } else if (found === "{" || found === "[") depth++;
+    else if (found === "}" || found === "]") depth--;
+  }
+  return undefined;
+}
+
+function tokenised(
+  line: z.infer<typeof lineSchema>,
+  { tokenizer, config }: Model,
+): Omit<LabelledExample, "line"> {
   const { prompt, completion, label } = line;
   const isText = typeof prompt === "string";
   if (!isText && !tokenizer.chat)
     throw new Error("the prompt is a conversation, and the model has no chat template; give it as one text");
   const start = isText ? tokenizer.encodePrompt(prompt) : tokenizer.chat!(prompt);
-  const tokens = [...start, ...tokenizer.encode(completion), tokenizer.endOfText];
+  const tokens = [...start, ...wholeCompletion(tokenizer, completion)];
   if (tokens.length > config.context)
     throw new Error(`it has ${tokens.length} tokens, and the model reads ${config.context}`);
   const asText = isText ? prompt : prompt.map(({ content }) => content).join("\n");
   return {
     ...{ tokens, promptLength: start.length, completion, prompt: asText },
     label: Boolean(label),
-    group: String(line.group ?? asText),
+    // Statements without a prompt are none of each other's.
+    group: String(line.group ?? (asText || completion)),
   };
 }

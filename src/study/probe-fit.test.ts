@@ -130,14 +130,50 @@ describe("fitOnExamples", () => {
   });
 });
 
+describe("statements without a prompt", () => {
+  it("are read where there is something to read, and are groups of their own", async () => {
+    const random = randomFor("statements");
+    const lines = Array.from({ length: 60 }, (_, i) => ({
+      prompt: "",
+      completion: Array.from({ length: 8 }, () => pick(random, [..."abc"])).join(""),
+      label: i % 2,
+    }));
+    const examples = await readLabelledFile(await file(lines), model);
+    expect(new Set(examples.map(({ group }) => group)).size).toBeGreaterThan(50);
+    const positions = ["prompt-last", "completion-last"] as const;
+    const { report } = await fitOnExamples(examples, model, { ...options, positions });
+    expect(report.sweep.every(({ positions }) => positions === "completion-last")).toBe(true);
+    expect(report.warnings[0]).toMatch(/Nothing was read at prompt-last: the prompt of line 1 is empty/);
+    const only = fitOnExamples(examples, model, { ...options, positions: ["prompt-last"] });
+    await expect(only).rejects.toThrow(UsageError);
+    await expect(only).rejects.toThrow(/line 1 is empty.*--positions completion,/);
+  });
+});
+
 describe("readLabelledFile", () => {
   const good = { prompt: "?a", completion: "ab", label: true };
 
   it("tokenises as the model does, and groups by the prompt unless told otherwise", async () => {
     const path = await file([good, { ...good, label: 0, group: 3 }]);
     expect(await readLabelledFile(path, model)).toEqual([
-      { tokens: [5, 1, 1, 2, 0], promptLength: 2, prompt: "?a", completion: "ab", label: true, group: "?a" },
-      { tokens: [5, 1, 1, 2, 0], promptLength: 2, prompt: "?a", completion: "ab", label: false, group: "3" },
+      {
+        tokens: [5, 1, 1, 2, 0],
+        promptLength: 2,
+        prompt: "?a",
+        completion: "ab",
+        label: true,
+        group: "?a",
+        line: 1,
+      },
+      {
+        tokens: [5, 1, 1, 2, 0],
+        promptLength: 2,
+        prompt: "?a",
+        completion: "ab",
+        label: false,
+        group: "3",
+        line: 2,
+      },
     ]);
   });
 
@@ -159,12 +195,59 @@ describe("readLabelledFile", () => {
     await expect(reading).rejects.toThrow(message);
   });
 
+  it("reads UTF-8 and UTF-16 with a mark, and lines that end as on any machine", async () => {
+    const path = join(folder, "written.jsonl");
+    const text = `${jsonLines([good, good]).replaceAll("\n", "\r\n")}\r\n`;
+    const utf16 = Buffer.from(`\uFEFF${text}`, "utf16le");
+    const written = [
+      text,
+      `\uFEFF${text}`,
+      text.replaceAll("\r\n", "\r"),
+      utf16,
+      Buffer.from(utf16).swap16(),
+    ];
+    const plain = await readLabelledFile(await file([good, good]), model);
+    for (const content of written) {
+      await writeFile(path, content);
+      const read = await readLabelledFile(path, model);
+      expect(read.map(({ line: _, ...example }) => example)).toEqual(
+        plain.map(({ line: _, ...example }) => example),
+      );
+    }
+    await writeFile(path, Buffer.from([0x7b, 0xff, 0x22]));
+    await expect(readLabelledFile(path, model)).rejects.toThrow(/written\.jsonl: it is not in UTF-8/);
+  });
+
+  it.each([
+    ["a list", JSON.stringify([good]), /it is a list.*jq -c '\.\[\]'/],
+    ["an object over lines", JSON.stringify(good, null, 2), /over several lines/],
+    ["a table", "prompt,completion,label\na,b,1\n", /begins with "prompt,completion/],
+    ["nothing", "\n\n", /it is empty/],
+    [
+      "a key twice",
+      '{"prompt": "?a", "label": true, "completion": "ab", "label": false}',
+      /the key "label" twice/,
+    ],
+    ["half of a character", JSON.stringify({ ...good, prompt: "\ud800" }), /half of a character/],
+    [
+      "a label in quotes",
+      JSON.stringify({ ...good, label: "true" }),
+      /true or false, or 1 or 0, without quotes/,
+    ],
+    ["a zero character in the middle", `{"prompt": "?a\u0000"}`, /it is not JSON/],
+  ])("refuses %s, and says what to do", async (_, content, message) => {
+    const path = join(folder, "other.jsonl");
+    await writeFile(path, content);
+    await expect(readLabelledFile(path, model)).rejects.toThrow(message);
+    await expect(readLabelledFile(path, model)).rejects.toThrow(UsageError);
+  });
+
   it("refuses what is not JSON, and a file that is not there", async () => {
     const path = join(folder, "bad.jsonl");
     await writeFile(path, "\n{not json}\n");
     await expect(readLabelledFile(path, model)).rejects.toThrow(/bad\.jsonl, line 2: it is not JSON/);
     await expect(readLabelledFile(join(folder, "none.jsonl"), model)).rejects.toThrow(
-      /cannot read .*none\.jsonl/,
+      /none\.jsonl: there is no such file/,
     );
   });
 });

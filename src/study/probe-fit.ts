@@ -51,12 +51,12 @@ type SplitName = keyof ProbeReport["splits"];
  * the test split beside its controls. Groups never span splits, and neither do copies of a completion, where that can be
  * (`splitExamples`).
  *
- * @throws UsageError where a split lacks a class, or the model a hook
+ * @throws UsageError where a split lacks a class, the model a hook, or the examples all positions
  */
 export async function fitOnExamples(
   given: readonly LabelledExample[],
   model: Model,
-  { hooks, positions, falsePositiveRate, seed, memoryMB }: ProbeFitOptions,
+  { hooks, positions: wanted, falsePositiveRate, seed, memoryMB }: ProbeFitOptions,
 ): Promise<{ probe: Probe; report: Omit<ProbeReport, "file" | "model"> }> {
   const tried = hooks ?? hookNames(model.config).filter((hook) => hook.endsWith("hook_resid_post"));
   try {
@@ -64,6 +64,7 @@ export async function fitOnExamples(
   } catch (error) {
     throw new UsageError((error as Error).message);
   }
+  const { positions, missing } = readablePositions(wanted, given);
   const { examples, splits } = splitExamples(given, seed);
   const read = await readPooled({ model, memoryMB }, tried, positions, examples);
   const labels = examples.map(({ label }) => label);
@@ -82,7 +83,7 @@ export async function fitOnExamples(
   );
   const key = `${best.tap.hook} ${best.tap.positions}`;
   const test = set(key, "test");
-  const wanted = test.labels;
+  const labelled = test.labels;
   const logitsOf = (probe: Probe, { activations_ND }: LabelledSet) =>
     activations_ND.map((activation_D) => logit(probe, activation_D));
   const scores = logitsOf(best, test);
@@ -100,7 +101,7 @@ export async function fitOnExamples(
     const [fit, judged] = [set(`${hook} prompt-last`, "fit"), set(`${hook} prompt-last`, "test")];
     const tap = { hook, positions: "prompt-last", pool: "mean" } as const;
     const probe = fitProbe(kind, fit, tap, { random: randomFor(seed, "prompt end") });
-    return { hook, auroc: auroc(logitsOf(probe, judged), wanted) };
+    return { hook, auroc: auroc(logitsOf(probe, judged), labelled) };
   };
 
   const baseline = (text: (example: LabelledExample) => string) => {
@@ -111,7 +112,7 @@ export async function fitOnExamples(
     );
     return auroc(
       chosen.map((example) => score(text(example))),
-      wanted,
+      labelled,
     );
   };
 
@@ -126,12 +127,12 @@ export async function fitOnExamples(
       ...{ kind: best.kind, threshold: best.threshold, falsePositiveRate },
     },
     test: {
-      auroc: auroc(scores, wanted),
+      auroc: auroc(scores, labelled),
       aurocInterval: intervalOver(chosen, scores, seed),
-      tpr: recallAt(scores, wanted, best.threshold),
-      fpr: fprAt(scores, wanted, best.threshold),
-      dPrime: dPrime(scores, wanted),
-      brier: brier(scores, wanted),
+      tpr: recallAt(scores, labelled, best.threshold),
+      fpr: fprAt(scores, labelled, best.threshold),
+      dPrime: dPrime(scores, labelled),
+      brier: brier(scores, labelled),
     },
     promptEnd: situation(),
     copies: {
@@ -139,7 +140,7 @@ export async function fitOnExamples(
       seen: seen.filter(Boolean).length,
       aurocUnseen: auroc(
         unseen.map((i) => scores[i]!),
-        unseen.map((i) => wanted[i]!),
+        unseen.map((i) => labelled[i]!),
       ),
     },
     controls: {
@@ -151,7 +152,27 @@ export async function fitOnExamples(
     sweep,
     ...mistakesOf(chosen, scores, best.threshold),
   };
-  return { probe: best, report: { ...report, warnings: warningsFor(report) } };
+  return { probe: best, report: { ...report, warnings: [...missing, ...warningsFor(report)] } };
+}
+
+/**
+ * The positions that every example has, and what is to be said of the others.
+ *
+ * @throws UsageError where there are none
+ */
+function readablePositions(
+  positions: readonly Positions[],
+  examples: readonly LabelledExample[],
+): { positions: readonly Positions[]; missing: string[] } {
+  const bare = examples.find(({ promptLength }) => promptLength === 0);
+  if (!bare || !positions.includes("prompt-last")) return { positions, missing: [] };
+  const why = `the prompt of line ${bare.line} is empty, and this model's texts have no first token`;
+  const others = positions.filter((at) => at !== "prompt-last");
+  if (others.length === 0)
+    throw new UsageError(
+      `There is nothing to read at prompt-last: ${why}. Give --positions completion,completion-first,completion-last`,
+    );
+  return { positions: others, missing: [`Nothing was read at prompt-last: ${why}.`] };
 }
 
 type Splits = Record<SplitName, number[]>;

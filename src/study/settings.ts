@@ -1,12 +1,13 @@
 /** @file What a study file may say, and how one is read. */
 
-import { readdir, readFile } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { environmentNames } from "../environment/index.ts";
 import { environmentChoices } from "../environment/load.ts";
 import { UsageError } from "../errors.ts";
+import { readText } from "../files.ts";
 import { isModulePath, resolveModule } from "../modules.ts";
 import { allPositions } from "../probe/index.ts";
 import { penaltyCredits, penaltyShapes, trainingSettingsSchema } from "../training/index.ts";
@@ -255,13 +256,15 @@ export async function readStudy(
 }
 
 async function readStudyFile(study: string, path: string): Promise<unknown> {
-  const text = await readFile(path, "utf8").catch(async () => {
+  const text = await readText(path).catch((error: Error) => {
+    throw new UsageError(error.message);
+  });
+  if (text === undefined)
     throw new UsageError(
       path === study
         ? `${path}: cannot be read. Give a study file, or the name of a shipped study.`
         : `There is no study named ${JSON.stringify(study)}. Shipped: ${(await shippedStudies()).join(", ")}. Your own: give a path that ends in .yaml.`,
     );
-  });
   if (text.length > MAX_LENGTH)
     throw new UsageError(`${path}: has ${text.length} characters, and so is no study file.`);
   // A parser's time grows with the square of the depth.

@@ -1,10 +1,9 @@
 /** @file A checkpoint in Hugging Face's layout: `config.json`, safetensors, `tokenizer.json`. */
 
 import { existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { parseJson } from "../../files.ts";
+import { parseJson, readText } from "../../files.ts";
 import type { Model } from "../checkpoint.ts";
 import type { Tokenizer } from "../tokenizer.ts";
 import { settingsSchema, type TokenizerSettings, textOf } from "./added-tokens.ts";
@@ -46,7 +45,7 @@ export async function loadTokenizer(
   const template = await readText(join(folder, "chat_template.jinja"));
   return huggingFaceTokenizer({
     json,
-    settings: template === null ? settings : { ...settings, chat_template: template },
+    settings: template === undefined ? settings : { ...settings, chat_template: template },
     ...{ ends, vocabulary, path },
   });
 }
@@ -75,18 +74,10 @@ async function readParsed<T>(path: string, schema: z.ZodType<T>): Promise<T | un
   return parsed.data;
 }
 
-/** A text; null where there is no such file. */
-function readText(path: string): Promise<string | null> {
-  return readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return null;
-    throw error;
-  });
-}
-
 /** The contents of a JSON file; null where there is none. */
 async function readJson(path: string): Promise<unknown> {
   const text = await readText(path);
-  if (text === null) return null;
+  if (text === undefined) return null;
   try {
     return parseJson(text);
   } catch (error) {
