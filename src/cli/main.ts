@@ -6,6 +6,7 @@ import { constants } from "node:os";
 import { Command, CommanderError } from "commander";
 import { StoppedError, UsageError } from "../errors.ts";
 import { ModuleError } from "../modules.ts";
+import { printable } from "./printable.ts";
 
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
   version: string;
@@ -40,6 +41,12 @@ const commands: Record<string, () => Promise<Command>> = {
 const asked = process.argv[2] ?? "";
 for (const name of Object.hasOwn(commands, asked) ? [asked] : Object.keys(commands))
   program.addCommand((await commands[name]!()).exitOverride(), { hidden: name === "task" });
+
+// Errors, warnings and tables hold what servers, models and other people's files say.
+for (const stream of ["log", "error"] as const) {
+  const print = console[stream];
+  console[stream] = (text: string) => print(printable(text));
+}
 
 try {
   await program.parseAsync();

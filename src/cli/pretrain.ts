@@ -28,10 +28,12 @@ export function pretrainCommand(): Command {
     .action(async (name: string, { out, json, ...overrides }: Flags) => {
       const module = resolveModule(name, process.cwd());
       const folder = resolve(out ?? shippedModel(module));
-      const started = Date.now();
+      const started = performance.now();
       const report = await makeBaseModel(module, folder, overrides, ({ step, loss }, steps) => {
         if (step % 50 === 0)
-          console.error(`${clock(Date.now() - started)}  step ${step}/${steps}  loss ${loss.toFixed(4)}`);
+          console.error(
+            `${clock(performance.now() - started)}  step ${step}/${steps}  loss ${loss.toFixed(4)}`,
+          );
       });
       if (json) return console.log(JSON.stringify({ model: folder, ...report }, null, 2));
       console.log(`The model is in ${folder}\n\n${behaviourInWords(report)}\n`);

@@ -3,6 +3,7 @@
 import { youdensJ } from "../audit/outcome.ts";
 import type { OnEvent, StudyEvent } from "../study/index.ts";
 import type { StepMetrics } from "../training/index.ts";
+import { printable } from "./printable.ts";
 
 /** Where progress goes: standard error, so that standard output stays for results. */
 export interface ProgressTarget {
@@ -24,7 +25,10 @@ const LOG_LATEST = 60_000;
 const COLUMNS = 80;
 
 /** Follows a study. `now` gives milliseconds. */
-export function followStudy(target: ProgressTarget = process.stderr, now: () => number = Date.now): Progress {
+export function followStudy(
+  target: ProgressTarget = process.stderr,
+  now: () => number = () => performance.now(),
+): Progress {
   const started = now();
   const rewritten = createRewrittenLine(target);
   /** Steps seen, and when the first of them began: runs that were done before take no time. */
@@ -47,8 +51,11 @@ export function followStudy(target: ProgressTarget = process.stderr, now: () => 
 
   const onEvent: OnEvent = (event) => {
     const elapsed = `[${clock(now() - started)}]`;
-    if (event.kind === "stage") return log(`${elapsed} ${event.detail}`, event.detail);
-    if (event.kind === "warning") return rewritten.finish(`warning: ${event.detail}`);
+    if (event.kind === "stage") {
+      const detail = printable(event.detail);
+      return log(`${elapsed} ${detail}`, detail);
+    }
+    if (event.kind === "warning") return rewritten.finish(`warning: ${printable(event.detail)}`);
     // The first step's own time is not known, and compiling makes it a long one.
     pace ??= { since: now(), steps: -1 };
     pace.steps++;

@@ -1,9 +1,9 @@
 /** @file A study's folder: where its files are, and its JSON documents. */
 
-import { readdir, readFile } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { parseJson } from "../files.ts";
+import { parseJson, readText } from "../files.ts";
 import { compareArms } from "./arms.ts";
 import { requireInside, statIfPresent } from "./tail.ts";
 
@@ -71,7 +71,8 @@ export class Document<T> {
     const seen = found === undefined ? "" : `${found.ino} ${found.size} ${found.mtimeMs}`;
     if (seen === this.#seen) return false;
     if (found !== undefined) await requireInside(this.#path, this.#root);
-    this.value = found === undefined ? undefined : this.#parse(await readFile(this.#path, "utf8"));
+    const text = found === undefined ? undefined : await readText(this.#path);
+    this.value = text === undefined ? undefined : this.#parse(text);
     this.changed = found?.mtimeMs ?? 0;
     this.#seen = seen;
     return true;

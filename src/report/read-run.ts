@@ -13,6 +13,9 @@ import { EveryNth, MetricThinner } from "./thin.ts";
 const POINTS_PER_RUN = 512;
 const ROLLOUTS_PER_RUN = 600;
 
+/** Characters of a text, and tokens of a rollout, that a page is given: more than anybody reads. */
+const LONGEST = 20_000;
+
 /** One run, thinned while it is read: what it holds does not depend on when it was looked at. */
 export class RunReader {
   readonly run: RunFolder;
@@ -104,7 +107,9 @@ export class RunReader {
         },
         line: (bytes, number) => {
           const before = this.#rollouts.length;
-          const thinned = this.#rollouts.offer(() => this.#parse(name, number, () => parseRollout(bytes)));
+          const thinned = this.#rollouts.offer(() =>
+            this.#parse(name, number, () => shortened(parseRollout(bytes))),
+          );
           if (thinned) from = 0;
           else if (this.#rollouts.length > before) from ??= before;
         },
@@ -140,4 +145,34 @@ export class RunReader {
   #forget(file: string): void {
     for (const key of this.#unread.keys()) if (key.startsWith(`${file} `)) this.#unread.delete(key);
   }
+}
+
+/** A rollout with the beginnings of what is very long in it. */
+function shortened(rollout: RolloutRecord): RolloutRecord {
+  const { prompt, completion, note, columns, tokenScores } = rollout;
+  return {
+    ...rollout,
+    prompt: beginning(prompt),
+    completion: beginning(completion),
+    ...(note !== undefined && { note: beginning(note) }),
+    ...(columns && {
+      columns: Object.fromEntries(
+        Object.entries(columns).map(([name, value]) => [
+          name,
+          typeof value === "string" ? beginning(value) : value,
+        ]),
+      ),
+    }),
+    tokenScores: {
+      policy: tokenScores.policy.slice(0, LONGEST),
+      reference: tokenScores.reference.slice(0, LONGEST),
+    },
+  };
+}
+
+function beginning(text: string): string {
+  if (text.length <= LONGEST) return text;
+  // Parts of a string keep all of it in memory; what is made of bytes is its own.
+  const kept = Buffer.from(text.slice(0, LONGEST)).toString();
+  return `${kept}… (${text.length - LONGEST} characters more are in rollouts.jsonl)`;
 }

@@ -1,4 +1,5 @@
-import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { execFileSync } from "node:child_process";
+import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { get, request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -99,6 +100,43 @@ describe("what is served", () => {
     const empty = await startServer({ folder: join(place, "empty"), host: "127.0.0.1", port: 0 });
     expect(await (await fetch(`${empty.url}api/studies`)).json()).toEqual([]);
     await empty.close();
+  });
+
+  test.skipIf(process.platform === "win32")("other studies where one has pipes for files", async () => {
+    const run = runFolder(join(studies, "group", "running"), "none", 1);
+    const pipes = ["status.json", "metrics.jsonl"].map((name) => join(run, name));
+    await mkdir(join(studies, "pipe"));
+    for (const path of [...pipes, join(studies, "pipe", "study.json")]) {
+      await rm(path, { force: true });
+      execFileSync("mkfifo", [path]);
+    }
+    expect((await listing()).map(({ id }) => id)).toEqual(["done", "group/running", "pipe"]);
+    expect(await ask("/api/study?study=pipe")).toMatchObject({
+      status: 500,
+      body: expect.stringContaining("study.json: it is not a file"),
+    });
+    const { warnings } = JSON.parse((await ask("/api/study?study=group%2Frunning")).body);
+    expect(warnings).toEqual([expect.stringMatching(/none\/seed-1\/status.json: .*it is not a file/)]);
+  });
+
+  test("the beginnings of what is very long", async () => {
+    const run = runFolder(join(studies, "done"), "none", 1);
+    const path = join(run, "rollouts.jsonl");
+    const [line] = (await readFile(path, "utf8")).split("\n");
+    const long = {
+      ...JSON.parse(line!),
+      completion: "x".repeat(1e6),
+      columns: { "judge/answer": "y".repeat(1e6) },
+    };
+    long.tokenScores.policy = new Array(1e5).fill(0.5);
+    await writeFile(path, `${JSON.stringify(long)}\n`);
+    const { body } = await ask("/api/study?study=done");
+    const { rollouts } = JSON.parse(body).runs.find(({ arm }: { arm: string }) => arm === "none");
+    expect(rollouts[0].completion).toBe(
+      `${"x".repeat(20_000)}… (980000 characters more are in rollouts.jsonl)`,
+    );
+    expect(rollouts[0].columns["judge/answer"]).toMatch(/^y{20000}… /);
+    expect(rollouts[0].tokenScores.policy).toHaveLength(20_000);
   });
 
   test("what changes, as server-sent events", async () => {

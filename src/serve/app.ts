@@ -60,7 +60,7 @@ export async function createApp({ folder, host, interval = 1000 }: AppOptions): 
     const watch = await watchOf(c.req.query("study"));
     if (watch === undefined) return c.json({ message: "There is no such study." }, 404);
     try {
-      return c.json(await watch.data());
+      return c.body(await watch.data(), 200, { "Content-Type": "application/json" });
     } catch (error) {
       return c.json({ message: (error as Error).message }, 500);
     }
@@ -100,7 +100,11 @@ async function follow(watch: StudyWatch, stream: SSEStreamingApi): Promise<void>
           wake = resolve;
         });
       else if (message === null) await stream.write(": \n\n");
-      else await stream.writeSSE({ event: message.event, data: JSON.stringify(message.data) });
+      else {
+        await stream.write(`event: ${message.event}\ndata: `);
+        await stream.write(message.data);
+        await stream.write("\n\n");
+      }
     }
   } finally {
     clearInterval(heartbeat);

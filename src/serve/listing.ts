@@ -1,7 +1,8 @@
 /** @file What the list of studies says of each: read from small files only. */
 
-import { readFile, realpath } from "node:fs/promises";
+import { realpath } from "node:fs/promises";
 import { join } from "node:path";
+import { parseJson, readText } from "../files.ts";
 import {
   listRuns,
   type RunStatus,
@@ -60,7 +61,7 @@ export function stateOf(
 async function readJson(path: string, root: string): Promise<unknown> {
   try {
     await requireInside(path, root);
-    return JSON.parse(await readFile(path, "utf8"));
+    return parseJson((await readText(path)) ?? "");
   } catch {
     return undefined;
   }

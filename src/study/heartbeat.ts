@@ -1,8 +1,8 @@
 /** @file Signs of life that other machines can read: a number in a file that keeps changing. */
 
-import { readFile, rm, writeFile } from "node:fs/promises";
+import { rm, writeFile } from "node:fs/promises";
 import { setTimeout } from "node:timers/promises";
-import { withFile } from "../files.ts";
+import { readText, withFile } from "../files.ts";
 
 /** Milliseconds between two beats, and for how long one that is not seen is waited for. Tests wait for less. */
 export const pace = { beat: 5_000, patience: 60_000 };
@@ -34,7 +34,7 @@ export async function startHeartbeat(path: string, every = pace.beat): Promise<(
  * say, or the times of files, does not matter.
  */
 export async function hasCeased(path: string, patience = pace.patience): Promise<boolean> {
-  const read = () => readFile(path, "utf8").catch(() => undefined);
+  const read = () => readText(path).catch(() => undefined);
   const first = await read();
   if (first === undefined) return false;
   const started = performance.now();

@@ -1,6 +1,6 @@
 /** @file Locks of other machines and of processes that are no more; what a folder may hold that is locked. */
 
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -132,7 +132,7 @@ describe("a folder that is not this process's any more", () => {
   });
 });
 
-it("refuses a folder in which a link is, at any depth, and follows none", async () => {
+it("refuses a folder in which a link or a pipe is, at any depth, and follows none", async () => {
   const elsewhere = await newFolder();
   await writeFile(join(elsewhere, "notes.txt"), "mine");
   const folder = await newFolder();
@@ -141,6 +141,9 @@ it("refuses a folder in which a link is, at any depth, and follows none", async 
   await expect(lockFolder(folder)).rejects.toThrow(/none is a link\. A study is written to its own folder/);
   expect(await readdir(folder)).toEqual(["runs"]);
   expect(await readdir(elsewhere)).toEqual(["notes.txt"]);
+  await rm(join(folder, "runs", "none"));
+  execFileSync("mkfifo", [join(folder, "runs", "none")]);
+  await expect(lockFolder(folder)).rejects.toThrow(/none is neither a file nor a folder/);
   // The folder itself may be reached through one.
   const through = join(elsewhere, "through");
   await symlink(await newFolder(), through);

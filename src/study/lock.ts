@@ -45,7 +45,7 @@ export class TakenOverError extends FileError {}
  * @param patience how long a sign of life is waited for, in milliseconds
  * @returns what gives it back
  * @throws InUseError where another process has it, on this machine or another; nothing in the folder was touched then
- * @throws UsageError where something in the folder is a link, which writing would follow
+ * @throws UsageError where something in the folder is a link, which writing would follow, or a pipe
  * @throws FileError
  */
 export async function lockFolder(folder: string, patience = pace.patience): Promise<() => Promise<void>> {
@@ -56,7 +56,7 @@ export async function lockFolder(folder: string, patience = pace.patience): Prom
   let stopHeartbeat = async () => {};
   try {
     await withFile("write", folder, () => mkdir(folder, { recursive: true }));
-    await requireNoLinks(folder);
+    await requireOwn(folder);
     for (let tries = 1; ; tries++) {
       const holder = await otherHolder(folder, self, patience);
       if (holder) throw inUse(folder, holder);
@@ -117,11 +117,12 @@ async function requireHeld(folder: string, self: Owner, patience: number): Promi
 }
 
 /**
- * A study that somebody else made may hold links, and what is written, cut or removed through them lies anywhere.
+ * A study that somebody else made may hold links, and what is written, cut or removed through them lies anywhere; or pipes, which
+ * would be waited for.
  *
  * @throws UsageError that names the first one
  */
-async function requireNoLinks(folder: string): Promise<void> {
+async function requireOwn(folder: string): Promise<void> {
   const entries = await readdir(folder, { withFileTypes: true }).catch((error: NodeJS.ErrnoException) => {
     // Another process, in a run's folder, may just have removed it.
     if (error.code === "ENOENT") return [];
@@ -133,7 +134,9 @@ async function requireNoLinks(folder: string): Promise<void> {
       throw new UsageError(
         `${path} is a link. A study is written to its own folder and nowhere else: put what it leads to in its place, or let --out itself be a link.`,
       );
-    if (entry.isDirectory()) await requireNoLinks(path);
+    if (entry.isDirectory()) await requireOwn(path);
+    else if (!entry.isFile())
+      throw new UsageError(`${path} is neither a file nor a folder, and so not of a study: remove it.`);
   }
 }
 
