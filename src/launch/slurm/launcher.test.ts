@@ -1,6 +1,6 @@
 /** @file What the command line makes of Slurm's answers, and of their absence: stand-ins for its commands, no cluster. */
 
-import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
@@ -78,4 +78,40 @@ it("says how runs stand where Slurm's commands are not, by their folders", async
     { run: "none/seed-3", state: "stopped", step: 4 },
     { run: "none/seed-4", state: "waiting" },
   ]);
+}, 60_000);
+
+it("cancels the jobs of a study's own scripts, and no others that its records may name", async () => {
+  const file = await writeTinyStudy(join(place, "cancelled"), { arms: ["none"] });
+  const folder = join(place, "cancelled slurm");
+  const launched = probeward(["study", file, "--out", folder, "--launch", "slurm"], standIns);
+  expect(await launched.ended).toMatchObject({ status: 0 });
+  const { job } = (await readRecords(folder)).find(isArray)!;
+  const queue = join(place, "queue");
+  const cancelled = join(place, "cancelled.txt");
+  const commands = join(place, "commands of a queue");
+  await mkdir(commands);
+  const lines = {
+    squeue: `while read -r line; do echo "$line"; done < "${queue}"`,
+    // What is cancelled is in the queue no more.
+    scancel: `echo "$@" > "${cancelled}"; : > "${queue}"`,
+  };
+  for (const [name, line] of Object.entries(lines)) {
+    await writeFile(join(commands, name), `#!/bin/sh\n${line}\n`);
+    await chmod(join(commands, name), 0o755);
+  }
+  const cancel = () => probeward(["cancel", folder], { PATH: commands }).ended;
+
+  // A study of the same names elsewhere.
+  const other = join(place, "other", "launch", "1");
+  await mkdir(other, { recursive: true });
+  await writeFile(join(other, "runs.sh"), "");
+  await writeFile(queue, `${job}_0|RUNNING|node1|${other}/runs.sh\n`);
+  expect(await cancel()).toMatchObject({ status: 0, stdout: "Nothing of it is under way.\n" });
+  await expect(readFile(cancelled, "utf8")).rejects.toThrow("ENOENT");
+
+  const link = join(place, "link");
+  await symlink(folder, link);
+  await writeFile(queue, `${job}_0|RUNNING|node1|${link}/launch/1/runs.sh\n`);
+  expect(await cancel()).toMatchObject({ status: 0, stdout: `Stopped: Slurm job ${job}\n` });
+  expect(await readFile(cancelled, "utf8")).toBe(`${job}\n`);
 }, 60_000);

@@ -94,7 +94,7 @@ async function plan(
   const before = await readdir(join(study, "launch")).catch(() => []);
   return {
     study,
-    launch: 1 + Math.max(0, ...before.map(Number).filter(Number.isInteger)),
+    launch: 1 + Math.max(0, ...before.filter((name) => /^\d{1,9}$/.test(name)).map(Number)),
     settings: settings.slurm ?? slurmSettingsSchema.parse({}),
     program,
     runs: runs.map(runName),

@@ -1,9 +1,8 @@
 /** @file What was submitted for a study: `submissions.jsonl`, a line per job. */
 
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { appendLines, parseJson, withFile } from "../../files.ts";
+import { appendLines, parseJson, readText } from "../../files.ts";
 import { slurmSettingsSchema } from "../../study/index.ts";
 
 const recordSchema = z.object({
@@ -43,13 +42,7 @@ export async function addRecord(study: string, record: JobRecord): Promise<void>
 /** All jobs of a study, in the order in which they were submitted. @throws Error naming a line that is wrong */
 export async function readRecords(study: string): Promise<JobRecord[]> {
   const path = pathOf(study);
-  const text = await withFile("read", path, () =>
-    readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
-      if (error.code === "ENOENT") return "";
-      throw error;
-    }),
-  );
-  return text
+  return ((await readText(path)) ?? "")
     .split("\n")
     .filter(Boolean)
     .map((line, i) => {
