@@ -15,6 +15,8 @@ const NEEDED = {
   "generation_config.json": 1e6,
   "tokenizer.json": 50e6,
   "tokenizer_config.json": 10e6,
+  "special_tokens_map.json": 1e6,
+  "added_tokens.json": 10e6,
   "chat_template.jinja": 1e6,
   "model.safetensors.index.json": 20e6,
 };
@@ -101,7 +103,7 @@ export async function pullModel(repo: string, folder: string, options: PullOptio
       return entry ?? [];
     });
     for (const entry of [...small, ...weights]) {
-      if (entry === weights[0]) await checkShards(folder, byName);
+      if (entry === weights[0]) await checkBeforeWeights(folder, byName);
       const fetch = ask(sizeOf(entry) + LONGEST_ERROR);
       await fetchFile(entry, { ...source, fetch }, folder, onProgress);
       if (entry.path === "config.json") await checkArchitecture(join(folder, entry.path));
@@ -164,8 +166,10 @@ async function checkArchitecture(path: string): Promise<void> {
   readDecoderConfig(json, { eos_token_id: 0 }, path);
 }
 
-/** Refuses a checkpoint of which the repository does not have all, before weights are fetched. */
-async function checkShards(folder: string, byName: ReadonlyMap<string, Entry>): Promise<void> {
+/** Refuses a checkpoint whose small files cannot be loaded, or of which the repository does not have all. */
+async function checkBeforeWeights(folder: string, byName: ReadonlyMap<string, Entry>): Promise<void> {
+  const { readAbout } = await import("./huggingface/load.ts");
+  await readAbout(folder, parseJson(await readFile(join(folder, "config.json"), "utf8")));
   const name = "model.safetensors.index.json";
   if (!byName.has(name)) return;
   const path = join(folder, name);

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { parseJson, readText } from "../../files.ts";
 import type { Model } from "../checkpoint.ts";
+import type { DecoderConfig } from "../config.ts";
 import type { Tokenizer } from "../tokenizer.ts";
 import { settingsSchema, type TokenizerSettings, textOf } from "./added-tokens.ts";
 import { readDecoderConfig } from "./config.ts";
@@ -20,11 +21,20 @@ export async function loadHuggingFace(folder: string, json: unknown): Promise<Mo
     throw new Error(
       `${folder}: has config.json and adapter_config.json, a model and an adapter, and what they are together depends on who reads them; give each a folder of its own`,
     );
+  const about = await readAbout(folder, json);
+  return { ...about, weights: await loadDecoderWeights(folder, about.config) };
+}
+
+/** What a checkpoint is apart from its weights, which need not be there yet. @throws Error as `loadHuggingFace` does */
+export async function readAbout(
+  folder: string,
+  json: unknown,
+): Promise<{ config: DecoderConfig; tokenizer: Tokenizer }> {
   const generation = await readJson(join(folder, "generation_config.json"));
   const read = readDecoderConfig(json, generation, join(folder, "config.json"));
   const tokenizer = await loadTokenizer(folder, read.endTokens, read.vocabulary);
   const config = { ...read, endTokens: [...new Set([...read.endTokens, tokenizer.endOfText])] };
-  return { config, tokenizer, weights: await loadDecoderWeights(folder, config) };
+  return { config, tokenizer };
 }
 
 /**
