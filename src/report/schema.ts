@@ -93,9 +93,9 @@ const version2 = z.object({
   base: z.object({
     /** On held-out tasks of the base model's own completions. */
     probeAuroc: maybe,
-    /** 95 % bootstrap interval over tasks. Not in studies of earlier versions, and not where it is not defined. */
-    probeAurocInterval: z.tuple([share, share]).optional(),
     textBaselineAuroc: maybe,
+    /** Of the probe's: 95 % bootstrap interval over tasks. Not in studies of earlier versions, and not where it is not defined. */
+    probeAurocInterval: z.tuple([share, share]).optional(),
     /** AUROCs of probes that know nothing; `null` where that is not defined. Not in studies of earlier versions. */
     controls: z.object({ shuffledLabels: controlRuns, randomDirection: controlRuns }).nullable().optional(),
     /** The probe's threshold (a logit), and what it achieves on the test split. */
