@@ -67,7 +67,7 @@ describe.skipIf(!browserPresent)("the report in a browser", { timeout: 60_000 },
     expect(await page.getByRole("combobox", { name: "arm" }).inputValue()).toContain(
       "probe-penalty@penalty=2,kl=0.1",
     );
-    expect(await page.locator("#phase-map .chosen-sentence").textContent()).toContain("all but stopped");
+    expect(await page.locator("#phase-map .chosen-sentence").textContent()).toContain("became rare");
     await expect
       .poll(() => page.locator("#rollouts").evaluate((e) => Math.abs(e.getBoundingClientRect().top)))
       .toBeLessThan(100);

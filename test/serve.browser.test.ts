@@ -55,7 +55,9 @@ describe.skipIf(!browserPresent)("the live page", { timeout: 60_000 }, () => {
 
   test("begins with nothing, shows a study when it comes, and follows the link to it", async () => {
     const { page, problems } = await open();
-    expect(await page.locator("main").textContent()).toContain("There is no study in this folder yet");
+    await expect
+      .poll(() => page.locator("main").textContent())
+      .toContain("There is no study in this folder yet");
     await writeStudy(join(folder, "first"), begun(2));
     await page.getByRole("link", { name: "first" }).waitFor();
     await writeStudy(join(folder, "second"), { ...full, runs: full.runs.slice(0, 1) });
