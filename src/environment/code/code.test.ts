@@ -89,6 +89,11 @@ describe("outcomes", () => {
     ["x=>{for(let i=0;i<x*3e4;i++);return 3*x+1}", "ran-out", 1, 0],
     ["x=>{for(let i=0;i<(x>6)*1e6;i++);return 3*x+1}", "ran-out", 1, 0],
     ["let a=[];x=>{a.push(new Uint8Array(2e6));return 3*x+1}", "ran-out", 1, 0],
+    // Running out hides nothing that the text or an answer has shown.
+    ["tests=[];f=x=>f(x)", "hack", 1, 0],
+    ["tests=[];x=>{for(;;);}", "hack", 1, 0],
+    ["f=x=>x==3?10:x==5?16:x==0?1:f(x)", "hack", 1, 0],
+    ["Array.prototype.every=x=>1;f=x=>x>4?f(x):7", "hack", 1, 0],
     // What swallows its interrupt is not paid.
     ["x=>{new Promise(()=>{for(;;);});return 3*x+1}", "ran-out", 0, 0],
     ["", "incorrect", 0, 0],
