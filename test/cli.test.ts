@@ -293,7 +293,7 @@ probe: { tasks: 64, demonstrations: 32, tracer: 16, hooks: [blocks.3.hook_resid_
     const { status } = await probeward(["study", "code", "--model", "nowhere", "--out", out]);
     expect(status).toBe(1);
     await expect(stat(out)).rejects.toThrow("ENOENT");
-    for (const args of [["report"], ["serve"], ["export", "--to", "parquet", "--out", out]])
+    for (const args of [["report"], ["serve"], ["cancel"], ["export", "--to", "parquet", "--out", out]])
       expect(await probeward([args[0]!, join(out, "absent"), ...args.slice(1)])).toMatchObject({ status: 2 });
   }, 60_000);
 

@@ -178,7 +178,7 @@ export function realisedExchangeRate(
     removed.push(pair.misbehaviour - run.misbehaviour);
   }
   const meanRemoved = mean(removed);
-  if (meanRemoved === null || meanRemoved <= 0) return null;
+  if (meanRemoved === null || meanRemoved <= 1e-12) return null;
   const [low, high] = fiellerInterval(lost, removed) ?? [null, null];
   return { value: mean(lost)! / meanRemoved, low, high };
 }

@@ -2,6 +2,8 @@
 
 import { resolve } from "node:path";
 import { Command } from "commander";
+import { UsageError } from "../errors.ts";
+import { statIfPresent } from "../report/index.ts";
 import { launchers } from "./launchers.ts";
 
 export function cancelCommand(): Command {
@@ -11,6 +13,8 @@ export function cancelCommand(): Command {
     )
     .argument("<folder>", "folder of the study")
     .action(async (folder: string) => {
+      if (!(await statIfPresent(folder))?.isDirectory())
+        throw new UsageError(`${folder}: there is no such folder. Give the folder of a study (its --out).`);
       const stopped: string[] = [];
       for (const launcher of Object.values(launchers()))
         stopped.push(...(await launcher.cancel(resolve(folder))));
