@@ -62,6 +62,8 @@ describe("a study", () => {
       expect(error, operations[n]!).toBeInstanceOf(FileError);
       expect(error!.message).toMatch(/^cannot write .*the disk is full. Free some space/s);
       expect(error!.message).toContain(folder);
+      // Where nothing could be begun, the empty folder is gone as well.
+      await mkdir(folder, { recursive: true });
       for (const name of Object.keys(await leftIn(folder)))
         if (/\.json$/.test(name)) JSON.parse(await readFile(join(folder, name), "utf8"));
       await expectWhole(folder, operations[n]!);
