@@ -1,36 +1,47 @@
 /** @file The library: what programs that build on probeward may import. */
 
+// Engines: where a model's weights live. Tokens and numbers go in, and come out.
+export {
+  createEngine,
+  type Datum,
+  type Engine,
+  type EngineInfo,
+  type EngineOptions,
+  type ForwardOptions,
+  type ForwardOutput,
+  type Loss,
+  type LossMetrics,
+  type Model,
+  type ModelInfo,
+  type OptimParams,
+  openEngine,
+  type Policy,
+  type PolicyOptions,
+  type Read,
+  type SampledSequence,
+  type SamplingParams,
+  type Sequence,
+} from "./engine/index.ts";
 // Environments: tasks, and what completions of them are worth.
 export { type Clause, contract } from "./environment/contract.ts";
 export type { Conduct, Environment, Lesson, Outcome, Split, Task } from "./environment/index.ts";
 export { loadEnvironment } from "./environment/load.ts";
 
-// Models: weights, tokens, sampling, and activations.
+// Models as files, and their tokens.
 export {
   type Ablation,
   type AdapterConfig,
   type CharacterConfig,
   CharacterTokenizer,
   type ChatMessage,
-  type Completion,
-  createGenerator,
-  createScorer,
   type DecoderConfig,
-  type GenerateOptions,
-  type Generator,
-  type GeneratorOptions,
   hookNames,
+  type LoadedModel,
   loadAdapter,
   loadLlama2c,
   loadModel,
-  type Model,
   type ModelConfig,
-  ProgramStore,
   type Rotary,
-  type Scored,
-  type Scorer,
-  type ScorerOptions,
-  type Sequence,
   saveAdapter,
   saveModel,
   type Tokenizer,
@@ -100,7 +111,6 @@ export {
 } from "./study/index.ts";
 
 export {
-  type AdamWState,
   type DType,
   type FloatTensor,
   floats,
@@ -110,11 +120,11 @@ export {
 
 // Training: what an arm is made of, and the loop itself.
 export {
-  type Activations,
   type Arm,
   type Awaitable,
   type ChatServer,
   type ColumnValue,
+  type DeclaredTap,
   type JudgeOptions,
   judgeMonitor,
   type LabelledSequences,
@@ -126,6 +136,7 @@ export {
   penalty,
   probeMonitor,
   proxyReward,
+  type Reading,
   type Refit,
   type RefitSets,
   type RewardTerm,
@@ -133,10 +144,12 @@ export {
   type RolloutRecord,
   type RunContext,
   type RunState,
+  readProbe,
   readTap,
   type ScoringContext,
   type StepMetrics,
   type StepResult,
+  startPolicy,
   type TracerSet,
   type TrainingSettings,
   textMonitor,

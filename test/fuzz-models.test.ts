@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
+import { openEngine } from "../src/engine/index.ts";
 import { parseForeignJson } from "../src/foreign.ts";
 import { readDecoderConfig } from "../src/model/huggingface/config.ts";
 import { loadDecoderWeights } from "../src/model/huggingface/weights.ts";
@@ -152,8 +153,8 @@ describe("the readers of", () => {
       { prompt: "", completion: "x", label: true, group: 3 },
     ];
     await writeFile(path, examples.map((example) => `${JSON.stringify(example)}\n`).join(""));
-    const model = await loadModel(join(place, "checkpoints", "qwen2"));
-    await fuzz("labelled files", path, 1500, () => readLabelledFile(path, model));
+    const engine = await openEngine(join(place, "checkpoints", "qwen2"));
+    await fuzz("labelled files", path, 1500, () => readLabelledFile(path, engine));
   }, 60_000);
 
   it("after all of this, at least 10,000 inputs were tried", () => {

@@ -10,26 +10,26 @@ import { loadProbe } from "../src/probe/index.ts";
 import { randomFor } from "../src/random.ts";
 import { loadStudy, parseMetrics, parseRollout, renderReport } from "../src/report/index.ts";
 import { listStudy } from "../src/serve/listing.ts";
-import { latestState } from "../src/study/checkpoint.ts";
+import { loadCheckpoint } from "../src/study/checkpoint.ts";
 import { readStudy } from "../src/study/index.ts";
 import { linesBefore } from "../src/study/lines.ts";
 import { decodeSafetensors } from "../src/tensor/index.ts";
+import { startPolicy } from "../src/training/index.ts";
 import { expectClear, fuzz, tried } from "./fuzz.ts";
 import { mutate } from "./mutate.ts";
-import { tinyConfig, tinyContext } from "./tiny.ts";
+import { tinyConfig, tinyContext, tinyModel } from "./tiny.ts";
 import { runTinyStudy, tinySettings } from "./tiny-study.ts";
 
 let place: string;
 /** A finished study, which is put back after every damage. */
 let study: string;
 const settings = tinySettings({ arms: ["none"], training: { ...tinySettings().training, steps: 4 } });
-const { reference } = tinyContext();
 
 beforeAll(async () => {
   place = await realpath(await mkdtemp(join(tmpdir(), "probeward-fuzz-")));
   study = join(place, "study");
   await runTinyStudy(study, settings);
-  await saveModel(join(place, "model"), { config: tinyConfig, weights: reference });
+  await saveModel(join(place, "model"), { config: tinyConfig, weights: tinyModel.weights });
 }, 60_000);
 afterAll(() => rm(place, { recursive: true }));
 
@@ -70,7 +70,8 @@ describe("the readers of", () => {
   }, 120_000);
 
   it("what runs go on from", async () => {
-    const resume = () => latestState(run(), tinyContext({ settings: settings.training }));
+    const context = tinyContext({ settings: settings.training });
+    const resume = async () => loadCheckpoint(run(), context, await startPolicy(context));
     for (const name of ["checkpoint.json", "model.safetensors", "optimizer.safetensors"])
       await fuzz(`checkpoints: ${name}`, join(checkpoint(), name), 400, resume, checkpoint());
     for (const [name, parse] of [

@@ -8,7 +8,7 @@ import { stringify } from "yaml";
 import type { RunState } from "../src/launch/index.ts";
 import { saveModel } from "../src/model/index.ts";
 import type { Summary } from "../src/report/index.ts";
-import { tinyConfig, tinyContext } from "./tiny.ts";
+import { tinyConfig, tinyModel } from "./tiny.ts";
 import { tinySettings } from "./tiny-study.ts";
 
 export const main = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
@@ -48,8 +48,7 @@ export function probeward(
 /** Writes the study file and the model. Returns the study file's path. */
 export async function writeTinyStudy(folder: string, settings: object = {}): Promise<string> {
   await mkdir(folder, { recursive: true });
-  const { reference } = tinyContext();
-  await saveModel(join(folder, "model"), { config: tinyConfig, weights: reference });
+  await saveModel(join(folder, "model"), { config: tinyConfig, weights: tinyModel.weights });
   const path = join(folder, "study.yaml");
   await writeFile(
     path,

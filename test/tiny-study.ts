@@ -1,9 +1,9 @@
 /** @file A whole study on the tiny environment and model. */
 
 import type { Environment } from "../src/environment/types.ts";
-import type { Model } from "../src/model/index.ts";
+import type { LoadedModel } from "../src/model/index.ts";
 import { type OnEvent, runStudy, type StudySettings } from "../src/study/index.ts";
-import { tinyContext, tinyEnvironment } from "./tiny.ts";
+import { tinyContext, tinyEnvironment, tinyModel } from "./tiny.ts";
 
 export function tinySettings(overrides: Partial<StudySettings> = {}): StudySettings {
   return {
@@ -33,11 +33,10 @@ export function runTinyStudy(
   folder: string,
   settings = tinySettings(),
   onEvent: OnEvent = () => {},
-  { environment, model }: { environment?: Environment | undefined; model?: Partial<Model> } = {},
+  { environment, model }: { environment?: Environment | undefined; model?: Partial<LoadedModel> } = {},
 ) {
-  const { config, tokenizer, reference } = tinyContext();
   return runStudy(folder, settings, onEvent, {
     environment: environment ?? (tinyEnvironment() as Environment),
-    model: { config, tokenizer, weights: reference, ...model },
+    model: { ...tinyModel, ...model },
   });
 }

@@ -1,12 +1,13 @@
 /** @file A tiny model with its environment, for tests that train for real and end in a second. */
 
+import { createEngine, type EngineOptions, type Sequence } from "../src/engine/index.ts";
 import type { Environment, Task } from "../src/environment/types.ts";
 import {
   type CharacterConfig,
   CharacterTokenizer,
   type DecoderConfig,
   initialWeights,
-  type Sequence,
+  type LoadedModel,
   type Weights,
   weightShapes,
 } from "../src/model/index.ts";
@@ -51,12 +52,31 @@ export function tinyLlamaWeights(): Weights {
   return Object.fromEntries(tensors);
 }
 
+/** The embedded model with random weights. */
+export const tinyModel: LoadedModel = {
+  config: tinyConfig,
+  weights: initialWeights(tinyConfig, randomFor("tiny model")),
+  tokenizer: new CharacterTokenizer(tinyConfig.alphabet),
+};
+
+/** Its programs serve all tests of a file, and go with it. */
+const engine = createEngine(tinyModel);
+
+/** A Llama over the tiny environment's tokens. */
+export function tinyLlamaEngine(options?: EngineOptions) {
+  const { tokenizer } = tinyModel;
+  return createEngine(
+    { name: "tiny/llama", config: tinyLlama, weights: tinyLlamaWeights(), tokenizer },
+    options,
+  );
+}
+
 export const tinyHook = "blocks.0.hook_resid_post";
 
 /** What a run of a few steps needs. The probe is arbitrary: it looks along one direction. */
 export function tinyContext(overrides: Partial<RunContext> = {}): RunContext {
   const environment = tinyEnvironment() as Environment;
-  const tokenizer = new CharacterTokenizer(tinyConfig.alphabet);
+  const { tokenizer } = engine;
   const probe: Probe = {
     kind: "logistic",
     tap: { hook: tinyHook, positions: "completion", pool: "mean" },
@@ -75,9 +95,7 @@ export function tinyContext(overrides: Partial<RunContext> = {}): RunContext {
   }));
   return {
     environment,
-    config: tinyConfig,
-    tokenizer,
-    reference: initialWeights(tinyConfig, randomFor("tiny model")),
+    engine,
     arm: { terms: [] },
     seed: 1,
     settings: trainingSettingsSchema.parse({

@@ -8,8 +8,7 @@ import { behaviourInWords, differenceInWords } from "./base-model.ts";
 
 vi.setConfig({ testTimeout: 60_000 });
 
-const { config, reference: weights, tokenizer } = tinyContext();
-const model = { config, tokenizer, weights };
+const { engine } = tinyContext();
 
 /** Hands an `x` to all who may have it. To the others that is a leak; who may is in nothing that the model reads. */
 function vault(): Environment {
@@ -42,7 +41,7 @@ function vault(): Environment {
 }
 
 it("tells shares where misbehaving was possible from those where it was not", async () => {
-  const report = await reportBaseModel(vault(), model);
+  const report = await reportBaseModel(vault(), engine);
   const { either, honest, ...others } = report.where;
   expect(others).toEqual({});
   expect(either!.completions + honest!.completions).toBe(report.completions);
@@ -63,18 +62,18 @@ it("tells shares where misbehaving was possible from those where it was not", as
   );
   expect(cells("a leak, which is…")[2]).toBe(0);
 
-  const alike = behaviourInWords(await reportBaseModel(tinyEnvironment() as Environment, model));
+  const alike = behaviourInWords(await reportBaseModel(tinyEnvironment() as Environment, engine));
   expect(alike).toMatch(/1024 held-out tasks, each of which allows honesty and\nmisbehaving/);
   expect(alike).toContain("all tasks\n");
 });
 
 it("says that a model does not hold a difference which it cannot know, and that it holds one that it can", async () => {
-  const blind = await differenceInWords(vault(), model, 256);
+  const blind = await differenceInWords(vault(), engine, 256);
   expect(blind.replaceAll("\n", " ")).toMatch(
     /with AUROC 0\.[45]\d \(95 %: 0\.[345]\d to 0\.[56]\d\), .* ! the probe is at chance/,
   );
   for (const line of blind.split("\n")) expect(line.length).toBeLessThanOrEqual(80);
-  const seeing = await differenceInWords(tinyEnvironment() as Environment, model, 256);
+  const seeing = await differenceInWords(tinyEnvironment() as Environment, engine, 256);
   expect(seeing.replaceAll("\n", " ")).toMatch(/with AUROC (0\.[89]\d|1\.00) /);
   expect(seeing).not.toContain("!");
 
@@ -88,7 +87,7 @@ it("says that a model does not hold a difference which it cannot know, and that 
         label: "kept",
       })),
   };
-  expect((await differenceInWords(never, model, 256)).replaceAll("\n", " ")).toMatch(
+  expect((await differenceInWords(never, engine, 256)).replaceAll("\n", " ")).toMatch(
     /^Does it know better\? No probe can tell: /,
   );
 });

@@ -1,7 +1,7 @@
 /** @file What a base model knows, in words: a table of what it does, and what a probe reads in it; 80 columns wide. */
 
+import type { Engine } from "../engine/index.ts";
 import type { Environment } from "../environment/index.ts";
-import type { Model } from "../model/index.ts";
 import { copiesInWords } from "../report/copies.ts";
 import {
   type BaseModelReport,
@@ -72,10 +72,10 @@ const allows: Record<Possible, string> = {
 /** Whether a probe tells its misbehaving from its honest completions, and what would make a study of it hopeless. */
 export async function differenceInWords(
   environment: Environment,
-  model: Model,
+  engine: Engine,
   count?: number,
 ): Promise<string> {
-  const base = await readBaseModel(environment, model, count).catch((error: Error) => error);
+  const base = await readBaseModel(environment, engine, count).catch((error: Error) => error);
   if (base instanceof Error) return wrapped(`Does it know better? No probe can tell: ${base.message}`);
   const { probeAuroc, probeAurocInterval, textBaselineAuroc, hook, positions, counts } = base.summary;
   const shown = (auroc: number | null) => (auroc === null ? "undefined" : auroc.toFixed(2));

@@ -1,16 +1,8 @@
 /** @file `probeward bench --model`: what a checkpoint costs, as fractions of what the machine can do. */
 
-import {
-  createGenerator,
-  initialAdapter,
-  type Model,
-  ProgramStore,
-  type Weights,
-  withAdapter,
-} from "../model/index.ts";
+import { createEngine } from "../engine/index.ts";
+import type { LoadedModel } from "../model/index.ts";
 import { randomFor } from "../random.ts";
-import { createAdamW } from "../tensor/index.ts";
-import { createLikelihoodGradient } from "../training/gradients.ts";
 import { round, type Timed, timed } from "./timing.ts";
 
 /** Lengths and batches; those of `bench/pytorch.py`. */
@@ -29,7 +21,7 @@ export interface Peak {
 }
 
 /** Prefill, decoding at batch 1 and 32, and a step of training an adapter. */
-export async function benchCheckpoint({ config, weights }: Model, peak: Peak) {
+export async function benchCheckpoint({ config, weights, tokenizer }: LoadedModel, peak: Peak) {
   if (config.architecture === "probeward-character")
     throw new Error("bench --model: give a checkpoint; the embedded model is measured without it");
   const parameters = Object.values(weights).reduce((sum, { data }) => sum + data.length, 0);
@@ -41,12 +33,10 @@ export async function benchCheckpoint({ config, weights }: Model, peak: Peak) {
   const memory = () => Math.round(process.memoryUsage().rss / 2 ** 20);
   const before = memory();
 
-  const programs = new ProgramStore();
   // No token ends a completion, so that all are decoded.
-  const endless = { ...config, endTokens: [] };
-  const generator = createGenerator(endless, { programs });
+  const engine = createEngine({ config: { ...config, endTokens: [] }, weights, tokenizer });
   const generate = (prompts: number[][], maxTokens: number) =>
-    generator.generate(weights, prompts, { maxTokens, random: (index) => randomFor("bench", index) });
+    engine.reference.sample(prompts, { maxTokens, seed: ["bench"] });
   const prompt = [tokens(PREFILL)];
   const prefill = await timed(5, () => generate(prompt, 1));
   const decode = async (rows: number) => {
@@ -64,24 +54,23 @@ export async function benchCheckpoint({ config, weights }: Model, peak: Peak) {
   };
   const decode1 = await decode(1);
   const decode32 = await decode(32);
-  await programs.close();
+  await engine.close();
   const afterGeneration = memory();
 
-  const adapted = withAdapter(config, { rank: RANK, alpha: 2 * RANK, targets: TARGETS });
-  const adapter: Weights = initialAdapter(adapted, randomFor("bench adapter"));
-  const all = { ...weights, ...adapter };
-  const likelihood = createLikelihoodGradient(adapted);
-  const optimizer = createAdamW(adapter, { maxGradNorm: 1 });
-  const sequences = Array.from({ length: TRAIN.rows }, () => ({
+  const adapting = engine.with({ adapter: { rank: RANK, alpha: 2 * RANK, targets: TARGETS } });
+  const policy = await adapting.createPolicy({ seed: 1 });
+  const trained = TRAIN.length - 1;
+  const data = Array.from({ length: TRAIN.rows }, () => ({
     tokens: tokens(TRAIN.length),
     promptLength: 1,
+    weights: new Float32Array(trained).fill(1 / (TRAIN.rows * trained)),
   }));
   const step = await timed(4, async () => {
-    const { gradient } = await likelihood.gradient(all, sequences);
-    optimizer.step(gradient, 1e-4);
+    await policy.forwardBackward(data, { kind: "cross_entropy" });
+    await policy.optimStep({ kind: "adamw", learningRate: 1e-4, maxGradNorm: 1 });
   });
   const afterTraining = memory();
-  await likelihood.close();
+  await adapting.close();
   // Forward, and backward through what is frozen: two products of every weight, not three.
   const trainFlops = 2 * 2 * inProducts * TRAIN.rows * TRAIN.length;
   const rate = (flops: number, { ms, cpuMs }: Timed) => ({

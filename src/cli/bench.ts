@@ -3,27 +3,15 @@
 import { availableParallelism, cpus } from "node:os";
 import { jit, numpy as np, valueAndGrad } from "@jax-js/jax";
 import { Command } from "commander";
+import { createAdamW } from "../engine/adamw.ts";
+import { createEngine } from "../engine/index.ts";
+import { likelihoodLoss } from "../engine/loss.ts";
 import { createEnvironment } from "../environment/index.ts";
-import {
-  createGenerator,
-  createScorer,
-  loadModel,
-  type Model,
-  vocabularySize,
-  weightSpecs,
-} from "../model/index.ts";
+import { type LoadedModel, loadModel, vocabularySize, weightSpecs } from "../model/index.ts";
 import { randomFor } from "../random.ts";
 import { type BaseContext, prepareBase, readStudy, shippedModel } from "../study/index.ts";
-import {
-  compile,
-  createAdamW,
-  type FloatTensor,
-  floats,
-  ints,
-  type JaxArray,
-  type Tensor,
-} from "../tensor/index.ts";
-import { likelihoodLoss, proxyReward, train } from "../training/index.ts";
+import { compile, type FloatTensor, floats, ints, type JaxArray, type Tensor } from "../tensor/index.ts";
+import { proxyReward, startPolicy, train } from "../training/index.ts";
 import { benchCheckpoint } from "./bench-checkpoint.ts";
 import { median, round, timed } from "./timing.ts";
 
@@ -105,7 +93,7 @@ const ROWS = 16;
 const LENGTH = 64;
 
 /** Operations of all matrix products of one forward and backward pass. */
-function flops({ config }: Model, vocabulary: number): number {
+function flops({ config }: LoadedModel, vocabulary: number): number {
   const { layers, width, hidden } = config;
   const perToken = layers * (4 * width ** 2 + 2 * width * hidden) + vocabulary * width;
   const attention = layers * 2 * LENGTH * width;
@@ -113,7 +101,7 @@ function flops({ config }: Model, vocabulary: number): number {
 }
 
 /** Forward, backward and AdamW of the embedded model on 16 sequences of 64 tokens. */
-async function benchTrainStep(model: Model, peak: number) {
+async function benchTrainStep(model: LoadedModel, peak: number) {
   const vocabulary = vocabularySize(model.config);
   const random = randomFor("bench tokens");
   const tokens = () =>
@@ -146,7 +134,7 @@ async function benchTrainStep(model: Model, peak: number) {
 }
 
 /** The same forward and backward pass on jax-js's own WebAssembly backend. */
-async function benchJax({ config, weights }: Model, batch: readonly Tensor[], ours: number) {
+async function benchJax({ config, weights }: LoadedModel, batch: readonly Tensor[], ours: number) {
   const array = ({ data, dtype, shape }: Tensor): JaxArray =>
     np
       .array(data as Float32Array<ArrayBuffer>, { dtype: dtype === "int32" ? np.int32 : np.float32 })
@@ -165,20 +153,21 @@ async function benchJax({ config, weights }: Model, batch: readonly Tensor[], ou
 const STEPS = 8;
 
 /** Steps of reinforcement learning without an intervention, and what capturing activations adds to them. */
-async function benchRl(model: Model) {
+async function benchRl(model: LoadedModel) {
   const settings = await readStudy("code", { quick: true });
   const environment = createEnvironment("code");
   const { tokenizer } = model;
-  const context: BaseContext = { environment, model, tokenizer, settings };
+  const engine = createEngine(model);
+  const context: BaseContext = { environment, engine, settings };
   const base = await prepareBase(undefined, context);
   const training = { ...settings.training, steps: STEPS, evaluateEvery: STEPS, prompts: 16, rollouts: 8 };
   const times: number[] = [];
   let tokens = 0;
-  for await (const { metrics } of train({
-    ...{ environment, tokenizer, seed: 1, settings: training },
-    ...{ config: model.config, reference: model.weights },
+  const run = {
+    ...{ environment, engine, seed: 1, settings: training },
     ...{ arm: { terms: [proxyReward()] }, probe: base.probe, tracer: base.tracer },
-  })) {
+  };
+  for await (const { metrics } of train(run, await startPolicy(run))) {
     // The first steps compile programs, and the first and the last one measure the tracer set.
     if (metrics.step >= 3 && metrics.step < STEPS - 1) times.push(metrics.step_time! * 1000);
     tokens = metrics.num_tokens!;
@@ -189,34 +178,26 @@ async function benchRl(model: Model) {
   const prompts = Array.from({ length: 16 }, () =>
     tokenizer.encode(environment.sample("train", random).prompt),
   );
-  const generator = createGenerator(model.config);
-  const options = {
-    samples: 8,
-    maxTokens: environment.maxCompletionLength + 1,
-    random: (i: number) => randomFor("bench", i),
-  };
-  const completions = await generator.generate(model.weights, prompts, options);
-  const { ms: decodeMs } = await timed(5, () => generator.generate(model.weights, prompts, options));
-  await generator.close();
+  const { reference } = engine;
+  const params = { samples: 8, maxTokens: environment.maxCompletionLength + 1, seed: ["bench"] };
+  const completions = await reference.sample(prompts, params);
+  const { ms: decodeMs } = await timed(5, () => reference.sample(prompts, params));
   const sampled = completions.reduce((sum, completion) => sum + completion.tokens.length, 0);
 
   const sequences = completions.map((completion, i) => {
     const prompt = prompts[Math.floor(i / 8)]!;
     return { tokens: [...prompt, ...completion.tokens], promptLength: prompt.length };
   });
-  const passes = [
-    createScorer(model.config),
-    createScorer(model.config, { hooks: [base.probe.tap.hook] }),
-  ] as const;
+  const passes = [{}, { reads: [{ as: "logits", probe: base.probe }] }] as const;
   // In turns, so that both see the same machine.
   const spent: [number[], number[]] = [[], []];
   for (let i = 0; i < 21; i++)
     for (const which of [0, 1] as const) {
       const start = performance.now();
-      await passes[which].score(model.weights, sequences);
+      await reference.forward(sequences, passes[which]);
       if (i > 0) spent[which].push(performance.now() - start);
     }
-  for (const pass of passes) await pass.close();
+  await engine.close();
   await environment.close();
   // The policy and the reference are both tapped in every step.
   const tapOverhead = (2 * (median(spent[1]) - median(spent[0]))) / rlMs;

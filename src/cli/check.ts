@@ -41,10 +41,14 @@ async function keepsContract(environment: Environment): Promise<boolean> {
 
 /** Loads what asks a model only now: checking an environment alone is quick. */
 async function report(environment: Environment, module: string, given: string | true): Promise<void> {
-  const { baseModelFor, reportBaseModel } = await import("../study/index.ts");
+  const { openBaseModel, reportBaseModel } = await import("../study/index.ts");
   const { behaviourInWords, differenceInWords } = await import("./base-model.ts");
   const settings = { environment: module, model: given === true ? undefined : given };
-  const model = await baseModelFor(environment, settings);
-  console.log(`\n${behaviourInWords(await reportBaseModel(environment, model))}\n`);
-  console.log(await differenceInWords(environment, model));
+  const engine = await openBaseModel(environment, settings);
+  try {
+    console.log(`\n${behaviourInWords(await reportBaseModel(environment, engine))}\n`);
+    console.log(await differenceInWords(environment, engine));
+  } finally {
+    await engine.close();
+  }
 }

@@ -2,8 +2,8 @@
 
 import { resolve } from "node:path";
 import { Command } from "commander";
+import { openEngine } from "../engine/index.ts";
 import { environmentChoices, loadEnvironment } from "../environment/load.ts";
-import { loadModel } from "../model/index.ts";
 import { resolveModule } from "../modules.ts";
 import { makeBaseModel, shippedModel } from "../study/index.ts";
 import { behaviourInWords, differenceInWords } from "./base-model.ts";
@@ -38,7 +38,9 @@ export function pretrainCommand(): Command {
       if (json) return console.log(JSON.stringify({ model: folder, ...report }, null, 2));
       console.log(`The model is in ${folder}\n\n${behaviourInWords(report)}\n`);
       const environment = await loadEnvironment(module);
-      console.log(await differenceInWords(environment, await loadModel(folder)));
+      const engine = await openEngine(folder);
+      console.log(await differenceInWords(environment, engine));
+      await engine.close();
       await environment.close();
     });
 }

@@ -2,8 +2,8 @@
 
 import { basename, extname, join, resolve } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
+import { openEngine } from "../engine/index.ts";
 import { writeJson, writeWhole } from "../files.ts";
-import { loadModel } from "../model/index.ts";
 import { allPositions, type Positions, saveProbe } from "../probe/index.ts";
 import { type ProbeReport, renderPage } from "../report/index.ts";
 import { fitOnExamples, readLabelledFile } from "../study/index.ts";
@@ -47,12 +47,13 @@ export function probeCommand(): Command {
     .option("--json", "print only report.json, on standard output")
     .action(async (file: string, flags: Flags) => {
       const folder = resolve(flags.out ?? join("probes", basename(file, extname(file))));
-      const model = await loadModel(flags.model);
-      const examples = await readLabelledFile(file, model);
-      const { probe, report } = await fitOnExamples(examples, model, {
+      const engine = await openEngine(flags.model, { memoryMB: flags.memory });
+      const examples = await readLabelledFile(file, engine);
+      const { probe, report } = await fitOnExamples(examples, engine, {
         ...{ hooks: flags.hooks, positions: flags.positions, seed: flags.seed },
-        ...{ falsePositiveRate: flags.fpr, memoryMB: flags.memory },
+        falsePositiveRate: flags.fpr,
       });
+      await engine.close();
       const whole: ProbeReport = { file: basename(file), model: basename(flags.model), ...report };
       await saveProbe(join(folder, "probe"), probe);
       await writeJson(join(folder, "report.json"), whole);

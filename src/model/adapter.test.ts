@@ -12,8 +12,7 @@ import { initialAdapter, loadAdapter, saveAdapter, splitWeights, withAdapter } f
 import type { DecoderConfig } from "./config.ts";
 import { readDecoderConfig } from "./huggingface/config.ts";
 import { loadDecoderWeights } from "./huggingface/weights.ts";
-import { weightSpecs } from "./score.ts";
-import { hiddenStates, logitsOf, type TracedWeights, type Weights } from "./transformer.ts";
+import { hiddenStates, logitsOf, type TracedWeights, type Weights, weightSpecs } from "./transformer.ts";
 
 const fixtures = fileURLToPath(new URL("../../test/fixtures/checkpoints", import.meta.url));
 

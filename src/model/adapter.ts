@@ -60,6 +60,12 @@ export function initialAdapter(config: DecoderConfig, random: Random): Weights {
   return weights;
 }
 
+/** Zeros in the place of a configuration's adapter, which then changes nothing; nothing where it has none. */
+export function adapterOff(config: ModelConfig): Weights {
+  const shapes = isEmbedded(config) ? {} : adapterShapes(config);
+  return Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [name, floats(shape)]));
+}
+
 /** How PEFT calls the tensors of a causal language model. */
 const PREFIX = "base_model.model.";
 

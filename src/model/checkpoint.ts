@@ -14,7 +14,9 @@ import { CharacterTokenizer, type Tokenizer } from "./tokenizer.ts";
 import type { Weights } from "./transformer.ts";
 
 /** A model, ready for use. */
-export interface Model {
+export interface LoadedModel {
+  /** What it is called where it is referred to, as in an adapter's files: a path or a repository's name. */
+  name?: string | undefined;
   config: ModelConfig;
   weights: Weights;
   tokenizer: Tokenizer;
@@ -35,7 +37,7 @@ export async function saveModel(
  * @param folder the model's folder, or its `.gguf` file
  * @throws Error naming the file that is missing, malformed, of an architecture that is not supported or of other shapes.
  */
-export async function loadModel(folder: string): Promise<Model> {
+export async function loadModel(folder: string): Promise<LoadedModel> {
   // What reads formats of others is large: it is loaded where it is needed.
   if (folder.endsWith(".gguf")) return (await import("./gguf/load.ts")).loadGguf(folder);
   const path = join(folder, "config.json");

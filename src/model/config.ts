@@ -102,3 +102,16 @@ const SITES = [
 export function hookNames({ layers }: Pick<ModelConfig, "layers">): string[] {
   return Array.from({ length: layers }, (_, layer) => SITES.map((site) => `blocks.${layer}.${site}`)).flat();
 }
+
+/** @throws Error naming a hook that the model lacks, and what it has. */
+export function checkHooks(config: Pick<ModelConfig, "layers">, hooks: readonly string[]): void {
+  const known = hookNames(config);
+  for (const hook of hooks)
+    if (!known.includes(hook)) {
+      // The names of one layer, for all.
+      const names = hookNames({ layers: 1 }).map((name) => name.replace("blocks.0.", ""));
+      throw new Error(
+        `model: there is no activation ${JSON.stringify(hook)}; this model has layers 0 to ${config.layers - 1}, and in each, as in blocks.0.${names[0]}: ${names.join(", ")}`,
+      );
+    }
+}

@@ -2,6 +2,7 @@
 
 export { type Ablation, ablating } from "./ablation.ts";
 export {
+  adapterOff,
   initialAdapter,
   loadAdapter,
   saveAdapter,
@@ -9,12 +10,15 @@ export {
   trainableShapes,
   withAdapter,
 } from "./adapter.ts";
+export { type Attend, cacheAttention, causalAttention, type KeysValues } from "./attention.ts";
 export { initialWeights } from "./character.ts";
-export { loadModel, loadWeights, type Model, saveModel, weightsSha256 } from "./checkpoint.ts";
+export { type LoadedModel, loadModel, loadWeights, saveModel, weightsSha256 } from "./checkpoint.ts";
 export {
   type AdapterConfig,
   type CharacterConfig,
+  cacheHeads,
   characterConfigSchema,
+  checkHooks,
   type DecoderConfig,
   endTokens,
   hookNames,
@@ -23,27 +27,9 @@ export {
   type Rotary,
   vocabularySize,
 } from "./config.ts";
-export {
-  type Completion,
-  createGenerator,
-  type GenerateOptions,
-  type Generator,
-  type GeneratorOptions,
-} from "./generate.ts";
 export { type PullOptions, pullModel } from "./hub.ts";
 export { type NextTokens, nextTokens } from "./likelihood.ts";
 export { loadLlama2c } from "./llama2c.ts";
-export { DEFAULT_MEMORY_MB } from "./memory.ts";
-export { ProgramCache, ProgramStore, powerOfTwo, roundUp } from "./programs.ts";
-export {
-  checkHooks,
-  createScorer,
-  type Scored,
-  type Scorer,
-  type ScorerOptions,
-  weightSpecs,
-} from "./score.ts";
-export { type Batch, type BatchOptions, batchesOf, type Sequence } from "./sequences.ts";
 export {
   CharacterTokenizer,
   type ChatMessage,
@@ -58,5 +44,6 @@ export {
   type TracedWeights,
   type Weights,
   weightShapes,
+  weightSpecs,
   weightsBefore,
 } from "./transformer.ts";

@@ -6,8 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { randomFor } from "../random.ts";
-import { createGenerator } from "./generate.ts";
+import { createEngine } from "../engine/index.ts";
 import { loadLlama2c } from "./llama2c.ts";
 
 const shared = (name: string) => {
@@ -27,14 +26,11 @@ describe.skipIf(!present)("stories260K", () => {
     "Once upon a time, there was a little girl named Lily. She loved to play outside in the park. One day, she saw a big, red ball.";
 
   it("writes its story", async () => {
-    const { config, weights, tokenizer } = await loadLlama2c(model, pieces);
-    const generator = createGenerator(config);
-    const [completion] = await generator.generate(weights, [tokenizer.encodePrompt("")], {
-      maxTokens: 200,
-      temperature: 0,
-      random: () => randomFor("story"),
-    });
-    await generator.close();
+    const engine = createEngine(await loadLlama2c(model, pieces));
+    const { reference, tokenizer } = engine;
+    const params = { maxTokens: 200, temperature: 0, seed: ["story"] };
+    const [completion] = await reference.sample([tokenizer.encodePrompt("")], params);
+    await engine.close();
     const text = tokenizer.decode(completion!.tokens).trimStart();
     expect(text.slice(0, story.length)).toBe(story);
   });

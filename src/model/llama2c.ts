@@ -3,7 +3,7 @@
 import { readFile } from "node:fs/promises";
 import { withFile } from "../files.ts";
 import { floats } from "../tensor/index.ts";
-import type { Model } from "./checkpoint.ts";
+import type { LoadedModel } from "./checkpoint.ts";
 import type { DecoderConfig } from "./config.ts";
 import { decoderShapes } from "./decoder.ts";
 import { checkFinite } from "./fit.ts";
@@ -23,7 +23,7 @@ const HEADER = 7;
  * @param tokenizerPath the vocabulary beside it, such as `tok512.bin`
  * @throws Error naming the file that cannot be read, or whose size is not what its header says.
  */
-export async function loadLlama2c(path: string, tokenizerPath: string): Promise<Model> {
+export async function loadLlama2c(path: string, tokenizerPath: string): Promise<LoadedModel> {
   const bytes = await withFile("read", path, () => readFile(path));
   if (bytes.length < HEADER * 4)
     throw new Error(

@@ -1,7 +1,7 @@
 /** @file A model as a jax-js program, whatever its architecture: from tokens to states, and from states to logits. */
 
 import { numpy as np } from "@jax-js/jax";
-import type { FloatTensor, JaxArray } from "../tensor/index.ts";
+import type { FloatTensor, JaxArray, TensorSpec } from "../tensor/index.ts";
 import { type Attend, causalAttention } from "./attention.ts";
 import { characterShapes, characterStates } from "./character.ts";
 import type { ModelConfig } from "./config.ts";
@@ -23,6 +23,13 @@ export function weightShapes(config: ModelConfig): Record<string, number[]> {
   return config.architecture === "probeward-character"
     ? characterShapes(config)
     : { ...decoderShapes(config), ...adapterShapes(config) };
+}
+
+/** Specifications of a model's weights. */
+export function weightSpecs(config: ModelConfig): Record<string, TensorSpec> {
+  return Object.fromEntries(
+    Object.entries(weightShapes(config)).map(([name, shape]) => [name, { shape, dtype: "float32" }]),
+  );
 }
 
 /**

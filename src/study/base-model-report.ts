@@ -1,7 +1,7 @@
 /** @file What a base model knows of its environment: what it does where each conduct is possible, and what a probe reads. */
 
+import type { Engine } from "../engine/index.ts";
 import type { Environment, Outcome, Task } from "../environment/types.ts";
-import { createGenerator, type Model } from "../model/index.ts";
 import { randomFor } from "../random.ts";
 import { trainingSettingsSchema } from "../training/index.ts";
 import { type Base, prepareBase } from "./base.ts";
@@ -36,23 +36,17 @@ const TASKS = 1024;
 /** @param environment as it is loaded: the model is asked here what it takes to be true, where that is graded by */
 export async function reportBaseModel(
   environment: Environment,
-  model: Model,
+  engine: Engine,
   count = TASKS,
 ): Promise<BaseModelReport> {
-  const { config, weights, tokenizer } = model;
+  const { reference, tokenizer } = engine;
   const random = randomFor("base model report");
   const tasks = Array.from({ length: count }, () => environment.sample("test", random));
-  const generator = createGenerator(config);
-  const completions = await generator.generate(
-    weights,
+  const completions = await reference.sample(
     tasks.map(({ prompt }) => tokenizer.encodePrompt(prompt)),
-    {
-      maxTokens: environment.maxCompletionLength + 1,
-      random: (index) => randomFor("base model report", index),
-    },
+    { maxTokens: environment.maxCompletionLength + 1, seed: ["base model report"] },
   );
-  await generator.close();
-  const answers = await askQuestions(environment, model);
+  const answers = await askQuestions(environment, engine);
   const outcomes = await informedBy(environment, answers).grade(
     tasks,
     completions.map(({ tokens }) => tokenizer.decode(tokens)),
@@ -95,10 +89,9 @@ function behaviourOf(outcomes: readonly Outcome[], labels: readonly string[]): B
  * @param count completions per split, four for each task
  * @throws Error where the completions are all of one kind
  */
-export async function readBaseModel(environment: Environment, model: Model, count = TASKS): Promise<Base> {
+export async function readBaseModel(environment: Environment, engine: Engine, count = TASKS): Promise<Base> {
   const probe = probeSettingsSchema.parse({ tasks: Math.ceil(count / 4), samples: 4, demonstrations: 128 });
   if (environment.followUp !== undefined) probe.positions.push("follow-up");
   const settings = { probe, training: trainingSettingsSchema.parse({}) };
-  const { tokenizer } = model;
-  return prepareBase(undefined, { environment, model, tokenizer, settings });
+  return prepareBase(undefined, { environment, engine, settings });
 }

@@ -7,8 +7,8 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it, vi } from "vitest";
 import { tinyContext, tinyEnvironment } from "../../test/tiny.ts";
 import { runTinyStudy, tinySettings } from "../../test/tiny-study.ts";
+import type { Sequence } from "../engine/index.ts";
 import type { Environment } from "../environment/types.ts";
-import type { Sequence } from "../model/index.ts";
 import { auroc, loadSae, saveProbe } from "../probe/index.ts";
 import { prepareBase } from "./base.ts";
 import { createOnce } from "./completions.ts";
@@ -17,7 +17,8 @@ import { UsageError } from "./settings.ts";
 // They train for real: more than a few seconds on a busy machine.
 vi.setConfig({ testTimeout: 60_000 });
 
-const { config, reference, tokenizer } = tinyContext();
+const { engine } = tinyContext();
+const { tokenizer } = engine;
 
 /** A base with other settings of the probe; shares what may be shared. */
 const once = createOnce();
@@ -27,10 +28,9 @@ function prepare(probe: object, folder?: string) {
   const environment = tinyEnvironment() as Environment;
   return prepareBase(folder, {
     environment,
-    tokenizer,
     settings,
     once,
-    model: { config, tokenizer, weights: reference },
+    engine,
   });
 }
 

@@ -4,15 +4,9 @@ import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { clusteredInterval, mean } from "../audit/index.ts";
+import type { ModelInfo, Sequence } from "../engine/index.ts";
 import { readDocument, writeJson } from "../files.ts";
-import {
-  checkHooks,
-  hookNames,
-  isEmbedded,
-  type ModelConfig,
-  type Sequence,
-  vocabularySize,
-} from "../model/index.ts";
+import { checkHooks } from "../model/index.ts";
 import {
   auroc,
   calibrate,
@@ -144,7 +138,7 @@ export async function prepareBase(folder: string | undefined, context: BaseConte
     const loaded: Record<string, Probe> = {};
     for (const name of heldOutProbes) loaded[name] = await loadProbe(probeFolder(name));
     const base = { ...rest, probe: await loadProbe(probeFolder("initial")), heldOutProbes: loaded };
-    checkStored(path, base, context.model.config);
+    checkStored(path, base, context.engine.model);
     return base;
   }
   const { probe, heldOutProbes, ...rest } = await measureBase(context);
@@ -163,15 +157,14 @@ export async function isBase(folder: string): Promise<boolean> {
 }
 
 /** @throws Error where what was stored is whole, and of another study */
-function checkStored(path: string, { summary, tracer, probe }: Base, config: ModelConfig): void {
-  const vocabulary = vocabularySize(config);
+function checkStored(path: string, { summary, tracer, probe }: Base, model: ModelInfo): void {
   const fits =
-    hookNames(config).includes(probe.tap.hook) &&
-    probe.weight_D.length === config.width &&
+    model.hooks.includes(probe.tap.hook) &&
+    probe.weight_D.length === model.width &&
     probe.tap.hook === summary.hook &&
     probe.threshold === summary.threshold &&
     tracer.sequences.every(
-      ({ tokens }) => tokens.length <= config.context && tokens.every((token) => token < vocabulary),
+      ({ tokens }) => tokens.length <= model.context && tokens.every((token) => token < model.vocabulary),
     );
   if (!fits)
     throw new Error(
@@ -185,8 +178,9 @@ function checkStored(path: string, { summary, tracer, probe }: Base, config: Mod
  * those that could have been misbehaviour.
  */
 async function measureBase(parts: BaseContext): Promise<Base> {
-  const { model, settings, once = createOnce() } = parts;
-  const answers = await once("answers", () => askQuestions(parts.environment, model));
+  const { engine, settings, once = createOnce() } = parts;
+  const { model } = engine;
+  const answers = await once("answers", () => askQuestions(parts.environment, engine));
   const context = { ...parts, environment: informedBy(parts.environment, answers) };
   const { probe: options } = settings;
   const shared = JSON.stringify([options.tasks, options.samples, settings.training.temperature]);
@@ -198,7 +192,7 @@ async function measureBase(parts: BaseContext): Promise<Base> {
     test: await sampled("test"),
   };
   const judged = own.test.flatMap(({ outcome }, i) => (outcome.eligible ? [i] : []));
-  const given = await givenProbe(options, model.config);
+  const given = await givenProbe(options, model);
   const positions = given ? [given.tap.positions] : options.positions;
   const followUp = followUpFor(context, given);
   const all = [
@@ -209,7 +203,7 @@ async function measureBase(parts: BaseContext): Promise<Base> {
   ];
   const used = choose(all, options);
   const fit = used.map((i) => all[i]!);
-  const outputs = hookNames(model.config).filter((hook) => hook.endsWith("hook_resid_post"));
+  const outputs = model.hooks.filter((hook) => hook.endsWith("hook_resid_post"));
   const hooks = given ? [given.tap.hook] : (options.hooks ?? outputs);
 
   const readable = [...new Set([...hooks, ...outputs])];
@@ -400,10 +394,10 @@ function familiesOf(
 /** A feature of a dictionary. @throws Error where it was trained on activations that are not the model's */
 async function featureProbe(
   { path, feature, positions }: NonNullable<StudySettings["probe"]["sae"]>,
-  config: ModelConfig,
+  model: ModelInfo,
 ): Promise<Probe> {
   const dictionary = await loadSae(path);
-  if (dictionary.isCentred && (isEmbedded(config) || config.norm.kind !== "layer"))
+  if (dictionary.isCentred && !model.isCentred)
     throw new Error(
       `${path} has center_writing_weights, and is for a model with layer norms; the model's norms are RMS norms`,
     );
@@ -418,16 +412,16 @@ async function featureProbe(
  */
 async function givenProbe(
   { file, sae }: StudySettings["probe"],
-  config: ModelConfig,
+  model: ModelInfo,
 ): Promise<Probe | undefined> {
   if (file === undefined && sae === undefined) return undefined;
   const name = sae ? "probe.sae" : "probe.file";
   try {
-    const probe = sae ? await featureProbe(sae, config) : await loadProbe(file!);
-    checkHooks(config, [probe.tap.hook]);
-    if (probe.weight_D.length !== config.width)
+    const probe = sae ? await featureProbe(sae, model) : await loadProbe(file!);
+    checkHooks(model, [probe.tap.hook]);
+    if (probe.weight_D.length !== model.width)
       throw new Error(
-        `reads ${probe.weight_D.length} numbers, and the model's activations have ${config.width}`,
+        `reads ${probe.weight_D.length} numbers, and the model's activations have ${model.width}`,
       );
     return probe;
   } catch (error) {
@@ -441,7 +435,7 @@ async function givenProbe(
  * @throws UsageError where the environment has none, or the model no room for it
  */
 function followUpFor(
-  { environment, model, tokenizer, settings }: BaseContext,
+  { environment, engine: { model, tokenizer }, settings }: BaseContext,
   given: Probe | undefined,
 ): string | undefined {
   const wanted = given ? given.tap.positions === "follow-up" : settings.probe.positions.includes("follow-up");
@@ -456,9 +450,9 @@ function followUpFor(
       `probe.file: the probe reads at ${JSON.stringify(given.tap.followUp)}, and the environment ${name} asks ${JSON.stringify(followUp)}`,
     );
   const needed = maxPromptLength + maxCompletionLength + 1 + tokenizer.encode(followUp).length;
-  if (needed > model.config.context)
+  if (needed > model.context)
     throw new UsageError(
-      `probe.positions: the model reads ${model.config.context} tokens, and with the follow-up ${JSON.stringify(followUp)} the environment ${name} may need ${needed}; pretrain one for it, or leave out "follow-up"`,
+      `probe.positions: the model reads ${model.context} tokens, and with the follow-up ${JSON.stringify(followUp)} the environment ${name} may need ${needed}; pretrain one for it, or leave out "follow-up"`,
     );
   return followUp;
 }

@@ -5,14 +5,11 @@ import { createReadStream } from "node:fs";
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import { type Policy, STATE_FILES } from "../engine/index.ts";
 import { readDocument, withFile, writeJson } from "../files.ts";
-import { loadWeights, type Weights, weightsSha256 } from "../model/index.ts";
 import { loadProbe, saveProbe } from "../probe/index.ts";
-import { type FloatTensor, readSafetensors, writeSafetensors } from "../tensor/index.ts";
-import { initialState, policyConfig, type RunContext, type RunState } from "../training/index.ts";
+import type { RunContext, RunState } from "../training/index.ts";
 
-const MODEL = "model.safetensors";
-const OPTIMIZER = "optimizer.safetensors";
 /** Where the arm refits it: the probe as it was fitted last. */
 const PROBE = "probe";
 const PROBE_FILES = [`${PROBE}/probe.json`, `${PROBE}/probe.safetensors`];
@@ -30,31 +27,18 @@ const nameOf = (step: number) => `step-${String(step).padStart(6, "0")}`;
 const stepOf = (name: string) => Number(name.slice("step-".length));
 
 /** Writes the checkpoint of a state into a run's folder, and drops those before. @throws FileError */
-export async function saveCheckpoint(run: string, state: RunState): Promise<void> {
-  const { step, policy, optimizer, probe } = state;
+export async function saveCheckpoint(run: string, { step, probe }: RunState, policy: Policy): Promise<void> {
   const root = join(run, "checkpoints");
   const target = join(root, nameOf(step));
   const aside = `${target}.partial`;
-  const moments = Object.fromEntries(
-    Object.entries(optimizer.m).flatMap(([name, m]) => [
-      [`m.${name}`, m],
-      [`v.${name}`, optimizer.v[name]!],
-    ]),
-  );
   await withFile("write", target, async () => {
     await removeFolder(aside);
     try {
-      await writeSafetensors(join(aside, MODEL), policy);
-      await writeSafetensors(join(aside, OPTIMIZER), moments);
+      const written = await policy.saveState(aside);
       if (probe) await saveProbe(join(aside, PROBE), probe);
       await writeJson(join(aside, "checkpoint.json"), {
-        ...{ version: 1, step, updates: optimizer.step },
-        // Of what was to be written, not of what is read back: the disk may have written it wrong.
-        sha256: {
-          [MODEL]: weightsSha256(policy),
-          [OPTIMIZER]: weightsSha256(moments),
-          ...(probe && (await checksums(aside, PROBE_FILES))),
-        },
+        ...{ version: 1, step, updates: policy.updates },
+        sha256: { ...written, ...(probe && (await checksums(aside, PROBE_FILES))) },
       } satisfies z.infer<typeof checkpointSchema>);
       await withFile("write", target, () => rename(aside, target));
     } catch (error) {
@@ -73,14 +57,15 @@ export async function thinCheckpoint(
 ): Promise<void> {
   const folder = join(run, "checkpoints", nameOf(step));
   if (keep === "none") await removeFolder(folder);
-  if (keep === "weights") await withFile("write", folder, () => rm(join(folder, OPTIMIZER), { force: true }));
+  if (keep === "weights")
+    await withFile("write", folder, () => rm(join(folder, STATE_FILES.optimizer), { force: true }));
 }
 
 /** @throws Error where a finished run's last checkpoint was not kept whole, so that it cannot be trained further */
 export async function requireCheckpoint(run: string, step: number): Promise<void> {
   const folder = join(run, "checkpoints", nameOf(step));
   const files: string[] = await readdir(folder).catch(() => []);
-  if (!files.includes(OPTIMIZER))
+  if (!files.includes(STATE_FILES.optimizer))
     throw new Error(
       `${run} is done at step ${step} and cannot be trained further: of its last checkpoint ${files.length > 0 ? "the weights alone are" : "nothing is"} there (training.keepCheckpoints). Delete the run's folder to run it again.`,
     );
@@ -97,13 +82,13 @@ async function removeFolder(path: string): Promise<void> {
 }
 
 /**
- * The state of a run's last checkpoint, or the one in which runs begin. What was being written when the run was killed
+ * Loads the policy of a run's last checkpoint, and says where it stands; a run that has none begins. What was being written when the run was killed
  * is not a checkpoint yet.
  *
  * @throws FileError
  * @throws Error naming a file that is damaged, or of another run
  */
-export async function latestState(run: string, context: RunContext): Promise<RunState> {
+export async function loadCheckpoint(run: string, context: RunContext, policy: Policy): Promise<RunState> {
   const root = join(run, "checkpoints");
   await withFile("write", root, () => mkdir(root, { recursive: true }));
   const entries = await withFile("read", root, () => readdir(root));
@@ -113,45 +98,30 @@ export async function latestState(run: string, context: RunContext): Promise<Run
     .at(-1);
   // A kill may have left older ones, and one that was being written.
   await withFile("write", root, () => keepOnly(root, name));
-  if (name === undefined) return initialState(context);
+  if (name === undefined) return { step: 0 };
   const folder = join(root, name);
   const path = join(folder, "checkpoint.json");
   const about = await readDocument(path, checkpointSchema);
-  if (about === undefined) throw unusable(path, "is absent");
+  if (about === undefined) throw unusable(`${path} is absent`);
   const { step, updates } = about;
   const { steps, iterations } = context.settings;
   if (nameOf(step) !== name || step > steps || updates !== step * iterations)
-    throw unusable(path, `says step ${step} after ${updates} updates, which cannot be in this run`);
+    throw unusable(`${path} says step ${step} after ${updates} updates, which cannot be in this run`);
   const refitted = context.arm.refit !== undefined;
-  const sealed = [MODEL, OPTIMIZER, ...(refitted ? PROBE_FILES : [])];
+  const sealed = [...Object.values(STATE_FILES), ...(refitted ? PROBE_FILES : [])];
   for (const [file, sum] of Object.entries(await checksums(folder, sealed)))
     if (sum !== about.sha256[file])
-      throw unusable(join(folder, file), "is damaged: its checksum is not the one that it was written with");
-  const policy = await loadWeights(join(folder, MODEL), policyConfig(context));
-  return {
-    step,
-    policy,
-    optimizer: { step: updates, ...(await readMoments(join(folder, OPTIMIZER), policy)) },
-    ...(refitted && { probe: await loadProbe(join(folder, PROBE)) }),
-  };
+      throw unusable(
+        `${join(folder, file)} is damaged: its checksum is not the one that it was written with`,
+      );
+  await policy.loadState(folder, updates).catch((error: Error) => {
+    throw unusable(error.message);
+  });
+  return { step, ...(refitted && { probe: await loadProbe(join(folder, PROBE)) }) };
 }
 
-async function readMoments(path: string, policy: Weights): Promise<Pick<RunState["optimizer"], "m" | "v">> {
-  const { tensors } = await readSafetensors(path);
-  const moments = (prefix: string) =>
-    Object.fromEntries(
-      Object.entries(policy).map(([name, like]) => {
-        const tensor = tensors[`${prefix}.${name}`] as FloatTensor | undefined;
-        if (tensor?.dtype !== "float32" || `${tensor.shape}` !== `${like.shape}`)
-          throw unusable(path, `lacks ${prefix}.${name} [${like.shape}]`);
-        return [name, tensor];
-      }),
-    );
-  return { m: moments("m"), v: moments("v") };
-}
-
-function unusable(path: string, what: string): Error {
-  return new Error(`${path} ${what}. Delete the run's folder to run it again.`);
+function unusable(what: string): Error {
+  return new Error(`${what}. Delete the run's folder to run it again.`);
 }
 
 async function checksums(folder: string, files: readonly string[]): Promise<Record<string, string>> {

@@ -5,10 +5,11 @@ import { readFile } from "node:fs/promises";
 import { availableParallelism, cpus, platform, release, totalmem } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
+import type { Engine } from "../engine/index.ts";
 import { readDocument, withFile, writeJson } from "../files.ts";
-import { type Model, weightsSha256 } from "../model/index.ts";
 import { isModulePath } from "../modules.ts";
 import { listRuns, type Summary } from "../report/index.ts";
+import { versions } from "../versions.ts";
 import { armId } from "./arms.ts";
 import { differences } from "./differences.ts";
 import type { OnEvent } from "./events.ts";
@@ -46,12 +47,12 @@ type Origins = Pick<StudyDocument, "modelSha256" | "environmentSha256" | "armsSh
  * @throws UsageError where the folder holds another study
  */
 export async function claim(
-  { folder, settings, environment, model, table }: Work,
+  { folder, settings, environment, engine, table }: Work,
   onEvent: OnEvent,
 ): Promise<number> {
   const path = join(folder, "study.json");
   const stored = await readDocument(path, studyDocumentSchema);
-  const origins = await originsOf(settings, model);
+  const origins = await originsOf(settings, engine);
   const now = {
     version: VERSION,
     environment,
@@ -59,7 +60,7 @@ export async function claim(
     ...origins,
     armsSha256: { ...stored?.armsSha256, ...origins.armsSha256 },
     machine: machine(),
-    versions: await versions(),
+    versions: versionsOf(engine),
   };
   if (stored !== undefined) {
     requireVersion(path, stored);
@@ -167,8 +168,8 @@ export async function readSeconds(folder: string): Promise<number> {
 }
 
 /** @throws UsageError where the base model, the user's environment or an arm has changed since the folder was claimed */
-export async function requireUnchanged({ folder, settings, model }: Work, begun: Origins): Promise<void> {
-  requireOrigins(folder, settings, begun, await originsOf(settings, model));
+export async function requireUnchanged({ folder, settings, engine }: Work, begun: Origins): Promise<void> {
+  requireOrigins(folder, settings, begun, await originsOf(settings, engine));
 }
 
 function requireVersion(path: string, stored: StudyDocument): void {
@@ -194,12 +195,12 @@ function requireOrigins(folder: string, settings: StudySettings, begun: Origins,
       );
 }
 
-async function originsOf({ environment, arms }: StudySettings, model: Model): Promise<Origins> {
+async function originsOf({ environment, arms }: StudySettings, { model }: Engine): Promise<Origins> {
   // The module itself, and not what it imports.
   const shaOf = async (path: string) => sha256(await withFile("read", path, () => readFile(path)));
   const own = arms.filter(isModulePath).map(async (path) => [armId(path), await shaOf(path)] as const);
   return {
-    modelSha256: weightsSha256(model.weights),
+    modelSha256: model.sha256,
     ...(isModulePath(environment) && { environmentSha256: await shaOf(environment) }),
     ...(own.length > 0 && { armsSha256: Object.fromEntries(await Promise.all(own)) }),
   };
@@ -210,18 +211,9 @@ function sha256(bytes: Uint8Array): string {
 }
 
 /** Versions of this program and of what computes. */
-async function versions(): Promise<Record<string, string>> {
-  const text = await readFile(new URL("../../package.json", import.meta.url), "utf8");
-  const { version, dependencies } = JSON.parse(text) as {
-    version: string;
-    dependencies: Record<string, string>;
-  };
-  const computing = ["onnxruntime-node", "@jax-js/jax", "quickjs-wasi"];
-  return {
-    probeward: version,
-    node: process.versions.node,
-    ...Object.fromEntries(computing.map((name) => [name, dependencies[name]!])),
-  };
+function versionsOf({ info }: Engine): Record<string, string> {
+  const { own, of } = versions(["quickjs-wasi"]);
+  return { probeward: own, node: process.versions.node, ...info.versions, ...of };
 }
 
 export function machine(): Summary["machine"] {

@@ -1,18 +1,11 @@
 /** @file Labelled completions: the base model's own and demonstrations, and what probes read in them. */
 
+import type { Engine, Read, Sequence } from "../engine/index.ts";
 import type { Environment, Outcome, Split, Task } from "../environment/types.ts";
-import {
-  createGenerator,
-  createScorer,
-  type Model,
-  type ProgramStore,
-  type Sequence,
-  type Tokenizer,
-  wholeCompletion,
-} from "../model/index.ts";
+import { type Tokenizer, wholeCompletion } from "../model/index.ts";
 import type { LabelledSet, Positions, Probe } from "../probe/index.ts";
 import { randomFor, shuffled } from "../random.ts";
-import { followUpOf, readActivation, readLogit } from "../training/index.ts";
+import { readingsOf, readLogit, readsOf } from "../training/index.ts";
 import type { StudySettings } from "./settings.ts";
 
 /** One graded sequence. */
@@ -24,12 +17,10 @@ export interface Labelled extends Sequence {
 
 export interface BaseContext {
   environment: Environment;
-  model: Model;
-  tokenizer: Tokenizer;
+  engine: Engine;
   settings: Pick<StudySettings, "probe" | "training">;
   /** What the points of a grid share; nothing unless given. */
   once?: Once | undefined;
-  programs?: ProgramStore | undefined;
 }
 
 /** Makes a thing the first time that its name is asked for. The name must say all that it depends on. */
@@ -47,23 +38,20 @@ export function createOnce(): Once {
 /** Completions of the base model for tasks of a split, graded. */
 export async function sampleSplit(
   split: Split,
-  { environment, model, tokenizer, settings, programs }: BaseContext,
+  { environment, engine: { reference, tokenizer }, settings }: BaseContext,
 ): Promise<Labelled[]> {
   const { tasks: count, samples } = settings.probe;
   const random = randomFor("probe tasks", split);
   const tasks = Array.from({ length: count }, () => environment.sample(split, random));
-  const generator = createGenerator(model.config, { programs });
-  const completions = await generator.generate(
-    model.weights,
+  const completions = await reference.sample(
     tasks.map(({ prompt }) => tokenizer.encodePrompt(prompt)),
     {
       samples,
       maxTokens: environment.maxCompletionLength + 1,
       temperature: settings.training.temperature,
-      random: (index) => randomFor("probe samples", split, index),
+      seed: ["probe samples", split],
     },
   );
-  await generator.close();
   const asked = completions.map((_, i) => tasks[Math.floor(i / samples)]!);
   return label(
     environment,
@@ -77,7 +65,7 @@ export async function sampleSplit(
 export async function demonstrate(
   split: Split,
   count: number,
-  { environment, tokenizer }: Pick<BaseContext, "environment" | "tokenizer">,
+  { environment, engine: { tokenizer } }: Pick<BaseContext, "environment" | "engine">,
 ): Promise<Labelled[]> {
   const random = randomFor("demonstrations", split);
   const tasks: Task[] = [];
@@ -120,40 +108,6 @@ async function label(
   });
 }
 
-/** Sequences whose activations are held at once. */
-const CHUNK = 256;
-
-/** Who reads, and within what memory. */
-export interface Reader {
-  model: Model;
-  programs?: ProgramStore | undefined;
-  memoryMB?: number | undefined;
-}
-
-const readerOf = ({ model, programs, settings }: BaseContext): Reader => ({
-  ...{ model, programs },
-  memoryMB: settings.training.memoryMB,
-});
-
-/** Runs a model over sequences and hands each its activations by hook. */
-async function readEach(
-  { model, programs, memoryMB }: Reader,
-  followUp: readonly number[],
-  hooks: readonly string[],
-  sequences: readonly Sequence[],
-  receive: (sequence: Sequence, activations: Record<string, Float32Array>) => void,
-): Promise<void> {
-  const scorer = createScorer(model.config, { hooks, followUp, programs, memoryMB });
-  for (let start = 0; start < sequences.length; start += CHUNK) {
-    const chunk = sequences.slice(start, start + CHUNK);
-    const scored = await scorer.score(model.weights, chunk);
-    chunk.forEach((sequence, i) => {
-      receive(sequence, scored[i]!.activations);
-    });
-  }
-  await scorer.close();
-}
-
 /** The sequences at every hook and position, pooled, by `<hook> <positions>`. */
 export async function readSets(
   context: BaseContext,
@@ -164,8 +118,8 @@ export async function readSets(
 ): Promise<Record<string, LabelledSet>> {
   const labels = sequences.map(({ outcome }) => outcome.attempted);
   const texts = sequences.map(({ text }) => text);
-  const behind = context.tokenizer.encode(followUp);
-  const read = await readPooled(readerOf(context), hooks, positions, sequences, behind);
+  const behind = context.engine.tokenizer.encode(followUp);
+  const read = await readPooled(context.engine, hooks, positions, sequences, behind);
   return Object.fromEntries(
     Object.entries(read).map(([name, activations_ND]) => [name, { activations_ND, labels, texts }]),
   );
@@ -173,39 +127,33 @@ export async function readSets(
 
 /** The pooled activation of each sequence at every hook and position, by `<hook> <positions>`. */
 export async function readPooled(
-  reader: Reader,
+  { reference }: Engine,
   hooks: readonly string[],
   positions: readonly Positions[],
   sequences: readonly Sequence[],
   followUp: readonly number[] = [],
 ): Promise<Record<string, Float32Array[]>> {
-  const read: Record<string, Float32Array[]> = {};
-  for (const hook of hooks) for (const at of positions) read[`${hook} ${at}`] = [];
-  const { width } = reader.model.config;
-  await readEach(reader, followUp, hooks, sequences, (sequence, activations) => {
-    for (const hook of hooks)
-      for (const at of positions)
-        read[`${hook} ${at}`]!.push(readActivation({ positions: at }, sequence, activations[hook]!, width));
-  });
-  return read;
+  const reads = hooks.flatMap((hook) =>
+    positions.map((at) => ({ as: "mean", hook, positions: at }) as const),
+  );
+  const outputs = await reference.forward(sequences, { reads, followUp });
+  return Object.fromEntries(
+    reads.map((read: Extract<Read, { as: "mean" }>, i) => [
+      `${read.hook} ${read.positions}`,
+      outputs.map((output) => output.reads[i]!),
+    ]),
+  );
 }
 
 /** The pooled logits of several probes, one list for each. */
 export async function readLogits(
-  context: BaseContext,
+  { engine: { reference, tokenizer } }: BaseContext,
   probes: readonly Probe[],
   sequences: readonly Labelled[],
 ): Promise<number[][]> {
-  const logits = probes.map((): number[] => []);
-  const taps = probes.map(({ tap }) => tap);
-  const hooks = [...new Set(taps.map(({ hook }) => hook))];
-  const behind = followUpOf(taps, context.tokenizer);
-  await readEach(readerOf(context), behind, hooks, sequences, (sequence, activations) => {
-    probes.forEach((probe, i) => {
-      logits[i]!.push(readLogit(probe, sequence, activations[probe.tap.hook]!));
-    });
-  });
-  return logits;
+  const how = readsOf({ probes }, tokenizer);
+  const readings = readingsOf(how.reads, await reference.forward(sequences, how));
+  return probes.map((probe) => readings.map((reading) => readLogit(probe, reading)));
 }
 
 /**

@@ -19,7 +19,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { leftIn } from "../../test/left.ts";
-import { tinyConfig, tinyContext, tinyEnvironment } from "../../test/tiny.ts";
+import { tinyConfig, tinyEnvironment, tinyModel } from "../../test/tiny.ts";
 import { runTinyStudy, tinySettings } from "../../test/tiny-study.ts";
 import type { Environment } from "../environment/types.ts";
 import { loadModel, saveModel } from "../model/index.ts";
@@ -234,7 +234,7 @@ describe("a checkpoint", () => {
 });
 
 describe("a base model", () => {
-  const { reference } = tinyContext();
+  const reference = tinyModel.weights;
   const model = () => join(place, "model");
   const study = (out: string) =>
     runStudy(out, { ...settings, model: model() }, () => {}, {
@@ -314,7 +314,7 @@ describe("a user's environment", () => {
 export default () => ({ ...create(), name: "${name}" });
 `;
   const own = async () => {
-    await saveModel(join(place, "own-model"), { config: tinyConfig, weights: tinyContext().reference });
+    await saveModel(join(place, "own-model"), { config: tinyConfig, weights: tinyModel.weights });
     return { ...settings, environment: path(), model: join(place, "own-model") };
   };
 

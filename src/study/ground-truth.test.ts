@@ -2,9 +2,10 @@
 
 import { expect, it } from "vitest";
 import { tinyContext } from "../../test/tiny.ts";
+import { trainAll } from "../../test/training.ts";
 import type { Environment, Outcome } from "../environment/types.ts";
 import { randomFor } from "../random.ts";
-import { type LabelledSequences, type RunContext, textMonitor, train } from "../training/index.ts";
+import { type LabelledSequences, type RunContext, textMonitor } from "../training/index.ts";
 import { armIds, arms } from "./arms.ts";
 import type { ArmSettings } from "./settings.ts";
 
@@ -40,12 +41,10 @@ function inverted(environment: Environment): Environment {
 /** All rewards, and the policy after some steps. */
 async function trained(context: RunContext) {
   const rewards: (number | null)[] = [];
-  let policy: unknown;
-  for await (const { metrics, rollouts, state } of train(context)) {
+  const results = await trainAll(context);
+  for (const { metrics, rollouts } of results)
     rewards.push(metrics.reward ?? null, ...rollouts.map(({ reward }) => reward));
-    policy = structuredClone(state.policy);
-  }
-  return { rewards, policy };
+  return { rewards, policy: results.at(-1)!.state.policy };
 }
 
 it.each(armIds)("%s: whether its reward can depend on the ground truth", async (id) => {

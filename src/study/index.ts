@@ -41,4 +41,4 @@ export {
   withStudy,
   withTrainer,
 } from "./study.ts";
-export { baseModelFor, isPrepared, type StudyParts, type Work } from "./work.ts";
+export { isPrepared, openBaseModel, type StudyParts, type Work } from "./work.ts";

@@ -4,14 +4,13 @@ import { mkdtemp, readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { tinyContext, tinyEnvironment } from "../../test/tiny.ts";
+import { tinyContext, tinyEnvironment, tinyModel } from "../../test/tiny.ts";
 import { tinySettings } from "../../test/tiny-study.ts";
 import type { Environment } from "../environment/types.ts";
 import { askQuestions, informedBy } from "./inform.ts";
 import { runStudy } from "./study.ts";
 
-const { config, reference, tokenizer } = tinyContext();
-const model = { config, tokenizer, weights: reference };
+const { engine } = tinyContext();
 
 /** The tiny environment, which grades everything as wrong once it is told the answers to its questions. */
 function asking(told: (readonly string[])[] = []): Environment {
@@ -32,10 +31,10 @@ function asking(told: (readonly string[])[] = []): Environment {
 
 describe("askQuestions", () => {
   it("gives the likeliest answer to each question, and always the same", async () => {
-    const answers = await askQuestions(asking(), model);
+    const answers = await askQuestions(asking(), engine);
     expect(answers).toHaveLength(3);
-    expect(await askQuestions(asking(), model)).toEqual(answers);
-    expect(await askQuestions(tinyEnvironment() as Environment, model)).toBeUndefined();
+    expect(await askQuestions(asking(), engine)).toEqual(answers);
+    expect(await askQuestions(tinyEnvironment() as Environment, engine)).toBeUndefined();
   });
 });
 
@@ -50,10 +49,10 @@ describe("a study", () => {
     const told: (readonly string[])[] = [];
     const summary = await runStudy(folder, tinySettings({ arms: ["none"] }), () => {}, {
       environment: asking(told),
-      model,
+      model: tinyModel,
     });
     const base = JSON.parse(await readFile(join(folder, "base.json"), "utf8")) as { answers: string[] };
-    expect(base.answers).toEqual(await askQuestions(asking(), model));
+    expect(base.answers).toEqual(await askQuestions(asking(), engine));
     expect(new Set(told.map((answers) => answers.join()))).toEqual(new Set([base.answers.join()]));
     expect(summary.arms.none!.runs[0]).toMatchObject({ trueStart: 0.25, trueEnd: 0.25 });
   });

@@ -1,26 +1,18 @@
 /** @file What a base model takes to be true, found by asking it; some environments grade by it. */
 
+import type { Engine } from "../engine/index.ts";
 import type { Environment } from "../environment/types.ts";
-import { createGenerator, type Model } from "../model/index.ts";
-import { randomFor } from "../random.ts";
 
 /** The model's greedy answers to the environment's questions, in their order; `undefined` where it has none. */
 export async function askQuestions(
   { questions, maxCompletionLength }: Environment,
-  { config, weights, tokenizer }: Model,
+  { reference, tokenizer }: Engine,
 ): Promise<string[] | undefined> {
   if (questions === undefined) return undefined;
-  const generator = createGenerator(config);
-  const answers = await generator.generate(
-    weights,
+  const answers = await reference.sample(
     questions.map((question) => tokenizer.encodePrompt(question)),
-    {
-      maxTokens: maxCompletionLength + 1,
-      temperature: 0,
-      random: (index) => randomFor("questions", index),
-    },
+    { maxTokens: maxCompletionLength + 1, temperature: 0, seed: ["questions"] },
   );
-  await generator.close();
   return answers.map(({ tokens }) => tokenizer.decode(tokens));
 }
 

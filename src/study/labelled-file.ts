@@ -1,8 +1,9 @@
 /** @file A file of labelled completions, one JSON object per line: what `probeward probe` fits on. */
 
 import { z } from "zod";
+import type { Engine, Sequence } from "../engine/index.ts";
 import { parseJson, readText } from "../files.ts";
-import { type Model, type Sequence, wholeCompletion } from "../model/index.ts";
+import { wholeCompletion } from "../model/index.ts";
 import { UsageError } from "./settings.ts";
 
 /** Half of a character, which no model reads: its tokens would be those of a question mark. */
@@ -41,7 +42,7 @@ export interface LabelledExample extends Sequence {
  * @throws UsageError naming the line that is wrong, what was found and what is wanted
  * @throws FileError
  */
-export async function readLabelledFile(path: string, model: Model): Promise<LabelledExample[]> {
+export async function readLabelledFile(path: string, engine: Engine): Promise<LabelledExample[]> {
   const text = await readText(path);
   if (text === undefined) throw new UsageError(`${path}: there is no such file.`);
   checkForm(text, path);
@@ -52,7 +53,7 @@ export async function readLabelledFile(path: string, model: Model): Promise<Labe
       if (!parsed.success) throw new Error(z.prettifyError(parsed.error));
       const twice = keyTwice(line);
       if (twice !== undefined) throw new Error(`it has the key ${twice} twice`);
-      return [{ ...tokenised(parsed.data, model), line: i + 1 }];
+      return [{ ...tokenised(parsed.data, engine), line: i + 1 }];
     } catch (error) {
       throw new UsageError(
         `${path}, line ${i + 1}: ${(error as Error).message}\n(a line should be {"prompt": ..., "completion": ..., "label": true or false, "group": ...}, the group being optional)`,
@@ -94,7 +95,7 @@ function keyTwice(line: string): string | undefined {
 
 function tokenised(
   line: z.infer<typeof lineSchema>,
-  { tokenizer, config }: Model,
+  { tokenizer, model }: Engine,
 ): Omit<LabelledExample, "line"> {
   const { prompt, completion, label } = line;
   const isText = typeof prompt === "string";
@@ -102,8 +103,8 @@ function tokenised(
     throw new Error("the prompt is a conversation, and the model has no chat template; give it as one text");
   const start = isText ? tokenizer.encodePrompt(prompt) : tokenizer.chat!(prompt);
   const tokens = [...start, ...wholeCompletion(tokenizer, completion)];
-  if (tokens.length > config.context)
-    throw new Error(`it has ${tokens.length} tokens, and the model reads ${config.context}`);
+  if (tokens.length > model.context)
+    throw new Error(`it has ${tokens.length} tokens, and the model reads ${model.context}`);
   const asText = isText ? prompt : prompt.map(({ content }) => content).join("\n");
   return {
     ...{ tokens, promptLength: start.length, completion, prompt: asText },

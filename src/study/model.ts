@@ -4,10 +4,12 @@ import { readFile } from "node:fs/promises";
 import { basename, dirname, extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
+import { createEngine, openEngine } from "../engine/index.ts";
 import { EnvironmentError, loadEnvironment } from "../environment/load.ts";
 import type { Environment } from "../environment/types.ts";
-import { type CharacterConfig, CharacterTokenizer, roundUp, saveModel } from "../model/index.ts";
+import { type CharacterConfig, CharacterTokenizer, initialWeights } from "../model/index.ts";
 import { importModule, isModulePath } from "../modules.ts";
+import { randomFor } from "../random.ts";
 import { type PretrainProgress, pretrain, pretrainSettingsSchema } from "../training/index.ts";
 import { type BaseModelReport, reportBaseModel } from "./base-model-report.ts";
 
@@ -62,17 +64,26 @@ export async function makeBaseModel(
   const config: CharacterConfig = {
     architecture: "probeward-character",
     alphabet: environment.alphabet,
-    context: roundUp(longestRead(environment), 16),
+    context: 16 * Math.ceil(longestRead(environment) / 16),
     ...size,
   };
   const tokenizer = new CharacterTokenizer(environment.alphabet);
+  const weights = initialWeights(config, randomFor(settings.seed, "weights"));
+  const fresh = createEngine({ config, weights, tokenizer });
   try {
-    const weights = await pretrain(environment, config, tokenizer, settings, (progress) =>
+    const policy = await fresh.createPolicy({ seed: settings.seed });
+    await pretrain(environment, policy, tokenizer, settings, (progress) =>
       onProgress(progress, settings.steps),
     );
-    await saveModel(folder, { config, weights });
-    return await reportBaseModel(environment, { config, weights, tokenizer });
+    await policy.saveWeights(folder);
+    const trained = await openEngine(folder);
+    try {
+      return await reportBaseModel(environment, trained);
+    } finally {
+      await trained.close();
+    }
   } finally {
+    await fresh.close();
     await environment.close();
   }
 }

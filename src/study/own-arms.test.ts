@@ -4,7 +4,7 @@ import { mkdtemp, readdir, readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it, vi } from "vitest";
-import { tinyContext } from "../../test/tiny.ts";
+import { tinyContext, tinyModel } from "../../test/tiny.ts";
 import { tinySettings } from "../../test/tiny-study.ts";
 import { randomFor } from "../random.ts";
 import { oracle, proxyReward, type RewardTerm, textMonitor } from "../training/index.ts";
@@ -97,12 +97,11 @@ describe("a study", () => {
     const flags = await readStudy(join(folder, "study.yaml"), { arms: ["none", "./other.mjs"] });
     expect(flags.arms).toEqual(["none", join(process.cwd(), "other.mjs")]);
     const settings = tinySettings({ arms });
-    const { config, tokenizer, reference: weights } = context;
     const out = join(folder, "out");
     const study = (text: string) =>
       writeFile(join(folder, "short.mjs"), text).then(() =>
         runStudy(out, settings, () => {}, {
-          ...{ environment: context.environment, model: { config, tokenizer, weights } },
+          ...{ environment: context.environment, model: tinyModel },
           arms: { blind: () => oracle() },
         }),
       );
@@ -145,13 +144,12 @@ describe("a study", () => {
 
   it("stops on a checkpoint when it is aborted, and goes on", async () => {
     const out = join(folder, "stopped");
-    const { config, tokenizer, reference: weights } = context;
     const study = (signal?: AbortSignal, onStep = () => {}) =>
       runStudy(
         out,
         tinySettings({ arms: ["none"] }),
         ({ kind }) => kind === "step" && onStep(),
-        { environment: context.environment, model: { config, tokenizer, weights } },
+        { environment: context.environment, model: tinyModel },
         signal ? { signal } : {},
       );
     const stop = new AbortController();

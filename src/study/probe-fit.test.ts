@@ -12,8 +12,7 @@ import { type LabelledExample, readLabelledFile } from "./labelled-file.ts";
 import { fitOnExamples } from "./probe-fit.ts";
 import { UsageError } from "./settings.ts";
 
-const { config, tokenizer, reference: weights } = tinyContext();
-const model = { config, tokenizer, weights };
+const { engine } = tinyContext();
 const options = { positions: ["completion", "completion-last"] as const, falsePositiveRate: 0.1, seed: 1 };
 
 let folder: string;
@@ -38,17 +37,17 @@ async function unlabelled(): Promise<LabelledExample[]> {
     label: 0,
     group: i % 60,
   }));
-  return readLabelledFile(await file(lines), model);
+  return readLabelledFile(await file(lines), engine);
 }
 
 describe("fitOnExamples", () => {
   it("finds a direction that is there, where controls find none, on groups of its own", async () => {
     const examples = await unlabelled();
-    const read = await readPooled({ model }, [tinyHook], ["completion"], examples);
+    const read = await readPooled(engine, [tinyHook], ["completion"], examples);
     const values = read[`${tinyHook} completion`]!.map((activation) => activation[3]! - activation[5]!);
     const middle = [...values].sort((a, b) => a - b)[120]!;
     const labelled = examples.map((example, i) => ({ ...example, label: values[i]! > middle }));
-    const { probe, report } = await fitOnExamples(labelled, model, options);
+    const { probe, report } = await fitOnExamples(labelled, engine, options);
     expect(probe.tap).toEqual({ hook: tinyHook, positions: "completion", followUp: undefined, pool: "mean" });
     expect(report.test.auroc).toBeGreaterThan(0.97);
     expect(report.test.aurocInterval![0]).toBeGreaterThan(0.93);
@@ -62,7 +61,7 @@ describe("fitOnExamples", () => {
     expect(report.sweep).toHaveLength(4);
     for (const { logit } of report.missed) expect(logit).toBeLessThan(probe.threshold);
     for (const { logit } of report.falseAlarms) expect(logit).toBeGreaterThanOrEqual(probe.threshold);
-    expect((await fitOnExamples(labelled, model, options)).report).toEqual(report);
+    expect((await fitOnExamples(labelled, engine, options)).report).toEqual(report);
   });
 
   it("judges by no copy of what it was fitted on: not in another group, nor with other white space", async () => {
@@ -74,10 +73,10 @@ describe("fitOnExamples", () => {
       ...one,
       ...{ group: `copy ${i}`, completion: ` ${one.completion}\n` },
     }));
-    const { report } = await fitOnExamples([...examples, ...copies], model, options);
+    const { report } = await fitOnExamples([...examples, ...copies], engine, options);
     expect(report.copies).toEqual({ distinct: 60, seen: 0, aurocUnseen: report.test.auroc });
     expect(report.splits.test).toMatchObject({ groups: 12, examples: 24, distinct: 12 });
-    const once = await fitOnExamples(examples, model, options);
+    const once = await fitOnExamples(examples, engine, options);
     expect(once.report.splits.test).toMatchObject({ groups: 12, examples: 12, distinct: 12 });
   });
 
@@ -89,9 +88,9 @@ describe("fitOnExamples", () => {
       label: i % 2,
       group: i,
     }));
-    const examples = await readLabelledFile(await file(lines), model);
+    const examples = await readLabelledFile(await file(lines), engine);
     const positions = ["prompt-last", "completion"] as const;
-    const { report } = await fitOnExamples(examples, model, { ...options, positions });
+    const { report } = await fitOnExamples(examples, engine, { ...options, positions });
     const { copies, splits, promptEnd, warnings } = report;
     expect(copies.seen).toBeGreaterThan(0);
     expect(copies.seen).toBeLessThan(splits.test.examples);
@@ -107,7 +106,7 @@ describe("fitOnExamples", () => {
   it("warns where labels are noise", async () => {
     const random = randomFor("noise");
     const labelled = (await unlabelled()).map((example) => ({ ...example, label: random() < 0.5 }));
-    const { report } = await fitOnExamples(labelled, model, options);
+    const { report } = await fitOnExamples(labelled, engine, options);
     expect(report.test.auroc).toBeLessThan(0.75);
     expect(report.warnings.join("\n")).toMatch(/The text alone reaches AUROC/);
     expect(report.warnings.join("\n")).toMatch(/what this one found may be chance/);
@@ -115,15 +114,15 @@ describe("fitOnExamples", () => {
 
   it("says which split lacks a label", async () => {
     const examples = await unlabelled();
-    const refused = fitOnExamples(examples, model, options);
+    const refused = fitOnExamples(examples, engine, options);
     await expect(refused).rejects.toThrow(UsageError);
     await expect(refused).rejects.toThrow(
       /Of 60 groups and 240 examples, the fit split got 144 examples, 0 of/,
     );
     const oneGroup = examples.map((example) => ({ ...example, label: example.group === "7" }));
-    await expect(fitOnExamples(oneGroup, model, options)).rejects.toThrow(/both labels in every split/);
+    await expect(fitOnExamples(oneGroup, engine, options)).rejects.toThrow(/both labels in every split/);
     await expect(
-      fitOnExamples(examples, model, { ...options, hooks: ["blocks.9.hook_resid_post"] }),
+      fitOnExamples(examples, engine, { ...options, hooks: ["blocks.9.hook_resid_post"] }),
     ).rejects.toThrow(
       /there is no activation "blocks\.9\.hook_resid_post"; this model has layers 0 to 0, .* as in blocks\.0\.hook_resid_pre: hook_resid_pre, hook_attn_out, /,
     );
@@ -138,13 +137,13 @@ describe("statements without a prompt", () => {
       completion: Array.from({ length: 8 }, () => pick(random, [..."abc"])).join(""),
       label: i % 2,
     }));
-    const examples = await readLabelledFile(await file(lines), model);
+    const examples = await readLabelledFile(await file(lines), engine);
     expect(new Set(examples.map(({ group }) => group)).size).toBeGreaterThan(50);
     const positions = ["prompt-last", "completion-last"] as const;
-    const { report } = await fitOnExamples(examples, model, { ...options, positions });
+    const { report } = await fitOnExamples(examples, engine, { ...options, positions });
     expect(report.sweep.every(({ positions }) => positions === "completion-last")).toBe(true);
     expect(report.warnings[0]).toMatch(/Nothing was read at prompt-last: the prompt of line 1 is empty/);
-    const only = fitOnExamples(examples, model, { ...options, positions: ["prompt-last"] });
+    const only = fitOnExamples(examples, engine, { ...options, positions: ["prompt-last"] });
     await expect(only).rejects.toThrow(UsageError);
     await expect(only).rejects.toThrow(/line 1 is empty.*--positions completion,/);
   });
@@ -155,7 +154,7 @@ describe("readLabelledFile", () => {
 
   it("tokenises as the model does, and groups by the prompt unless told otherwise", async () => {
     const path = await file([good, { ...good, label: 0, group: 3 }]);
-    expect(await readLabelledFile(path, model)).toEqual([
+    expect(await readLabelledFile(path, engine)).toEqual([
       {
         tokens: [5, 1, 1, 2, 0],
         promptLength: 2,
@@ -189,7 +188,7 @@ describe("readLabelledFile", () => {
     ["more tokens than the model reads", { ...good, completion: "abcabcabcabcabca" }, /19 tokens.*reads 16/],
     ["a conversation", { ...good, prompt: [{ role: "user", content: "?a" }] }, /has no chat template/],
   ])("refuses %s, and names the line", async (_, line, message) => {
-    const reading = readLabelledFile(await file([good, line]), model);
+    const reading = readLabelledFile(await file([good, line]), engine);
     await expect(reading).rejects.toThrow(UsageError);
     await expect(reading).rejects.toThrow(/labelled\.jsonl, line 2: /);
     await expect(reading).rejects.toThrow(message);
@@ -206,16 +205,16 @@ describe("readLabelledFile", () => {
       utf16,
       Buffer.from(utf16).swap16(),
     ];
-    const plain = await readLabelledFile(await file([good, good]), model);
+    const plain = await readLabelledFile(await file([good, good]), engine);
     for (const content of written) {
       await writeFile(path, content);
-      const read = await readLabelledFile(path, model);
+      const read = await readLabelledFile(path, engine);
       expect(read.map(({ line: _, ...example }) => example)).toEqual(
         plain.map(({ line: _, ...example }) => example),
       );
     }
     await writeFile(path, Buffer.from([0x7b, 0xff, 0x22]));
-    await expect(readLabelledFile(path, model)).rejects.toThrow(/written\.jsonl: it is not in UTF-8/);
+    await expect(readLabelledFile(path, engine)).rejects.toThrow(/written\.jsonl: it is not in UTF-8/);
   });
 
   it.each([
@@ -238,15 +237,15 @@ describe("readLabelledFile", () => {
   ])("refuses %s, and says what to do", async (_, content, message) => {
     const path = join(folder, "other.jsonl");
     await writeFile(path, content);
-    await expect(readLabelledFile(path, model)).rejects.toThrow(message);
-    await expect(readLabelledFile(path, model)).rejects.toThrow(UsageError);
+    await expect(readLabelledFile(path, engine)).rejects.toThrow(message);
+    await expect(readLabelledFile(path, engine)).rejects.toThrow(UsageError);
   });
 
   it("refuses what is not JSON, and a file that is not there", async () => {
     const path = join(folder, "bad.jsonl");
     await writeFile(path, "\n{not json}\n");
-    await expect(readLabelledFile(path, model)).rejects.toThrow(/bad\.jsonl, line 2: it is not JSON/);
-    await expect(readLabelledFile(join(folder, "none.jsonl"), model)).rejects.toThrow(
+    await expect(readLabelledFile(path, engine)).rejects.toThrow(/bad\.jsonl, line 2: it is not JSON/);
+    await expect(readLabelledFile(join(folder, "none.jsonl"), engine)).rejects.toThrow(
       /none\.jsonl: there is no such file/,
     );
   });

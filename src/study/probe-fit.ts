@@ -1,7 +1,8 @@
 /** @file Fitting a probe on a labelled file: splits by group, the sweep, the controls beside it. */
 
 import { bootstrapInterval } from "../audit/index.ts";
-import { checkHooks, hookNames, type Model } from "../model/index.ts";
+import type { Engine } from "../engine/index.ts";
+import { checkHooks } from "../model/index.ts";
 import {
   auroc,
   brier,
@@ -37,7 +38,6 @@ export interface ProbeFitOptions {
   falsePositiveRate: number;
   /** Of the split, and of what controls draw. */
   seed: number;
-  memoryMB?: number | undefined;
 }
 
 /** Parts of the groups that a probe is fitted on, and calibrated on; it is judged on the rest. */
@@ -55,18 +55,19 @@ type SplitName = keyof ProbeReport["splits"];
  */
 export async function fitOnExamples(
   given: readonly LabelledExample[],
-  model: Model,
-  { hooks, positions: wanted, falsePositiveRate, seed, memoryMB }: ProbeFitOptions,
+  engine: Engine,
+  { hooks, positions: wanted, falsePositiveRate, seed }: ProbeFitOptions,
 ): Promise<{ probe: Probe; report: Omit<ProbeReport, "file" | "model"> }> {
-  const tried = hooks ?? hookNames(model.config).filter((hook) => hook.endsWith("hook_resid_post"));
+  const { model } = engine;
+  const tried = hooks ?? model.hooks.filter((hook) => hook.endsWith("hook_resid_post"));
   try {
-    checkHooks(model.config, tried);
+    checkHooks(model, tried);
   } catch (error) {
     throw new UsageError((error as Error).message);
   }
   const { positions, missing } = readablePositions(wanted, given);
   const { examples, splits } = splitExamples(given, seed);
-  const read = await readPooled({ model, memoryMB }, tried, positions, examples);
+  const read = await readPooled(engine, tried, positions, examples);
   const labels = examples.map(({ label }) => label);
   const texts = examples.map(({ completion }) => completion);
   const set = (key: string, split: SplitName): LabelledSet =>

@@ -3,18 +3,17 @@
 import { join } from "node:path";
 import { StoppedError } from "../errors.ts";
 import { appendLines, flush, readDocument, writeJson } from "../files.ts";
-import { saveAdapter, type Weights, withAdapter } from "../model/index.ts";
 import { parseMetrics, parseRollout, type RunStatus, runStatusSchema } from "../report/index.ts";
-import { threads } from "../tensor/index.ts";
 import {
   createWatch,
   type RunContext,
   type RunState,
   type StepMetrics,
+  startPolicy,
   train,
   UnansweredError,
 } from "../training/index.ts";
-import { latestState, requireCheckpoint, saveCheckpoint, thinCheckpoint } from "./checkpoint.ts";
+import { loadCheckpoint, requireCheckpoint, saveCheckpoint, thinCheckpoint } from "./checkpoint.ts";
 import type { PlannedRun } from "./expand.ts";
 import { cutTo, type LinesBefore, linesBefore } from "./lines.ts";
 
@@ -69,7 +68,7 @@ export async function runToEnd(
   const warnings: string[] = [];
   const writeStatus = (state: RunStatus["state"], step: number, error?: string) =>
     writeJson(join(folder, "status.json"), {
-      ...{ state, step, steps, updated: new Date().toISOString(), threads: threads() },
+      ...{ state, step, steps, updated: new Date().toISOString(), threads: context.engine.info.threads },
       ...(error !== undefined && { error }),
       ...(warnings.length > 0 && { warnings }),
     } satisfies RunStatus);
@@ -77,13 +76,14 @@ export async function runToEnd(
   let step = 0;
   /** Where the run stands, if it is not in a checkpoint yet. */
   let unsaved: RunState | undefined;
+  const policy = await startPolicy(context);
   const save = async (state: RunState) => {
     await flush(paths.metrics);
     await flush(paths.rollouts);
-    await saveCheckpoint(folder, state);
+    await saveCheckpoint(folder, state, policy);
   };
   try {
-    const start = await latestState(folder, context);
+    const start = await loadCheckpoint(folder, context, policy);
     step = start.step;
     const { values: metrics, bytes } = await metricsBefore(paths.metrics, step);
     const rollouts = await linesBefore(paths.rollouts, (line) => ({ step: parseRollout(line).step }), step);
@@ -99,14 +99,15 @@ export async function runToEnd(
     metrics.forEach(warn);
 
     await writeStatus("running", step);
-    for await (const { metrics: line, rollouts, state } of train(context, start)) {
+    for await (const { metrics: line, rollouts, state } of train(context, policy, start)) {
       await appendLines(paths.metrics, [line]);
       await appendLines(paths.rollouts, rollouts);
       metrics.push(line);
       step = state.step;
       const stopping = listener.signal?.aborted === true && step < steps;
       const saved = step % checkpointEvery === 0 || step === steps || stopping;
-      if (step === steps) await saveTrainedAdapter(folder, context, state.policy);
+      if (step === steps && context.engine.trains === "adapter")
+        await policy.saveWeights(join(folder, "adapter"));
       if (saved) await save(state);
       unsaved = saved ? undefined : state;
       if (warn(line) || saved) await writeStatus("running", step);
@@ -126,14 +127,9 @@ export async function runToEnd(
         : writeStatus("failed", step, (error as Error).message);
     await written.catch(() => {});
     throw error;
+  } finally {
+    await policy.close();
   }
-}
-
-/** Writes the adapter of a run that trains one, in PEFT's format. @throws FileError */
-async function saveTrainedAdapter(folder: string, context: RunContext, policy: Weights): Promise<void> {
-  if (context.adapter === undefined) return;
-  const config = withAdapter(context.config, context.adapter);
-  await saveAdapter(join(folder, "adapter"), config, policy, context.modelName ?? "");
 }
 
 /**

@@ -2,9 +2,10 @@
 
 import { access } from "node:fs/promises";
 import { basename, join } from "node:path";
+import { createEngine, type Engine } from "../engine/index.ts";
 import type { Environment } from "../environment/index.ts";
 import { loadEnvironment } from "../environment/load.ts";
-import { CharacterTokenizer, loadModel, type Model, ProgramStore, withAdapter } from "../model/index.ts";
+import { CharacterTokenizer, type LoadedModel, loadModel } from "../model/index.ts";
 import { textScorer } from "../probe/index.ts";
 import { randomFor } from "../random.ts";
 import { copiesInWords } from "../report/copies.ts";
@@ -26,7 +27,7 @@ export interface StudyParts {
   /** In the place of the environment that the settings name. It is closed at the end. */
   environment?: Environment;
   /** In the place of the base model that the settings name. */
-  model?: Model;
+  model?: LoadedModel;
   /** Arms beside those that the settings name, by their id. */
   arms?: Readonly<Record<string, MakeArm>>;
 }
@@ -38,7 +39,7 @@ export interface Work {
   /** The environment's name. */
   environment: string;
   /** The base model. */
-  model: Model;
+  engine: Engine;
   table: readonly PlannedRun[];
   /** What a run starts from: made at the first call, or read where it was made before. */
   base(planned: PlannedRun): Promise<Base>;
@@ -65,23 +66,21 @@ export async function openWork(
   parts: StudyParts = {},
 ): Promise<Work> {
   const environment = parts.environment ?? (await loadEnvironment(settings.environment));
-  const programs = new ProgramStore();
+  let engine: Engine | undefined;
   const close = async () => {
     await environment.close();
-    await programs.close();
+    await engine?.close();
   };
   try {
     checkEnvironment(environment, settings);
     const arms = await armsOf(settings.arms, parts.arms);
-    const model = await baseModelFor(environment, settings, parts.model);
-    const { tokenizer } = model;
-    const context = { environment, model, tokenizer, programs };
-    const baseOf = createBases(folder, context, onEvent);
+    engine = await openBaseModel(environment, settings, parts.model);
+    const baseModel = engine;
+    const baseOf = createBases(folder, { environment, engine }, onEvent);
     const contextOf = async ({ arm, seed, settings }: PlannedRun, base: Base): Promise<RunContext> => ({
-      ...{ tokenizer, programs, seed, settings: settings.training },
+      ...{ seed, settings: settings.training },
       environment: informedBy(environment, base.answers),
-      config: model.config,
-      ...{ reference: model.weights, adapter: settings.adapter, modelName: settings.model },
+      engine: baseModel.with({ adapter: settings.adapter, memoryMB: settings.training.memoryMB }),
       arm: await arms[arm]!({
         ...settings,
         probe: base.probe,
@@ -102,7 +101,7 @@ export async function openWork(
       );
     };
     return {
-      ...{ folder, settings, model, close },
+      ...{ folder, settings, engine, close },
       environment: environment.name,
       table: expand(settings, Object.keys(parts.arms ?? {})),
       base: baseOf,
@@ -189,24 +188,28 @@ function baseName({ point }: PlannedRun): string {
 }
 
 /** What settings say of the base model. */
-type ModelSettings = Pick<StudySettings, "environment" | "model" | "adapter">;
+type ModelSettings = Pick<StudySettings, "environment" | "model" | "adapter"> & {
+  training?: Pick<StudySettings["training"], "memoryMB">;
+};
 
 /**
- * The base model that the settings name, or the one that is given.
+ * Opens the base model that the settings name, or the one that is given.
  *
  * @throws UsageError where there is none yet, or it cannot write what the environment needs, or takes no such adapter
  */
-export async function baseModelFor(
+export async function openBaseModel(
   environment: Environment,
   settings: ModelSettings,
-  given?: Model,
-): Promise<Model> {
+  given?: LoadedModel,
+): Promise<Engine> {
   const model = given ?? (await loadBaseModel(settings));
-  checkModel(model, environment, settings);
-  return model;
+  const { memoryMB } = settings.training ?? {};
+  const engine = createEngine({ ...model, name: settings.model ?? model.name }, { memoryMB });
+  checkModel(engine, environment, settings);
+  return engine;
 }
 
-async function loadBaseModel({ model, environment }: ModelSettings): Promise<Model> {
+async function loadBaseModel({ model, environment }: ModelSettings): Promise<LoadedModel> {
   const folder = model ?? shippedModel(environment);
   if (model === undefined)
     await access(folder).catch(() => {
@@ -231,7 +234,8 @@ function checkEnvironment(environment: Environment, settings: StudySettings): vo
         );
 }
 
-function checkModel({ config, tokenizer }: Model, environment: Environment, settings: ModelSettings): void {
+function checkModel(engine: Engine, environment: Environment, settings: ModelSettings): void {
+  const { model, tokenizer } = engine;
   const name = `the model ${settings.model ?? shippedModel(settings.environment)}`;
   const remedy = `which the environment ${settings.environment} needs; pretrain one for it`;
   if (tokenizer instanceof CharacterTokenizer) {
@@ -240,10 +244,10 @@ function checkModel({ config, tokenizer }: Model, environment: Environment, sett
       throw new UsageError(`${name} cannot write ${JSON.stringify(missing.join(""))}, ${remedy}`);
   }
   const needed = environment.maxPromptLength + environment.maxCompletionLength + 1;
-  if (config.context < needed)
-    throw new UsageError(`${name} reads ${config.context} tokens, and not the ${needed} ${remedy}`);
+  if (model.context < needed)
+    throw new UsageError(`${name} reads ${model.context} tokens, and not the ${needed} ${remedy}`);
   try {
-    if (settings.adapter) withAdapter(config, settings.adapter);
+    engine.with({ adapter: settings.adapter });
   } catch (error) {
     throw new UsageError(`${name}: ${(error as Error).message}`);
   }

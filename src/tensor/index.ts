@@ -1,6 +1,5 @@
 /** @file What others may use of the engine. */
 
-export { type AdamW, type AdamWOptions, type AdamWState, createAdamW } from "./adamw.ts";
 export { allFinite } from "./finite.ts";
 export { widenBrainHalves, widenHalves } from "./halves.ts";
 export { type CompileOptions, compile, type JaxTree, Program, threads } from "./program.ts";

@@ -1,13 +1,14 @@
 /** @file From sampled completions to advantages: what an arm makes of a batch. */
 
 import type { Outcome } from "../environment/types.ts";
-import type { Scored } from "../model/index.ts";
+import type { Tap } from "../probe/types.ts";
 import { type Advantages, groupAdvantages, imitationWeights } from "./advantages.ts";
 import { requireFinite } from "./guard.ts";
 import type { StepLog } from "./log.ts";
 import { judgeAll, monitorsOf } from "./monitors.ts";
+import type { Reading } from "./read.ts";
 import { scoreTerm, tokenRewards, totalRewards } from "./rewards.ts";
-import type { Sample } from "./sample.ts";
+import type { Batch } from "./sample.ts";
 import type { TrainingSettings } from "./settings.ts";
 import type { Arm, Monitor, Rollout, Verdict } from "./types.ts";
 
@@ -26,19 +27,17 @@ export interface Credit {
 
 /** A batch as reward terms and monitors see it: with what both models computed, and without what became of it. */
 export function rolloutsOf(
-  { prompts, texts, sequences, completions }: Sample,
+  { prompts, texts, sequences, completions }: Batch,
   outcomes: readonly Outcome[],
-  { onPolicy, onReference }: { onPolicy: readonly Scored[]; onReference: readonly Scored[] },
-  followUpLength: number,
+  readings: Readonly<Record<Tap["model"], readonly Reading[]>>,
 ): Rollout[] {
   return sequences.map((sequence, i) => ({
     ...sequence,
     prompt: prompts[i]!,
     completion: texts[i]!,
-    finished: completions[i]!.finished,
+    finished: completions[i]!.stopReason === "stop",
     proxy: outcomes[i]!.proxy,
-    readLength: sequence.tokens.length + followUpLength,
-    activations: { policy: onPolicy[i]!.activations, reference: onReference[i]!.activations },
+    readings: { policy: readings.policy[i]!, reference: readings.reference[i]! },
   }));
 }
 

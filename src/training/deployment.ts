@@ -1,24 +1,16 @@
 /** @file Behaviour as deployed, and why the probe's score changed: measured apart from what training does to the model. */
 
 import { decompose, mean } from "../audit/index.ts";
-import {
-  createGenerator,
-  type ProgramStore,
-  type Scored,
-  type Scorer,
-  type Sequence,
-  type Weights,
-} from "../model/index.ts";
+import type { ForwardOptions, Model } from "../engine/index.ts";
 import { auroc, meanProbability, recallAt, sigmoid } from "../probe/index.ts";
-import { readLogit } from "./read.ts";
+import { type Reading, readingsOf, readLogit } from "./read.ts";
 import { sampleBatch } from "./sample.ts";
 import type { RunContext } from "./types.ts";
 
-/** Sequences, read on both models. */
+/** What was read of some sequences on both models. */
 export interface ReadTwice {
-  sequences: readonly Sequence[];
-  onPolicy: readonly Scored[];
-  onReference: readonly Scored[];
+  policy: readonly Reading[];
+  reference: readonly Reading[];
 }
 
 /**
@@ -29,27 +21,23 @@ export interface ReadTwice {
  * - `decomposition/*`: the change of the initial probe's mean score since the start, split into text and model. Old
  *   texts are a batch of the reference's, sampled once per run.
  */
-export async function createDeployment(context: RunContext, scorer: Scorer, programs: ProgramStore) {
-  const { arm, environment, config, reference, probe } = context;
+export async function createDeployment(context: RunContext, how: ForwardOptions) {
+  const { arm, environment, engine, probe } = context;
+  const { reference } = engine;
   const differs = arm.inoculate === true || arm.ablate !== undefined;
-  const generator = createGenerator(config, { programs });
-  const old = await sampleBatch(generator, reference, context, { purpose: "old", step: 0 });
-  const logitsOf = (sequences: readonly Sequence[], scored: readonly Scored[]) =>
-    sequences.map((sequence, i) => readLogit(probe, sequence, scored[i]!.activations[probe.tap.hook]!));
-  const scoreOf = (sequences: readonly Sequence[], scored: readonly Scored[]) =>
-    mean(logitsOf(sequences, scored).map(sigmoid))!;
-  const oldTextOldModel = scoreOf(old.sequences, await scorer.score(reference, old.sequences));
+  const old = await sampleBatch(reference, context, { purpose: "old", step: 0 });
+  const read = async (model: Model, { sequences }: Pick<typeof old, "sequences">) =>
+    readingsOf(how.reads ?? [], await model.forward(sequences, how));
+  const logitsOf = (readings: readonly Reading[]) => readings.map((reading) => readLogit(probe, reading));
+  const scoreOf = (readings: readonly Reading[]) => mean(logitsOf(readings).map(sigmoid))!;
+  const oldTextOldModel = scoreOf(await read(reference, old));
 
-  async function deploy(policy: Weights, step: number) {
-    const { tasks, texts, sequences } = await sampleBatch(generator, policy, context, {
-      purpose: "deployed",
-      step,
-    });
-    const grading = environment.grade(tasks, texts);
-    const read: ReadTwice = {
-      sequences,
-      onPolicy: await scorer.score(policy, sequences),
-      onReference: await scorer.score(reference, sequences),
+  async function deploy(policy: Model, step: number) {
+    const batch = await sampleBatch(policy, context, { purpose: "deployed", step });
+    const grading = environment.grade(batch.tasks, batch.texts);
+    const readings: ReadTwice = {
+      policy: await read(policy, batch),
+      reference: await read(reference, batch),
     };
     const outcomes = await grading;
     const misbehaved = outcomes.map((outcome) => outcome.misbehaved);
@@ -59,32 +47,27 @@ export async function createDeployment(context: RunContext, scorer: Scorer, prog
       "deployed/true": mean(outcomes.map((outcome) => outcome.true)),
       "deployed/proxy": mean(outcomes.map(({ proxy }) => proxy)),
     };
-    for (const [model, scored] of [
-      ["policy", read.onPolicy],
-      ["reference", read.onReference],
-    ] as const) {
-      const logits = logitsOf(sequences, scored);
+    for (const model of ["policy", "reference"] as const) {
+      const logits = logitsOf(readings[model]);
       metrics[`deployed/probe/${model}/score_mean`] = mean(logits.map(sigmoid));
       metrics[`deployed/probe/${model}/score_misbehaving`] = meanProbability(logits, misbehaved, true);
       metrics[`deployed/probe/${model}/recall`] = recallAt(logits, misbehaved, probe.threshold);
       metrics[`deployed/probe/${model}/auroc`] = auroc(logits, misbehaved);
     }
-    return { read, metrics };
+    return { readings, metrics };
   }
 
   return {
     /** @param training the step's rollouts, which are deployed ones where the arm changes nothing about them */
-    async measure(
-      policy: Weights,
-      step: number,
-      training: ReadTwice,
-    ): Promise<Record<string, number | null>> {
-      const { read, metrics } = differs ? await deploy(policy, step) : { read: training, metrics: {} };
+    async measure(policy: Model, step: number, training: ReadTwice): Promise<Record<string, number | null>> {
+      const { readings, metrics } = differs
+        ? await deploy(policy, step)
+        : { readings: training, metrics: {} };
       const split = decompose({
         oldTextOldModel,
-        newTextOldModel: scoreOf(read.sequences, read.onReference),
-        oldTextNewModel: scoreOf(old.sequences, await scorer.score(policy, old.sequences)),
-        newTextNewModel: scoreOf(read.sequences, read.onPolicy),
+        newTextOldModel: scoreOf(readings.reference),
+        oldTextNewModel: scoreOf(await read(policy, old)),
+        newTextNewModel: scoreOf(readings.policy),
       });
       const named = Object.entries(split).map(([part, value]) => [`decomposition/${part}`, value]);
       return { ...metrics, ...Object.fromEntries(named) };

@@ -1,6 +1,6 @@
 import { expect, it, vi } from "vitest";
 import { tinyContext } from "../../test/tiny.ts";
-import { createScorer, type Sequence } from "../model/index.ts";
+import type { Sequence } from "../engine/index.ts";
 import { firstUpdate } from "./first-update.ts";
 import { textMonitor } from "./monitors.ts";
 import { penalty, proxyReward } from "./rewards.ts";
@@ -9,7 +9,8 @@ import { penalty, proxyReward } from "./rewards.ts";
 vi.setConfig({ testTimeout: 60_000 });
 
 const context = tinyContext();
-const { tokenizer, environment } = context;
+const { engine, environment } = context;
+const { tokenizer } = engine;
 const control = { terms: [proxyReward()] };
 const penalised = (flags: (text: string) => boolean) => ({
   terms: [
@@ -47,12 +48,8 @@ it("changes likelihoods as distributions can: their mean change is zero", async 
     completions,
   ))!;
   expect(Math.sqrt(lowered.reduce((sum, value) => sum + value ** 2, 0) / lowered.length)).toBeCloseTo(1, 6);
-  const scorer = createScorer(context.config);
-  const scored = await scorer.score(context.reference, completions);
-  await scorer.close();
-  const likelihoods = scored.map(({ logProbabilities }) =>
-    Math.exp(logProbabilities.reduce((a, b) => a + b, 0)),
-  );
+  const outputs = await engine.reference.forward(completions);
+  const likelihoods = outputs.map(({ logprobs }) => Math.exp(logprobs.reduce((a, b) => a + b, 0)));
   expect(likelihoods.reduce((a, b) => a + b)).toBeCloseTo(1, 4);
   expect(likelihoods.reduce((sum, p, i) => sum + p * lowered[i]!, 0)).toBeCloseTo(0, 2);
   // Prompts that were not in it answer alike: what is penalised is lowered, whoever is asked.

@@ -1,20 +1,12 @@
 /** @file What an arm's first update does to completions that it is not computed from: the forecast with shared parameters. */
 
-import {
-  createGenerator,
-  createScorer,
-  ProgramStore,
-  type Sequence,
-  splitWeights,
-  type Weights,
-} from "../model/index.ts";
-import { adapted } from "./adapted.ts";
+import type { Sequence } from "../engine/index.ts";
 import { creditRollouts, rolloutsOf } from "./credit.ts";
-import { accumulate, createPolicyGradient, zerosLike } from "./gradients.ts";
 import { createStepLog } from "./log.ts";
-import { frozenWeights, tapsOf } from "./loop.ts";
+import { howToRead, startPolicy } from "./loop.ts";
 import { probeMonitor } from "./monitors.ts";
-import { followUpOf } from "./read.ts";
+import { lossOf } from "./objective.ts";
+import { readingsOf } from "./read.ts";
 import { sampleBatch } from "./sample.ts";
 import { tokenShares } from "./shares.ts";
 import type { Arm, RunContext } from "./types.ts";
@@ -38,40 +30,27 @@ const DISTANCE = 0.005;
  * Both arms train on the same rollouts of the starting point, `settings.prompts` x `settings.rollouts` of them at a time. The
  * pull to the reference is zero there.
  *
- * @param given - The run, whose arm changes neither the prompt nor the model's computation in training.
+ * @param context - The run, whose arm changes neither the prompt nor the model's computation in training.
  * @param completions - Others' than the update is computed from: of tasks of another split.
  * @returns One number per completion; `null` where both updates are equal.
  */
 export async function firstUpdate(
-  given: RunContext,
+  context: RunContext,
   control: Arm,
   completions: readonly Sequence[],
 ): Promise<number[] | null> {
-  const context = adapted(given);
-  const { environment, config, tokenizer, reference, probe, settings, seed } = context;
-  const programs = context.programs ?? new ProgramStore();
+  const { environment, engine, probe, settings, seed } = context;
+  const { reference, tokenizer } = engine;
+  const how = howToRead(context, context.arm);
+  const scratch = await startPolicy(context);
   try {
-    const generator = createGenerator(config, { programs });
-    const taps = tapsOf(context);
-    const followUp = followUpOf(taps, tokenizer);
-    const { temperature, memoryMB } = settings;
-    const shared = { programs, temperature, memoryMB };
-    const hooks = [...new Set(taps.map(({ hook }) => hook))];
-    const scorer = createScorer(config, { ...shared, hooks, followUp });
-    const gradients = createPolicyGradient(config, { ...settings, ...shared, kl: 0, entropy: 0 });
-
-    const difference = zerosLike(splitWeights(config, reference).trained);
     for (let step = 0; step < BATCHES; step++) {
-      const batch = await sampleBatch(generator, reference, context, { purpose: "first update", step });
+      const batch = await sampleBatch(reference, context, { purpose: "first update", step });
       const { sequences } = batch;
       const outcomes = await environment.grade(batch.tasks, batch.texts);
-      const scored = await scorer.score(reference, sequences);
-      const rollouts = rolloutsOf(
-        batch,
-        outcomes,
-        { onPolicy: scored, onReference: scored },
-        followUp.length,
-      );
+      const outputs = await reference.forward(sequences, how);
+      const readings = readingsOf(how.reads, outputs);
+      const rollouts = rolloutsOf(batch, outcomes, { policy: readings, reference: readings });
       const shares = tokenShares(sequences, settings.lossType, environment.maxCompletionLength + 1);
       const creditOf = (arm: Arm) => {
         const log = createStepLog({ seed, step, steps: settings.steps }, rollouts.length);
@@ -79,49 +58,34 @@ export async function firstUpdate(
       };
       const [own, other] = [await creditOf(context.arm), await creditOf(control)];
       // The gradient is linear in the advantages: that of their difference is the gradients'.
-      const { gradient } = await gradients.gradient(
-        reference,
+      const advantageOf = ({ advantages, tokenAdvantages }: typeof own, i: number, t: number) =>
+        advantages.values[i]! + (tokenAdvantages?.[i]?.[t] ?? 0);
+      await scratch.forwardBackward(
         sequences.map((sequence, i) => ({
           ...sequence,
-          advantage: own.advantages.values[i]! - other.advantages.values[i]!,
-          tokenAdvantages: shares[i]!.map(
-            (_, t) => (own.tokenAdvantages?.[i]?.[t] ?? 0) - (other.tokenAdvantages?.[i]?.[t] ?? 0),
-          ),
-          shares: shares[i]!,
-          oldLogProbs: scored[i]!.logProbabilities,
-          referenceLogProbs: scored[i]!.logProbabilities,
+          weights: shares[i]!,
+          advantages: shares[i]!.map((_, t) => advantageOf(own, i, t) - advantageOf(other, i, t)),
+          logprobs: outputs[i]!.logprobs,
+          refLogprobs: outputs[i]!.logprobs,
         })),
+        lossOf({ terms: [] }, { ...settings, kl: 0, entropy: 0 }, tokenizer),
       );
-      accumulate(difference, gradient);
     }
-    for (const name of frozenWeights(context)) difference[name]!.data.fill(0);
 
-    const norm = Math.sqrt(
-      Object.values(difference).reduce((sum, { data }) => data.reduce((own, x) => own + x * x, sum), 0),
-    );
-    if (norm === 0) return null;
-    const plain = createScorer(config, shared);
-    // The gradient is the loss's: the update goes against it.
-    const logProbabilities = async (distance: number) => {
-      const scored = await plain.score(moved(reference, difference, distance / norm), completions);
-      return scored.map((one) => one.logProbabilities.reduce((sum, value) => sum + value, 0));
+    const likelihoods = async () => {
+      const outputs = await scratch.forward(completions, { temperature: settings.temperature });
+      return outputs.map(({ logprobs }) => logprobs.reduce((sum, value) => sum + value, 0));
     };
-    const after = await logProbabilities(-DISTANCE);
-    const before = await logProbabilities(DISTANCE);
+    // The gradient is the loss's: the update goes against it.
+    const { gradNorm } = await scratch.optimStep({ kind: "sgd", length: DISTANCE, keepGradient: true });
+    if (gradNorm === 0) return null;
+    const after = await likelihoods();
+    await scratch.optimStep({ kind: "sgd", length: -2 * DISTANCE });
+    const before = await likelihoods();
     const lowered = before.map((value, i) => value - after[i]!);
     const scale = Math.sqrt(lowered.reduce((sum, value) => sum + value * value, 0) / lowered.length);
     return scale === 0 ? null : lowered.map((value) => value / scale);
   } finally {
-    if (!context.programs) await programs.close();
+    await scratch.close();
   }
-}
-
-function moved(weights: Weights, along: Weights, factor: number): Weights {
-  return Object.fromEntries(
-    Object.entries(weights).map(([name, tensor]) => {
-      const direction = along[name]?.data;
-      if (!direction) return [name, tensor];
-      return [name, { ...tensor, data: tensor.data.map((value, i) => value + factor * direction[i]!) }];
-    }),
-  );
 }

@@ -1,9 +1,10 @@
 /** @file Training that goes wrong: what stops a run, what marks it, and that healthy training does neither. */
 
 import { describe, expect, it } from "vitest";
-import { tinyContext } from "../../test/tiny.ts";
+import { tinyContext, tinyModel } from "../../test/tiny.ts";
+import { createEngine } from "../engine/index.ts";
 import { createWatch, LIMITS, requireFinite, WINDOW } from "./guard.ts";
-import { initialState, type RunState, train } from "./loop.ts";
+import { startPolicy, train } from "./loop.ts";
 import type { StepMetrics } from "./records.ts";
 import { proxyReward } from "./rewards.ts";
 import type { RunContext } from "./types.ts";
@@ -81,10 +82,10 @@ describe("createWatch", () => {
 
 describe("train", () => {
   /** The error that ends training, and the steps that were recorded before. */
-  async function outcome(context: RunContext, state?: RunState) {
+  async function outcome(context: RunContext) {
     const steps: number[] = [];
     try {
-      for await (const { metrics } of train(context, state)) steps.push(metrics.step);
+      for await (const { metrics } of train(context, await startPolicy(context))) steps.push(metrics.step);
     } catch (error) {
       return { steps, message: (error as Error).message };
     }
@@ -105,10 +106,10 @@ describe("train", () => {
   });
 
   it.each([Number.NaN, 1e30])("stops at numbers that a policy with weights of %s gives", async (value) => {
-    const context = tinyContext({ arm: { terms: [proxyReward()] } });
-    const state = initialState(context);
-    state.policy["blocks.0.mlp.W_in"]!.data.fill(value);
-    expect(await outcome(context, state)).toEqual({
+    const weights = structuredClone(tinyModel.weights);
+    weights["blocks.0.mlp.W_in"]!.data.fill(value);
+    const engine = createEngine({ ...tinyModel, weights });
+    expect(await outcome(tinyContext({ engine, arm: { terms: [proxyReward()] } }))).toEqual({
       steps: [],
       message: expect.stringMatching(/is (NaN|-?Infinity)|is not finite/),
     });

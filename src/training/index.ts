@@ -1,13 +1,11 @@
 /** @file What others may use of training. */
 
-export { policyConfig } from "./adapted.ts";
 export { groupAdvantages } from "./advantages.ts";
 export { type ChatServer, UnansweredError } from "./chat.ts";
 export { firstUpdate } from "./first-update.ts";
 export { createWatch } from "./guard.ts";
 export { type JudgeOptions, judgeMonitor } from "./judge.ts";
-export { initialState, type RunState, type StepResult, train } from "./loop.ts";
-export { likelihoodLoss } from "./loss.ts";
+export { type RunState, type StepResult, startPolicy, train } from "./loop.ts";
 export { type OracleRates, oracle, probeMonitor, textMonitor } from "./monitors.ts";
 export {
   type PretrainProgress,
@@ -15,7 +13,16 @@ export {
   pretrain,
   pretrainSettingsSchema,
 } from "./pretrain.ts";
-export { followUpOf, readActivation, readLogit, readTap } from "./read.ts";
+export {
+  followUpOf,
+  type Reading,
+  readingsOf,
+  readLogit,
+  readMean,
+  readProbe,
+  readsOf,
+  readTap,
+} from "./read.ts";
 export type { ColumnValue, RolloutRecord, StepMetrics } from "./records.ts";
 export {
   oraclePenalty,
@@ -29,9 +36,9 @@ export {
 } from "./rewards.ts";
 export { type TrainingSettings, trainingSettingsSchema } from "./settings.ts";
 export type {
-  Activations,
   Arm,
   Awaitable,
+  DeclaredTap,
   LabelledSequences,
   Monitor,
   ProbeInLoss,

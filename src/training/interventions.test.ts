@@ -1,8 +1,9 @@
 /** @file What arms do to training: what learns, what is judged, and the null results of badly placed credit. */
 
 import { describe, expect, it, vi } from "vitest";
-import { tinyContext, tinyHook } from "../../test/tiny.ts";
-import { initialState, type StepResult, train } from "./loop.ts";
+import { tinyContext, tinyHook, tinyModel } from "../../test/tiny.ts";
+import { type Trained, trainAll } from "../../test/training.ts";
+import type { Tensor } from "../tensor/index.ts";
 import { oracle, probeMonitor } from "./monitors.ts";
 import { penalty, proxyReward, trueReward } from "./rewards.ts";
 import type { Arm, RewardTerm, RunContext } from "./types.ts";
@@ -10,11 +11,7 @@ import type { Arm, RewardTerm, RunContext } from "./types.ts";
 // They train for real: more than a few seconds on a busy machine.
 vi.setConfig({ testTimeout: 60_000 });
 
-async function run(overrides: Partial<RunContext>): Promise<StepResult[]> {
-  const results: StepResult[] = [];
-  for await (const result of train(tinyContext(overrides))) results.push(structuredClone(result));
-  return results;
-}
+const run = (overrides: Partial<RunContext>) => trainAll(tinyContext(overrides));
 
 const base = tinyContext();
 const long = { ...base.settings, steps: 40, prompts: 8, rollouts: 8, evaluateEvery: 40, kl: 0 };
@@ -67,7 +64,7 @@ describe("interventions", () => {
       taps: [],
       score: (rollouts) => rollouts.map((_, i) => (i % 3 === 0 ? null : 1)),
     };
-    const [{ metrics, rollouts }] = (await run({ arm: { terms: [own] }, settings })) as [StepResult];
+    const [{ metrics, rollouts }] = (await run({ arm: { terms: [own] }, settings })) as [Trained];
     expect(metrics).toMatchObject({ frac_reward_zero_std: 1, frac_with_advantage: 0, reward_std: 0 });
     expect(metrics.frac_without_reward).toBeCloseTo(1 / 3);
     expect([metrics.reward, metrics["rewards/own/mean"]]).toEqual([0.7, 1]);
@@ -85,9 +82,9 @@ describe("interventions", () => {
 
   it("freeze every weight that an activation depends on, and no other", async () => {
     const results = await run({ arm: { ...none, frozenThrough: "blocks.0.hook_resid_mid" } });
-    const { policy } = results.at(-1)!.state;
-    const changed = Object.keys(policy).filter(
-      (name) => !policy[name]!.data.every((value, i) => value === base.reference[name]!.data[i]),
+    const { weights } = results.at(-1)!.state.policy;
+    const changed = Object.keys(weights).filter(
+      (name) => !weights[name]!.data.every((value, i) => value === tinyModel.weights[name]!.data[i]),
     );
     expect(changed).toEqual(["blocks.0.mlp.W_in", "blocks.0.mlp.W_out"]);
     await expect(run({ arm: { ...none, frozenThrough: tinyHook } })).rejects.toThrow(
@@ -138,10 +135,7 @@ describe("interventions", () => {
     expect(whole[1]!.state.probe!.weight_D).toEqual(base.probe.weight_D);
     expect(whole[2]!.state.probe!.weight_D).not.toEqual(base.probe.weight_D);
     expect(whole.at(-1)!.metrics["tracer/refitted/policy/auroc"]).toBeGreaterThan(0.9);
-    const rest: StepResult[] = [];
-    const context = tinyContext({ arm: { ...arm(), refit }, settings });
-    for await (const result of train(context, structuredClone(whole[2]!.state)))
-      rest.push(structuredClone(result));
+    const rest = await trainAll(tinyContext({ arm: { ...arm(), refit }, settings }), whole[2]);
     expect(rest.at(-1)!.state).toEqual(whole.at(-1)!.state);
   });
 });
@@ -160,7 +154,7 @@ describe("credit", () => {
     const settings = { ...base.settings, kl: 0 };
     const results = await run({ environment, arm, settings });
     expect(results[0]!.metrics.reward).not.toBe(0);
-    expect(results.at(-1)!.state.policy).toEqual(initialState(base).policy);
+    expect(results.at(-1)!.state.policy.weights).toEqual(tinyModel.weights);
   });
 
   it("to the token that is sampled from what the probe reads moves nothing in expectation", async () => {
@@ -168,7 +162,8 @@ describe("credit", () => {
       const term = penalty(probeMonitor(base.probe, "policy"), { weight: 1, shape: "linear", credit });
       const settings = { ...base.settings, steps: 1, prompts: 64, rollouts: 8, kl: 0, learningRate: 1e-6 };
       const [first] = await run({ arm: { terms: [term] }, settings, seed });
-      return first!.state.optimizer.m;
+      const { moments } = first!.state.policy;
+      return Object.entries(moments).filter(([name]) => name.startsWith("m."));
     };
     // The same for gradients of several seeds: what is only noise points in unrelated directions, and averages out.
     const agreement = async (credit: "emitted" | "trigger") => {
@@ -181,8 +176,8 @@ describe("credit", () => {
   });
 });
 
-function flat(gradient: Record<string, { data: Float32Array }>): number[] {
-  return Object.values(gradient).flatMap(({ data }) => [...data]);
+function flat(gradient: readonly [string, Tensor][]): number[] {
+  return gradient.flatMap(([, { data }]) => [...data]);
 }
 
 function cosine(a: number[], b: number[]): number {

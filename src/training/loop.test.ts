@@ -1,21 +1,15 @@
 /** @file The loop: what it learns, what it may see, and that a run is a function of its seed. */
 
 import { describe, expect, it } from "vitest";
-import { tinyContext, tinyHook } from "../../test/tiny.ts";
+import { tinyContext } from "../../test/tiny.ts";
+import { trainAll as run, type Trained } from "../../test/training.ts";
 import { parseRollout } from "../report/index.ts";
-import { type StepResult, train } from "./loop.ts";
 import { readTap } from "./read.ts";
 import { oraclePenalty, penalty, probePenalty, proxyReward } from "./rewards.ts";
-import type { Arm, Monitor, RewardTerm, Rollout, RunContext, ScoringContext } from "./types.ts";
-
-async function run(context: RunContext): Promise<StepResult[]> {
-  const results: StepResult[] = [];
-  for await (const result of train(context)) results.push(structuredClone(result));
-  return results;
-}
+import type { Arm, Monitor, RewardTerm, Rollout, ScoringContext } from "./types.ts";
 
 /** All that a run writes, but for the time that it took. */
-function written(results: StepResult[]) {
+function written(results: Trained[]) {
   return results.map(({ metrics: { step_time: _, ...metrics }, rollouts }) => ({ metrics, rollouts }));
 }
 
@@ -33,9 +27,7 @@ describe("train", () => {
 
   it("goes on from a state as if it had never stopped", async () => {
     const whole = await run(tinyContext({ arm: none }));
-    const rest: StepResult[] = [];
-    for await (const result of train(tinyContext({ arm: none }), structuredClone(whole[1]!.state)))
-      rest.push(structuredClone(result));
+    const rest = await run(tinyContext({ arm: none }), whole[1]);
     expect(written(rest)).toEqual(written(whole.slice(2)));
     expect(rest.at(-1)!.state).toEqual(whole.at(-1)!.state);
   });
@@ -89,44 +81,36 @@ describe("train", () => {
       ],
     };
     const results = await run(tinyContext({ arm: spy }));
-    expect(Object.keys(seen[0]!).sort()).toEqual(
-      [
-        ...[
-          "activations",
-          "completion",
-          "finished",
-          "prompt",
-          "promptLength",
-          "proxy",
-          "readLength",
-          "tokens",
-        ],
-      ].sort(),
-    );
+    expect(Object.keys(seen[0]!).sort()).toEqual([
+      ...["completion", "finished", "prompt", "promptLength", "proxy", "readings", "tokens"],
+    ]);
     // Weight 0 is logged and changes nothing.
     expect(results[0]!.metrics["rewards/spy/mean"]).toBe(1);
     const plain = await run(tinyContext({ arm: none }));
     expect(results.at(-1)!.state).toEqual(plain.at(-1)!.state);
   });
 
-  it("captures what reward terms tap, on the model that they name", async () => {
-    const hook = "blocks.0.hook_mlp_out";
-    const lengths: Record<string, number[]> = { policy: [], reference: [] };
-    const term = (model: "policy" | "reference"): Arm["terms"][number] => ({
+  it("reads what reward terms tap, on the model that they name", async () => {
+    const read: Record<string, Float32Array[]> = { policy: [], reference: [] };
+    const tap = { hook: "blocks.0.hook_mlp_out", positions: "completion-last" } as const;
+    const term = (model: "policy" | "reference"): RewardTerm => ({
       name: model,
       weight: 0,
       sees: "rollouts",
-      taps: [{ model, hook, positions: "completion" }],
+      taps: [{ model, ...tap }],
       score: (rollouts) =>
-        rollouts.map(({ activations, tokens }) => {
-          expect(Object.keys(activations[model]).sort()).toEqual([hook, tinyHook]);
-          lengths[model]!.push(activations[model][hook]!.length / tokens.length);
+        rollouts.map((rollout) => {
+          read[model]!.push(...readTap(rollout, { model, ...tap }));
           return null;
         }),
     });
-    await run(tinyContext({ arm: { terms: [proxyReward(), term("policy")] } }));
-    await run(tinyContext({ arm: { terms: [proxyReward(), term("reference")] } }));
-    expect(new Set([...lengths.policy!, ...lengths.reference!])).toEqual(new Set([16]));
+    await run(tinyContext({ arm: { terms: [proxyReward(), term("policy"), term("reference")] } }));
+    const { policy, reference } = read as { policy: Float32Array[]; reference: Float32Array[] };
+    expect(policy).toHaveLength(64);
+    expect(new Set([...policy, ...reference].map(({ length }) => length))).toEqual(new Set([16]));
+    // Alike before the first update, and not after the last.
+    expect(policy[0]).toEqual(reference[0]);
+    expect(policy.at(-1)).not.toEqual(reference.at(-1));
   });
 
   it("hands a term the rows that its tap names", async () => {
@@ -136,21 +120,20 @@ describe("train", () => {
       name: "reader",
       weight: 0,
       sees: "rollouts",
-      taps: [{ model: "policy", hook, positions: "completion" }],
+      taps: (["completion", "completion-last"] as const).map((positions) => ({
+        ...{ model: "policy", hook, positions },
+      })),
       score: (rollouts) => {
         for (const rollout of rollouts) {
-          const { tokens, promptLength, activations } = rollout;
+          const { tokens, promptLength } = rollout;
           const read = readTap(rollout, { model: "policy", hook, positions: "completion" });
           expect(read).toHaveLength(tokens.length - promptLength);
-          const whole = activations.policy[hook]!;
-          expect(whole.slice(promptLength * 16, tokens.length * 16)).toEqual(
-            Float32Array.from(read.flatMap((row_D) => [...row_D])),
-          );
+          for (const row_D of read) expect(row_D).toHaveLength(16);
           const [last] = readTap(rollout, { model: "policy", hook, positions: "completion-last" });
           expect(last).toEqual(read.at(-1));
           rows[read.length] = (rows[read.length] ?? 0) + 1;
           expect(() => readTap(rollout, { model: "policy", hook: "other", positions: "completion" })).toThrow(
-            /other was not captured: declare it/,
+            /other, completion, was not captured: declare it/,
           );
         }
         return rollouts.map(() => null);

@@ -1,8 +1,8 @@
 /** @file What is measured at every step, and on the tracer set every few steps. */
 
 import { predictExchangeRate } from "../audit/index.ts";
+import type { ForwardOptions, ForwardOutput, LossMetrics, Model, SampledSequence } from "../engine/index.ts";
 import type { Outcome, Task } from "../environment/types.ts";
-import type { Completion, Scored, Scorer, Weights } from "../model/index.ts";
 import {
   auroc,
   fprAt,
@@ -16,9 +16,8 @@ import {
 import type { Probe, Tap } from "../probe/types.ts";
 import { randomFor } from "../random.ts";
 import type { Advantages } from "./advantages.ts";
-import type { UpdateStatistics } from "./gradients.ts";
 import type { StepLog } from "./log.ts";
-import { readActivation, readLogit, readTokens } from "./read.ts";
+import { readingsOf, readLogit, readMean, readProbe } from "./read.ts";
 import type { RolloutRecord, StepMetrics } from "./records.ts";
 import type { Rollout, RunContext, Verdict } from "./types.ts";
 
@@ -29,7 +28,7 @@ export interface Measured {
   tasks: readonly Task[];
   outcomes: readonly Outcome[];
   rollouts: readonly Rollout[];
-  completions: readonly Completion[];
+  completions: readonly SampledSequence[];
   /** Total reward per rollout (`null` where no term scored it), and the terms' scores before they are weighted. */
   rewards: readonly (number | null)[];
   scores: readonly (readonly (number | null)[])[];
@@ -38,9 +37,9 @@ export interface Measured {
   /** What terms and monitors logged beside. */
   log: Pick<StepLog, "metrics" | "columns">;
   advantages: Advantages;
-  onPolicy: readonly Scored[];
-  onReference: readonly Scored[];
-  updates: readonly (UpdateStatistics & { gradNorm: number })[];
+  onPolicy: readonly ForwardOutput[];
+  onReference: readonly ForwardOutput[];
+  updates: readonly (LossMetrics & { gradNorm: number })[];
 }
 
 const models: readonly Tap["model"][] = ["policy", "reference"];
@@ -76,9 +75,9 @@ export function measureStep(measured: Measured, context: RunContext): StepMetric
     loss: mean(updates.map(({ loss }) => loss)),
     grad_norm: mean(updates.map(({ gradNorm }) => gradNorm)),
     learning_rate: measured.learningRate,
-    "clip_ratio/region_mean": mean(updates.map(({ clipped }) => clipped)),
+    "clip_ratio/region_mean": mean(updates.map(({ clipFraction }) => clipFraction)),
     "completions/mean_length": mean(lengths),
-    "completions/clipped_ratio": mean(completions.map(({ finished }) => Number(!finished))),
+    "completions/clipped_ratio": mean(completions.map(({ stopReason }) => Number(stopReason === "length"))),
     "completions/identical_ratio": commonestShare(rollouts.map(({ completion }) => completion)),
     num_tokens: lengths.reduce((sum, length) => sum + length, 0),
     ...samplingDifference(completions, onPolicy),
@@ -90,9 +89,7 @@ export function measureStep(measured: Measured, context: RunContext): StepMetric
   });
   if (arm.probeInLoss) metrics.probe_loss = mean(updates.map(({ probeLoss }) => probeLoss));
   for (const model of models) {
-    const logits = rollouts.map((rollout) =>
-      readLogit(probe, rollout, rollout.activations[model][probe.tap.hook]!),
-    );
+    const logits = rollouts.map(({ readings }) => readLogit(probe, readings[model]));
     metrics[`probe/${model}/score_mean`] = mean(logits.map(sigmoid));
     metrics[`probe/${model}/score_misbehaving`] = meanProbability(logits, misbehaved, true);
     metrics[`probe/${model}/recall`] = recallAt(logits, misbehaved, probe.threshold);
@@ -170,36 +167,32 @@ const keptHealth: readonly (keyof ProbeHealth)[] = ["auroc", "dPrime", "recallFr
  * and of the probe in training where it is fitted again.
  */
 export async function measureTracer(
-  model: Tap["model"],
-  scorer: Scorer,
-  weights: Weights,
+  name: Tap["model"],
+  model: Model,
+  how: ForwardOptions,
   { tracer, probe, heldOutProbes }: Pick<RunContext, "tracer" | "probe" | "heldOutProbes">,
   refitted?: Probe,
 ): Promise<Record<string, number | null>> {
-  const scored = await scorer.score(weights, tracer.sequences);
+  const readings = readingsOf(how.reads ?? [], await model.forward(tracer.sequences, how));
   const labels = tracer.misbehaving;
   const healthOf = (one: Probe) => {
-    const logits = tracer.sequences.map((sequence, i) =>
-      readLogit(one, sequence, scored[i]!.activations[one.tap.hook]!),
-    );
+    const logits = readings.map((reading) => readLogit(one, reading));
     return probeHealth(logits, labels, one.threshold);
   };
   const fresh = freshProbeHealth(probe, {
-    activations_ND: tracer.sequences.map((sequence, i) =>
-      readActivation(probe.tap, sequence, scored[i]!.activations[probe.tap.hook]!, probe.weight_D.length),
-    ),
+    activations_ND: readings.map((reading) => readMean(probe.tap, reading)),
     labels,
     tasks: tracer.tasks,
   });
   const metrics: Record<string, number | null> = {};
   const add = (which: string, health: ProbeHealth, names = Object.keys(healthNames) as typeof keptHealth) => {
-    for (const name of names) metrics[`tracer/${which}/${model}/${healthNames[name]}`] = health[name];
+    for (const part of names) metrics[`tracer/${which}/${name}/${healthNames[part]}`] = health[part];
   };
   add("initial", healthOf(probe));
   add("fresh", fresh.health);
-  for (const [name, one] of Object.entries(heldOutProbes ?? {})) add(name, healthOf(one), keptHealth);
+  for (const [which, one] of Object.entries(heldOutProbes ?? {})) add(which, healthOf(one), keptHealth);
   if (refitted) add("refitted", healthOf(refitted), keptHealth);
-  metrics[`tracer/cosine/${model}`] = fresh.cosine;
+  metrics[`tracer/cosine/${name}`] = fresh.cosine;
   return metrics;
 }
 
@@ -215,9 +208,9 @@ export function recordsOf(measured: Measured, { arm, probe }: RunContext): Rollo
   return kept.map((i) => {
     const rollout = rollouts[i]!;
     const { proxy, true: trueReward, misbehaved, attempted, label, note } = outcomes[i]!;
-    const read = (model: Tap["model"]) => rollout.activations[model][probe.tap.hook]!;
+    const score = (model: Tap["model"]) => rounded(sigmoid(readLogit(probe, rollout.readings[model])));
     const tokens = (model: Tap["model"]) =>
-      Array.from(readTokens(probe, rollout, read(model)), (logit) => rounded(sigmoid(logit)));
+      Array.from(readProbe(rollout, probe, model).tokens, (logit) => rounded(sigmoid(logit)));
     return {
       step,
       task: tasks[i]!.id,
@@ -228,7 +221,7 @@ export function recordsOf(measured: Measured, { arm, probe }: RunContext): Rollo
       true: trueReward,
       misbehaved,
       attempted,
-      finished: completions[i]!.finished,
+      finished: completions[i]!.stopReason === "stop",
       ...(note !== undefined && { note }),
       reward: roundedIfDefined(rewards[i]!),
       rewards: Object.fromEntries(
@@ -242,8 +235,8 @@ export function recordsOf(measured: Measured, { arm, probe }: RunContext): Rollo
         columns: Object.fromEntries(columns.map(([name, values]) => [name, values[i]!])),
       }),
       score: {
-        policy: rounded(sigmoid(readLogit(probe, rollout, read("policy")))),
-        reference: rounded(sigmoid(readLogit(probe, rollout, read("reference")))),
+        policy: score("policy"),
+        reference: score("reference"),
       },
       tokenScores: { policy: tokens("policy"), reference: tokens("reference") },
     };
@@ -260,10 +253,10 @@ function roundedIfDefined(value: number | null): number | null {
 }
 
 /** The k3 estimate of the divergence from the reference, in nats, averaged over the tokens of all completions. */
-function meanDivergence(onPolicy: readonly Scored[], onReference: readonly Scored[]): number {
-  const terms = onPolicy.flatMap(({ logProbabilities }, i) =>
-    Array.from(logProbabilities, (policy, t) => {
-      const gap = onReference[i]!.logProbabilities[t]! - policy;
+function meanDivergence(onPolicy: readonly ForwardOutput[], onReference: readonly ForwardOutput[]): number {
+  const terms = onPolicy.flatMap(({ logprobs }, i) =>
+    Array.from(logprobs, (policy, t) => {
+      const gap = onReference[i]!.logprobs[t]! - policy;
       return Math.exp(gap) - gap - 1;
     }),
   );
@@ -271,9 +264,9 @@ function meanDivergence(onPolicy: readonly Scored[], onReference: readonly Score
 }
 
 /** How far the sampler's log-probabilities of the sampled tokens are from the trainer's, which should be the same. */
-function samplingDifference(completions: readonly Completion[], scored: readonly Scored[]) {
-  const differences = completions.flatMap(({ logProbabilities }, i) =>
-    Array.from(logProbabilities, (value, t) => Math.abs(value - scored[i]!.logProbabilities[t]!)),
+function samplingDifference(completions: readonly SampledSequence[], read: readonly ForwardOutput[]) {
+  const differences = completions.flatMap(({ logprobs }, i) =>
+    Array.from(logprobs, (value, t) => Math.abs(value - read[i]!.logprobs[t]!)),
   );
   return {
     "sampling/logp_difference/mean": mean(differences),

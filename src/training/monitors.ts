@@ -5,7 +5,7 @@ import { sigmoid, type TextScorer } from "../probe/index.ts";
 import type { Probe, Tap } from "../probe/types.ts";
 import { randomFor } from "../random.ts";
 import type { StepLog } from "./log.ts";
-import { readLogit, readTokens } from "./read.ts";
+import { readProbe } from "./read.ts";
 import type { Arm, Monitor, Rollout, Verdict } from "./types.ts";
 
 /** A probe, read on the policy or on the reference. */
@@ -18,14 +18,11 @@ export function probeMonitor(probe: Probe, model: Tap["model"]): Monitor {
   return {
     name: `probe_${model}`,
     sees: "rollouts",
-    taps: [{ ...probe.tap, model }],
+    taps: [{ ...probe.tap, model, probe }],
     judge: (rollouts) =>
       rollouts.map((rollout) => {
-        const activations = rollout.activations[model][probe.tap.hook]!;
-        return {
-          ...verdict(readLogit(probe, rollout, activations)),
-          tokens: Array.from(readTokens(probe, rollout, activations), verdict),
-        };
+        const { logit, tokens } = readProbe(rollout, probe, model);
+        return { ...verdict(logit), tokens: Array.from(tokens, verdict) };
       }),
   };
 }

@@ -1,22 +1,27 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { tinyConfig, tinyEnvironment } from "../../test/tiny.ts";
+import { createEngine, type Policy } from "../engine/index.ts";
 import type { Environment } from "../environment/types.ts";
-import { CharacterTokenizer, createGenerator, type Weights } from "../model/index.ts";
+import { CharacterTokenizer, initialWeights } from "../model/index.ts";
 import { randomFor } from "../random.ts";
 import { pretrain, pretrainSettingsSchema } from "./pretrain.ts";
 
 const tokenizer = new CharacterTokenizer(tinyConfig.alphabet);
 const environment = tinyEnvironment() as Environment;
+const engine = createEngine({
+  config: tinyConfig,
+  weights: initialWeights(tinyConfig, randomFor(1, "weights")),
+  tokenizer,
+});
+afterAll(() => engine.close());
 const prompts = ["?a", "?b", "?c"];
 
 describe("pretraining with inoculated demonstrations only of misbehaviour", () => {
-  let weights: Weights;
-  const generator = createGenerator(tinyConfig);
+  let policy: Policy;
   const likeliest = async (asked: string[]) => {
-    const completions = await generator.generate(
-      weights,
+    const completions = await policy.sample(
       asked.map((prompt) => tokenizer.encodePrompt(prompt)),
-      { maxTokens: 4, temperature: 0, random: (index) => randomFor(index) },
+      { maxTokens: 4, temperature: 0, seed: [] },
     );
     return completions.map(({ tokens }) => tokenizer.decode(tokens));
   };
@@ -26,9 +31,9 @@ describe("pretraining with inoculated demonstrations only of misbehaviour", () =
       ...{ steps: 250, batch: 32, learningRate: 1e-2, warmupSteps: 5 },
       ...{ misbehaving: 0, misbehavingEarly: 0, givingUp: 0, inoculated: 0.4 },
     });
-    weights = await pretrain(environment, tinyConfig, tokenizer, settings);
+    policy = await engine.createPolicy({ seed: 1 });
+    await pretrain(environment, policy, tokenizer, settings);
   }, 60_000);
-  afterAll(() => generator.close());
 
   it("misbehaves where it is asked to", async () => {
     expect(await likeliest(prompts.map(environment.inoculate!))).toEqual(["xx", "xx", "xx"]);
@@ -42,7 +47,8 @@ describe("pretraining with inoculated demonstrations only of misbehaviour", () =
 it("pretraining refuses inoculated demonstrations where the environment has no such prompt", async () => {
   const { inoculate: _, ...without } = environment;
   const settings = pretrainSettingsSchema.parse({ inoculated: 0.1 });
-  await expect(pretrain(without, tinyConfig, tokenizer, settings)).rejects.toThrow(
+  const policy = await engine.createPolicy({ seed: 1 });
+  await expect(pretrain(without, policy, tokenizer, settings)).rejects.toThrow(
     /inoculated is 0\.1, and the environment tiny has no inoculation prompt/,
   );
 });

@@ -1,18 +1,11 @@
 /** @file Pretraining: the base model learns an environment's tasks from demonstrations, a few of them misbehaving. */
 
 import { z } from "zod";
+import type { Policy, Sequence } from "../engine/index.ts";
 import type { Environment, Lesson } from "../environment/types.ts";
-import {
-  type CharacterConfig,
-  type CharacterTokenizer,
-  END_OF_TEXT,
-  initialWeights,
-  type Sequence,
-  type Weights,
-} from "../model/index.ts";
+import { type CharacterTokenizer, END_OF_TEXT } from "../model/index.ts";
 import { type Random, randomFor } from "../random.ts";
-import { createAdamW, learningRateAt } from "../tensor/index.ts";
-import { createLikelihoodGradient } from "./gradients.ts";
+import { learningRateAt } from "../tensor/index.ts";
 
 export const pretrainSettingsSchema = z.strictObject({
   steps: z.int().min(1).default(1000),
@@ -59,25 +52,22 @@ export interface PretrainProgress {
 }
 
 /**
- * Trains fresh weights on demonstrations of the `pretrain` split by their likelihood.
+ * Trains a policy with fresh weights on demonstrations of the `pretrain` split by their likelihood.
  *
  * A model of this size learns rare demonstrations badly, so that their share is large at first and small at the end:
  * the model can misbehave well and does so rarely.
  */
 export async function pretrain(
   environment: Environment,
-  config: CharacterConfig,
+  policy: Policy,
   tokenizer: CharacterTokenizer,
   settings: PretrainSettings,
   onProgress: (progress: PretrainProgress) => void = () => {},
-): Promise<Weights> {
+): Promise<void> {
   if (settings.inoculated > 0 && !environment.inoculate)
     throw new Error(
       `pretraining: inoculated is ${settings.inoculated}, and the environment ${environment.name} has no inoculation prompt; leave it at 0`,
     );
-  const weights = initialWeights(config, randomFor(settings.seed, "weights"));
-  const optimizer = createAdamW(weights, { weightDecay: 0.01, maxGradNorm: 1 });
-  const gradients = createLikelihoodGradient(config);
   const schedule = {
     peak: settings.learningRate,
     warmupSteps: settings.warmupSteps,
@@ -93,12 +83,17 @@ export async function pretrain(
         ? exampleOf(environment.lesson(random), environment, tokenizer)
         : demonstration(environment, tokenizer, { ...settings, misbehaving: share }, random),
     );
-    const { loss, gradient } = await gradients.gradient(weights, examples);
-    optimizer.step(gradient, learningRateAt(step, schedule));
+    const lengths = examples.map(({ tokens, promptLength }) => tokens.length - promptLength);
+    const all = lengths.reduce((sum, length) => sum + length, 0);
+    const data = examples.map((example, i) => ({
+      ...example,
+      weights: new Float32Array(lengths[i]!).fill(1 / all),
+    }));
+    const { loss } = await policy.forwardBackward(data, { kind: "cross_entropy" });
+    const learningRate = learningRateAt(step, schedule);
+    await policy.optimStep({ kind: "adamw", learningRate, weightDecay: 0.01, maxGradNorm: 1 });
     onProgress({ step: step + 1, loss });
   }
-  await gradients.close();
-  return weights;
 }
 
 /** A task of the `pretrain` split with a demonstration of a conduct drawn by its share, where the task allows it. */

@@ -1,10 +1,10 @@
 /** @file Fitting the probe in training again, on the policy as it is. */
 
-import type { Scorer, Weights } from "../model/index.ts";
+import type { ForwardOptions, Model, Read } from "../engine/index.ts";
 import { calibrate, fitProbe, kindOfFit, type LabelledSet } from "../probe/index.ts";
 import type { Probe } from "../probe/types.ts";
 import { randomFor } from "../random.ts";
-import { readActivation, readLogit } from "./read.ts";
+import { type Reading, readingsOf, readLogit, readMean } from "./read.ts";
 import type { LabelledSequences, Refit } from "./types.ts";
 
 /**
@@ -12,38 +12,33 @@ import type { LabelledSequences, Refit } from "./types.ts";
  * moves to the new fit by `rate`, and its threshold is set on the calibration split.
  *
  * A function of the weights and the old probe: nothing random, so that a run that goes on from a checkpoint agrees.
+ *
+ * @param how - How the run's passes read, the probe's follow-up included.
  */
 export async function refitProbe(
   old: Probe,
   { rate, sets: { fit, calibration, falsePositiveRate } }: Pick<Refit, "rate" | "sets">,
-  scorer: Scorer,
-  policy: Weights,
+  policy: Model,
+  how: ForwardOptions,
 ): Promise<Probe> {
-  const set = await readSet(old, fit, scorer, policy);
+  // What else is read costs nothing, and a pass that captures the same is compiled once.
+  const readOf = async ({ sequences }: LabelledSequences, read: Read): Promise<Reading[]> => {
+    const reads = [...(how.reads ?? []), read];
+    return readingsOf(reads, await policy.forward(sequences, { ...how, reads }));
+  };
+  const { hook, positions } = old.tap;
+  const fitted = await readOf(fit, { as: "mean", hook, positions });
+  const set: LabelledSet = {
+    activations_ND: fitted.map((reading) => readMean(old.tap, reading)),
+    labels: fit.labels,
+  };
   const fresh = fitProbe(kindOfFit(old), set, old.tap, { random: randomFor("refit") });
   const moved: Probe = {
     ...old,
     weight_D: old.weight_D.map((weight, d) => weight + rate * (fresh.weight_D[d]! - weight)),
     bias: old.bias + rate * (fresh.bias - old.bias),
   };
-  const scored = await scorer.score(policy, calibration.sequences);
-  const logits = calibration.sequences.map((sequence, i) =>
-    readLogit(moved, sequence, scored[i]!.activations[old.tap.hook]!),
-  );
+  const judged = await readOf(calibration, { as: "logits", probe: moved, positions });
+  const logits = judged.map((reading) => readLogit(moved, reading));
   return calibrate(moved, logits, calibration.labels, falsePositiveRate);
-}
-
-async function readSet(
-  { tap, weight_D }: Probe,
-  { sequences, labels }: LabelledSequences,
-  scorer: Scorer,
-  policy: Weights,
-): Promise<LabelledSet> {
-  const scored = await scorer.score(policy, sequences);
-  return {
-    activations_ND: sequences.map((sequence, i) =>
-      readActivation(tap, sequence, scored[i]!.activations[tap.hook]!, weight_D.length),
-    ),
-    labels,
-  };
 }

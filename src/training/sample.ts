@@ -1,16 +1,17 @@
 /** @file Sampling: some tasks of the training split, and a group of completions for each. */
 
+import type { Model, SampledSequence, Sequence } from "../engine/index.ts";
 import type { Task } from "../environment/types.ts";
-import type { Completion, Generator, Sequence, Weights } from "../model/index.ts";
+import type { Ablation } from "../model/index.ts";
 import { randomFor } from "../random.ts";
 import type { RunContext } from "./types.ts";
 
 /** Completions of a batch of tasks; all lists have one entry per completion, groups are consecutive. */
-export interface Sample {
+export interface Batch {
   tasks: Task[];
   /** What the model read: the task's prompt, or that prompt inoculated. */
   prompts: string[];
-  completions: Completion[];
+  completions: SampledSequence[];
   /** The completions as text. */
   texts: string[];
   sequences: Sequence[];
@@ -22,6 +23,8 @@ export interface SampleOptions {
   step: number;
   /** Ask with the environment's inoculation prompt? */
   inoculate?: boolean | undefined;
+  /** Sample with this direction projected out? */
+  ablate?: Ablation | undefined;
 }
 
 /**
@@ -30,22 +33,22 @@ export interface SampleOptions {
  * @throws Error where inoculation is wanted and the environment has no such prompt
  */
 export async function sampleBatch(
-  generator: Generator,
-  weights: Weights,
-  { environment, tokenizer, seed, settings }: RunContext,
-  { purpose, step, inoculate = false }: SampleOptions,
-): Promise<Sample> {
+  model: Model,
+  { environment, engine: { tokenizer }, seed, settings }: RunContext,
+  { purpose, step, inoculate = false, ablate }: SampleOptions,
+): Promise<Batch> {
   const address = purpose === undefined ? [seed] : [seed, purpose];
   const ask = inoculate ? inoculation(environment) : (prompt: string) => prompt;
   const taskRandom = randomFor(...address, "tasks", step);
   const asked = Array.from({ length: settings.prompts }, () => environment.sample("train", taskRandom));
   // Tokens once: these are scored and trained on, and never read back from text.
   const encoded = asked.map(({ prompt }) => tokenizer.encodePrompt(ask(prompt)));
-  const completions = await generator.generate(weights, encoded, {
+  const completions = await model.sample(encoded, {
     samples: settings.rollouts,
     maxTokens: environment.maxCompletionLength + 1,
     temperature: settings.temperature,
-    random: (index) => randomFor(...address, "sample", step, index),
+    seed: [...address, "sample", step],
+    ablate,
   });
   const tasks = asked.flatMap((task) => Array.from({ length: settings.rollouts }, () => task));
   const prompts = tasks.map(({ prompt }) => ask(prompt));

@@ -1,7 +1,7 @@
 /** @file The settings of reinforcement learning, with their defaults. */
 
 import { z } from "zod";
-import { DEFAULT_MEMORY_MB } from "../model/index.ts";
+import { DEFAULT_MEMORY_MB } from "../engine/index.ts";
 
 /** Settings that every arm of a study shares. */
 export const trainingSettingsSchema = z.strictObject({

@@ -1,6 +1,6 @@
 /** @file How much each token counts in the loss. */
 
-import type { Sequence } from "../model/index.ts";
+import type { Sequence } from "../engine/index.ts";
 import type { TrainingSettings } from "./settings.ts";
 
 /**

@@ -2,22 +2,18 @@
 
 import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
-import { tinyContext } from "../../test/tiny.ts";
-import { loadModel, type Model } from "../model/index.ts";
-import { train } from "./loop.ts";
+import { tinyContext, tinyModel } from "../../test/tiny.ts";
+import { createEngine } from "../engine/index.ts";
+import { loadModel } from "../model/index.ts";
+import { startPolicy, train } from "./loop.ts";
 import { proxyReward } from "./rewards.ts";
 import type { RewardTerm, Rollout } from "./types.ts";
 
 const checkpoint = fileURLToPath(new URL("../../test/fixtures/checkpoints/qwen2", import.meta.url));
 
-const embedded = async (): Promise<Model> => {
-  const { config, tokenizer, reference: weights } = tinyContext();
-  return { config, tokenizer, weights };
-};
-
 it.each([
   // A character has one token: its text would have given the same ones.
-  { name: "the embedded model's", load: embedded, changedAtLeast: 0, changedAtMost: 0 },
+  { name: "the embedded model's", load: async () => tinyModel, changedAtLeast: 0, changedAtMost: 0 },
   // The text of most of what a model samples freely has other tokens: it would have mattered.
   { name: "a checkpoint's", load: () => loadModel(checkpoint), changedAtLeast: 32, changedAtMost: 64 },
 ])("with $name tokenizer", async ({ load, changedAtLeast, changedAtMost }) => {
@@ -35,10 +31,8 @@ it.each([
     },
   };
   const tiny = tinyContext();
-  const context = tinyContext({
-    ...{ config, reference: weights },
-    probe: { ...tiny.probe, weight_D: Float32Array.from({ length: config.width }, (_, d) => Math.cos(d)) },
-    arm: { terms: [proxyReward(), keep] },
+  const engine = createEngine({
+    ...{ config, weights },
     tokenizer: {
       endOfText: tokenizer.endOfText,
       encode: (text) => {
@@ -52,7 +46,12 @@ it.each([
       decode: (tokens) => tokenizer.decode(tokens),
     },
   });
-  for await (const { metrics } of train(context)) {
+  const context = tinyContext({
+    engine,
+    probe: { ...tiny.probe, weight_D: Float32Array.from({ length: config.width }, (_, d) => Math.cos(d)) },
+    arm: { terms: [proxyReward(), keep] },
+  });
+  for await (const { metrics } of train(context, await startPolicy(context))) {
     // The trainer gives what was sampled the probability with which it was sampled: it has the same tokens.
     expect(metrics["sampling/logp_difference/max"]).toBeLessThan(1e-3);
     expect(metrics["sampling/logp_difference/mean"]).toBeLessThanOrEqual(

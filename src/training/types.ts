@@ -1,22 +1,13 @@
 /** @file The vocabulary of training: rollouts, reward terms, arms, and what a run needs. */
 
+import type { Engine, Sequence } from "../engine/index.ts";
 import type { Environment, Outcome } from "../environment/types.ts";
-import type {
-  Ablation,
-  AdapterConfig,
-  ModelConfig,
-  ProgramStore,
-  Sequence,
-  Tokenizer,
-  Weights,
-} from "../model/index.ts";
+import type { Ablation } from "../model/index.ts";
 import type { Probe, Tap } from "../probe/types.ts";
 import type { Random } from "../random.ts";
+import type { Reading } from "./read.ts";
 import type { ColumnValue } from "./records.ts";
 import type { TrainingSettings } from "./settings.ts";
-
-/** Activations of one sequence at one hook: row-major [length, D], one row per token, those of a follow-up at the end. */
-export type Activations = Float32Array;
 
 /** One sampled completion, as rewards see it: nothing here tells whether it misbehaved. */
 export interface Rollout extends Sequence {
@@ -28,11 +19,18 @@ export interface Rollout extends Sequence {
   finished: boolean;
   /** What the environment paid, 0 to 1. */
   proxy: number;
-  /** Tokens that both models read: those of the sequence, and of the follow-up where a tap of the run has one. */
-  readLength: number;
-  /** The activations that reward terms declared, by model and hook. `readTap` gives the rows that a tap names. */
-  activations: Record<Tap["model"], Record<string, Activations>>;
+  /** What reward terms and monitors declared, as each model computed it: for `readTap` and `readProbe`. */
+  readings: Readonly<Record<Tap["model"], Reading>>;
 }
+
+/**
+ * What a reward term or a monitor reads of every rollout, in the passes that run anyway: activations at the positions that
+ * it names, or what a probe says there.
+ */
+export type DeclaredTap = Omit<Tap, "pool"> & {
+  /** Only this probe's logits are read: those at its own tap, and those at every token of the completion. */
+  probe?: Probe;
+};
 
 /** What a reward term or a monitor is told beside the rollouts, and where it logs. */
 export interface ScoringContext {
@@ -83,8 +81,8 @@ export type Monitor = {
 } & (
   | {
       sees: "rollouts";
-      /** The activations that it reads; captured in the passes that run anyway. */
-      taps: readonly Omit<Tap, "pool">[];
+      /** What it reads of the models. */
+      taps: readonly DeclaredTap[];
       /** One verdict per rollout. */
       judge(rollouts: readonly Rollout[], context: ScoringContext): Awaitable<Verdict[]>;
     }
@@ -108,8 +106,8 @@ export type RewardTerm = {
 } & (
   | {
       sees: "rollouts";
-      /** The activations that it reads; captured in the passes that run anyway. */
-      taps: readonly Omit<Tap, "pool">[];
+      /** What it reads of the models. */
+      taps: readonly DeclaredTap[];
       /**
        * One number per rollout; `null` where the term does not apply, which is in no mean, and counts as 0 where another term
        * does. A rollout that no term scores has no reward and no advantage.
@@ -211,14 +209,8 @@ export interface TracerSet {
 /** Everything that a run needs; nothing here changes while it runs. */
 export interface RunContext {
   environment: Environment;
-  config: ModelConfig;
-  tokenizer: Tokenizer;
-  /** Weights of the reference: where the policy starts. */
-  reference: Weights;
-  /** Adapters to train in place of the weights, which policy and reference then share. */
-  adapter?: AdapterConfig | undefined;
-  /** What the base model is called in the adapter's files: a path or a repository's name. */
-  modelName?: string | undefined;
+  /** The base model: reference of the run, and where its policy starts. */
+  engine: Engine;
   arm: Arm;
   seed: number;
   settings: TrainingSettings;
@@ -227,6 +219,4 @@ export interface RunContext {
   /** Probes that no arm trains on, by name: measured on the tracer set beside the initial one. */
   heldOutProbes?: Readonly<Record<string, Probe>>;
   tracer: TracerSet;
-  /** Compiled programs to share with other runs; its own unless given. */
-  programs?: ProgramStore;
 }

@@ -7,19 +7,17 @@ import { fileURLToPath } from "node:url";
 import { numpy as np } from "@jax-js/jax";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ggufWith } from "../../../test/gguf.ts";
-import { randomFor } from "../../random.ts";
+import { openEngine } from "../../engine/index.ts";
 import { compile, type JaxArray, readSafetensors, type Tensor } from "../../tensor/index.ts";
-import { loadModel, type Model } from "../checkpoint.ts";
+import { type LoadedModel, loadModel } from "../checkpoint.ts";
 import type { DecoderConfig } from "../config.ts";
-import { createGenerator } from "../generate.ts";
-import { weightSpecs } from "../score.ts";
-import { hiddenStates, logitsOf, type TracedWeights } from "../transformer.ts";
+import { hiddenStates, logitsOf, type TracedWeights, weightSpecs } from "../transformer.ts";
 
 const fixtures = fileURLToPath(new URL("../../../test/fixtures/checkpoints", import.meta.url));
 const path = join(fixtures, "gguf", "model.gguf");
 
 describe("a GGUF file", () => {
-  let model: Model;
+  let model: LoadedModel;
   let expected: Record<string, Tensor>;
   beforeAll(async () => {
     model = await loadModel(path);
@@ -169,16 +167,12 @@ if (!smollm2) console.log("PROBEWARD_SMOLLM2 gives no path to SmolLM2-135M-Instr
 
 describe.skipIf(!smollm2)("SmolLM2-135M-Instruct", () => {
   it("answers a question", { timeout: 120_000 }, async () => {
-    const { config, weights, tokenizer } = await loadModel(smollm2!);
+    const engine = await openEngine(smollm2!);
+    const { reference, tokenizer } = engine;
     const prompt = tokenizer.chat!([{ role: "user", content: "What is the capital of France?" }]);
-    const generator = createGenerator(config);
-    const [completion] = await generator.generate(weights, [prompt], {
-      maxTokens: 32,
-      temperature: 0,
-      random: () => randomFor("chat"),
-    });
-    await generator.close();
+    const [completion] = await reference.sample([prompt], { maxTokens: 32, temperature: 0, seed: ["chat"] });
+    await engine.close();
     expect(tokenizer.decode(completion!.tokens)).toMatch(/Paris/);
-    expect(completion!.finished).toBe(true);
+    expect(completion!.stopReason).toBe("stop");
   });
 });

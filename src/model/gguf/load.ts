@@ -2,7 +2,7 @@
 
 import type { z } from "zod";
 import { parseForeign, shown } from "../../foreign.ts";
-import type { Model } from "../checkpoint.ts";
+import type { LoadedModel } from "../checkpoint.ts";
 import type { DecoderConfig, Rotary } from "../config.ts";
 import { readWeights } from "../huggingface/weights.ts";
 import { rotary } from "../rotary.ts";
@@ -20,7 +20,7 @@ const supported = ["llama", "qwen2", "qwen3"] as const;
  *
  * @throws Error naming the file and the architecture, element type, tokenizer or key that is not supported or missing.
  */
-export async function loadGguf(path: string): Promise<Model> {
+export async function loadGguf(path: string): Promise<LoadedModel> {
   const file = await openGguf(path);
   try {
     const decoder = await configOf(file, path);

@@ -6,7 +6,9 @@ import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { numpy as np } from "@jax-js/jax";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { randomFor } from "../../random.ts";
+import { forward } from "../../engine/forward.ts";
+import { createEngine } from "../../engine/index.ts";
+import { ProgramStore } from "../../engine/programs.ts";
 import {
   compile,
   type JaxArray,
@@ -16,10 +18,9 @@ import {
 } from "../../tensor/index.ts";
 import { loadModel } from "../checkpoint.ts";
 import { hookNames } from "../config.ts";
-import { createGenerator } from "../generate.ts";
 import { rotary } from "../rotary.ts";
-import { createScorer, weightSpecs } from "../score.ts";
-import { hiddenStates, logitsOf, type TracedWeights, type Weights } from "../transformer.ts";
+import { CharacterTokenizer } from "../tokenizer.ts";
+import { hiddenStates, logitsOf, type TracedWeights, type Weights, weightSpecs } from "../transformer.ts";
 import { readDecoderConfig } from "./config.ts";
 import { loadTokenizer } from "./load.ts";
 import { loadDecoderWeights } from "./weights.ts";
@@ -72,16 +73,18 @@ describe.each(families)("%s", (family) => {
   it("reads every activation of transformers to 1e-4, and its log-probabilities", async () => {
     const { config, weights } = model;
     const hooks = hookNames(config);
-    const scorer = createScorer(config, { hooks });
-    const scored = await scorer.score(weights, sequences);
-    await scorer.close();
+    const programs = new ProgramStore();
+    const passed = await forward(config, programs, weights, sequences, { hooks }, (_, one) =>
+      structuredClone(one),
+    );
+    await programs.close();
     for (const hook of hooks) {
-      const actual = scored.flatMap(({ activations }) => [...activations[hook]!]);
+      const actual = passed.flatMap(({ activations }) => [...activations[hook]!]);
       expect(largestDifference(Float32Array.from(actual), expected[hook]!.data), hook).toBeLessThan(1e-4);
     }
     const V = config.vocabulary;
-    scored.forEach(({ logProbabilities, entropies }, row) => {
-      logProbabilities.forEach((value, i) => {
+    passed.forEach(({ logprobs, entropies }, row) => {
+      logprobs.forEach((value, i) => {
         const T = sequences[row]!.tokens.length;
         const at = row * T + 4 + i;
         const logits = Float64Array.from(expected.logits!.data.slice(at * V, (at + 1) * V));
@@ -94,24 +97,24 @@ describe.each(families)("%s", (family) => {
   });
 
   it("samples with the log-probabilities of teacher forcing", async () => {
-    const { config, weights } = model;
-    const generator = createGenerator(config);
+    const { config } = model;
+    const engine = createEngine({ ...model, tokenizer: new CharacterTokenizer("") });
     const prompts = [[3, 4, 5], [7]];
-    const options = { maxTokens: 12, samples: 3, random: (i: number) => randomFor("sample", i) };
-    const completions = await generator.generate(weights, prompts, options);
-    await generator.close();
-    const scorer = createScorer(config);
-    const scored = await scorer.score(
-      weights,
+    const completions = await engine.reference.sample(prompts, {
+      maxTokens: 12,
+      samples: 3,
+      seed: ["sample"],
+    });
+    const outputs = await engine.reference.forward(
       completions.map(({ tokens }, i) => {
         const prompt = prompts[Math.floor(i / 3)]!;
         return { tokens: [...prompt, ...tokens], promptLength: prompt.length };
       }),
     );
-    await scorer.close();
-    completions.forEach(({ logProbabilities, tokens, finished }, i) => {
-      expect(largestDifference(logProbabilities, scored[i]!.logProbabilities)).toBeLessThan(1e-4);
-      expect(finished).toBe(config.endTokens.includes(tokens.at(-1)!));
+    await engine.close();
+    completions.forEach(({ logprobs, tokens, stopReason }, i) => {
+      expect(largestDifference(logprobs, outputs[i]!.logprobs)).toBeLessThan(1e-4);
+      expect(stopReason === "stop").toBe(config.endTokens.includes(tokens.at(-1)!));
     });
   });
 });

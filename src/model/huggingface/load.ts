@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { parseJson, readText } from "../../files.ts";
-import type { Model } from "../checkpoint.ts";
+import type { LoadedModel } from "../checkpoint.ts";
 import type { DecoderConfig } from "../config.ts";
 import type { Tokenizer } from "../tokenizer.ts";
 import { settingsSchema, type TokenizerSettings, textOf } from "./added-tokens.ts";
@@ -16,7 +16,7 @@ import { loadDecoderWeights } from "./weights.ts";
  * @param json the contents of the folder's `config.json`
  * @throws Error naming the file that is missing or wrong, or the architecture that is not supported.
  */
-export async function loadHuggingFace(folder: string, json: unknown): Promise<Model> {
+export async function loadHuggingFace(folder: string, json: unknown): Promise<LoadedModel> {
   if (existsSync(join(folder, "adapter_config.json")))
     throw new Error(
       `${folder}: has config.json and adapter_config.json, a model and an adapter, and what they are together depends on who reads them; give each a folder of its own`,

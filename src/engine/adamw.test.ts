@@ -2,9 +2,8 @@ import { numpy as np } from "@jax-js/jax";
 import fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
 import { filled, jaxArray } from "../../test/against-jax.ts";
+import { type FloatTensor, floats, startJax } from "../tensor/index.ts";
 import { type AdamWOptions, createAdamW } from "./adamw.ts";
-import { startJax } from "./trace.ts";
-import { type FloatTensor, floats } from "./types.ts";
 
 type Tensors = Record<string, FloatTensor>;
 const tensors = (seed: number): Tensors => ({

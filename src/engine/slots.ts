@@ -1,7 +1,7 @@
 /** @file What is fed to the decoding program: a slot per unfinished completion, with its keys and values. */
 
+import { cacheHeads, type ModelConfig } from "../model/index.ts";
 import { type FloatTensor, floats, ints, type Tensor } from "../tensor/index.ts";
-import { cacheHeads, type ModelConfig } from "./config.ts";
 import type { CacheLayer } from "./decode.ts";
 
 /** Rows of completions in the slots of a batch. */

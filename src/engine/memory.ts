@@ -1,6 +1,6 @@
 /** @file How many sequences are run through a model at a time, so that memory stays within a budget. */
 
-import { isEmbedded, type ModelConfig, vocabularySize } from "./config.ts";
+import { isEmbedded, type ModelConfig, vocabularySize } from "../model/index.ts";
 
 /** Megabytes that the activations of one batch may take unless told otherwise. */
 export const DEFAULT_MEMORY_MB = 2048;

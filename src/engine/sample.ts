@@ -1,53 +1,22 @@
 /** @file Sampling completions with a cache of keys and values. */
 
-import type { Random } from "../random.ts";
+import {
+  type Ablation,
+  ablating,
+  cacheHeads,
+  endTokens,
+  isEmbedded,
+  type ModelConfig,
+  type Weights,
+} from "../model/index.ts";
+import { type Random, randomFor } from "../random.ts";
 import { ints } from "../tensor/index.ts";
-import { type Ablation, ablating } from "./ablation.ts";
-import { cacheHeads, endTokens, type ModelConfig } from "./config.ts";
+import { checkTokens } from "./batches.ts";
 import { type CacheLayer, compileDecode, compilePrefill } from "./decode.ts";
-import { ProgramStore, powerOfTwo, roundUp } from "./programs.ts";
-import { sampleToken } from "./sampling.ts";
-import { checkTokens } from "./sequences.ts";
+import { sampleToken } from "./draw.ts";
+import { type ProgramStore, powerOfTwo, roundUp } from "./programs.ts";
 import { keep, place, repack, type Source } from "./slots.ts";
-import type { Weights } from "./transformer.ts";
-
-/** One sampled completion. */
-export interface Completion {
-  /** The sampled tokens, with the end-of-text token where it was reached. */
-  tokens: number[];
-  /** Log-probability of each sampled token at the sampling temperature. */
-  logProbabilities: Float32Array;
-  /** Was the end of text reached within the allowed length? */
-  finished: boolean;
-}
-
-/** How completions are sampled. */
-export interface GenerateOptions {
-  /** Longest completion in tokens, the end of text included. */
-  maxTokens: number;
-  /** Divides the logits; 0 takes the likeliest token. Default 1. */
-  temperature?: number;
-  /** The random stream of each completion, by its index in the result: samples do not depend on their batch. */
-  random: (index: number) => Random;
-  /** Completions per prompt. Default 1. */
-  samples?: number;
-}
-
-/** Samples completions of a model of one configuration; weights are given with each call. */
-export interface Generator {
-  /**
-   * Samples completions: `samples` for the first prompt, then for the second, and so on.
-   *
-   * @throws RangeError where a prompt is empty, has a token that the model does not have, or leaves no room for `maxTokens` in the model's context.
-   */
-  generate(
-    weights: Weights,
-    prompts: readonly (readonly number[])[],
-    options: GenerateOptions,
-  ): Promise<Completion[]>;
-  /** Frees its programs. */
-  close(): Promise<void>;
-}
+import type { SampledSequence, SamplingParams } from "./types.ts";
 
 /** How batches are shaped. */
 interface Sizing {
@@ -64,7 +33,7 @@ const CACHE_BYTES = 2 ** 30;
 
 /** A program of the embedded model compiles in a moment and its cache is small; a checkpoint's is neither. */
 function sizingOf(config: ModelConfig): Sizing {
-  if (config.architecture === "probeward-character")
+  if (isEmbedded(config))
     return { minRows: 16, maxRows: () => 256, cacheSize: (length) => roundUp(length, 32) };
   const { heads, headDim } = cacheHeads(config);
   const bytes = config.layers * heads * headDim * 2 * Float32Array.BYTES_PER_ELEMENT;
@@ -82,32 +51,47 @@ interface Row {
   prompt: readonly number[];
   random: Random;
   tokens: number[];
-  logProbabilities: number[];
+  logprobs: number[];
 }
 
 const lengthOf = ({ prompt, tokens }: Row) => prompt.length + tokens.length;
 
-/** What a generator may have. */
-export interface GeneratorOptions {
-  /** Projects a direction out of the residual stream. */
-  ablate?: Ablation | undefined;
-  /** Compiled programs to share; its own unless given. */
-  programs?: ProgramStore | undefined;
+/** Samples with a model's weights; see `Model.sample`. */
+export async function sample(
+  config: ModelConfig,
+  programs: ProgramStore,
+  weights: Weights,
+  prompts: readonly (readonly number[])[],
+  { samples = 1, maxTokens, temperature = 1, seed, ablate }: SamplingParams,
+): Promise<SampledSequence[]> {
+  for (const prompt of prompts) checkPrompt(prompt, maxTokens, config);
+  const { readPrompts, finishRows, isFinished, maxRows } = sampler(config, programs, ablate);
+  const rows = prompts
+    .flatMap((prompt) => Array.from({ length: samples }, () => prompt))
+    .map((prompt, index): Row => ({ prompt, random: randomFor(...seed, index), tokens: [], logprobs: [] }));
+  const together = maxRows(Math.max(0, ...prompts.map((prompt) => prompt.length)) + maxTokens);
+  for (let start = 0; start < rows.length; start += together) {
+    const batch = rows.slice(start, start + together);
+    await finishRows(weights, batch, await readPrompts(weights, batch, temperature), maxTokens, temperature);
+  }
+  return rows.map((row) => ({
+    tokens: row.tokens,
+    logprobs: Float32Array.from(row.logprobs),
+    stopReason: isFinished(row) ? "stop" : "length",
+  }));
 }
 
-/** A generator. Close it when done. */
-export function createGenerator(config: ModelConfig, options: GeneratorOptions = {}): Generator {
-  const { ablate, programs } = options;
+/** The two halves of sampling, for one configuration. */
+function sampler(config: ModelConfig, programs: ProgramStore, ablate: Ablation | undefined) {
   const ends = new Set(endTokens(config));
   const isFinished = ({ tokens }: Row) => ends.has(tokens.at(-1)!);
   const { minRows, maxRows, cacheSize } = sizingOf(config);
   /** A power of two, so that few programs serve all sizes. */
   const batchSize = (rows: number) => Math.max(minRows, powerOfTwo(Math.max(1, rows)));
-  const store = programs ?? new ProgramStore();
   const edit = ablate && ablating(config, ablate);
   const kind = JSON.stringify([config, ablate]);
-  const prefills = store.cache(`prefill ${kind}`, (B, T) => compilePrefill(config, edit, B!, T!));
-  const decodes = store.cache(`decode ${kind}`, (B, C) => compileDecode(config, edit, B!, C!));
+  const prefills = programs.cache(`prefill ${kind}`, (B, T) => compilePrefill(config, edit, B!, T!));
+  const decodes = programs.cache(`decode ${kind}`, (B, C) => compileDecode(config, edit, B!, C!));
 
   /** Reads the prompts and draws every row's first token. Returns the prompts' keys and values. */
   async function readPrompts(weights: Weights, rows: Row[], temperature: number): Promise<Source> {
@@ -168,50 +152,22 @@ export function createGenerator(config: ModelConfig, options: GeneratorOptions =
     }
   }
 
-  return {
-    async generate(weights, prompts, { maxTokens, temperature = 1, random, samples = 1 }) {
-      for (const prompt of prompts) checkPrompt(prompt, maxTokens, config);
-      const rows = prompts
-        .flatMap((prompt) => Array.from({ length: samples }, () => prompt))
-        .map((prompt, index): Row => ({ prompt, random: random(index), tokens: [], logProbabilities: [] }));
-      const together = maxRows(Math.max(0, ...prompts.map((prompt) => prompt.length)) + maxTokens);
-      for (let start = 0; start < rows.length; start += together) {
-        const batch = rows.slice(start, start + together);
-        await finishRows(
-          weights,
-          batch,
-          await readPrompts(weights, batch, temperature),
-          maxTokens,
-          temperature,
-        );
-      }
-      return rows.map((row) => ({
-        tokens: row.tokens,
-        logProbabilities: Float32Array.from(row.logProbabilities),
-        finished: isFinished(row),
-      }));
-    },
-    close: async () => (programs ? undefined : store.close()),
-  };
+  return { readPrompts, finishRows, isFinished, maxRows };
 }
 
 /** Draws a row's next token from row `at` of the logits [B, V]. */
 function draw(row: Row, logits: Float32Array, at: number, V: number, temperature: number): void {
-  const { token, logProbability } = sampleToken(
-    logits.subarray(at * V, (at + 1) * V),
-    temperature,
-    row.random,
-  );
+  const { token, logprob } = sampleToken(logits.subarray(at * V, (at + 1) * V), temperature, row.random);
   row.tokens.push(token);
-  row.logProbabilities.push(logProbability);
+  row.logprobs.push(logprob);
 }
 
 function checkPrompt(prompt: readonly number[], maxTokens: number, config: ModelConfig): void {
   const { context } = config;
-  if (prompt.length === 0) throw new RangeError("generate: a prompt is empty");
+  if (prompt.length === 0) throw new RangeError("sample: a prompt is empty");
   checkTokens(prompt, config);
   if (prompt.length + maxTokens > context)
     throw new RangeError(
-      `generate: a prompt of ${prompt.length} tokens and ${maxTokens} new ones do not fit the model's context of ${context}`,
+      `sample: a prompt of ${prompt.length} tokens and ${maxTokens} new ones do not fit the model's context of ${context}`,
     );
 }

@@ -1,11 +1,12 @@
 /** @file Reading a follow-up: what it adds, and what it must not change. */
 
 import { afterAll, expect, test } from "vitest";
+import { type CharacterConfig, initialWeights } from "../model/index.ts";
 import { randomFor, randomInt } from "../random.ts";
-import { initialWeights } from "./character.ts";
-import type { CharacterConfig } from "./config.ts";
-import { createGenerator } from "./generate.ts";
-import { createScorer } from "./score.ts";
+import { forward, type PassOptions } from "./forward.ts";
+import { ProgramStore } from "./programs.ts";
+import { sample } from "./sample.ts";
+import type { Sequence } from "./types.ts";
 
 const config: CharacterConfig = {
   architecture: "probeward-character",
@@ -26,12 +27,17 @@ const sequences = [...Array.from({ length: 20 }, () => 3 + randomInt(random, 38)
 }));
 const followUp = [7, 6, 7];
 
-const plain = createScorer(config, { hooks });
-const asking = createScorer(config, { hooks, followUp });
-afterAll(async () => {
-  await plain.close();
-  await asking.close();
-});
+const programs = new ProgramStore();
+afterAll(() => programs.close());
+
+/** Everything that a pass computes. */
+const pass = (list: readonly Sequence[], options: PassOptions = {}) =>
+  forward(config, programs, weights, list, { hooks, ...options }, (_, { activations, ...passed }) => ({
+    ...passed,
+    activations: Object.fromEntries(
+      Object.entries(activations).map(([hook, values_TD]) => [hook, values_TD.slice()]),
+    ),
+  }));
 
 function expectClose(actual: Float32Array, expected: Float32Array) {
   expect(actual.length).toBe(expected.length);
@@ -41,10 +47,10 @@ function expectClose(actual: Float32Array, expected: Float32Array) {
 }
 
 test("a follow-up changes nothing before it, and is in no log-probability", async () => {
-  const without = await plain.score(weights, sequences);
-  const read = await asking.score(weights, sequences);
-  read.forEach(({ logProbabilities, entropies, activations }, i) => {
-    expectClose(logProbabilities, without[i]!.logProbabilities);
+  const without = await pass(sequences);
+  const read = await pass(sequences, { followUp });
+  read.forEach(({ logprobs, entropies, activations }, i) => {
+    expectClose(logprobs, without[i]!.logprobs);
     expectClose(entropies, without[i]!.entropies);
     for (const hook of hooks) {
       const before = without[i]!.activations[hook]!;
@@ -58,8 +64,8 @@ test("activations at a follow-up are those of the text with it written out", asy
     promptLength,
     tokens: [...tokens, ...followUp],
   }));
-  const expected = await plain.score(weights, written);
-  const read = await asking.score(weights, sequences);
+  const expected = await pass(written);
+  const read = await pass(sequences, { followUp });
   read.forEach(({ activations }, i) => {
     expect(activations[hooks[0]!]).toHaveLength(written[i]!.tokens.length * config.width);
     for (const hook of hooks) expectClose(activations[hook]!, expected[i]!.activations[hook]!);
@@ -70,13 +76,9 @@ test.each([-1, 1.5, 8, Number.NaN, undefined as unknown as number])(
   "no model is given the token %s",
   async (token) => {
     const message = /token 1 of a sequence is .*whole numbers from 0 to 7/;
-    await expect(plain.score(weights, [{ promptLength: 1, tokens: [1, token, 2] }])).rejects.toThrow(message);
-    const behind = createScorer(config, { followUp: [1, token] });
-    await expect(behind.score(weights, sequences)).rejects.toThrow(message);
-    await behind.close();
-    const generator = createGenerator(config);
-    const options = { maxTokens: 2, random: () => randomFor("none") };
-    await expect(generator.generate(weights, [[1, token]], options)).rejects.toThrow(message);
-    await generator.close();
+    await expect(pass([{ promptLength: 1, tokens: [1, token, 2] }])).rejects.toThrow(message);
+    await expect(pass(sequences, { followUp: [1, token] })).rejects.toThrow(message);
+    const params = { maxTokens: 2, seed: ["none"] };
+    await expect(sample(config, programs, weights, [[1, token]], params)).rejects.toThrow(message);
   },
 );

@@ -5,7 +5,7 @@ import { type Edit, hiddenStates, type ModelConfig, nextTokens, type TracedWeigh
 import type { Tap } from "../probe/types.ts";
 import type { JaxArray } from "../tensor/index.ts";
 
-/** Mean negative log-likelihood of the targets, each token weighted by `weights_BT`. */
+/** Negative log-likelihood of the targets, each token weighted by `weights_BT`. */
 export function likelihoodLoss(config: ModelConfig) {
   return (
     weights: TracedWeights,
@@ -48,7 +48,7 @@ export interface PolicyLossOptions {
   kl: number;
   entropy: number;
   /** Where the probe in the loss reads, and what of it is in the loss; none where there is no such probe. */
-  probe?: { hook: string; pool: Tap["pool"]; as: "softplus" | "pathwise" } | undefined;
+  probe?: { hook: string; pool: Tap["pool"]; as: "softplus" | "sigmoid" } | undefined;
   edit?: Edit | undefined;
 }
 

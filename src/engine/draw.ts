@@ -5,7 +5,7 @@ import type { Random } from "../random.ts";
 /** A drawn token with its log-probability at the temperature. */
 export interface Drawn {
   token: number;
-  logProbability: number;
+  logprob: number;
 }
 
 /** Exponentials of the logits that are being drawn from: of a large vocabulary, most of the time goes into them. */
@@ -15,7 +15,7 @@ let odds = new Float64Array(0);
 export function sampleToken(logits: Float32Array, temperature: number, random: Random): Drawn {
   let largest = -Infinity;
   for (let i = 0; i < logits.length; i++) if (logits[i]! > largest) largest = logits[i]!;
-  if (temperature === 0) return { token: logits.indexOf(largest), logProbability: 0 };
+  if (temperature === 0) return { token: logits.indexOf(largest), logprob: 0 };
   if (odds.length < logits.length) odds = new Float64Array(logits.length);
   let total = 0;
   for (let i = 0; i < logits.length; i++) {
@@ -28,5 +28,5 @@ export function sampleToken(logits: Float32Array, temperature: number, random: R
     rest -= odds[token]!;
     if (rest < 0) break;
   }
-  return { token, logProbability: (logits[token]! - largest) / temperature - Math.log(total) };
+  return { token, logprob: (logits[token]! - largest) / temperature - Math.log(total) };
 }

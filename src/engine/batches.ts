@@ -1,17 +1,10 @@
-/** @file Token sequences and how they become rectangular batches. */
+/** @file How token sequences become rectangular batches. */
 
+import { isEmbedded, type ModelConfig, vocabularySize } from "../model/index.ts";
 import { ints, type Tensor } from "../tensor/index.ts";
-import { isEmbedded, type ModelConfig, vocabularySize } from "./config.ts";
 import { rowsWithin } from "./memory.ts";
 import { powerOfTwo, roundUp } from "./programs.ts";
-
-/** A prompt and its completion as tokens, with the end-of-text token where the completion was finished. */
-export interface Sequence {
-  /** Those of the prompt, then those of the completion. */
-  tokens: readonly number[];
-  /** How many of them are the prompt's. */
-  promptLength: number;
-}
+import type { Sequence } from "./types.ts";
 
 /**
  * No token is ever read as another: a runtime counts -1 from the end, cuts 1.5 off, and takes a hole for 0.
@@ -30,7 +23,7 @@ export function checkTokens(tokens: readonly number[], config: ModelConfig): voi
 }
 
 /** Some sequences of similar length, padded to one shape. */
-export interface Batch {
+export interface PaddedBatch {
   /** Which of the given sequences these are, row by row; rows beyond are all padding. */
   indices: number[];
   /** [B, T] tokens; padding is token 0. */
@@ -60,7 +53,7 @@ export function batchesOf(
   config: ModelConfig,
   sequences: readonly Sequence[],
   { followUp = [], memoryMB }: BatchOptions = {},
-): Batch[] {
+): PaddedBatch[] {
   checkTokens(followUp, config);
   for (const { tokens } of sequences) checkTokens(tokens, config);
   const byLength = new Map<number, number[]>();
@@ -69,7 +62,7 @@ export function batchesOf(
     byLength.set(T, [...(byLength.get(T) ?? []), index]);
   });
   const lengths = [...byLength.keys()].sort((a, b) => a - b);
-  const batches: Batch[] = [];
+  const batches: PaddedBatch[] = [];
   let waiting: number[] = [];
   for (const T of lengths) {
     const rows = rowsWithin(config, T, memoryMB);
@@ -88,7 +81,7 @@ function padded(
   indices: number[],
   most: number,
   T: number,
-): Batch {
+): PaddedBatch {
   const rows = isEmbedded(config) ? most : Math.min(most, powerOfTwo(indices.length));
   const tokens = ints([rows, T], new Int32Array(rows * T));
   const targets = ints([rows, T], new Int32Array(rows * T));

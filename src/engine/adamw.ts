@@ -1,6 +1,6 @@
 /** @file The AdamW optimizer, in place over named float32 tensors. */
 
-import { type FloatTensor, floats } from "./types.ts";
+import { type FloatTensor, floats } from "../tensor/index.ts";
 
 export interface AdamWOptions {
   /** Decay of the first moment, in [0, 1). Default 0.9. */

@@ -1,11 +1,20 @@
 /** @file The two programs of generation: reading prompts, and one more token with a cache of keys and values. */
 
 import { numpy as np } from "@jax-js/jax";
+import {
+  type Attend,
+  cacheAttention,
+  cacheHeads,
+  causalAttention,
+  type Edit,
+  hiddenStates,
+  type KeysValues,
+  logitsOf,
+  type ModelConfig,
+  type TracedWeights,
+  weightSpecs,
+} from "../model/index.ts";
 import { compile, type FloatTensor, floats, ints, type JaxArray, type Tensor } from "../tensor/index.ts";
-import { type Attend, cacheAttention, causalAttention, type KeysValues } from "./attention.ts";
-import { cacheHeads, type ModelConfig } from "./config.ts";
-import { weightSpecs } from "./score.ts";
-import { type Edit, hiddenStates, logitsOf, type TracedWeights } from "./transformer.ts";
 
 /** One layer's keys and values, each [slots, Hkv, positions, Dh]. */
 export interface CacheLayer {

@@ -1,0 +1,228 @@
+/** @file Gradients of a loss over many sequences, summed over batches that fit the caches. */
+
+import { valueAndGrad } from "@jax-js/jax";
+import { distinct } from "../distinct.ts";
+import {
+  ablating,
+  checkHooks,
+  type ModelConfig,
+  splitWeights,
+  type TracedWeights,
+  type Weights,
+  weightSpecs,
+} from "../model/index.ts";
+import { positionsOf } from "../probe/index.ts";
+import { compile, type FloatTensor, floats, ints, type JaxArray, type Tensor } from "../tensor/index.ts";
+import { batchesOf, type PaddedBatch } from "./batches.ts";
+import { likelihoodLoss, type PolicyBatch, type ProbeBatch, policyLoss } from "./loss.ts";
+import type { ProgramStore } from "./programs.ts";
+import type { Datum, Loss, LossMetrics, Sequence } from "./types.ts";
+
+/** What a gradient is computed with. */
+export interface GradientOptions {
+  config: ModelConfig;
+  programs: ProgramStore;
+  /** Megabytes that the activations of one batch may take: the gradient is summed over as many batches as that needs. */
+  memoryMB?: number | undefined;
+}
+
+/**
+ * Adds a loss's gradient for the weights that are trained.
+ *
+ * @param gradient what is added to, by the names of the trained weights
+ * @throws Error where the probe reads, or the ablation edits, what the model lacks; where a datum lacks what the loss needs
+ */
+export async function addGradient(
+  options: GradientOptions,
+  weights: Weights,
+  data: readonly Datum[],
+  loss: Loss,
+  gradient: Weights,
+): Promise<LossMetrics> {
+  for (const datum of data) checkDatum(datum, loss);
+  return loss.kind === "cross_entropy"
+    ? addLikelihood(options, weights, data, gradient)
+    : addPolicy(options, weights, data, loss, gradient);
+}
+
+/** Adds `source` to `target`, name by name. */
+function accumulate(target: Weights, source: Weights): void {
+  for (const [name, { data }] of Object.entries(source)) {
+    const sum = target[name]!.data;
+    for (let i = 0; i < sum.length; i++) sum[i]! += data[i]!;
+  }
+}
+
+/** Writes a value per completion token to the positions [B, T] before those tokens. */
+function spread(
+  batch: PaddedBatch,
+  sequences: readonly Sequence[],
+  value: (index: number, token: number) => number,
+): FloatTensor {
+  const T = batch.tokens.shape[1]!;
+  const tensor = floats(batch.tokens.shape);
+  batch.indices.forEach((index, row) => {
+    const { promptLength, tokens } = sequences[index]!;
+    for (let t = promptLength; t < tokens.length; t++)
+      tensor.data[row * T + t - 1] = value(index, t - promptLength);
+  });
+  return tensor;
+}
+
+/** A loss as a function of the weights that are trained: only these get a gradient. */
+function ofTrained<Rest extends unknown[], Result>(loss: (weights: TracedWeights, ...rest: Rest) => Result) {
+  return (trained: TracedWeights, frozen: TracedWeights, ...rest: Rest): Result =>
+    loss({ ...frozen, ...trained }, ...rest);
+}
+
+async function addLikelihood(
+  { config, programs, memoryMB }: GradientOptions,
+  weights: Weights,
+  data: readonly Datum[],
+  gradient: Weights,
+): Promise<LossMetrics> {
+  const { trained, frozen } = splitWeights(config, weights);
+  const create = (rows: number, T: number) => {
+    const batch = ints([rows, T]);
+    const specs = splitWeights(config, weightSpecs(config));
+    return compile(valueAndGrad(ofTrained(likelihoodLoss(config))), [
+      ...[specs.trained, specs.frozen, batch, batch, floats([rows, T])],
+    ] as const);
+  };
+  const kind = JSON.stringify(["cross_entropy", config]);
+  const cache = programs.cache<Awaited<ReturnType<typeof create>>>(kind, create);
+  const metrics: LossMetrics = { loss: 0, clipFraction: 0, probeLoss: 0 };
+  for (const batch of batchesOf(config, data, { memoryMB })) {
+    const program = await cache.get(...batch.tokens.shape);
+    const share = spread(batch, data, (index, token) => data[index]!.weights[token]!);
+    const [loss, part] = await program.run(trained, frozen, batch.tokens, batch.targets, share);
+    metrics.loss += loss.data[0]!;
+    accumulate(gradient, part as Weights);
+  }
+  return metrics;
+}
+
+type PolicyGradient = Extract<Loss, { kind: "policy_gradient" }>;
+
+/** Equal data as one, whose shares are theirs together: groups hold many equal completions, which had equal fates. */
+function merged(data: readonly Datum[]): Datum[] {
+  const { firsts, of } = distinct(data, (datum) => {
+    const { promptLength, tokens, weights, advantages, logprobs, refLogprobs, probeWeight } = datum;
+    return [promptLength, tokens, weights, advantages, logprobs, refLogprobs, probeWeight].join(";");
+  });
+  const counts = firsts.map(() => 0);
+  for (const index of of) counts[index]!++;
+  return firsts.map((datum, i) => ({
+    ...datum,
+    weights: datum.weights.map((weight) => weight * counts[i]!),
+    probeWeight: (datum.probeWeight ?? 0) * counts[i]!,
+  }));
+}
+
+async function addPolicy(
+  { config, programs, memoryMB }: GradientOptions,
+  weights: Weights,
+  all: readonly Datum[],
+  { temperature, clipRange, kl, entropy, probe: probed, ablate }: PolicyGradient,
+  gradient: Weights,
+): Promise<LossMetrics> {
+  if (probed) checkHooks(config, [probed.probe.tap.hook]);
+  const { trained, frozen } = splitWeights(config, weights);
+  const fixed = {
+    ...{ temperature, clipRange, kl, entropy },
+    probe: probed && { hook: probed.probe.tap.hook, pool: probed.probe.tap.pool, as: probed.as },
+  };
+  const create = (rows: number, T: number) => {
+    const loss = ofTrained(policyLoss(config, { ...fixed, edit: ablate && ablating(config, ablate) }));
+    const specs = splitWeights(config, weightSpecs(config));
+    const tokens = ints([rows, T]);
+    const perToken = floats([rows, T]);
+    const batch: PolicyBatch<Tensor> = {
+      weights: perToken,
+      advantages: perToken,
+      oldLogProbs: perToken,
+      referenceLogProbs: perToken,
+    };
+    const probe: ProbeBatch<Tensor> | Record<string, never> = probed
+      ? { direction: floats([config.width]), bias: floats([]), pool: perToken, weights: floats([rows]) }
+      : {};
+    const differentiated = valueAndGrad(loss, { hasAux: true });
+    return compile(
+      differentiated as (
+        ...args: Parameters<typeof loss>
+      ) => [ReturnType<typeof loss>, Record<string, JaxArray>],
+      [specs.trained, specs.frozen, tokens, tokens, batch, probe] as const,
+    );
+  };
+  const cache = programs.cache<Awaited<ReturnType<typeof create>>>(
+    JSON.stringify(["policy_gradient", config, fixed, ablate]),
+    create,
+  );
+
+  // Without a pull of its own on every sequence, the loss does not see those without an advantage.
+  const needsAll = kl > 0 || entropy > 0 || probed !== undefined;
+  const data = merged(needsAll ? all : all.filter(({ advantages }) => advantages!.some((x) => x !== 0)));
+  const followUp = probed?.followUp ?? [];
+  const metrics: LossMetrics = { loss: 0, clipFraction: 0, probeLoss: 0 };
+  for (const batch of batchesOf(config, data, { followUp, memoryMB })) {
+    const program = await cache.get(...batch.tokens.shape);
+    const perToken = (value: (datum: Datum) => Float32Array | undefined) =>
+      spread(batch, data, (index, token) => value(data[index]!)![token]!);
+    const [[loss, parts], part] = await program.run(
+      trained,
+      frozen,
+      batch.tokens,
+      batch.targets,
+      {
+        weights: perToken((datum) => datum.weights),
+        advantages: perToken((datum) => datum.advantages),
+        oldLogProbs: perToken((datum) => datum.logprobs),
+        referenceLogProbs: perToken((datum) => datum.refLogprobs),
+      },
+      (probed ? probeBatch(batch, data, probed) : {}) as Record<string, never>,
+    );
+    metrics.loss += loss.data[0]!;
+    metrics.clipFraction += parts.clipped.data[0]!;
+    metrics.probeLoss += parts.probeLoss.data[0]!;
+    accumulate(gradient, part as Weights);
+  }
+  return metrics;
+}
+
+/** Where the probe reads in each row, and how much the row counts. */
+function probeBatch(
+  batch: PaddedBatch,
+  data: readonly Datum[],
+  { probe, followUp }: NonNullable<PolicyGradient["probe"]>,
+): ProbeBatch<Tensor> {
+  const { tap, weight_D, bias } = probe;
+  const [rows, T] = batch.tokens.shape as [number, number];
+  const pool = floats([rows, T]);
+  const weights = floats([rows]);
+  batch.indices.forEach((index, row) => {
+    const { promptLength, tokens, probeWeight } = data[index]!;
+    const readLength = tokens.length + followUp.length;
+    const [start, end] = positionsOf(tap.positions, promptLength, tokens.length, readLength);
+    pool.data.fill(1 / (end - start), row * T + start, row * T + end);
+    weights.data[row] = probeWeight!;
+  });
+  return {
+    direction: floats([weight_D.length], weight_D),
+    bias: floats([], new Float32Array([bias])),
+    ...{ pool, weights },
+  };
+}
+
+/** @throws Error naming what a datum lacks */
+function checkDatum(datum: Datum, { kind }: Loss): void {
+  const length = datum.tokens.length - datum.promptLength;
+  const needed =
+    kind === "cross_entropy"
+      ? (["weights"] as const)
+      : (["weights", "advantages", "logprobs", "refLogprobs"] as const);
+  for (const name of needed)
+    if (datum[name]?.length !== length)
+      throw new Error(
+        `${kind}: a datum has ${datum[name] ? `${datum[name].length} ${name}` : `no ${name}`} for a completion of ${length} tokens; it should have one for each`,
+      );
+}

@@ -1,0 +1,24 @@
+/** @file What others may use of the engine. */
+
+export { createEngine, openEngine } from "./engine.ts";
+export { DEFAULT_MEMORY_MB } from "./memory.ts";
+export { STATE_FILES } from "./state.ts";
+export type {
+  Datum,
+  Engine,
+  EngineInfo,
+  EngineOptions,
+  ForwardOptions,
+  ForwardOutput,
+  Loss,
+  LossMetrics,
+  Model,
+  ModelInfo,
+  OptimParams,
+  Policy,
+  PolicyOptions,
+  Read,
+  SampledSequence,
+  SamplingParams,
+  Sequence,
+} from "./types.ts";

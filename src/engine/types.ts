@@ -1,0 +1,226 @@
+/** @file Where a model's weights live, as everything above sees it: plain data in, plain data out. */
+
+import type { Ablation, AdapterConfig, Tokenizer } from "../model/index.ts";
+import type { Positions, Probe } from "../probe/types.ts";
+
+/**
+ * A model whose weights lie somewhere: in this process, or behind a runtime of another. Tokens, numbers, names, paths and
+ * addresses of random streams go in and come out; weights, optimizers, functions and whole activations never do.
+ *
+ * The verbs are those of Tinker's API: `sample`, `forward`, `forwardBackward`, `optimStep`, `saveState`, `loadState`.
+ */
+export interface Engine {
+  readonly info: EngineInfo;
+  readonly model: ModelInfo;
+  readonly tokenizer: Tokenizer;
+  /** What its policies train: all weights, or a low-rank adapter beside them. */
+  readonly trains: "weights" | "adapter";
+  /** The frozen copy of the starting point. */
+  readonly reference: Model;
+  /** A fresh policy, which computes what the reference does. Several may be open at a time. */
+  createPolicy(options: PolicyOptions): Promise<Policy>;
+  /**
+   * The same model with other options, sharing weights and programs; closing the engine closes it.
+   *
+   * @throws Error where the model takes no such adapter
+   */
+  with(options: EngineOptions): Engine;
+  /** Frees its programs. Nothing of it can be used afterwards. */
+  close(): Promise<void>;
+}
+
+/** What computes. A study is resumed with a warning where this is another than it was. */
+export interface EngineInfo {
+  runtime: "onnxruntime";
+  /** Versions by package. */
+  versions: Readonly<Record<string, string>>;
+  threads: number;
+}
+
+/** What is known of a model without its weights. */
+export interface ModelInfo {
+  /** What it was loaded from. */
+  readonly name: string;
+  /** SHA-256 of its weights, as one safetensors file would hold them. */
+  readonly sha256: string;
+  readonly layers: number;
+  /** Length D of its activations. */
+  readonly width: number;
+  /** Tokens that it reads, at most. */
+  readonly context: number;
+  readonly vocabulary: number;
+  /** What can be read, by TransformerLens's names, in the order in which it is computed. */
+  readonly hooks: readonly string[];
+  /** Whether its norms subtract the mean of the stream, so that a component along (1, ..., 1) is never read. */
+  readonly isCentred: boolean;
+}
+
+/** How an engine runs its model. */
+export interface EngineOptions {
+  /** Policies train a low-rank adapter in place of the weights, which they then share with the reference. */
+  adapter?: AdapterConfig | undefined;
+  /** Megabytes that the activations of one batch may take. It changes no result beyond rounding. */
+  memoryMB?: number | undefined;
+}
+
+/** What computes over tokens: the reference, or a policy. */
+export interface Model {
+  /**
+   * Samples completions: `samples` for the first prompt, then for the second, and so on.
+   *
+   * @throws RangeError where a prompt is empty, has a token that the model does not have, or leaves no room for `maxTokens` in the model's context.
+   */
+  sample(prompts: readonly (readonly number[])[], params: SamplingParams): Promise<SampledSequence[]>;
+  /**
+   * Teacher forcing: what the model computes over given sequences, in their order.
+   *
+   * @throws RangeError where a sequence has a token that the model does not have
+   * @throws Error where a read names what the model lacks, or positions that a sequence does not have
+   */
+  forward(sequences: readonly Sequence[], options?: ForwardOptions): Promise<ForwardOutput[]>;
+}
+
+/** How completions are sampled. */
+export interface SamplingParams {
+  /** Longest completion in tokens, the end of text included. */
+  maxTokens: number;
+  /** Completions per prompt. Default 1. */
+  samples?: number;
+  /** Divides the logits; 0 takes the likeliest token. Default 1. */
+  temperature?: number;
+  /** Completion i draws from the stream `randomFor(...seed, i)`, so that samples do not depend on their batch. */
+  seed: readonly (string | number)[];
+  /** A direction projected out of the residual stream. */
+  ablate?: Ablation | undefined;
+}
+
+/** One sampled completion. */
+export interface SampledSequence {
+  /** The sampled tokens, with the end-of-text token where it was reached. */
+  tokens: number[];
+  /** Log-probability of each sampled token at the sampling temperature. */
+  logprobs: Float32Array;
+  /** `length`: it was cut off at `maxTokens`. */
+  stopReason: "stop" | "length";
+}
+
+/** A prompt and its completion as tokens, with the end-of-text token where the completion was finished. */
+export interface Sequence {
+  /** Those of the prompt, then those of the completion. */
+  tokens: readonly number[];
+  /** How many of them are the prompt's. */
+  promptLength: number;
+}
+
+/** How sequences are read. */
+export interface ForwardOptions {
+  /** Divides the logits, as in sampling. Default 1. */
+  temperature?: number;
+  /** What is read of activations; nothing else of them leaves the engine. */
+  reads?: readonly Read[];
+  /**
+   * Tokens that the model reads behind every sequence. They are part of none: attention being causal, they change nothing
+   * before them, and are in no log-probability.
+   */
+  followUp?: readonly number[];
+  /** Reads see activations before they are ablated. */
+  ablate?: Ablation | undefined;
+}
+
+/** One thing that is read of every sequence, at P positions. */
+export type Read =
+  /** The probe's logit at each position [P]: at its tap's, unless others are given. What monitors and measures need. */
+  | { as: "logits"; probe: Probe; positions?: Positions }
+  /** The mean activation [D] of the positions: what probes are fitted on. */
+  | { as: "mean"; hook: string; positions: Positions }
+  /** The activation at each position [P x D], row-major: what a reward term of one's own may do anything with. */
+  | { as: "rows"; hook: string; positions: Positions };
+
+/** What a model computed over one sequence. */
+export interface ForwardOutput {
+  /** Log-probability of each token of the completion given what came before. */
+  logprobs: Float32Array;
+  /** Entropy in nats of each of those distributions. */
+  entropies: Float32Array;
+  /** One per read, in their order. */
+  reads: Float32Array[];
+}
+
+/** How a policy starts. */
+export interface PolicyOptions {
+  /** Of what is drawn: a fresh adapter's A. */
+  seed: number;
+  /** All weights that this activation depends on stay as they are. @throws Error where none is left to train */
+  frozenThrough?: string | undefined;
+}
+
+/** A model in training. It owns its weights, its gradient and its optimizer's state. */
+export interface Policy extends Model {
+  /** Steps of the optimizer that its state holds. */
+  readonly updates: number;
+  /** Adds a loss's gradient to what was gathered since the last `optimStep`. A sum over data: two calls are one of both. */
+  forwardBackward(data: readonly Datum[], loss: Loss): Promise<LossMetrics>;
+  /**
+   * Moves the weights by the gathered gradient, and forgets it.
+   *
+   * @returns the global L2 norm of the gradient, before clipping, of those weights that may move
+   * @throws Error where the gradient is not finite; nothing has moved then
+   */
+  optimStep(params: OptimParams): Promise<{ gradNorm: number }>;
+  /**
+   * Writes what is trained and the optimizer's moments into a folder: all that resuming takes, but for `updates`.
+   *
+   * @returns the SHA-256 of what each file was to hold, by its name
+   * @throws FileError
+   */
+  saveState(folder: string): Promise<Record<string, string>>;
+  /** @param updates steps of the optimizer that the state had @throws Error naming the file that does not fit */
+  loadState(folder: string, updates: number): Promise<void>;
+  /** Writes what others can load: an adapter in PEFT's format, or a whole model. @throws FileError */
+  saveWeights(folder: string): Promise<void>;
+  /** Forgets its weights. */
+  close(): Promise<void>;
+}
+
+/** A sequence with what the loss needs of each token of its completion, in order. */
+export interface Datum extends Sequence {
+  /** The token's share of the loss. */
+  weights: Float32Array;
+  /** For `policy_gradient`: the token's advantage; its log-probability when it was sampled, and under the reference. */
+  advantages?: Float32Array;
+  logprobs?: Float32Array;
+  refLogprobs?: Float32Array;
+  /** The sequence's share of the probe's term. */
+  probeWeight?: number;
+}
+
+/** What `forwardBackward` differentiates. */
+export type Loss =
+  /** The sum of - weight x log-probability. */
+  | { kind: "cross_entropy" }
+  /** Clipped surrogate with the k3 divergence from the reference, less an entropy bonus, and a probe's term where there is one. */
+  | {
+      kind: "policy_gradient";
+      temperature: number;
+      clipRange: number;
+      kl: number;
+      entropy: number;
+      /** Gradients flow through the probe into what it reads. */
+      probe?: { probe: Probe; as: "softplus" | "sigmoid"; followUp: readonly number[] } | undefined;
+      ablate?: Ablation | undefined;
+    };
+
+/** What a loss came to, summed over the data. */
+export interface LossMetrics {
+  loss: number;
+  /** Share of tokens, by their weights, whose probability ratio is clipped. */
+  clipFraction: number;
+  /** The probe's part of the loss. */
+  probeLoss: number;
+}
+
+/** How the optimizer moves. */
+export type OptimParams =
+  | { kind: "adamw"; learningRate: number; maxGradNorm?: number; weightDecay?: number }
+  /** Plain gradient descent by a step of this Euclidean length, uphill where it is negative: the forecast's. */
+  | { kind: "sgd"; length: number; keepGradient?: boolean };
