@@ -1,11 +1,14 @@
 /** @file `probeward doctor`: checks that everything a study needs works on this machine. */
 
-import { readdir } from "node:fs/promises";
-import { availableParallelism } from "node:os";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { availableParallelism, tmpdir } from "node:os";
+import { join } from "node:path";
 import { numpy as np } from "@jax-js/jax";
 import { Command } from "commander";
+import { engineContract } from "../engine/contract.ts";
+import { createEngine, openEngine } from "../engine/index.ts";
 import { createEnvironment } from "../environment/index.ts";
-import { loadModel } from "../model/index.ts";
+import { CharacterTokenizer, initialWeights, type LoadedModel, loadModel } from "../model/index.ts";
 import { randomFor } from "../random.ts";
 import { shippedModel } from "../study/index.ts";
 import { compile, floats } from "../tensor/index.ts";
@@ -25,6 +28,25 @@ const checks: Record<string, () => Promise<string>> = {
     if (sum.data[0] !== 6) throw new Error(`1 + 2 + 3 = ${sum.data[0]}; reinstall onnxruntime-node`);
     return `${availableParallelism()} threads`;
   },
+  "the engine keeps its promises": async () => {
+    const engine = createEngine(smallModel());
+    const folders: string[] = [];
+    const folder = async () => {
+      folders.push(await mkdtemp(join(tmpdir(), "probeward-doctor-")));
+      return folders.at(-1)!;
+    };
+    try {
+      for (const { promise, check } of engineContract)
+        await check({ engine, reopen: openEngine, folder }).catch((error: Error) => {
+          throw new Error(`${promise}: ${error.message}`);
+        });
+    } finally {
+      await engine.close();
+      for (const one of folders) await rm(one, { recursive: true, force: true });
+    }
+    const { runtime, threads } = engine.info;
+    return `${engineContract.length} of them, on ${runtime} with ${threads} threads`;
+  },
   "the sandbox runs programs": async () => {
     const environment = createEnvironment("code");
     const task = environment.sample("train", randomFor("doctor"));
@@ -42,6 +64,15 @@ const checks: Record<string, () => Promise<string>> = {
     return names.join(", ");
   },
 };
+
+/** Large enough for every promise to mean something, and for a second to do. */
+function smallModel(): LoadedModel {
+  const alphabet = "abcdefg";
+  const sizes = { context: 48, layers: 2, heads: 2, width: 16, hidden: 24 };
+  const config = { architecture: "probeward-character" as const, alphabet, ...sizes };
+  const weights = initialWeights(config, randomFor("doctor"));
+  return { config, weights, tokenizer: new CharacterTokenizer(alphabet) };
+}
 
 export function doctorCommand(): Command {
   return new Command("doctor")
