@@ -1,5 +1,7 @@
 /** @file The library: what programs that build on probeward may import. */
 
+import { provideLibrary } from "./modules.ts";
+
 // Engines: where a model's weights live. Tokens and numbers go in, and come out.
 export {
   createEngine,
@@ -157,3 +159,5 @@ export {
   trueReward,
   type Verdict,
 } from "./training/index.ts";
+
+provideLibrary(() => import("./index.ts"));

@@ -18,6 +18,13 @@ export function resolveModule(nameOrPath: string, folder: string): string {
   return isModulePath(nameOrPath) && !isAbsolute(nameOrPath) ? resolve(folder, nameOrPath) : nameOrPath;
 }
 
+let library: (() => Promise<object>) | undefined;
+
+/** What a user's TypeScript gets where it imports `probeward`: the library that runs, which says so itself. */
+export function provideLibrary(load: () => Promise<object>): void {
+  library = load;
+}
+
 /** In the schemas of what modules make. */
 export const aFunction = z.custom((value) => typeof value === "function", "should be a function");
 
@@ -36,7 +43,7 @@ export async function importModule(path: string): Promise<{ default?: unknown; r
     if (!/ts$/.test(absolute)) return await import(/* @vite-ignore */ pathToFileURL(absolute).href);
     // Node 20 knows no TypeScript, and what makes up for it takes a while to load. What is compiled is not kept, and the library is the one that runs, wherever it is installed.
     const { createJiti } = await import("jiti");
-    const virtualModules = { probeward: await import("./index.ts") };
+    const virtualModules = library ? { probeward: await library() } : {};
     const jiti = createJiti(import.meta.url, { fsCache: false, moduleCache: false, virtualModules });
     return await jiti.import(absolute);
   } catch (error) {

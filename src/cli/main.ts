@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { constants } from "node:os";
 import { Command, CommanderError } from "commander";
 import { StoppedError, UsageError } from "../errors.ts";
-import { ModuleError } from "../modules.ts";
+import { ModuleError, provideLibrary } from "../modules.ts";
 import { printable } from "./printable.ts";
 
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
@@ -20,6 +20,8 @@ const program = new Command("probeward")
   .exitOverride()
   .configureHelp({ showGlobalOptions: true })
   .showHelpAfterError("(--help shows what is allowed)");
+
+provideLibrary(() => import("../index.ts"));
 
 /** In the order of the help. Only the one that is called is loaded: tasks of launched studies start often. */
 const commands: Record<string, () => Promise<Command>> = {

@@ -1,5 +1,6 @@
 /** @file Environments by name and by path: what is loaded, and what is said of what cannot be. */
 
+import "../index.ts";
 import { mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

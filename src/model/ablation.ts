@@ -2,7 +2,7 @@
 
 import { numpy as np } from "@jax-js/jax";
 import { hookNames, type ModelConfig } from "./config.ts";
-import type { Edit } from "./transformer.ts";
+import type { Edit } from "./types.ts";
 
 /**
  * A direction that is projected out of the residual stream at a hook, and at the end of every later half-block, so that

@@ -12,7 +12,8 @@ import { initialAdapter, loadAdapter, saveAdapter, splitWeights, withAdapter } f
 import type { DecoderConfig } from "./config.ts";
 import { readDecoderConfig } from "./huggingface/config.ts";
 import { loadDecoderWeights } from "./huggingface/weights.ts";
-import { hiddenStates, logitsOf, type TracedWeights, type Weights, weightSpecs } from "./transformer.ts";
+import { hiddenStates, logitsOf, weightSpecs } from "./transformer.ts";
+import type { TracedWeights, Weights } from "./types.ts";
 
 const fixtures = fileURLToPath(new URL("../../test/fixtures/checkpoints", import.meta.url));
 

@@ -9,7 +9,8 @@ import { floats, openSafetensors, type TensorSource, writeSafetensors } from "..
 import { type AdapterConfig, type DecoderConfig, isEmbedded, type ModelConfig } from "./config.ts";
 import { adapterModules, adapterShapes, isTarget, projections } from "./decoder.ts";
 import { fittingWeights } from "./fit.ts";
-import { type Weights, weightShapes } from "./transformer.ts";
+import { weightShapes } from "./transformer.ts";
+import type { Weights } from "./types.ts";
 
 /**
  * The configuration with adapters. Weights of the plain configuration go on serving as the reference; an adapted model's

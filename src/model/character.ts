@@ -5,7 +5,7 @@ import { normal, type Random } from "../random.ts";
 import { floats, type JaxArray } from "../tensor/index.ts";
 import type { Attend } from "./attention.ts";
 import { type CharacterConfig, vocabularySize } from "./config.ts";
-import type { Edit, Observe, TracedWeights, Weights } from "./transformer.ts";
+import type { Edit, Observe, TracedWeights, Weights } from "./types.ts";
 
 /** Shapes of the weights by TransformerLens's names, in the order in which they are used. */
 export function characterShapes(config: CharacterConfig): Record<string, number[]> {

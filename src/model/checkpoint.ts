@@ -10,17 +10,8 @@ import { openSafetensors, safetensorsPieces, writeSafetensors } from "../tensor/
 import { trainableShapes } from "./adapter.ts";
 import { type CharacterConfig, characterConfigSchema, isEmbedded, type ModelConfig } from "./config.ts";
 import { checkLayers, fittingWeights } from "./fit.ts";
-import { CharacterTokenizer, type Tokenizer } from "./tokenizer.ts";
-import type { Weights } from "./transformer.ts";
-
-/** A model, ready for use. */
-export interface LoadedModel {
-  /** What it is called where it is referred to, as in an adapter's files: a path or a repository's name. */
-  name?: string | undefined;
-  config: ModelConfig;
-  weights: Weights;
-  tokenizer: Tokenizer;
-}
+import { CharacterTokenizer } from "./tokenizer.ts";
+import type { LoadedModel, Weights } from "./types.ts";
 
 /** Writes both files of an embedded model, each whole at any moment, and makes the folder. @throws FileError */
 export async function saveModel(

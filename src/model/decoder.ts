@@ -5,7 +5,7 @@ import type { JaxArray } from "../tensor/index.ts";
 import type { Attend } from "./attention.ts";
 import type { DecoderConfig } from "./config.ts";
 import { rotation } from "./rotary.ts";
-import type { Edit, Observe, TracedWeights } from "./transformer.ts";
+import type { Edit, Observe, TracedWeights } from "./types.ts";
 
 /** The projections of a layer, by name, with their sizes: outputs, inputs, and whether they have a bias. */
 export function projections(

@@ -1,7 +1,7 @@
 /** @file The tensors of files as the weights of a configuration: none lacks, none is over, all have their shapes and are finite. */
 
 import { allFinite, type TensorSource } from "../tensor/index.ts";
-import type { Weights } from "./transformer.ts";
+import type { Weights } from "./types.ts";
 
 /** How many tensors a message names. */
 const NAMED = 8;

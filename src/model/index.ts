@@ -12,7 +12,7 @@ export {
 } from "./adapter.ts";
 export { type Attend, cacheAttention, causalAttention, type KeysValues } from "./attention.ts";
 export { initialWeights } from "./character.ts";
-export { type LoadedModel, loadModel, loadWeights, saveModel, weightsSha256 } from "./checkpoint.ts";
+export { loadModel, loadWeights, saveModel, weightsSha256 } from "./checkpoint.ts";
 export {
   type AdapterConfig,
   type CharacterConfig,
@@ -38,12 +38,10 @@ export {
   wholeCompletion,
 } from "./tokenizer.ts";
 export {
-  type Edit,
   hiddenStates,
   logitsOf,
-  type TracedWeights,
-  type Weights,
   weightShapes,
   weightSpecs,
   weightsBefore,
 } from "./transformer.ts";
+export type { Edit, LoadedModel, Observe, TracedWeights, Weights } from "./types.ts";

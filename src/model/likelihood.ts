@@ -3,7 +3,8 @@
 import { lax, nn, numpy as np } from "@jax-js/jax";
 import type { JaxArray } from "../tensor/index.ts";
 import { type ModelConfig, vocabularySize } from "./config.ts";
-import { logitsOf, type TracedWeights, unembedding } from "./transformer.ts";
+import { logitsOf, unembedding } from "./transformer.ts";
+import type { TracedWeights } from "./types.ts";
 
 /** What is known of each position's next token, [B, T] each. */
 export interface NextTokens {

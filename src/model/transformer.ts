@@ -1,22 +1,12 @@
 /** @file A model as a jax-js program, whatever its architecture: from tokens to states, and from states to logits. */
 
 import { numpy as np } from "@jax-js/jax";
-import type { FloatTensor, JaxArray, TensorSpec } from "../tensor/index.ts";
+import type { JaxArray, TensorSpec } from "../tensor/index.ts";
 import { type Attend, causalAttention } from "./attention.ts";
 import { characterShapes, characterStates } from "./character.ts";
 import type { ModelConfig } from "./config.ts";
 import { adapterShapes, decoderShapes, decoderStates } from "./decoder.ts";
-
-/** Weights by name: TransformerLens's names in the embedded model, Llama's in checkpoints. */
-export type Weights = Record<string, FloatTensor>;
-/** The same while a program is traced. */
-export type TracedWeights = Record<string, JaxArray>;
-
-/** Receives every activation by its TransformerLens name as it is computed; does not own it. */
-export type Observe = (hook: string, activation_BTD: JaxArray) => void;
-
-/** Takes an activation of the residual stream, which it owns, and returns what goes on in its place. */
-export type Edit = (hook: string, activation_BTD: JaxArray) => JaxArray;
+import type { Edit, Observe, TracedWeights } from "./types.ts";
 
 /** Shapes of the weights by name, in the order in which they are used. */
 export function weightShapes(config: ModelConfig): Record<string, number[]> {

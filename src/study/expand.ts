@@ -1,6 +1,6 @@
 /** @file From a study's settings to the table of its runs: arms x grid points x seeds. */
 
-import { type ArmDefinition, armId, arms } from "./arms.ts";
+import { type ArmDefinition, armId, arms } from "../arm/arms.ts";
 import { setAt } from "./set-at.ts";
 import { type StudySettings, UsageError } from "./settings.ts";
 

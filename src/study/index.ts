@@ -1,6 +1,6 @@
 /** @file What others may use of studies. */
 
-export { type ArmParts, armIds, arms } from "./arms.ts";
+export { type ArmParts, armIds, arms } from "../arm/arms.ts";
 export { type Base, prepareBase } from "./base.ts";
 export {
   type BaseModelReport,

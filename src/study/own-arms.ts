@@ -1,6 +1,7 @@
 /** @file Arms of a user's own: a module that a study names by its path, or a function. */
 
 import { z } from "zod";
+import { type ArmId, type ArmParts, armId, arms } from "../arm/arms.ts";
 import { aFunction, importModule, isModulePath, ModuleError, makeFrom } from "../modules.ts";
 import { allPositions } from "../probe/index.ts";
 import {
@@ -11,7 +12,6 @@ import {
   proxyReward,
   type RewardTerm,
 } from "../training/index.ts";
-import { type ArmId, type ArmParts, armId, arms } from "./arms.ts";
 import { UsageError } from "./settings.ts";
 
 /**

@@ -4,14 +4,15 @@ import { readdir } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
+import { armIds } from "../arm/arms.ts";
+import { armSettingsSchema } from "../arm/settings.ts";
 import { environmentNames } from "../environment/index.ts";
 import { environmentChoices } from "../environment/load.ts";
 import { UsageError } from "../errors.ts";
 import { readText } from "../files.ts";
 import { isModulePath, resolveModule } from "../modules.ts";
 import { allPositions } from "../probe/index.ts";
-import { penaltyCredits, penaltyShapes, trainingSettingsSchema } from "../training/index.ts";
-import { armIds } from "./arms.ts";
+import { trainingSettingsSchema } from "../training/index.ts";
 import { setAt } from "./set-at.ts";
 import { listSettings, nearest, type SettingInfo, unknownSetting } from "./setting-info.ts";
 import { slurmSettingsSchema, withSlurmFlags } from "./slurm-settings.ts";
@@ -80,54 +81,6 @@ export const probeSettingsSchema = z.strictObject({
     .optional()
     .describe("fit the probe on misbehaviour of these families only, and judge it on all"),
 });
-
-/** What only some arms depend on. */
-const armSettingsSchema = z.strictObject({
-  penalty: z
-    .number()
-    .positive()
-    .default(2)
-    .describe("what a flagged rollout loses; above reward / (TPR - FPR), or misbehaving still pays"),
-  penaltyShape: z
-    .enum(penaltyShapes)
-    .default("threshold")
-    .describe(
-      "what a penalty by a probe or a text classifier is proportional to: flag, probability or log-odds",
-    ),
-  credit: z
-    .enum(penaltyCredits)
-    .default("sequence")
-    .describe(
-      "what a probe's penalty is charged to: the rollout, the tokens that it fires at, or those sampled from there (a control that learns nothing)",
-    ),
-  lossStrength: z.number().positive().default(1).describe("weight of the probe in the loss"),
-  oracle: z
-    .strictObject({
-      truePositiveRate: z.number().min(0).max(1).default(0.9).describe("share of misbehaviour that it flags"),
-      falsePositiveRate: z
-        .number()
-        .min(0)
-        .max(1)
-        .default(0.05)
-        .describe("share of what is honest that it flags"),
-    })
-    .prefault({})
-    .describe("how often the noisy oracle is right"),
-  refit: z
-    .strictObject({
-      every: z.int().min(1).default(10).describe("steps between fits"),
-      rate: z
-        .number()
-        .positive()
-        .max(1)
-        .default(1)
-        .describe("how far the probe moves to the new fit: 1 is from scratch, less is warm"),
-    })
-    .prefault({})
-    .describe("how a probe is fitted again"),
-});
-
-export type ArmSettings = z.infer<typeof armSettingsSchema>;
 
 export const adapterSettingsSchema = z.strictObject({
   rank: z.int().min(1).default(16).describe("rank of each adapter").meta({ trl: "r" }),

@@ -6,11 +6,10 @@ import { type Advantages, groupAdvantages, imitationWeights } from "./advantages
 import { requireFinite } from "./guard.ts";
 import type { StepLog } from "./log.ts";
 import { judgeAll, monitorsOf } from "./monitors.ts";
-import type { Reading } from "./read.ts";
 import { scoreTerm, tokenRewards, totalRewards } from "./rewards.ts";
 import type { Batch } from "./sample.ts";
 import type { TrainingSettings } from "./settings.ts";
-import type { Arm, Monitor, Rollout, Verdict } from "./types.ts";
+import type { Arm, Monitor, Reading, Rollout, Verdict } from "./types.ts";
 
 /** What an arm makes of a batch; lists have an entry per rollout. */
 export interface Credit {

@@ -3,9 +3,9 @@
 import { decompose, mean } from "../audit/index.ts";
 import type { ForwardOptions, Model } from "../engine/index.ts";
 import { auroc, meanProbability, recallAt, sigmoid } from "../probe/index.ts";
-import { type Reading, readingsOf, readLogit } from "./read.ts";
+import { readingsOf, readLogit } from "./read.ts";
 import { sampleBatch } from "./sample.ts";
-import type { RunContext } from "./types.ts";
+import type { Reading, RunContext } from "./types.ts";
 
 /** What was read of some sequences on both models. */
 export interface ReadTwice {

@@ -15,7 +15,6 @@ export {
 } from "./pretrain.ts";
 export {
   followUpOf,
-  type Reading,
   readingsOf,
   readLogit,
   readMean,
@@ -42,6 +41,7 @@ export type {
   LabelledSequences,
   Monitor,
   ProbeInLoss,
+  Reading,
   Refit,
   RefitSets,
   RewardTerm,

@@ -1,6 +1,5 @@
 /** @file A monitor that asks another model, on a server that speaks OpenAI's chat completions. */
 
-import { createHash } from "node:crypto";
 import pLimit from "p-limit";
 import type { ChatMessage } from "../model/index.ts";
 import { type ChatServer, chatWith, PassingError } from "./chat.ts";
@@ -60,9 +59,8 @@ export function judgeMonitor(options: JudgeOptions): Monitor {
   };
   /** The answer to a question, given as the JSON of its messages. */
   const answerTo = async (question: string, signal: AbortSignal): Promise<Answer> => {
-    const key = createHash("sha256").update(question).digest("base64");
-    const answer = known.get(key) ?? (await limit(() => chat(JSON.parse(question), answerOf, signal)));
-    known.set(key, answer);
+    const answer = known.get(question) ?? (await limit(() => chat(JSON.parse(question), answerOf, signal)));
+    known.set(question, answer);
     return answer;
   };
 

@@ -4,13 +4,7 @@ import type { ForwardOptions, ForwardOutput, Read } from "../engine/index.ts";
 import type { Tokenizer } from "../model/index.ts";
 import { poolLogits, positionsOf } from "../probe/index.ts";
 import type { Positions, Probe, Tap } from "../probe/types.ts";
-import type { DeclaredTap, Rollout } from "./types.ts";
-
-/** What was read of one sequence on one model: a value for each read, in their order. */
-export interface Reading {
-  reads: readonly Read[];
-  values: readonly Float32Array[];
-}
+import type { DeclaredTap, Reading, Rollout } from "./types.ts";
 
 /** What a pass is to read of every sequence. */
 export interface Wanted {

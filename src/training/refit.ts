@@ -4,8 +4,8 @@ import type { ForwardOptions, Model, Read } from "../engine/index.ts";
 import { calibrate, fitProbe, kindOfFit, type LabelledSet } from "../probe/index.ts";
 import type { Probe } from "../probe/types.ts";
 import { randomFor } from "../random.ts";
-import { type Reading, readingsOf, readLogit, readMean } from "./read.ts";
-import type { LabelledSequences, Refit } from "./types.ts";
+import { readingsOf, readLogit, readMean } from "./read.ts";
+import type { LabelledSequences, Reading, Refit } from "./types.ts";
 
 /**
  * The probe fitted again by its own kind and at its own tap: the labelled sequences are read on the policy, the probe

@@ -1,13 +1,18 @@
 /** @file The vocabulary of training: rollouts, reward terms, arms, and what a run needs. */
 
-import type { Engine, Sequence } from "../engine/index.ts";
+import type { Engine, Read, Sequence } from "../engine/index.ts";
 import type { Environment, Outcome } from "../environment/types.ts";
 import type { Ablation } from "../model/index.ts";
 import type { Probe, Tap } from "../probe/types.ts";
 import type { Random } from "../random.ts";
-import type { Reading } from "./read.ts";
 import type { ColumnValue } from "./records.ts";
 import type { TrainingSettings } from "./settings.ts";
+
+/** What was read of one sequence on one model: a value for each read, in their order. */
+export interface Reading {
+  reads: readonly Read[];
+  values: readonly Float32Array[];
+}
 
 /** One sampled completion, as rewards see it: nothing here tells whether it misbehaved. */
 export interface Rollout extends Sequence {

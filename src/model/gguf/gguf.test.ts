@@ -9,9 +9,10 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ggufWith } from "../../../test/gguf.ts";
 import { openEngine } from "../../engine/index.ts";
 import { compile, type JaxArray, readSafetensors, type Tensor } from "../../tensor/index.ts";
-import { type LoadedModel, loadModel } from "../checkpoint.ts";
+import { loadModel } from "../checkpoint.ts";
 import type { DecoderConfig } from "../config.ts";
-import { hiddenStates, logitsOf, type TracedWeights, weightSpecs } from "../transformer.ts";
+import { hiddenStates, logitsOf, weightSpecs } from "../transformer.ts";
+import type { LoadedModel, TracedWeights } from "../types.ts";
 
 const fixtures = fileURLToPath(new URL("../../../test/fixtures/checkpoints", import.meta.url));
 const path = join(fixtures, "gguf", "model.gguf");

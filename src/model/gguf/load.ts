@@ -2,10 +2,11 @@
 
 import type { z } from "zod";
 import { parseForeign, shown } from "../../foreign.ts";
-import type { LoadedModel } from "../checkpoint.ts";
+
 import type { DecoderConfig, Rotary } from "../config.ts";
 import { readWeights } from "../huggingface/weights.ts";
 import { rotary } from "../rotary.ts";
+import type { LoadedModel } from "../types.ts";
 import { architectureSchema, fileSchema } from "./keys.ts";
 import { type GgufFile, type GgufMetadata, openGguf } from "./source.ts";
 import { ggufTokenizer } from "./tokenizer.ts";

@@ -4,9 +4,10 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { parseJson, readText } from "../../files.ts";
-import type { LoadedModel } from "../checkpoint.ts";
+
 import type { DecoderConfig } from "../config.ts";
 import type { Tokenizer } from "../tokenizer.ts";
+import type { LoadedModel } from "../types.ts";
 import { settingsSchema, type TokenizerSettings, textOf } from "./added-tokens.ts";
 import { readDecoderConfig } from "./config.ts";
 import { huggingFaceTokenizer } from "./tokenizer.ts";

@@ -9,7 +9,7 @@ import { openSafetensors, type TensorSource } from "../../tensor/index.ts";
 import type { DecoderConfig } from "../config.ts";
 import { decoderShapes } from "../decoder.ts";
 import { checkLayers, fittingWeights } from "../fit.ts";
-import type { Weights } from "../transformer.ts";
+import type { Weights } from "../types.ts";
 import { gpt2Source } from "./gpt2.ts";
 
 const indexSchema = foreignTable({

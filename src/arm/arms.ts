@@ -1,6 +1,5 @@
 /** @file The arms of a study: each a few lines over the mechanisms of training. */
 
-import { basename, extname } from "node:path";
 import { isModulePath } from "../modules.ts";
 import type { Probe } from "../probe/types.ts";
 import { normal, type Random } from "../random.ts";
@@ -175,5 +174,5 @@ export const armIds = Object.keys(definitions) as readonly ArmId[];
 
 /** An arm's id: the name of one that is built in as it is, `dir/my-arm.ts` as `my-arm`. */
 export function armId(nameOrPath: string): string {
-  return isModulePath(nameOrPath) ? basename(nameOrPath, extname(nameOrPath)) : nameOrPath;
+  return isModulePath(nameOrPath) ? /([^/\\]+)\.\w+$/.exec(nameOrPath)![1]! : nameOrPath;
 }
