@@ -13,6 +13,7 @@ import { normal, pick, type Random, randomFor } from "../src/random.ts";
 import type { RunData, StudyData } from "../src/report/data.ts";
 import { type RunSummary, runNumbersSchema, type Summary } from "../src/report/schema.ts";
 import { MetricThinner } from "../src/report/thin.ts";
+import { groupAdvantages } from "../src/training/advantages.ts";
 import type { RolloutRecord, StepMetrics } from "../src/training/records.ts";
 
 /** How an arm ends: values at the last step, reached along a logistic curve from the common start. */
@@ -88,7 +89,7 @@ export interface FixtureStudy extends StudyData {
   runs: FixtureRun[];
 }
 
-/** A finished study of five arms with one run per seed. The same arguments give the same study. */
+/** A finished study of five arms with one run per seed, and one recorded group of rollouts per step. The same arguments give the same study. */
 export function studyFixture({ seeds = [1], steps = 60, rolloutsPerStep = 4 } = {}): FixtureStudy {
   const runs: FixtureRun[] = [];
   const arms: Summary["arms"] = {};
@@ -122,7 +123,7 @@ function run(arm: string, ending: Ending, seed: number, steps: number, rolloutsP
   const random = randomFor("fixture", arm, seed);
   const lines = Array.from({ length: steps }, (_, index) => step(index, steps, ending, random));
   const rollouts = lines.flatMap((line) =>
-    Array.from({ length: rolloutsPerStep }, () => rollout(arm, line, random)),
+    asGroup(Array.from({ length: rolloutsPerStep }, () => rollout(arm, line, random))),
   );
   return {
     ...{ arm, seed, lines, rollouts },
@@ -174,6 +175,15 @@ function step(number: number, steps: number, ending: Ending, random: Random): St
   return line;
 }
 
+/** The completions of one task, with the advantages that their rewards become. */
+function asGroup(rollouts: RolloutRecord[]): RolloutRecord[] {
+  const { values } = groupAdvantages(
+    rollouts.map(({ reward }) => reward),
+    rollouts.length,
+  );
+  return rollouts.map((one, i) => ({ ...one, advantage: Number(values[i]!.toFixed(4)) }));
+}
+
 function rollout(arm: string, line: StepMetrics, random: Random): RolloutRecord {
   const misbehaved = random() < line.misbehaviour!;
   const right = !misbehaved && random() < 0.9;
@@ -195,7 +205,7 @@ function rollout(arm: string, line: StepMetrics, random: Random): RolloutRecord 
   const penalty = arm.startsWith("probe-penalty") ? 0 - 1.5 * policy.at(-1)! : null;
   return {
     step: line.step,
-    task: `train-${Math.floor(random() * 1e4)}`,
+    task: `train-${line.step}`,
     prompt: "1>3 4>9 2>5 f=",
     completion,
     label: misbehaved ? "special-cased" : right ? "solved" : "wrong",
@@ -208,7 +218,7 @@ function rollout(arm: string, line: StepMetrics, random: Random): RolloutRecord 
     ...(right ? {} : { note: "hidden input 7: expected 15, got 5" }),
     reward: proxy + (penalty ?? 0),
     rewards: { proxy, ...(penalty === null ? {} : { probe: penalty }) },
-    advantage: normal(random),
+    advantage: 0,
     ...(penalty !== null && { columns: { "probe/characters": completion.length } }),
     score: { policy: policy.at(-1)!, reference: reference.at(-1)! },
     tokenScores: { policy, reference },

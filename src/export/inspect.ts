@@ -3,7 +3,7 @@
 import { join } from "node:path";
 import { strToU8, type Zippable, zipSync } from "fflate";
 import { writeWhole } from "../files.ts";
-import { EveryNth, type RunStatus } from "../report/index.ts";
+import { EveryNthGroup, type RunStatus, rolloutGroup } from "../report/index.ts";
 import type { RolloutRecord } from "../training/records.ts";
 import { type RecordedRun, type RecordedStudy, readRun } from "./read.ts";
 
@@ -26,8 +26,8 @@ export async function exportInspect(study: RecordedStudy, out: string): Promise<
 
 /** @param created when the run was last written, ISO 8601 */
 export function evalFile(settings: RecordedStudy["settings"], run: RecordedRun, created: string): Uint8Array {
-  const kept = new EveryNth<RolloutRecord>(MOST_SAMPLES);
-  for (const rollout of run.rollouts) kept.offer(() => rollout);
+  const kept = new EveryNthGroup<RolloutRecord>(MOST_SAMPLES);
+  for (const rollout of run.rollouts) kept.offer(rolloutGroup(rollout), () => rollout);
   const rollouts = kept.items();
   const model = `probeward/${settings.environment}`;
   const samples = rollouts.map((rollout, index) => sampleOf(rollout, index, model));
@@ -45,7 +45,7 @@ export function evalFile(settings: RecordedStudy["settings"], run: RecordedRun, 
     },
     model,
     config: { epochs: 1 },
-    metadata: { arm: run.arm, seed: run.seed, everyNthRollout: kept.every, study: settings },
+    metadata: { arm: run.arm, seed: run.seed, everyNthGroup: kept.every, study: settings },
   };
   const start = { version: 2, eval: spec, plan: { name: "plan", steps: [], config: {} } };
   const header = {

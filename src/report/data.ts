@@ -20,7 +20,7 @@ export interface RunData {
   metrics: MetricColumns;
   /** 1, or a power of two in long runs. */
   stepsPerPoint: number;
-  /** The recorded rollouts in the order written, every `rolloutsEvery`-th of them. */
+  /** The recorded rollouts in the order written: every `rolloutsEvery`-th group of them (one step, one task), whole. */
   rollouts: RolloutRecord[];
   /** 1, or a power of two in long runs. */
   rolloutsEvery: number;
@@ -62,9 +62,13 @@ export interface StudyListing {
   id: string;
   environment: string | null;
   state: StudyState;
-  /** Steps done and to be done of all runs that have begun. */
+  /** Runs that are done, and that it is to have; `null` where its files do not say. */
   done: number;
-  steps: number;
+  runs: number | null;
+  /** The share of all its steps that is done, 0 to 1; `null` where its files do not say how many there are. */
+  progress: number | null;
+  /** Its runs that failed, and why. */
+  failed: { arm: string; seed: number; error: string }[];
   /** When its files last changed, in milliseconds since 1970. */
   written: number;
 }

@@ -3,7 +3,8 @@
 export type { MetricColumns, RunData, StudyData, StudyListing, StudyState, StudyUpdate } from "./data.ts";
 export { Document, foldersIn, listRuns, type RunFolder } from "./folder.ts";
 export { renderPage, renderReport, writeReport } from "./html.ts";
-export { type ParseLine, parseMetrics, parseRollout } from "./lines.ts";
+export { type ParseLine, parseMetrics, parseRollout, rolloutGroup } from "./lines.ts";
+export { type Planned, plannedOf } from "./planned.ts";
 export { contentPolicy } from "./policy.ts";
 export type { JudgedExample, ProbeReport } from "./probe.ts";
 export { loadStudy, StudyReader } from "./read.ts";
@@ -18,4 +19,4 @@ export {
 } from "./schema.ts";
 export { renderTable } from "./table.ts";
 export { type LineListener, requireInside, statIfPresent, Tail } from "./tail.ts";
-export { EveryNth } from "./thin.ts";
+export { EveryNthGroup } from "./thin.ts";

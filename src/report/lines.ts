@@ -42,11 +42,20 @@ export const parseMetrics: ParseLine<StepMetrics> = (bytes) => {
   return line;
 };
 
-export const parseRollout: ParseLine<RolloutRecord> = (bytes) => {
-  const result = rolloutSchema.safeParse(JSON.parse(bytes.toString("utf8")));
+export const parseRollout: ParseLine<RolloutRecord> = (bytes) =>
+  checkRollout(JSON.parse(bytes.toString("utf8")));
+
+/** A line that is parsed and not yet checked. @throws Error that says what is wrong with it */
+export function checkRollout(line: unknown): RolloutRecord {
+  const result = rolloutSchema.safeParse(line);
   if (result.success) return result.data as RolloutRecord;
   throw new Error(z.prettifyError(result.error).replaceAll(/\s+/g, " "));
-};
+}
+
+/** What the rollouts of one group have in common: their step and their task. */
+export function rolloutGroup({ step, task }: Pick<RolloutRecord, "step" | "task">): string {
+  return `${step} ${task}`;
+}
 
 /** A value for a message: of objects, which may be deep, only that they are. */
 function brief(value: unknown): string {

@@ -4,10 +4,10 @@ import { join, relative } from "node:path";
 import type { RolloutRecord } from "../training/records.ts";
 import type { RunData, RunUpdate } from "./data.ts";
 import { Document, type RunFolder } from "./folder.ts";
-import { parseMetrics, parseRollout } from "./lines.ts";
+import { checkRollout, parseMetrics, rolloutGroup } from "./lines.ts";
 import { type RunStatus, runStatusSchema } from "./schema.ts";
 import { Tail } from "./tail.ts";
-import { EveryNth, MetricThinner } from "./thin.ts";
+import { EveryNthGroup, MetricThinner } from "./thin.ts";
 
 /** Points that a figure can show, and rollouts that a page can hold for each of some twenty runs. */
 const POINTS_PER_RUN = 512;
@@ -25,7 +25,7 @@ export class RunReader {
   readonly #metricLines: Tail;
   readonly #rolloutLines: Tail;
   #metrics = new MetricThinner(POINTS_PER_RUN);
-  #rollouts = new EveryNth<RolloutRecord>(ROLLOUTS_PER_RUN);
+  #rollouts = new EveryNthGroup<RolloutRecord>(ROLLOUTS_PER_RUN);
 
   constructor(study: string, root: string, run: RunFolder) {
     this.run = run;
@@ -101,14 +101,20 @@ export class RunReader {
     await this.#attempt(name, () =>
       this.#rolloutLines.read({
         restart: () => {
-          this.#rollouts = new EveryNth(ROLLOUTS_PER_RUN);
+          this.#rollouts = new EveryNthGroup(ROLLOUTS_PER_RUN);
           this.#forget(name);
           from = 0;
         },
         line: (bytes, number) => {
           const before = this.#rollouts.length;
-          const thinned = this.#rollouts.offer(() =>
-            this.#parse(name, number, () => shortened(parseRollout(bytes))),
+          // Read at once, so that groups are told apart, and checked only if it is kept.
+          const read = this.#parse(name, number, () => {
+            const value = JSON.parse(bytes.toString("utf8"));
+            return { value, group: rolloutGroup(Object(value)) };
+          });
+          if (read === undefined) return;
+          const thinned = this.#rollouts.offer(read.group, () =>
+            this.#parse(name, number, () => shortened(checkRollout(read.value))),
           );
           if (thinned) from = 0;
           else if (this.#rollouts.length > before) from ??= before;

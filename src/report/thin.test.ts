@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { EveryNth, MetricThinner } from "./thin.ts";
+import { EveryNthGroup, MetricThinner } from "./thin.ts";
 
 function thinned(limit: number, values: readonly (number | null)[]) {
   const thinner = new MetricThinner(limit);
@@ -54,17 +54,36 @@ describe("MetricThinner", () => {
   });
 });
 
-test("EveryNth keeps every n-th, n a power of two, and makes only those", () => {
-  fc.assert(
-    fc.property(fc.integer({ min: 2, max: 9 }), fc.integer({ min: 0, max: 200 }), (limit, count) => {
-      const list = new EveryNth<number>(limit);
-      for (let i = 0; i < count; i++) list.offer(() => i);
-      expect(list.length).toBeLessThanOrEqual(limit);
-      expect(list.items()).toEqual(
-        Array.from({ length: count }, (_, i) => i).filter((i) => i % list.every === 0),
-      );
-      if (count <= limit) expect(list.every).toBe(1);
-      else expect(list.length).toBeGreaterThan(limit / 2 - 1);
-    }),
-  );
+describe("EveryNthGroup", () => {
+  test("keeps every n-th group whole, n a power of two, and makes only those", () => {
+    const sizes = fc.array(fc.integer({ min: 1, max: 6 }), { maxLength: 60 });
+    fc.assert(
+      fc.property(fc.integer({ min: 6, max: 30 }), sizes, (limit, groups) => {
+        const list = new EveryNthGroup<[group: number, i: number]>(limit);
+        const all = groups.flatMap((size, group) =>
+          Array.from({ length: size }, (_, i): [number, number] => [group, i]),
+        );
+        for (const one of all) list.offer(String(one[0]), () => one);
+        expect(list.length).toBeLessThanOrEqual(limit);
+        expect(list.items()).toEqual(all.filter(([group]) => group % list.every === 0));
+        if (all.length <= limit) expect(list.every).toBe(1);
+        // What half as much thinning would have kept was too much, at the latest when the list ended.
+        else expect(all.filter(([group]) => group % (list.every / 2) === 0).length).toBeGreaterThan(limit);
+      }),
+    );
+  });
+
+  test("of a group larger than the limit keeps the beginning, and then begins to thin", () => {
+    const list = new EveryNthGroup<number>(3);
+    for (let i = 0; i < 10; i++) expect(list.offer("one", () => i)).toBe(false);
+    expect(list.items()).toEqual([0, 1, 2]);
+    expect(list.offer("two", () => 10)).toBe(true);
+    expect(list.items()).toEqual([0, 1, 2]);
+  });
+
+  test("leaves out what cannot be made, and keeps its group together", () => {
+    const list = new EveryNthGroup<number>(9);
+    for (let i = 0; i < 6; i++) list.offer(i < 3 ? "a" : "b", () => (i === 1 ? undefined : i));
+    expect(list.items()).toEqual([0, 2, 3, 4, 5]);
+  });
 });

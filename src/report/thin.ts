@@ -1,4 +1,4 @@
-/** @file Long runs made short: metrics as means over equal spans of steps, rollouts as every n-th one. */
+/** @file Long runs made short: metrics as means over equal spans of steps, rollouts as every n-th group. */
 
 import type { StepMetrics } from "../training/records.ts";
 import type { MetricColumns } from "./data.ts";
@@ -108,14 +108,17 @@ function fiveDigits(value: number): number {
 }
 
 /**
- * Every n-th of a list that grows, at most `limit` of them; n is 1 or a power of two, which depends on how many there
- * are and on nothing else.
+ * Every n-th group of a list that grows, whole, and at most `limit` of its items; n is 1 or a power of two, which depends
+ * on the list and on nothing else. Neighbours with the same key are a group. Of one that is larger than the limit, the
+ * beginning is kept.
  */
-export class EveryNth<T> {
+export class EveryNthGroup<T> {
   every = 1;
   readonly #limit: number;
-  #seen = 0;
-  #kept: { index: number; value: T }[] = [];
+  /** Of the group that the list ends in. */
+  #key: string | undefined;
+  #index = -1;
+  #kept: { group: number; value: T }[] = [];
 
   constructor(limit: number) {
     this.#limit = limit;
@@ -130,15 +133,20 @@ export class EveryNth<T> {
    *
    * @returns whether what was kept before has been thinned
    */
-  offer(make: () => T | undefined): boolean {
-    const index = this.#seen++;
-    if (index % this.every !== 0) return false;
+  offer(key: string, make: () => T | undefined): boolean {
+    if (key !== this.#key) this.#index++;
+    this.#key = key;
+    const group = this.#index;
+    const full = this.length === this.#limit && this.#kept[0]?.group === group;
+    if (group % this.every !== 0 || full) return false;
     const value = make();
     if (value === undefined) return false;
-    this.#kept.push({ index, value });
-    if (this.#kept.length <= this.#limit) return false;
-    this.every *= 2;
-    this.#kept = this.#kept.filter((entry) => entry.index % this.every === 0);
+    this.#kept.push({ group, value });
+    if (this.length <= this.#limit) return false;
+    while (this.length > this.#limit) {
+      this.every *= 2;
+      this.#kept = this.#kept.filter((entry) => entry.group % this.every === 0);
+    }
     return true;
   }
 

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { studyFixture } from "../../test/study-fixture.ts";
-import { appendMetrics, runFolder, writeStudy } from "../../test/study-folder.ts";
+import { appendMetrics, runFolder, writeStatus, writeStudy } from "../../test/study-folder.ts";
 import type { StudyListing } from "../report/data.ts";
 import { type RunningServer, startServer } from "./server.ts";
 
@@ -72,6 +72,23 @@ describe("what is served", () => {
     expect((await listing()).find(({ id }) => id === "new")).toMatchObject({
       state: "empty",
       environment: "code",
+    });
+  });
+
+  test("how far a study is of all that it is to do, and why runs failed", async () => {
+    expect((await listing())[0]).toMatchObject({ done: 5, runs: 5, progress: null, failed: [] });
+    const study = studyFixture({ steps: 3 });
+    const [first, second] = study.runs;
+    await writeStudy(join(studies, "grid"), {
+      ...study,
+      ...{ summary: null, runs: study.runs.slice(0, 2) },
+      settings: { ...(study.settings as object), planned: { runs: 90, steps: 270 } },
+    });
+    const failure = { state: "failed" as const, step: 2, steps: 3, updated: "now", error: "out of memory" };
+    await writeStatus(join(studies, "grid"), second!, failure);
+    expect((await listing()).find(({ id }) => id === "grid")).toMatchObject({
+      ...{ state: "failed", done: 1, runs: 90, progress: 5 / 270 },
+      failed: [{ arm: second!.arm, seed: first!.seed, error: "out of memory" }],
     });
   });
 

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { parseJson, readText } from "../files.ts";
 import {
   listRuns,
+  plannedOf,
   type RunStatus,
   requireInside,
   runStatusSchema,
@@ -25,22 +26,29 @@ export async function listStudy(
   const realRoot = await realpath(root);
   const document = await readJson(join(folder, "study.json"), realRoot);
   const statuses: (RunStatus | null)[] = [];
+  const failed: StudyListing["failed"] = [];
   let written = (await statIfPresent(join(folder, "study.json")))?.mtimeMs ?? 0;
   for (const run of await listRuns(folder)) {
     for (const name of ["status.json", "metrics.jsonl"])
       written = Math.max(written, (await statIfPresent(join(run.path, name)))?.mtimeMs ?? 0);
-    statuses.push(
-      runStatusSchema.safeParse(await readJson(join(run.path, "status.json"), realRoot)).data ?? null,
-    );
+    const document = await readJson(join(run.path, "status.json"), realRoot);
+    const status = runStatusSchema.safeParse(document).data ?? null;
+    statuses.push(status);
+    if (status?.state === "failed")
+      failed.push({ arm: run.arm, seed: run.seed, error: status.error ?? "it does not say why" });
   }
   const finished = (await statIfPresent(join(folder, "summary.json"))) !== undefined;
+  const planned = plannedOf(document);
+  const steps = statuses.reduce((sum, status) => sum + (status?.step ?? 0), 0);
   const { environment } = (document ?? {}) as { environment?: unknown };
   return {
     id,
     environment: typeof environment === "string" ? environment : null,
     state: stateOf(statuses, finished, now - written),
-    done: statuses.reduce((sum, status) => sum + (status?.step ?? 0), 0),
-    steps: statuses.reduce((sum, status) => sum + (status?.steps ?? 0), 0),
+    done: statuses.filter((status) => status?.state === "done").length,
+    runs: planned.runs,
+    progress: planned.steps === null ? null : Math.min(1, steps / planned.steps),
+    failed,
     written,
   };
 }

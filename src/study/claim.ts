@@ -57,6 +57,11 @@ export async function claim(
     version: VERSION,
     environment,
     settings,
+    // For those who look on: what is to be done may be more than has begun.
+    planned: {
+      runs: table.length,
+      steps: table.reduce((sum, run) => sum + run.settings.training.steps, 0),
+    },
     ...origins,
     armsSha256: { ...stored?.armsSha256, ...origins.armsSha256 },
     machine: machine(),
@@ -108,7 +113,10 @@ async function leftOut(folder: string, table: readonly PlannedRun[]): Promise<st
 }
 
 /** Settings that may differ between two sittings of one study, by their paths. */
-const mayChange = ["arms", "seeds", "firstSeed", "grid", "slurm", "anyway", "training.keepCheckpoints"];
+const mayChange = [
+  ...["arms", "seeds", "firstSeed", "grid", "slurm", "anyway"],
+  ...["training.keepCheckpoints", "training.recordedRollouts"],
+];
 
 interface SettingsCheck {
   begun: Record<string, unknown>;

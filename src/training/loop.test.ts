@@ -178,14 +178,17 @@ describe("train", () => {
     expect(results.map(({ metrics }) => metrics["slow/left"])).toEqual([4, 3, 2, 1]);
     const { metrics, rollouts } = results[0]!;
     expect(metrics["slow/undefined"]).toBeNull();
-    expect(rollouts[1]!.columns).toEqual({ "slow/seeded": "1 2" });
-    // The mean is over the rollouts that it applies to, which are the ones that are kept here.
-    const lengths = rollouts.map(({ completion }) => completion.length);
+    // All groups of this small batch are recorded.
+    expect(rollouts.map(({ columns }) => columns)).toEqual(
+      Array.from({ length: 16 }, (_, i) => ({ "slow/seeded": `1 ${i}` })),
+    );
+    const applies = rollouts.filter((_, i) => i % 2 === 0);
+    const lengths = applies.map(({ completion }) => completion.length);
     expect(metrics["rewards/slow/mean"]).toBeCloseTo(
       lengths.reduce((sum, x) => sum + x, 0) / lengths.length,
       6,
     );
-    for (const { reward, proxy, completion } of rollouts)
+    for (const { reward, proxy, completion } of applies)
       expect(reward).toBeCloseTo(proxy + 0.5 * completion.length, 4);
     parseRollout(Buffer.from(JSON.stringify(rollouts[1])));
 

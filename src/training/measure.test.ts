@@ -3,7 +3,7 @@
 import { describe, expect, it } from "vitest";
 import { exchangeRateOf } from "../audit/index.ts";
 import type { Outcome, Task } from "../environment/types.ts";
-import { type Measured, measureMonitor } from "./measure.ts";
+import { keptRollouts, type Measured, measureMonitor } from "./measure.ts";
 
 /** [misbehaved, flagged, advantage, times] */
 type Kind = [boolean, boolean, number, number];
@@ -71,5 +71,25 @@ describe("measureMonitor", () => {
       "misses/of_reinforced": 1,
       "exchange/predicted": null,
     });
+  });
+});
+
+describe("keptRollouts", () => {
+  const groupsOf = (count: number, rollouts: number, recordedRollouts: number) => {
+    const kept = keptRollouts(count, { rollouts, recordedRollouts });
+    const groups = [...new Set(kept.map((i) => Math.floor(i / rollouts)))];
+    expect(kept).toEqual(groups.flatMap((g) => Array.from({ length: rollouts }, (_, i) => g * rollouts + i)));
+    return groups;
+  };
+
+  it("keeps whole groups, evenly spaced, as many as fit", () => {
+    expect(groupsOf(128, 8, 16)).toEqual([0, 8]);
+    expect(groupsOf(128, 8, 31)).toEqual([0, 5, 10]);
+    expect(groupsOf(48, 16, 40)).toEqual([0, 1]);
+  });
+
+  it("keeps one group where not even one fits, and all where all do", () => {
+    expect(groupsOf(32, 16, 8)).toEqual([0]);
+    expect(groupsOf(32, 8, 1000)).toEqual([0, 1, 2, 3]);
   });
 });

@@ -19,6 +19,7 @@ import type { Advantages } from "./advantages.ts";
 import type { StepLog } from "./log.ts";
 import { readingsOf, readLogit, readMean, readProbe } from "./read.ts";
 import type { RolloutRecord, StepMetrics } from "./records.ts";
+import type { TrainingSettings } from "./settings.ts";
 import type { Rollout, RunContext, Verdict } from "./types.ts";
 
 /** What a step has produced by the time it is measured. */
@@ -196,15 +197,14 @@ export async function measureTracer(
   return metrics;
 }
 
-/** How many rollouts of a step are kept: the first of each group, as far as this goes. */
-const KEPT_ROLLOUTS = 8;
-
-/** A sample of the step's rollouts for people: evenly spaced over the batch. */
-export function recordsOf(measured: Measured, { arm, probe }: RunContext): RolloutRecord[] {
+/**
+ * A sample of the step's rollouts, for people and for whoever fits probes on them: whole groups, since advantages compare
+ * the completions of one task, evenly spaced over the batch.
+ */
+export function recordsOf(measured: Measured, { arm, probe, settings }: RunContext): RolloutRecord[] {
   const { step, tasks, rollouts, outcomes, completions, rewards, scores, advantages, log } = measured;
   const columns = Object.entries(log.columns);
-  const stride = Math.max(1, Math.floor(rollouts.length / KEPT_ROLLOUTS));
-  const kept = rollouts.map((_, i) => i).filter((i) => i % stride === 0);
+  const kept = keptRollouts(rollouts.length, settings);
   return kept.map((i) => {
     const rollout = rollouts[i]!;
     const { proxy, true: trueReward, misbehaved, attempted, label, note } = outcomes[i]!;
@@ -241,6 +241,18 @@ export function recordsOf(measured: Measured, { arm, probe }: RunContext): Rollo
       tokenScores: { policy: tokens("policy"), reference: tokens("reference") },
     };
   });
+}
+
+/** The indices of the rollouts that are recorded: those of as many groups as `recordedRollouts` has room for, one at least. */
+export function keptRollouts(
+  count: number,
+  { rollouts: size, recordedRollouts }: Pick<TrainingSettings, "rollouts" | "recordedRollouts">,
+): number[] {
+  const groups = count / size;
+  const kept = Math.min(groups, Math.max(1, Math.floor(recordedRollouts / size)));
+  return Array.from({ length: kept }, (_, k) => Math.floor((k * groups) / kept)).flatMap((group) =>
+    Array.from({ length: size }, (_, i) => group * size + i),
+  );
 }
 
 /** Four decimals: enough for people, and small files. */

@@ -1,4 +1,4 @@
-/** @file What a run writes while it trains: a line of metrics per step, and a sample of its rollouts. */
+/** @file What a run writes while it trains: a line of metrics per step, and some groups of its rollouts. */
 
 /** What can be logged of a rollout. */
 export type ColumnValue = string | number | boolean | null;
@@ -41,7 +41,7 @@ export interface StepMetrics {
   [name: string]: number | null;
 }
 
-/** One line of `rollouts.jsonl`. */
+/** One line of `rollouts.jsonl`. Those of a step are whole groups, one after the other: see `training.recordedRollouts`. */
 export interface RolloutRecord {
   step: number;
   /** Id of the task. */

@@ -102,6 +102,14 @@ export const trainingSettingsSchema = z.strictObject({
     .default(20)
     .describe("steps between checkpoints")
     .meta({ trl: "save_steps", also: ["saveEvery"] }),
+  recordedRollouts: z
+    .int()
+    .min(1)
+    .default(16)
+    .describe(
+      "rollouts of a step that are kept in rollouts.jsonl, in whole groups (all completions of a task): as many groups as fit, and at least one",
+    )
+    .meta({ also: ["keptRollouts", "logCompletions"] }),
   keepCheckpoints: z
     .enum(["whole", "weights", "none"])
     .default("whole")

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { columnsOf, studyFixture } from "../../test/study-fixture.ts";
-import { plannedRuns, progressOf } from "./progress.ts";
+import { progressOf } from "./progress.ts";
 
 const run = studyFixture({ steps: 3 }).runs[0]!;
 const lines = [
@@ -31,9 +31,4 @@ test("a run is as far as its metrics, which are written more often than its stat
     steps: 9,
     misbehaviour: 0.5,
   });
-});
-
-test("plannedRuns reads what a study's file says, and guesses nothing", () => {
-  expect(plannedRuns({ settings: { arms: ["none", "probe-loss"], seeds: 3 } })).toBe(6);
-  for (const unknown of [null, {}, { settings: { arms: 2 } }]) expect(plannedRuns(unknown)).toBeNull();
 });

@@ -31,10 +31,3 @@ export function progressOf({ status, metrics }: RunData): RunProgress {
 function latest(metrics: MetricColumns, name: string): number | null {
   return metrics[name]?.findLast((value) => value !== null) ?? null;
 }
-
-/** How many runs a study is to have; `null` where its settings do not say. */
-export function plannedRuns(study: unknown): number | null {
-  const { arms, seeds } =
-    (study as { settings?: { arms?: unknown; seeds?: unknown } } | null)?.settings ?? {};
-  return Array.isArray(arms) && typeof seeds === "number" ? arms.length * seeds : null;
-}
