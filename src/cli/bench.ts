@@ -2,7 +2,7 @@
 
 import { availableParallelism, cpus } from "node:os";
 import { jit, numpy as np, valueAndGrad } from "@jax-js/jax";
-import { Command } from "commander";
+import type { Command } from "commander";
 import { createAdamW } from "../engine/adamw.ts";
 import { createEngine } from "../engine/index.ts";
 import { likelihoodLoss } from "../engine/loss.ts";
@@ -15,9 +15,9 @@ import { proxyReward, startPolicy, train } from "../training/index.ts";
 import { benchCheckpoint } from "./bench-checkpoint.ts";
 import { median, round, timed } from "./timing.ts";
 
-export function benchCommand(): Command {
-  return new Command("bench")
-    .description("Measure this machine with the code environment's base model; prints one JSON object.")
+/** Its arguments and options, and what it does. */
+export function benchCommand(command: Command): Command {
+  return command
     .option("--model <path>", "measure a checkpoint instead: its folder, or its GGUF file")
     .action(async ({ model }: { model?: string }) => {
       console.log(JSON.stringify(await (model ? benchModel(model) : bench()), null, 2));

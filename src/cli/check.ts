@@ -1,16 +1,14 @@
 /** @file `probeward check`: does an environment keep what every environment promises, and what does a model know of it? */
 
-import { Command } from "commander";
+import type { Command } from "commander";
 import { contract } from "../environment/contract.ts";
 import type { Environment } from "../environment/index.ts";
 import { environmentChoices, loadEnvironment } from "../environment/load.ts";
 import { resolveModule } from "../modules.ts";
 
-export function checkCommand(): Command {
-  return new Command("check")
-    .description(
-      "Check an environment against the contract that studies rely on. For one that you write.\nWith --model, then ask a base model what it knows of it: a minute, longer for a large one.",
-    )
+/** Its arguments and options, and what it does. */
+export function checkCommand(command: Command): Command {
+  return command
     .argument("<environment>", environmentChoices)
     .option("--model [path]", "a base model's folder or GGUF file; without a path, the environment's own")
     .action(async (name: string, { model }: { model?: string | true }) => {

@@ -4,7 +4,7 @@ import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { numpy as np } from "@jax-js/jax";
-import { Command } from "commander";
+import type { Command } from "commander";
 import { engineContract } from "../engine/contract.ts";
 import { createEngine, openEngine } from "../engine/index.ts";
 import { createEnvironment } from "../environment/index.ts";
@@ -74,19 +74,18 @@ function smallModel(): LoadedModel {
   return { config, weights, tokenizer: new CharacterTokenizer(alphabet) };
 }
 
-export function doctorCommand(): Command {
-  return new Command("doctor")
-    .description("Check that everything that a study needs works on this machine.")
-    .action(async () => {
-      let failed = 0;
-      for (const [name, check] of Object.entries(checks)) {
-        try {
-          console.log(`ok      ${name}: ${await check()}`);
-        } catch (error) {
-          failed++;
-          console.log(`failed  ${name}: ${(error as Error).message}`);
-        }
+/** Its arguments and options, and what it does. */
+export function doctorCommand(command: Command): Command {
+  return command.action(async () => {
+    let failed = 0;
+    for (const [name, check] of Object.entries(checks)) {
+      try {
+        console.log(`ok      ${name}: ${await check()}`);
+      } catch (error) {
+        failed++;
+        console.log(`failed  ${name}: ${(error as Error).message}`);
       }
-      if (failed > 0) process.exitCode = 1;
-    });
+    }
+    if (failed > 0) process.exitCode = 1;
+  });
 }

@@ -1,7 +1,7 @@
 /** @file `probeward export`: writes a study for other tools. */
 
 import { resolve } from "node:path";
-import { Command, Option } from "commander";
+import { type Command, Option } from "commander";
 import { exportFormats, exportStudy } from "../export/index.ts";
 
 /** How to open what was written. */
@@ -11,11 +11,9 @@ const hints: Record<string, (out: string) => string> = {
   parquet: (out) => `SELECT * FROM '${out}/metrics.parquet' in DuckDB, or read_parquet in pandas or polars`,
 };
 
-export function exportCommand(): Command {
-  return new Command("export")
-    .description(
-      "Write a study's metrics and rollouts for TensorBoard, for Inspect AI's viewer, or as Parquet.",
-    )
+/** Its arguments and options, and what it does. */
+export function exportCommand(command: Command): Command {
+  return command
     .argument("<folder>", "folder of the study, finished or not")
     .addOption(new Option("--to <format>", "what to write").choices(exportFormats).makeOptionMandatory())
     .requiredOption("--out <dir>", "folder to write to")

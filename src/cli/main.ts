@@ -1,48 +1,33 @@
 #!/usr/bin/env node
 /** @file The command line. Exit status: 0 done, 1 failed, 2 wrong use, 130 or 143 stopped (Ctrl-C, SIGTERM). */
 
-import { readFileSync } from "node:fs";
 import { constants } from "node:os";
 import { Command, CommanderError } from "commander";
 import { StoppedError, UsageError } from "../errors.ts";
 import { ModuleError, provideLibrary } from "../modules.ts";
+import { versions } from "../versions.ts";
+import { commands } from "./commands.ts";
 import { printable } from "./printable.ts";
-
-const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
-  version: string;
-};
 
 const program = new Command("probeward")
   .description(
-    "Reinforcement learning whose reward includes probes on the model's own activations,\nand the measures that tell whether training made the model better or only made the probe blind.",
+    "Reinforcement learning whose reward includes probes on the model's own activations, and the measures that tell whether training made the model better or only made the probe blind.",
   )
-  .version(version)
+  .version(versions([]).own)
   .exitOverride()
   .configureHelp({ showGlobalOptions: true })
   .showHelpAfterError("(--help shows what is allowed)");
 
 provideLibrary(() => import("../index.ts"));
 
-/** In the order of the help. Only the one that is called is loaded: tasks of launched studies start often. */
-const commands: Record<string, () => Promise<Command>> = {
-  study: async () => (await import("./study.ts")).studyCommand(),
-  status: async () => (await import("./status.ts")).statusCommand(),
-  cancel: async () => (await import("./cancel.ts")).cancelCommand(),
-  settings: async () => (await import("./settings.ts")).settingsCommand(),
-  pretrain: async () => (await import("./pretrain.ts")).pretrainCommand(),
-  pull: async () => (await import("./pull.ts")).pullCommand(),
-  probe: async () => (await import("./probe.ts")).probeCommand(),
-  check: async () => (await import("./check.ts")).checkCommand(),
-  report: async () => (await import("./report.ts")).reportCommand(),
-  serve: async () => (await import("./serve.ts")).serveCommand(),
-  export: async () => (await import("./export.ts")).exportCommand(),
-  bench: async () => (await import("./bench.ts")).benchCommand(),
-  doctor: async () => (await import("./doctor.ts")).doctorCommand(),
-  task: async () => (await import("./task.ts")).taskCommand(),
-};
-const asked = process.argv[2] ?? "";
-for (const name of Object.hasOwn(commands, asked) ? [asked] : Object.keys(commands))
-  program.addCommand((await commands[name]!()).exitOverride(), { hidden: name === "task" });
+// The one that is called is filled; of the others, help says what they are for.
+const [first = "", second = ""] = process.argv.slice(2);
+const asked = first === "help" ? second : first;
+for (const [name, { description, fill }] of Object.entries(commands)) {
+  const command = new Command(name).description(description);
+  program.addCommand(name === asked ? await fill(command) : command, { hidden: name === "task" });
+  command.exitOverride();
+}
 
 // Errors, warnings and tables hold what servers, models and other people's files say.
 for (const stream of ["log", "error"] as const) {

@@ -1,14 +1,14 @@
 /** @file `probeward pretrain`: makes an environment's base model, and says what it knows. */
 
 import { resolve } from "node:path";
-import { Command } from "commander";
+import type { Command } from "commander";
 import { openEngine } from "../engine/index.ts";
 import { environmentChoices, loadEnvironment } from "../environment/load.ts";
 import { resolveModule } from "../modules.ts";
 import { makeBaseModel, shippedModel } from "../study/index.ts";
+import { wholeNumber } from "./arguments.ts";
 import { behaviourInWords, differenceInWords } from "./base-model.ts";
 import { clock } from "./progress.ts";
-import { wholeNumber } from "./study.ts";
 
 interface Flags {
   steps?: number;
@@ -17,9 +17,9 @@ interface Flags {
   json?: boolean;
 }
 
-export function pretrainCommand(): Command {
-  return new Command("pretrain")
-    .description("Train the base model of an environment from demonstrations. The shipped ones were made so.")
+/** Its arguments and options, and what it does. */
+export function pretrainCommand(command: Command): Command {
+  return command
     .argument("<environment>", environmentChoices)
     .option("--steps <n>", "training steps", wholeNumber(1))
     .option("--seed <n>", "seed of weights and demonstrations", wholeNumber(0))

@@ -1,13 +1,13 @@
 /** @file `probeward probe`: fits and sweeps probes on a labelled file, and reports whether they are any good. */
 
 import { basename, extname, join, resolve } from "node:path";
-import { Command, InvalidArgumentError, Option } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { openEngine } from "../engine/index.ts";
 import { writeJson, writeWhole } from "../files.ts";
 import { allPositions, type Positions, saveProbe } from "../probe/index.ts";
 import { type ProbeReport, renderPage } from "../report/index.ts";
 import { fitOnExamples, readLabelledFile } from "../study/index.ts";
-import { wholeNumber } from "./study.ts";
+import { wholeNumber } from "./arguments.ts";
 
 interface Flags {
   model: string;
@@ -23,11 +23,9 @@ interface Flags {
 /** Positions that a labelled file can be read at. */
 const positions = allPositions.filter((at) => at !== "follow-up");
 
-export function probeCommand(): Command {
-  return new Command("probe")
-    .description(
-      'Fit probes on labelled completions at every layer and position, choose one, and judge it beside its controls.\nA line of the file: {"prompt": ..., "completion": ..., "label": true or false, "group": ...}',
-    )
+/** Its arguments and options, and what it does. */
+export function probeCommand(command: Command): Command {
+  return command
     .argument("<labelled.jsonl>", "labelled completions, one JSON object per line")
     .requiredOption("--model <path>", "folder of the model, or its GGUF file")
     .option(

@@ -1,14 +1,12 @@
 /** @file `probeward pull`: fetches a checkpoint from the Hugging Face hub. */
 
 import { basename, resolve } from "node:path";
-import { Command } from "commander";
+import type { Command } from "commander";
 import { pullModel } from "../model/index.ts";
 
-export function pullCommand(): Command {
-  return new Command("pull")
-    .description(
-      "Fetch a checkpoint from the Hugging Face hub: configuration, tokenizer and safetensors. Goes on where it stopped.",
-    )
+/** Its arguments and options, and what it does. */
+export function pullCommand(command: Command): Command {
+  return command
     .argument("<repo>", "repository, such as HuggingFaceTB/SmolLM2-135M-Instruct")
     .option("--out <dir>", "folder to write to (default: the repository's name)")
     .option("--revision <name>", "branch, tag or commit", "main")

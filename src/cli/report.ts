@@ -1,12 +1,12 @@
 /** @file `probeward report`: writes a study's report again. */
 
 import { join } from "node:path";
-import { Command } from "commander";
+import type { Command } from "commander";
 import { loadStudy, renderTable, writeReport } from "../report/index.ts";
 
-export function reportCommand(): Command {
-  return new Command("report")
-    .description("Write report.html of a study, finished or not, and print its table.")
+/** Its arguments and options, and what it does. */
+export function reportCommand(command: Command): Command {
+  return command
     .argument("<folder>", "folder of the study")
     .option("--out <file>", "where to write the report (default: <folder>/report.html)")
     .action(async (folder: string, { out }: { out?: string }) => {

@@ -1,13 +1,13 @@
 /** @file `probeward serve`: shows studies in a browser while they run. */
 
-import { Command } from "commander";
+import type { Command } from "commander";
 import { isLoopback } from "../network.ts";
 import { startServer } from "../serve/index.ts";
-import { wholeNumber } from "./study.ts";
+import { wholeNumber } from "./arguments.ts";
 
-export function serveCommand(): Command {
-  return new Command("serve")
-    .description("Show a study, or a folder of studies, in a browser, live. It reads and never writes.")
+/** Its arguments and options, and what it does. */
+export function serveCommand(command: Command): Command {
+  return command
     .argument("<folder>", "folder of a study, or of several; it may still be empty")
     .option("--port <n>", "port; 0 for any that is free", wholeNumber(0), 4747)
     .option(

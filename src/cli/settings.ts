@@ -1,6 +1,6 @@
 /** @file `probeward settings`: what a study file may say, as a table, a page, or a schema for editors. */
 
-import { Command } from "commander";
+import type { Command } from "commander";
 import { type SettingInfo, studyJsonSchema, studySettings, UsageError } from "../study/index.ts";
 
 interface Flags {
@@ -11,9 +11,9 @@ interface Flags {
 const WIDTH = 80;
 const INDENT = 4;
 
-export function settingsCommand(): Command {
-  return new Command("settings")
-    .description("List what a study file may say, and --set: type, default, meaning, and TRL's name.")
+/** Its arguments and options, and what it does. */
+export function settingsCommand(command: Command): Command {
+  return command
     .argument("[words...]", "only settings whose path, meaning or name in TRL has all of these words")
     .option("--json-schema", "print a JSON Schema instead, for editors")
     .option("--markdown", "print docs/settings.md instead")

@@ -1,15 +1,15 @@
 /** @file `probeward status`: how the runs of a study stand. */
 
 import { resolve } from "node:path";
-import { Command } from "commander";
+import type { Command } from "commander";
 import { type RunState, studyStatus } from "../launch/index.ts";
 import { launchers } from "./launchers.ts";
 
 const STATES = ["done", "running", "pending", "stopped", "waiting", "failed"] as const;
 
-export function statusCommand(): Command {
-  return new Command("status")
-    .description("Say which runs of a study are done, running or pending, and which failed, and why.")
+/** Its arguments and options, and what it does. */
+export function statusCommand(command: Command): Command {
+  return command
     .argument("<folder>", "folder of the study")
     .option("--json", "print every run, as JSON")
     .action(async (folder: string, { json }: { json?: boolean }) => {

@@ -1,11 +1,12 @@
 /** @file `probeward study`: runs a study, or goes on with one. */
 
 import { join, resolve } from "node:path";
-import { Command, InvalidArgumentError, Option } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { parse } from "yaml";
 import { dryRun } from "../launch/index.ts";
 import { renderTable } from "../report/index.ts";
 import { armIds, arms, readStudy, shippedStudies, slurmSettingsSchema, UsageError } from "../study/index.ts";
+import { wholeNumber } from "./arguments.ts";
 import { type LauncherName, launchers, thisProgram } from "./launchers.ts";
 import { followStudy } from "./progress.ts";
 
@@ -26,10 +27,10 @@ interface Flags {
   dryRun?: boolean;
 }
 
-export async function studyCommand(): Promise<Command> {
+/** Its arguments and options, and what it does. */
+export async function studyCommand(command: Command): Promise<Command> {
   const shipped = (await shippedStudies()).join(", ");
-  return new Command("study")
-    .description("Run a study: arms x seeds on one environment. The same command resumes what is in --out.")
+  return command
     .argument("<study>", `name of a shipped study (${shipped}), or a study file (.yaml)`)
     .option(
       "--arms <ids>",
@@ -61,11 +62,16 @@ export async function studyCommand(): Promise<Command> {
     .option("--slurm <key=value>", "a setting of the cluster; again for more (below)", slurmFlag)
     .option("--dry-run", "print what would be submitted to Slurm, and submit nothing")
     .option("--json", "print only the final summary.json, on standard output")
-    .addHelpText(
-      "after",
-      `\nArms:\n${armIds.map((id) => `  ${id.padEnd(28)}${arms[id].sentence}`).join("\n")}
-\nSettings of --slurm, and of slurm: in a study file:\n${slurmHelp()}`,
-    )
+    .addHelpText("after", ({ command }) => {
+      const help = command.createHelp();
+      const list = (rows: readonly (readonly [string, string])[], width: number) =>
+        rows.map(([name, text]) => help.formatItem(name, width, text, help)).join("\n");
+      const ofArms = armIds.map((id) => [id, arms[id].sentence] as const);
+      const ofSlurm = Object.entries(slurmSettingsSchema.shape).map(
+        ([key, schema]) => [key, schema.description ?? ""] as const,
+      );
+      return `\nArms:\n${list(ofArms, 28)}\n\nSettings of --slurm, and of slurm: in a study file:\n${list(ofSlurm, 12)}`;
+    })
     .action(async (study: string, flags: Flags) => {
       const { json, out, quick, model, launch, jobs, dryRun: dry, ...overrides } = flags;
       if (launch === "slurm" && jobs !== undefined)
@@ -111,20 +117,4 @@ function slurmFlag(text: string, before: Record<string, unknown[]> = {}): Record
   const [, key, value] = /^(\w+)=(.*)$/s.exec(text) ?? [];
   if (key === undefined) throw new InvalidArgumentError("It should be key=value, such as partition=long.");
   return { ...before, [key]: [...(before[key] ?? []), /^[1-9]\d*$/.test(value!) ? Number(value) : value] };
-}
-
-function slurmHelp(): string {
-  return Object.entries(slurmSettingsSchema.shape)
-    .map(([key, schema]) => `  ${key.padEnd(12)}${schema.description}`)
-    .join("\n");
-}
-
-/** Parses a flag that is a whole number of at least `least`. */
-export function wholeNumber(least: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (!Number.isInteger(value) || value < least)
-      throw new InvalidArgumentError(`It should be a whole number, ${least} or more.`);
-    return value;
-  };
 }

@@ -1,17 +1,17 @@
 /** @file `probeward task`: a part of a study that was launched. Launchers start it; people need not. */
 
-import { Command } from "commander";
+import type { Command } from "commander";
 import { finishOnSlurm, stoppable, work } from "../launch/index.ts";
 import { prepare, StoppedError, withClaimed, withTrainer } from "../study/index.ts";
+import { wholeNumber } from "./arguments.ts";
 import { thisProgram } from "./launchers.ts";
 import { followStudy } from "./progress.ts";
-import { wholeNumber } from "./study.ts";
 
 /** Exit status of a task that was told to stop, and is to be started again (EX_TEMPFAIL of sysexits.h). */
 const STOPPED = 75;
 
-export function taskCommand(): Command {
-  const task = new Command("task").description("Do a part of a study (launchers start this).");
+/** Its arguments and options, and what it does. */
+export function taskCommand(task: Command): Command {
   task
     .command("prepare")
     .description("Make what runs start from.")
