@@ -41,12 +41,17 @@ async function keepsContract(environment: Environment): Promise<boolean> {
 async function report(environment: Environment, module: string, given: string | true): Promise<void> {
   const { openBaseModel, reportBaseModel } = await import("../study/index.ts");
   const { behaviourInWords, differenceInWords } = await import("./base-model.ts");
+  const { onEvent, end } = (await import("./progress.ts")).followStudy();
   const settings = { environment: module, model: given === true ? undefined : given };
   const engine = await openBaseModel(environment, settings);
   try {
-    console.log(`\n${behaviourInWords(await reportBaseModel(environment, engine))}\n`);
-    console.log(await differenceInWords(environment, engine));
+    onEvent({ kind: "stage", detail: "Asking the model held-out tasks" });
+    const report = await reportBaseModel(environment, engine);
+    onEvent({ kind: "stage", detail: "Fitting a probe on what it does" });
+    const difference = await differenceInWords(environment, engine);
+    console.log(`\n${behaviourInWords(report)}\n\n${difference}`);
   } finally {
+    end();
     await engine.close();
   }
 }

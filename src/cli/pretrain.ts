@@ -37,6 +37,7 @@ export function pretrainCommand(command: Command): Command {
       });
       if (json) return console.log(JSON.stringify({ model: folder, ...report }, null, 2));
       console.log(`The model is in ${folder}\n\n${behaviourInWords(report)}\n`);
+      console.error("Fitting a probe on what it does");
       const environment = await loadEnvironment(module);
       const engine = await openEngine(folder);
       console.log(await differenceInWords(environment, engine));

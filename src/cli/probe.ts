@@ -8,6 +8,7 @@ import { allPositions, type Positions, saveProbe } from "../probe/index.ts";
 import { type ProbeReport, renderPage } from "../report/index.ts";
 import { fitOnExamples, readLabelledFile } from "../study/index.ts";
 import { wholeNumber } from "./arguments.ts";
+import { followStudy } from "./progress.ts";
 
 interface Flags {
   model: string;
@@ -45,13 +46,17 @@ export function probeCommand(command: Command): Command {
     .option("--json", "print only report.json, on standard output")
     .action(async (file: string, flags: Flags) => {
       const folder = resolve(flags.out ?? join("probes", basename(file, extname(file))));
+      const { onEvent, end } = followStudy();
+      const onStage = (detail: string) => onEvent({ kind: "stage", detail });
+      onStage(`Loading ${flags.model}`);
       const engine = await openEngine(flags.model, { memoryMB: flags.memory });
       const examples = await readLabelledFile(file, engine);
       const { probe, report } = await fitOnExamples(examples, engine, {
         ...{ hooks: flags.hooks, positions: flags.positions, seed: flags.seed },
-        falsePositiveRate: flags.fpr,
+        ...{ falsePositiveRate: flags.fpr, onStage },
       });
       await engine.close();
+      end();
       const whole: ProbeReport = { file: basename(file), model: basename(flags.model), ...report };
       await saveProbe(join(folder, "probe"), probe);
       await writeJson(join(folder, "report.json"), whole);

@@ -114,6 +114,26 @@ describe("on a terminal", () => {
   });
 });
 
+test("a stage that takes long has a clock on a terminal, and keeps what it showed", () => {
+  vi.useFakeTimers();
+  try {
+    const { onEvent, end, target, time } = follow(80);
+    onEvent({ kind: "stage", detail: "Reading 600 completions" });
+    time.now = 65_000;
+    vi.advanceTimersByTime(1000);
+    expect(screen(target.text, 80)).toEqual(["[0:00] Reading 600 completions (1:05)"]);
+    time.now = 66_000;
+    onEvent({ kind: "stage", detail: "Fitting probes" });
+    end();
+    expect(screen(target.text, 80).filter((row) => row !== "")).toEqual([
+      "[0:00] Reading 600 completions (1:06)",
+      "[1:06] Fitting probes",
+    ]);
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
 test("in a log: plain lines, one in ten steps and the last, and nothing that moves a cursor", () => {
   const { onEvent, end, target } = follow();
   for (let index = 0; index < 25; index++) onEvent(step(index, { steps: 25 }));

@@ -21,6 +21,8 @@ export interface Progress {
 /** Steps between lines in a log, and the longest time without one, in milliseconds. */
 const LOG_EVERY = 10;
 const LOG_LATEST = 60_000;
+/** Milliseconds below which it is not said how long a stage took. */
+const SHORT = 2000;
 /** Width where the terminal does not tell. */
 const COLUMNS = 80;
 
@@ -39,21 +41,36 @@ export function followStudy(
     logged = { at: now(), stage };
     rewritten.finish(text);
   };
+  /** The stage that a terminal's last line tells of. */
+  let staged: { text: string; since: number } | undefined;
+  const stageLine = ({ text, since }: NonNullable<typeof staged>) => {
+    const took = now() - since;
+    return took < SHORT ? text : `${text} (${clock(took)})`;
+  };
+  const endStage = () => {
+    if (staged) rewritten.finish(stageLine(staged));
+    staged = undefined;
+  };
   // Stages have no steps: that something is still under way is said of them too.
-  const ticking = target.isTTY
-    ? undefined
-    : setInterval(() => {
-        if (now() - logged.at >= LOG_LATEST)
-          log(`[${clock(now() - started)}] still under way${logged.stage && `: ${logged.stage}`}`);
-      }, LOG_LATEST / 4).unref();
+  const ticking = setInterval(
+    () => {
+      if (staged) rewritten.write(stageLine(staged).slice(0, (target.columns ?? COLUMNS) - 1));
+      else if (!target.isTTY && now() - logged.at >= LOG_LATEST)
+        log(`[${clock(now() - started)}] still under way${logged.stage && `: ${logged.stage}`}`);
+    },
+    target.isTTY ? SHORT / 2 : LOG_LATEST / 4,
+  ).unref();
   /** The probe is measured every few steps; in between, what it saw last is shown. */
   let sight: { run: string; value: number | null } | undefined;
 
   const onEvent: OnEvent = (event) => {
     const elapsed = `[${clock(now() - started)}]`;
+    endStage();
     if (event.kind === "stage") {
       const detail = printable(event.detail);
-      return log(`${elapsed} ${detail}`, detail);
+      if (!target.isTTY) return log(`${elapsed} ${detail}`, detail);
+      staged = { text: `${elapsed} ${detail}`, since: now() };
+      return rewritten.write(staged.text.slice(0, (target.columns ?? COLUMNS) - 1));
     }
     if (event.kind === "warning") return rewritten.finish(`warning: ${printable(event.detail)}`);
     // The first step's own time is not known, and compiling makes it a long one.
@@ -79,6 +96,7 @@ export function followStudy(
     onEvent,
     end: () => {
       clearInterval(ticking);
+      endStage();
       rewritten.finish();
     },
   };

@@ -178,7 +178,7 @@ function checkStored(path: string, { summary, tracer, probe }: Base, model: Mode
  * those that could have been misbehaviour.
  */
 async function measureBase(parts: BaseContext): Promise<Base> {
-  const { engine, settings, once = createOnce() } = parts;
+  const { engine, settings, once = createOnce(), onStage = () => {} } = parts;
   const { model } = engine;
   const answers = await once("answers", () => askQuestions(parts.environment, engine));
   const context = { ...parts, environment: informedBy(parts.environment, answers) };
@@ -191,6 +191,7 @@ async function measureBase(parts: BaseContext): Promise<Base> {
     calibration: (await sampled("calibration")).filter(({ outcome }) => outcome.eligible),
     test: await sampled("test"),
   };
+  onStage(`Reading ${own.fit.length + own.calibration.length + own.test.length} completions`);
   const judged = own.test.flatMap(({ outcome }, i) => (outcome.eligible ? [i] : []));
   const given = await givenProbe(options, model);
   const positions = given ? [given.tap.positions] : options.positions;
@@ -225,12 +226,14 @@ async function measureBase(parts: BaseContext): Promise<Base> {
       fit: chosen ? rows(set, chosen) : set,
     };
   };
+  if (!given) onStage(`Fitting probes at ${hooks.length * positions.length} places`);
   const sweep = given
     ? { rows: [], best: given }
     : sweepProbes(
         hooks.flatMap((hook) => positions.map((at) => candidate(hook, at, used))),
         { random: randomFor("sweep"), fpr: options.falsePositiveRate },
       );
+  onStage("Judging the probe, and fitting those that it is compared with");
   const { tap } = sweep.best;
   const kind = kindOfFit(sweep.best);
 

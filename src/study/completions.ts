@@ -1,6 +1,6 @@
 /** @file Labelled completions: the base model's own and demonstrations, and what probes read in them. */
 
-import type { Engine, Read, Sequence } from "../engine/index.ts";
+import type { Engine, Sequence } from "../engine/index.ts";
 import type { Environment, Outcome, Split, Task } from "../environment/types.ts";
 import { type Tokenizer, wholeCompletion } from "../model/index.ts";
 import type { LabelledSet, Positions, Probe } from "../probe/index.ts";
@@ -21,6 +21,8 @@ export interface BaseContext {
   settings: Pick<StudySettings, "probe" | "training">;
   /** What the points of a grid share; nothing unless given. */
   once?: Once | undefined;
+  /** Told what is done, in words. */
+  onStage?: ((stage: string) => void) | undefined;
 }
 
 /** Makes a thing the first time that its name is asked for. The name must say all that it depends on. */
@@ -125,24 +127,36 @@ export async function readSets(
   );
 }
 
-/** The pooled activation of each sequence at every hook and position, by `<hook> <positions>`. */
+/** Sequences between two words of progress: a large model takes minutes for so many. */
+const CHUNK = 256;
+
+/**
+ * The pooled activation of each sequence at every hook and position, by `<hook> <positions>`.
+ *
+ * @param onProgress told how many sequences were read, of how many
+ */
 export async function readPooled(
   { reference }: Engine,
   hooks: readonly string[],
   positions: readonly Positions[],
   sequences: readonly Sequence[],
   followUp: readonly number[] = [],
+  onProgress: (done: number, total: number) => void = () => {},
 ): Promise<Record<string, Float32Array[]>> {
   const reads = hooks.flatMap((hook) =>
     positions.map((at) => ({ as: "mean", hook, positions: at }) as const),
   );
-  const outputs = await reference.forward(sequences, { reads, followUp });
-  return Object.fromEntries(
-    reads.map((read: Extract<Read, { as: "mean" }>, i) => [
-      `${read.hook} ${read.positions}`,
-      outputs.map((output) => output.reads[i]!),
-    ]),
-  );
+  const pooled: Record<string, Float32Array[]> = {};
+  for (const { hook, positions } of reads) pooled[`${hook} ${positions}`] = [];
+  for (let start = 0; start < sequences.length; start += CHUNK) {
+    const chunk = sequences.slice(start, start + CHUNK);
+    for (const output of await reference.forward(chunk, { reads, followUp }))
+      reads.forEach(({ hook, positions }, i) => {
+        pooled[`${hook} ${positions}`]!.push(output.reads[i]!);
+      });
+    onProgress(start + chunk.length, sequences.length);
+  }
+  return pooled;
 }
 
 /** The pooled logits of several probes, one list for each. */

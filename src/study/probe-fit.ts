@@ -38,6 +38,8 @@ export interface ProbeFitOptions {
   falsePositiveRate: number;
   /** Of the split, and of what controls draw. */
   seed: number;
+  /** Told what is done, in words. */
+  onStage?: (stage: string) => void;
 }
 
 /** Parts of the groups that a probe is fitted on, and calibrated on; it is judged on the rest. */
@@ -56,7 +58,7 @@ type SplitName = keyof ProbeReport["splits"];
 export async function fitOnExamples(
   given: readonly LabelledExample[],
   engine: Engine,
-  { hooks, positions: wanted, falsePositiveRate, seed }: ProbeFitOptions,
+  { hooks, positions: wanted, falsePositiveRate, seed, onStage = () => {} }: ProbeFitOptions,
 ): Promise<{ probe: Probe; report: Omit<ProbeReport, "file" | "model"> }> {
   const { model } = engine;
   const tried = hooks ?? model.hooks.filter((hook) => hook.endsWith("hook_resid_post"));
@@ -67,7 +69,11 @@ export async function fitOnExamples(
   }
   const { positions, missing } = readablePositions(wanted, given);
   const { examples, splits } = splitExamples(given, seed);
-  const read = await readPooled(engine, tried, positions, examples);
+  onStage(`Reading ${examples.length} completions at ${tried.length} activations`);
+  const read = await readPooled(engine, tried, positions, examples, [], (done, total) => {
+    if (done < total) onStage(`Read ${done} of ${total} completions`);
+  });
+  onStage(`Fitting probes at ${tried.length * positions.length} places, and their controls`);
   const labels = examples.map(({ label }) => label);
   const texts = examples.map(({ completion }) => completion);
   const set = (key: string, split: SplitName): LabelledSet =>

@@ -74,6 +74,7 @@ export async function openWork(
   try {
     checkEnvironment(environment, settings);
     const arms = await armsOf(settings.arms, parts.arms);
+    if (settings.model) onEvent({ kind: "stage", detail: `Loading ${settings.model}` });
     engine = await openBaseModel(environment, settings, parts.model);
     const baseModel = engine;
     const baseOf = createBases(folder, { environment, engine }, onEvent);
@@ -96,9 +97,10 @@ export async function openWork(
     const firstUpdateOf = async (planned: PlannedRun) => {
       const base = await baseOf(planned);
       const { sequences } = base.heldOut;
-      return keptFirstUpdate(folder, planned, sequences.length, async () =>
-        firstUpdate(await contextOf(planned, base), { terms: [proxyReward()] }, sequences),
-      );
+      return keptFirstUpdate(folder, planned, sequences.length, async () => {
+        onEvent({ kind: "stage", detail: `Predicting what the first update of ${planned.id} does` });
+        return firstUpdate(await contextOf(planned, base), { terms: [proxyReward()] }, sequences);
+      });
     };
     return {
       ...{ folder, settings, engine, close },
@@ -160,7 +162,13 @@ function createBases(folder: string, context: Omit<BaseContext, "settings" | "on
         kind: "stage",
         detail: `Asking the base model, and fitting a probe on what it did${name && ` (${basename(name)})`}`,
       });
-    const base = await prepareBase(join(folder, name), { ...context, once, settings: planned.settings });
+    const onStage = (detail: string) => onEvent({ kind: "stage", detail });
+    const base = await prepareBase(join(folder, name), {
+      ...context,
+      once,
+      onStage,
+      settings: planned.settings,
+    });
     const { probeAuroc, textBaselineAuroc, hook, positions } = base.summary;
     const shown = (value: number | null) => (value === null ? "undefined" : value.toFixed(3));
     onEvent({
