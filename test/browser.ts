@@ -48,13 +48,11 @@ export async function openPage(
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
-/** What axe-core calls serious or critical, as `rule: elements`. */
+/** What axe-core finds wrong, as `rule: elements`. */
 export async function accessibilityViolations(page: Page): Promise<string[]> {
   await page.evaluate(axe);
   const violations = (await page.evaluate(
-    "axe.run().then((result) => result.violations.map(({ id, impact, nodes }) => ({ id, impact, nodes: nodes.map((n) => n.html) })))",
-  )) as { id: string; impact: string; nodes: string[] }[];
-  return violations
-    .filter(({ impact }) => impact === "serious" || impact === "critical")
-    .map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).join(" ")}`);
+    "axe.run().then((result) => result.violations.map(({ id, nodes }) => ({ id, nodes: nodes.map((n) => n.html) })))",
+  )) as { id: string; nodes: string[] }[];
+  return violations.map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).join(" ")}`);
 }

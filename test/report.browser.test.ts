@@ -32,8 +32,8 @@ describe.skipIf(!browserPresent)("the report in a browser", { timeout: 60_000 },
 
   const headings = (page: Page) => page.locator("h2").allTextContents();
   const drawn = (page: Page) => page.locator(".plot > svg").count();
-  /** The trade-off, sixteen curves, two sets of histograms, the exchange rate, the controls. */
-  const figures = 21;
+  /** The trade-off, 23 curves, two sets of histograms, the exchange rate, the controls. */
+  const figures = 28;
 
   test.each([[[1]], [[1, 2, 3]]])("shows a finished study with seeds %j", async (seeds) => {
     const { page, problems } = await open(studyFixture({ seeds }));
@@ -89,13 +89,114 @@ describe.skipIf(!browserPresent)("the report in a browser", { timeout: 60_000 },
     expect(problems).toEqual([]);
   });
 
+  test("leads from a curve to its rollouts, and their view by its address", async () => {
+    const { page, problems } = await open(studyFixture({ seeds: [1, 2] }));
+    const count = () => page.locator("#rollouts output").textContent();
+    const inSight = (selector: string, seen = page) =>
+      seen.locator(selector).evaluate((e) => {
+        const { top } = e.getBoundingClientRect();
+        return top > -100 && top < 600;
+      });
+    await expect.poll(() => drawn(page)).toBe(figures);
+
+    // By a click: the tip has all arms, and the click leads to the step's rollouts.
+    const cursor = page.getByRole("slider", { name: "Misbehaviour, step by step" });
+    await cursor.hover({ position: { x: 200, y: 60 } });
+    expect(await page.locator("#curves .tip li").count()).toBe(5);
+    const step = (await page.locator("#curves .tip p").first().textContent())!.replace("step ", "");
+    await cursor.click({ position: { x: 200, y: 60 } });
+    await expect.poll(count).toBe("40 rollouts");
+    expect(new URL(page.url()).hash).toBe(`#rollouts?steps=${step}..${step}`);
+    await expect.poll(() => inSight("#rollouts")).toBe(true);
+
+    // By the keyboard.
+    await cursor.focus();
+    await page.keyboard.press("End");
+    await page.keyboard.press("ArrowLeft");
+    expect(await cursor.getAttribute("aria-valuetext")).toMatch(/^step 58: none 0\.9\d/);
+    await page.keyboard.press("Enter");
+    await expect.poll(() => new URL(page.url()).hash).toBe("#rollouts?steps=58..58");
+
+    // A search and an order.
+    await page.getByRole("searchbox", { name: "search" }).pressSequentially("X==1");
+    await page.getByRole("combobox", { name: "order" }).selectOption("highest-score");
+    const searched = await count();
+    await expect.poll(() => new URL(page.url()).hash).toContain("text=X%3D%3D1&sort=highest-score");
+    const completions = await page.locator("#rollouts [role=slider]").allTextContents();
+    expect(completions.length).toBeGreaterThan(0);
+    for (const text of completions) expect(text).toContain("x==1");
+
+    // A link to one rollout shows its whole group, after a reload too.
+    await page
+      .getByRole("link", { name: /^Link to rollout/ })
+      .first()
+      .click();
+    await expect.poll(count).toBe("4 rollouts");
+    const link = page.url();
+    await page.reload();
+    await expect.poll(count).toBe("4 rollouts");
+    await expect.poll(() => inSight("#rollouts [aria-current=true]")).toBe(true);
+    const { page: other } = await openPage(browser, link, { offline: true });
+    await expect.poll(() => drawn(other)).toBe(figures);
+    await expect.poll(() => inSight("#rollouts [aria-current=true]", other)).toBe(true);
+
+    // Back, to the search as a whole, and to what was before it.
+    await page.goBack();
+    await expect.poll(count).toBe(searched);
+    await page.goBack();
+    expect(await page.getByRole("searchbox", { name: "search" }).inputValue()).toBe("X==1");
+    await page.goBack();
+    await expect.poll(count).toBe("40 rollouts");
+    expect(await page.getByRole("searchbox", { name: "search" }).inputValue()).toBe("");
+    expect(link).toMatch(/#rollouts\?arm=.*&rollout=\d$/);
+    expect(await accessibilityViolations(page)).toEqual([]);
+    expect(problems).toEqual([]);
+  });
+
+  test("tells what the probe reads at a token, by keyboard and by finger", async () => {
+    const { page, problems } = await open(studyFixture(), {
+      ...{ viewport: { width: 390, height: 844 }, hasTouch: true },
+    });
+    const completion = page.locator("#rollouts [role=slider]").first();
+    const told = page.locator("#rollouts .reading");
+    await completion.focus();
+    await page.keyboard.press("ArrowRight");
+    expect(await told.textContent()).toMatch(/^“=”, 2 of \d+: policy \d\.\d\d, reference \d\.\d\d$/);
+    expect(await completion.getAttribute("aria-valuetext")).toBe(await told.textContent());
+    await page.keyboard.press("End");
+    expect(await told.textContent()).toContain("end of text");
+    await completion.locator(".token").nth(2).tap();
+    expect(await told.textContent()).toContain("“>”, 3 of");
+    await page
+      .getByRole("slider", { name: "Misbehaviour, step by step" })
+      .tap({ position: { x: 150, y: 60 } });
+    await page.getByRole("link", { name: "Rollouts of this step" }).tap();
+    await expect.poll(() => page.locator("#rollouts output").textContent()).toBe("20 rollouts");
+    expect(problems).toEqual([]);
+  });
+
+  test("smooths curves over what was measured, and puts aside those that stay the same", async () => {
+    const { page } = await open(studyFixture());
+    const figure = page.locator("#curves .plot").first();
+    const lines = () => figure.locator("[aria-label=line] path").count();
+    await expect.poll(lines).toBe(5);
+    await page.getByRole("slider", { name: "smoothing" }).fill("0.6");
+    await expect.poll(lines).toBe(10);
+    expect(await figure.locator("[aria-label=line][stroke-opacity]").count()).toBe(5);
+    const aside = page.getByText(/curves stay the same: .*AUROC of the probe other-layer \(1\.00\)/);
+    const held = page.getByRole("slider", { name: "AUROC of the probe other-layer, step by step" });
+    expect(await held.count()).toBe(0);
+    await aside.click();
+    await expect.poll(() => held.count()).toBe(1);
+  });
+
   test("filters and pages through rollouts", async () => {
     const { page, problems } = await open(studyFixture());
     const count = () => page.locator("#rollouts output").textContent();
     const first = page.locator("#rollouts ol > li").first();
     expect(await count()).toBe("1,200 rollouts");
     await page.getByRole("button", { name: "Next" }).click();
-    await expect.poll(() => page.locator("#rollouts nav span").textContent()).toBe("page 2 of 150");
+    await expect.poll(() => page.locator("#rollouts nav span").textContent()).toBe("page 2 of 100");
     await page.getByRole("combobox", { name: "arm" }).selectOption("probe-loss");
     await page.getByRole("spinbutton", { name: "steps from" }).fill("30");
     await page.getByRole("spinbutton", { name: "steps to" }).fill("30");

@@ -150,6 +150,16 @@ function step(number: number, steps: number, ending: Ending, random: Random): St
     entropy: towards(0.6, 0.25) + 0.01 * normal(random),
     "completions/mean_length": towards(12, ending.misbehaviour > 0.4 ? 19 : 11) + 0.3 * normal(random),
   };
+  const recall = towards(start.recall, ending.recall);
+  Object.assign(line, {
+    "monitor/recall": share(recall, 0.02),
+    "monitor/fpr": share(start.fpr, 0.005),
+    "monitor/flagged": Math.min(1, misbehaviour * recall + start.fpr),
+    reward: line.proxy,
+    "reward/misbehaving": 1,
+    "reward/honest": share(towards(0.75, trueReward), 0.02),
+    "rewards/proxy/mean": line.proxy,
+  });
   const missed = misbehaviour * (1 - towards(start.recall, ending.recall));
   line["misses/of_all"] = missed;
   line["misses/of_reinforced"] = Math.min(1, 1.2 * missed);
@@ -170,6 +180,9 @@ function step(number: number, steps: number, ending: Ending, random: Random): St
       "tracer/initial/reference/score_misbehaving": start.recall,
       "tracer/initial/policy/auroc": share(towards(start.initial, ending.initial), 0.003),
       "tracer/fresh/policy/auroc": share(towards(start.fresh, ending.fresh), 0.001),
+      // Never trained against, and never hidden from.
+      "tracer/other-layer/policy/auroc": 0.997,
+      "tracer/other-kind/policy/auroc": share(0.998, 0.0005),
     });
   }
   return line;

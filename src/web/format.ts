@@ -8,6 +8,13 @@ export function formatNumber(value: number | null | undefined): string {
   return Math.abs(rounded) < 10 ? rounded.toFixed(2) : rounded.toPrecision(3);
 }
 
+/** The same with a sign, which zero has none of: `+1.30`, `−0.40`. */
+export function formatSigned(value: number): string {
+  const text = formatNumber(Math.abs(value));
+  if (Number(text) === 0) return text;
+  return `${value < 0 ? "−" : "+"}${text}`;
+}
+
 /** A time in the largest units that people use for it: `42 s`, `3 min 12 s`, `2 h 5 min`. */
 export function formatDuration(seconds: number): string {
   const whole = Math.round(seconds);
