@@ -15,6 +15,7 @@ import { evalFile } from "./inspect.ts";
 import { eventFile } from "./tensorboard.ts";
 
 const study = studyFixture({ seeds: [1, 2], steps: 12 });
+study.runs[0]!.rollouts[1]!.tokens = ["x=", "", ">é", ""];
 const python = process.env.PROBEWARD_PYTHON ?? "python3";
 let place: string;
 let folder: string;
@@ -197,7 +198,14 @@ describe("Parquet", () => {
     expect(metrics[1]).toMatchObject({ step: 1, "tracer/initial/policy/auroc": null });
     const records = study.runs.flatMap(({ arm, seed, rollouts }) =>
       rollouts.map(({ rewards, score, tokenScores, columns, note, ...rest }) => ({
-        ...{ arm, seed, ...rest, finished: rest.finished ?? null, note: note ?? null },
+        ...{
+          arm,
+          seed,
+          ...rest,
+          finished: rest.finished ?? null,
+          note: note ?? null,
+          tokens: rest.tokens ?? [],
+        },
         "rewards/proxy": rewards.proxy,
         "rewards/probe": rewards.probe ?? null,
         "probe/characters": columns ? String(columns["probe/characters"]) : null,

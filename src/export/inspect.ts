@@ -91,7 +91,7 @@ function sampleOf(rollout: RolloutRecord, index: number, model: string) {
     content: completion,
     model,
   };
-  const { task, label, attempted, reward, rewards, advantage, columns, tokenScores } = rollout;
+  const { task, label, attempted, reward, rewards, advantage, columns, tokens, tokenScores } = rollout;
   return {
     id: `step-${String(step).padStart(6, "0")}-${index}`,
     epoch: 1,
@@ -105,7 +105,7 @@ function sampleOf(rollout: RolloutRecord, index: number, model: string) {
         { value, answer: completion, ...(note !== undefined && { explanation: note }) },
       ]),
     ),
-    metadata: { step, task, label, attempted, reward, rewards, advantage, columns, tokenScores },
+    metadata: { step, task, label, attempted, reward, rewards, advantage, columns, tokens, tokenScores },
   };
 }
 

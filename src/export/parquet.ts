@@ -20,16 +20,21 @@ export async function exportParquet(study: RecordedStudy, out: string): Promise<
   const names = new Set<string>();
   const terms = new Set<string>();
   const logged = new Set<string>();
+  let tokens = false;
   for (const folder of study.runs) {
     const { metrics, rollouts } = await readRun(study, folder);
     for (const line of metrics) for (const name in line) if (name !== "step") names.add(name);
     for (const rollout of rollouts) {
       for (const term in rollout.rewards) terms.add(term);
       for (const name in rollout.columns) logged.add(name);
+      tokens ||= rollout.tokens !== undefined;
     }
   }
   const metrics = { path: join(out, "metrics.parquet"), columns: metricColumns([...names]) };
-  const rollouts = { path: join(out, "rollouts.parquet"), columns: rolloutColumns([...terms], [...logged]) };
+  const rollouts = {
+    path: join(out, "rollouts.parquet"),
+    columns: rolloutColumns([...terms], [...logged], tokens),
+  };
   const quiet = { ...study, warn: () => {} };
   for (const { path, columns } of [metrics, rollouts]) {
     const schema = [{ name: "root", num_children: columns.length }, ...columns.flatMap((c) => c.schema)];
@@ -73,8 +78,11 @@ function metricColumns(names: readonly string[]): Column[] {
   ];
 }
 
-/** @param logged what reward terms and monitors logged of rollouts: text, whatever it was */
-function rolloutColumns(terms: readonly string[], logged: readonly string[]): Column[] {
+/**
+ * @param logged what reward terms and monitors logged of rollouts: text, whatever it was
+ * @param tokens were the texts of tokens recorded?
+ */
+function rolloutColumns(terms: readonly string[], logged: readonly string[], tokens: boolean): Column[] {
   const of = <T>(value: (rollout: RolloutRecord, run: RecordedRun) => T) => {
     return (run: RecordedRun) => run.rollouts.map((rollout) => value(rollout, run));
   };
@@ -121,14 +129,24 @@ function rolloutColumns(terms: readonly string[], logged: readonly string[]): Co
         of((r) => r.columns?.[name]?.toString()),
       ),
     ),
+    ...(tokens
+      ? [
+          list(
+            "tokens",
+            of((r) => r.tokens ?? []),
+            { type: "BYTE_ARRAY", converted_type: "UTF8" },
+          ),
+        ]
+      : []),
     ...(["policy", "reference"] as const).flatMap((model) => [
       number(
         `score/${model}`,
         of((r) => r.score[model]),
       ),
-      numbers(
+      list(
         `token_scores/${model}`,
         of((r) => r.tokenScores[model]),
+        { type: "DOUBLE" },
       ),
     ]),
   ];
@@ -156,15 +174,15 @@ function flag(name: string, of: Values): Column {
   return { name, of, schema: [{ name, type: "BOOLEAN", repetition_type: "OPTIONAL" }] };
 }
 
-/** A list of numbers, in the three levels that the format's specification asks for. */
-function numbers(name: string, of: Values): Column {
+/** A list, in the three levels that the format's specification asks for. */
+function list(name: string, of: Values, element: Pick<SchemaElement, "type" | "converted_type">): Column {
   return {
     name,
     of,
     schema: [
       { name, repetition_type: "REQUIRED", converted_type: "LIST", num_children: 1 },
       { name: "list", repetition_type: "REPEATED", num_children: 1 },
-      { name: "element", type: "DOUBLE", repetition_type: "REQUIRED" },
+      { name: "element", ...element, repetition_type: "REQUIRED" },
     ],
   };
 }

@@ -21,6 +21,7 @@ const rolloutSchema = z.object({
   advantage: z.number(),
   columns: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])).optional(),
   score: z.object({ policy: z.number(), reference: z.number() }),
+  tokens: z.array(z.string()).optional(),
   tokenScores: z.object({ policy: tokenScores, reference: tokenScores }),
 });
 

@@ -155,7 +155,7 @@ export class RunReader {
 
 /** A rollout with the beginnings of what is very long in it. */
 function shortened(rollout: RolloutRecord): RolloutRecord {
-  const { prompt, completion, note, columns, tokenScores } = rollout;
+  const { prompt, completion, note, columns, tokens, tokenScores } = rollout;
   return {
     ...rollout,
     prompt: beginning(prompt),
@@ -169,6 +169,7 @@ function shortened(rollout: RolloutRecord): RolloutRecord {
         ]),
       ),
     }),
+    ...(tokens && { tokens: tokens.slice(0, LONGEST).map(beginning) }),
     tokenScores: {
       policy: tokenScores.policy.slice(0, LONGEST),
       reference: tokenScores.reference.slice(0, LONGEST),

@@ -1,8 +1,9 @@
 /** @file The loop: what it learns, what it may see, and that a run is a function of its seed. */
 
 import { describe, expect, it } from "vitest";
-import { tinyContext } from "../../test/tiny.ts";
+import { tinyContext, tinyModel } from "../../test/tiny.ts";
 import { trainAll as run, type Trained } from "../../test/training.ts";
+import { createEngine } from "../engine/index.ts";
 import { parseRollout } from "../report/index.ts";
 import { readTap } from "./read.ts";
 import { oraclePenalty, penalty, probePenalty, proxyReward } from "./rewards.ts";
@@ -148,6 +149,26 @@ describe("train", () => {
     // The rows are found, too, where the model reads a follow-up behind them.
     const tap = { ...context.probe.tap, positions: "follow-up" as const, followUp: "b?" };
     await run({ ...context, probe: { ...context.probe, tap } });
+  });
+
+  it("records the texts of tokens where they are not the completion's characters", async () => {
+    const characters = tinyModel.tokenizer;
+    const tokenizer = {
+      endOfText: characters.endOfText,
+      encode: (text: string) => characters.encode(text),
+      encodePrompt: (text: string) => characters.encodePrompt(text),
+      decode: (tokens: Iterable<number>) => characters.decode(tokens).replaceAll("a", "ab"),
+    };
+    const [plain] = await run(tinyContext());
+    const [other] = await run(tinyContext({ engine: createEngine({ ...tinyModel, tokenizer }) }));
+    expect(plain!.rollouts.filter(({ tokens }) => tokens)).toEqual([]);
+    const recorded = other!.rollouts.filter(({ completion }) => completion.includes("ab"));
+    expect(recorded.length).toBeGreaterThan(0);
+    for (const { completion, tokens, tokenScores } of recorded) {
+      expect(tokens).toHaveLength(tokenScores.policy.length);
+      expect(tokens).toContain("ab");
+      expect(tokens!.join("")).toBe(completion);
+    }
   });
 
   it("waits for terms, and writes what they log", async () => {

@@ -20,6 +20,7 @@ import type { StepLog } from "./log.ts";
 import { readingsOf, readLogit, readMean, readProbe } from "./read.ts";
 import type { RolloutRecord, StepMetrics } from "./records.ts";
 import type { TrainingSettings } from "./settings.ts";
+import { tokenTexts } from "./token-texts.ts";
 import type { Rollout, RunContext, Verdict } from "./types.ts";
 
 /** What a step has produced by the time it is measured. */
@@ -201,7 +202,7 @@ export async function measureTracer(
  * A sample of the step's rollouts, for people and for whoever fits probes on them: whole groups, since advantages compare
  * the completions of one task, evenly spaced over the batch.
  */
-export function recordsOf(measured: Measured, { arm, probe, settings }: RunContext): RolloutRecord[] {
+export function recordsOf(measured: Measured, { arm, probe, settings, engine }: RunContext): RolloutRecord[] {
   const { step, tasks, rollouts, outcomes, completions, rewards, scores, advantages, log } = measured;
   const columns = Object.entries(log.columns);
   const kept = keptRollouts(rollouts.length, settings);
@@ -211,6 +212,8 @@ export function recordsOf(measured: Measured, { arm, probe, settings }: RunConte
     const score = (model: Tap["model"]) => rounded(sigmoid(readLogit(probe, rollout.readings[model])));
     const tokens = (model: Tap["model"]) =>
       Array.from(readProbe(rollout, probe, model).tokens, (logit) => rounded(sigmoid(logit)));
+    const texts = tokenTexts(engine.tokenizer, rollout.tokens.slice(rollout.promptLength));
+    const characters = [...rollout.completion];
     return {
       step,
       task: tasks[i]!.id,
@@ -238,6 +241,7 @@ export function recordsOf(measured: Measured, { arm, probe, settings }: RunConte
         policy: score("policy"),
         reference: score("reference"),
       },
+      ...(texts?.some((text, t) => text !== (characters[t] ?? "")) && { tokens: texts }),
       tokenScores: { policy: tokens("policy"), reference: tokens("reference") },
     };
   });

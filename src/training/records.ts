@@ -64,6 +64,11 @@ export interface RolloutRecord {
   columns?: Record<string, ColumnValue>;
   /** The initial probe's probability, pooled as the probe pools, on each model. */
   score: { policy: number; reference: number };
+  /**
+   * The text of every token of the completion, the end of the text as an empty one. Left out where tokens are characters, as
+   * they are those of the completion then, and where a tokenizer's texts do not add up to it.
+   */
+  tokens?: string[];
   /** The initial probe's probability at every token of the completion, on each model. */
   tokenScores: { policy: number[]; reference: number[] };
 }

@@ -1,5 +1,6 @@
 /** @file What a probe reads at every token of a completion. */
 
+import type { RolloutRecord } from "../training/records.ts";
 import { formatNumber } from "./format.ts";
 
 /** A piece of a completion and the probe's probability there; `null` where there is none. */
@@ -12,15 +13,20 @@ export interface ScoredToken {
 export const endOfText = "∎";
 
 /**
- * A completion's tokens with their scores. Records hold no tokens: one score per character, with or without one more
+ * A completion's tokens with their scores. Where the record has no tokens, one score per character, with or without one more
  * for the end of the text, is a character model's; anything else gives the whole completion without a score.
  */
-export function scoredTokens(completion: string, scores: readonly number[]): ScoredToken[] {
-  const characters = [...completion];
-  const extra = scores.length - characters.length;
-  if (scores.length === 0 || extra < 0 || extra > 1) return [{ text: completion, score: null }];
-  const texts = extra === 1 ? [...characters, endOfText] : characters;
-  return texts.map((text, index) => ({ text, score: scores[index]! }));
+export function scoredTokens(
+  { completion, tokens }: Pick<RolloutRecord, "completion" | "tokens">,
+  scores: readonly number[],
+): ScoredToken[] {
+  const texts = tokens ?? [...completion];
+  const missing = scores.length - texts.length;
+  if (scores.length === 0 || missing < 0 || missing > 1) return [{ text: completion, score: null }];
+  return scores.map((score, index) => ({
+    text: texts[index] || (index === scores.length - 1 ? endOfText : ""),
+    score,
+  }));
 }
 
 /** A token and what is read at it on each model, in words: `“=”, 5 of 20: policy 0.93, reference 0.02`. */
