@@ -51,6 +51,10 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     description: "Write report.html of a study, finished or not, and print its table.",
     fill: async (command) => (await import("./report.ts")).reportCommand(command),
   },
+  compare: {
+    description: "Put studies beside each other: where their settings differ, and what came of each arm.",
+    fill: async (command) => (await import("./compare.ts")).compareCommand(command),
+  },
   serve: {
     description: "Show a study, or a folder of studies, in a browser, live. It reads and never writes.",
     fill: async (command) => (await import("./serve.ts")).serveCommand(command),

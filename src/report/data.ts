@@ -1,7 +1,6 @@
 /** @file Everything that the page shows, as one plain document, and what changes in it while a study runs. */
 
 import type { RolloutRecord } from "../training/records.ts";
-import type { ProbeReport } from "./probe.ts";
 import type { RunStatus, Summary } from "./schema.ts";
 
 /**
@@ -52,9 +51,6 @@ export interface StudyUpdate extends Omit<StudyData, "runs"> {
   /** Every run that there is, as `arm/seed`, in order: others have gone. */
   order: string[];
 }
-
-/** What the page finds inside itself: a study or a probe (a report), or word that a server has studies (a live page). */
-export type PageData = StudyData | { probe: ProbeReport } | { live: true } | null;
 
 /** One line of the list of studies that a server shows. */
 export interface StudyListing {

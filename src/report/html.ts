@@ -2,7 +2,8 @@
 
 import { readFile } from "node:fs/promises";
 import { writeWhole } from "../files.ts";
-import type { PageData, StudyData } from "./data.ts";
+import type { StudyData } from "./data.ts";
+import type { PageData } from "./page.ts";
 import { contentPolicy } from "./policy.ts";
 
 /** The built page: the same place seen from `dist/report/` and from `src/report/`. */
@@ -21,7 +22,7 @@ export async function renderReport(data: StudyData): Promise<string> {
   return renderPage(data);
 }
 
-/** The page with what it is to show: a study, a probe, or word that a server has studies. @throws if the page has not been built */
+/** The page with what it is to show: a study, a probe, several studies, or word that a server has studies. @throws if the page has not been built */
 export async function renderPage(data: PageData): Promise<string> {
   const page = withPolicy(await readPage());
   const start = page.indexOf(opening);

@@ -1,5 +1,8 @@
 /** @file What others may use of reports. */
 
+export { compareStudies, type WithSummary } from "./compare.ts";
+export { renderComparison } from "./compare-table.ts";
+export type { Comparison } from "./comparison.ts";
 export type { MetricColumns, RunData, StudyData, StudyListing, StudyState, StudyUpdate } from "./data.ts";
 export { Document, foldersIn, listRuns, type RunFolder } from "./folder.ts";
 export { renderPage, renderReport, writeReport } from "./html.ts";

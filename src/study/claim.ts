@@ -6,12 +6,12 @@ import { availableParallelism, cpus, platform, release, totalmem } from "node:os
 import { join } from "node:path";
 import { z } from "zod";
 import { armId } from "../arm/arms.ts";
+import { differences } from "../differences.ts";
 import type { Engine } from "../engine/index.ts";
 import { readDocument, withFile, writeJson } from "../files.ts";
 import { isModulePath } from "../modules.ts";
 import { listRuns, type Summary } from "../report/index.ts";
 import { versions } from "../versions.ts";
-import { differences } from "./differences.ts";
 import type { OnEvent } from "./events.ts";
 import type { PlannedRun } from "./expand.ts";
 import { shippedModel } from "./model.ts";
