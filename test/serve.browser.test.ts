@@ -111,12 +111,18 @@ describe.skipIf(!browserPresent)("the live page", { timeout: 60_000 }, () => {
 
   test("shows a failed run and why", async () => {
     const study = join(folder, "study");
-    await writeStudy(study, begun(3));
+    const settings = { ...(full.settings as object), planned: { runs: 90, steps: 1800 } };
+    await writeStudy(study, { ...begun(3), settings });
     const { page, problems } = await open("?study=study");
     const failed = { state: "failed" as const, step: 3, steps: 20, updated: "now", error: "out of <memory>" };
     await writeStatus(study, full.runs[0]!, failed);
     await page.getByRole("cell", { name: "out of <memory>" }).waitFor();
     expect(await page.locator("header").textContent()).toContain("1 run failed");
+    expect(await page.locator("header").textContent()).toContain("0 of 90 runs done");
+    expect(await accessibilityViolations(page)).toEqual([]);
+    await page.getByRole("link", { name: "All studies" }).click();
+    await page.getByText(`none, seed 1: ${failed.error}`).waitFor();
+    expect(await page.locator("main li").textContent()).toMatch(/0 of 90 runs done,\s+0 % of all steps/);
     expect(await accessibilityViolations(page)).toEqual([]);
     expect(problems).toEqual([]);
   });
