@@ -94,7 +94,6 @@ describe("probeward study", () => {
     [["study", "code", "--steps", "many"], /--steps.*whole number, 1 or more/s],
     [["study", "code", "--arms", "none,nonsense"], /arms\.1.*nonsense/s],
     [["study", "code", "--launch", "slurm", "--jobs", "2"], /--jobs is for --launch local/],
-    [["study", "code", "--dry-run"], /--dry-run is for --launch slurm/],
     [["study", "code", "--launch", "slurm", "--slurm", "cpus=many"], /slurm\.cpus.*many/],
     [["status", "nowhere"], /nowhere holds no study/],
     [["pretrain", "nothing"], /no environment "nothing"/],

@@ -5,7 +5,16 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import { parse } from "yaml";
 import { dryRun } from "../launch/index.ts";
 import { renderTable } from "../report/index.ts";
-import { armIds, arms, readStudy, shippedStudies, slurmSettingsSchema, UsageError } from "../study/index.ts";
+import {
+  armIds,
+  arms,
+  estimateInWords,
+  estimateStudy,
+  readStudy,
+  shippedStudies,
+  slurmSettingsSchema,
+  UsageError,
+} from "../study/index.ts";
 import { wholeNumber } from "./arguments.ts";
 import { type LauncherName, launchers, thisProgram } from "./launchers.ts";
 import { followStudy } from "./progress.ts";
@@ -60,7 +69,10 @@ export async function studyCommand(command: Command): Promise<Command> {
       wholeNumber(1),
     )
     .option("--slurm <key=value>", "a setting of the cluster; again for more (below)", slurmFlag)
-    .option("--dry-run", "print what would be submitted to Slurm, and submit nothing")
+    .option(
+      "--dry-run",
+      "train nothing: say what it would take, by a trial of four steps; with --launch slurm, print what would be submitted",
+    )
     .option("--json", "print only the final summary.json, on standard output")
     .addHelpText("after", ({ command }) => {
       const help = command.createHelp();
@@ -76,7 +88,6 @@ export async function studyCommand(command: Command): Promise<Command> {
       const { json, out, quick, model, launch, jobs, dryRun: dry, ...overrides } = flags;
       if (launch === "slurm" && jobs !== undefined)
         throw new UsageError("--jobs is for --launch local; for Slurm, give --slurm throttle=<n>.");
-      if (launch === "local" && dry) throw new UsageError("--dry-run is for --launch slurm.");
       const settings = await readStudy(study, {
         ...overrides,
         quick,
@@ -84,6 +95,11 @@ export async function studyCommand(command: Command): Promise<Command> {
       });
       const name = study.replace(/^.*[\\/]/, "").replace(/\.ya?ml$/, "");
       const folder = resolve(out ?? join("runs", quick ? `${name}-quick` : name));
+      if (dry && launch === "local") {
+        const estimate = await estimateStudy(settings);
+        console.log(json ? JSON.stringify(estimate, null, 2) : estimateInWords(estimate));
+        return;
+      }
       if (dry) {
         process.stdout.write(await dryRun(folder, settings, { program: thisProgram() }));
         return;

@@ -55,7 +55,13 @@ function changed(change: <T extends Model>(model: T) => Partial<Policy>): Engine
     });
   };
   return {
-    ...{ info: embedded.info, model: embedded.model, tokenizer: embedded.tokenizer, trains: embedded.trains },
+    ...{
+      info: embedded.info,
+      model: embedded.model,
+      tokenizer: embedded.tokenizer,
+      trains: embedded.trains,
+      trainable: embedded.trainable,
+    },
     reference: over(embedded.reference),
     createPolicy: async (options) => over(await embedded.createPolicy(options)),
     with: (options) => embedded.with(options),

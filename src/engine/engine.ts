@@ -7,12 +7,13 @@ import {
   type LoadedModel,
   loadModel,
   type Tokenizer,
+  trainableShapes,
   vocabularySize,
   type Weights,
   weightsSha256,
   withAdapter,
 } from "../model/index.ts";
-import { threads } from "../tensor/index.ts";
+import { sizeOf, threads } from "../tensor/index.ts";
 import { versions } from "../versions.ts";
 import { LocalModel, type Running } from "./model.ts";
 import { LocalPolicy } from "./policy.ts";
@@ -38,6 +39,7 @@ class LocalEngine implements Engine {
   readonly model: ModelInfo;
   readonly tokenizer: Tokenizer;
   readonly trains: "weights" | "adapter";
+  readonly trainable: number;
   readonly reference: Model;
   readonly #loaded: LoadedModel;
   readonly #running: Running;
@@ -56,6 +58,7 @@ class LocalEngine implements Engine {
     this.trains = adapter ? "adapter" : "weights";
     this.#loaded = loaded;
     const config = adapter ? withAdapter(loaded.config, adapter) : loaded.config;
+    this.trainable = Object.values(trainableShapes(config)).reduce((sum, shape) => sum + sizeOf(shape), 0);
     this.#running = { name: model.name, config, programs, memoryMB };
     this.#weights = { ...loaded.weights, ...adapterOff(config) };
     this.reference = new LocalModel(this.#running, this.#weights);
@@ -83,6 +86,7 @@ function describe({ name = "", config, weights }: LoadedModel): ModelInfo {
       sha256 ??= weightsSha256(weights);
       return sha256;
     },
+    parameters: Object.values(weights).reduce((sum, { data }) => sum + data.length, 0),
     layers: config.layers,
     width: config.width,
     context: config.context,

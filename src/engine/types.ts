@@ -13,8 +13,9 @@ export interface Engine {
   readonly info: EngineInfo;
   readonly model: ModelInfo;
   readonly tokenizer: Tokenizer;
-  /** What its policies train: all weights, or a low-rank adapter beside them. */
+  /** What its policies train: all weights, or a low-rank adapter beside them; and how many numbers that is. */
   readonly trains: "weights" | "adapter";
+  readonly trainable: number;
   /** The frozen copy of the starting point. */
   readonly reference: Model;
   /** A fresh policy, which computes what the reference does. Several may be open at a time. */
@@ -43,6 +44,8 @@ export interface ModelInfo {
   readonly name: string;
   /** SHA-256 of its weights, as one safetensors file would hold them. */
   readonly sha256: string;
+  /** How many numbers its weights are. */
+  readonly parameters: number;
   readonly layers: number;
   /** Length D of its activations. */
   readonly width: number;

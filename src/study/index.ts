@@ -11,6 +11,7 @@ export {
 } from "./base-model-report.ts";
 export { claimed, readSeconds } from "./claim.ts";
 export { type BaseContext, createOnce } from "./completions.ts";
+export { estimateInWords, estimateStudy } from "./estimate.ts";
 export { followRuns, type OnEvent, type StudyEvent } from "./events.ts";
 export { expand, type PlannedRun, type Point } from "./expand.ts";
 export { baseProblems } from "./hopeless.ts";

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { FileError, writeJson } from "../files.ts";
 import { loadStudy, type Summary, writeReport } from "../report/index.ts";
 import { claim, claimed, machine, requireUnchanged } from "./claim.ts";
+import { workloadInWords, workloadOf } from "./estimate.ts";
 import { followRuns, type OnEvent } from "./events.ts";
 import type { PlannedRun } from "./expand.ts";
 import { forecastOf } from "./forecast.ts";
@@ -46,6 +47,7 @@ export async function runStudy(
 ): Promise<Summary> {
   const started = performance.now();
   return withStudy(folder, settings, onEvent, parts, async (work, earlier) => {
+    onEvent({ kind: "stage", detail: workloadInWords(workloadOf(work)) });
     await prepare(work, onEvent);
     await conduct(work, onEvent, signal);
     return conclude(work, earlier + (performance.now() - started) / 1000);
