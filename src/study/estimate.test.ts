@@ -45,7 +45,15 @@ it.each([
     const foreseen = estimate.diskBytes - estimate.checkpointBytes;
     expect(foreseen / lines).toBeGreaterThan(0.6);
     expect(foreseen / lines).toBeLessThan(1.7);
-    const { size } = await stat(join(run, "checkpoints")).catch(() => ({ size: 0 }));
-    expect(size).toBeGreaterThanOrEqual(0);
+    const entries = await readdir(join(run, "checkpoints"), { recursive: true, withFileTypes: true });
+    const tensors = entries.filter(({ name }) => name.endsWith(".safetensors"));
+    const sizes = await Promise.all(
+      tensors.map(async (one) => (await stat(join(one.parentPath, one.name))).size),
+    );
+    expect(tensors).toHaveLength({ whole: 2, weights: 1, none: 0 }[keep]);
+    // Beside the numbers, a header of names and shapes.
+    const kept = sizes.reduce((sum, size) => sum + size, 0);
+    expect(kept).toBeGreaterThanOrEqual(estimate.checkpointBytes);
+    expect(kept).toBeLessThan(estimate.checkpointBytes + 4096);
   },
 );
