@@ -51,7 +51,7 @@ export {
   withAdapter,
 } from "./model/index.ts";
 export { ModuleError } from "./modules.ts";
-
+export type { Recipe } from "./prepare/index.ts";
 // Probes: fitted, calibrated and judged.
 export {
   auroc,
@@ -84,7 +84,6 @@ export {
   thresholdAtFpr,
 } from "./probe/index.ts";
 export { type Random, randomFor } from "./random.ts";
-
 // Studies: arms x seeds, from a file or from code.
 export {
   loadStudy,
@@ -100,7 +99,6 @@ export {
   type ArmParts,
   type MakeArm,
   type OnEvent,
-  type Recipe,
   readStudy,
   runStudy,
   StoppedError,

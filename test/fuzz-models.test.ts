@@ -11,9 +11,9 @@ import { parseForeignJson } from "../src/foreign.ts";
 import { readDecoderConfig } from "../src/model/huggingface/config.ts";
 import { loadDecoderWeights } from "../src/model/huggingface/weights.ts";
 import { loadAdapter, loadLlama2c, loadModel } from "../src/model/index.ts";
+import { readLabelledFile } from "../src/prepare/index.ts";
 import { loadSae } from "../src/probe/index.ts";
 import { pick, type Random, randomInt } from "../src/random.ts";
-import { readLabelledFile } from "../src/study/index.ts";
 import { fuzz, tried } from "./fuzz.ts";
 import { ggufEdited, typeOf } from "./gguf.ts";
 

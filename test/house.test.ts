@@ -12,6 +12,7 @@ const FLOORS = [
   ["cli"],
   ["launch", "export", "serve", "web"],
   ["study"],
+  ["prepare"],
   ["report"],
   ["arm"],
   ["training"],

@@ -172,6 +172,9 @@ export const arms: Readonly<Record<ArmId, ArmDefinition>> = definitions;
 
 export const armIds = Object.keys(definitions) as readonly ArmId[];
 
+/** The arms that penalise what the probe says: those whose penalty can be charged to tokens. */
+export const probePenalties: readonly string[] = armIds.filter((id) => arms[id].uses.includes("credit"));
+
 /** An arm's id: the name of one that is built in as it is, `dir/my-arm.ts` as `my-arm`. */
 export function armId(nameOrPath: string): string {
   return isModulePath(nameOrPath) ? /([^/\\]+)\.\w+$/.exec(nameOrPath)![1]! : nameOrPath;

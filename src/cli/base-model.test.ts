@@ -3,7 +3,7 @@
 import { expect, it, vi } from "vitest";
 import { tinyContext, tinyEnvironment } from "../../test/tiny.ts";
 import type { Environment, Outcome } from "../environment/types.ts";
-import { reportBaseModel } from "../study/index.ts";
+import { reportBaseModel } from "../prepare/index.ts";
 import { behaviourInWords, differenceInWords } from "./base-model.ts";
 
 vi.setConfig({ testTimeout: 60_000 });

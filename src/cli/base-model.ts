@@ -2,14 +2,14 @@
 
 import type { Engine } from "../engine/index.ts";
 import type { Environment } from "../environment/index.ts";
-import { copiesInWords } from "../report/copies.ts";
 import {
   type BaseModelReport,
   type Behaviour,
   baseProblems,
   type Possible,
   readBaseModel,
-} from "../study/index.ts";
+} from "../prepare/index.ts";
+import { copiesInWords } from "../report/copies.ts";
 
 const WIDTH = 80;
 const CELL = 12;

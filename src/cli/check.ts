@@ -39,7 +39,7 @@ async function keepsContract(environment: Environment): Promise<boolean> {
 
 /** Loads what asks a model only now: checking an environment alone is quick. */
 async function report(environment: Environment, module: string, given: string | true): Promise<void> {
-  const { openBaseModel, reportBaseModel } = await import("../study/index.ts");
+  const { openBaseModel, reportBaseModel } = await import("../prepare/index.ts");
   const { behaviourInWords, differenceInWords } = await import("./base-model.ts");
   const { onEvent, end } = (await import("./progress.ts")).followStudy();
   const settings = { environment: module, model: given === true ? undefined : given };

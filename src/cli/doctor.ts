@@ -9,8 +9,8 @@ import { engineContract } from "../engine/contract.ts";
 import { createEngine, openEngine } from "../engine/index.ts";
 import { createEnvironment } from "../environment/index.ts";
 import { CharacterTokenizer, initialWeights, type LoadedModel, loadModel } from "../model/index.ts";
+import { shippedModel } from "../prepare/index.ts";
 import { randomFor } from "../random.ts";
-import { shippedModel } from "../study/index.ts";
 import { compile, floats } from "../tensor/index.ts";
 
 /** What is checked, by name; a check passes with a detail or throws. */

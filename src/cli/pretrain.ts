@@ -5,7 +5,7 @@ import type { Command } from "commander";
 import { openEngine } from "../engine/index.ts";
 import { environmentChoices, loadEnvironment } from "../environment/load.ts";
 import { resolveModule } from "../modules.ts";
-import { makeBaseModel, shippedModel } from "../study/index.ts";
+import { makeBaseModel, shippedModel } from "../prepare/index.ts";
 import { wholeNumber } from "./arguments.ts";
 import { behaviourInWords, differenceInWords } from "./base-model.ts";
 import { clock } from "./progress.ts";

@@ -4,9 +4,9 @@ import { basename, extname, join, resolve } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { openEngine } from "../engine/index.ts";
 import { writeJson, writeWhole } from "../files.ts";
+import { fitOnExamples, readLabelledFile } from "../prepare/index.ts";
 import { allPositions, type Positions, saveProbe } from "../probe/index.ts";
 import { type ProbeReport, renderPage } from "../report/index.ts";
-import { fitOnExamples, readLabelledFile } from "../study/index.ts";
 import { wholeNumber } from "./arguments.ts";
 import { followStudy } from "./progress.ts";
 

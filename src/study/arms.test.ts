@@ -6,11 +6,11 @@ import { join } from "node:path";
 import { describe, expect, it, vi } from "vitest";
 import { runTinyStudy, tinySettings } from "../../test/tiny-study.ts";
 import { armIds, arms } from "../arm/arms.ts";
+import type { Base } from "../prepare/base.ts";
+import { penaltyWarning } from "../prepare/penalty-warning.ts";
 import { armTitle } from "../report/arms.ts";
 import { summarySchema } from "../report/index.ts";
-import type { Base } from "./base.ts";
 import { expand, type PlannedRun } from "./expand.ts";
-import { penaltyWarning } from "./foresee.ts";
 
 // They train for real: more than a few seconds on a busy machine.
 vi.setConfig({ testTimeout: 60_000 });

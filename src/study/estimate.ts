@@ -4,12 +4,13 @@ import type { Engine, Sequence } from "../engine/index.ts";
 import type { Environment } from "../environment/index.ts";
 import { loadEnvironment } from "../environment/load.ts";
 import { wholeCompletion } from "../model/index.ts";
+import { openBaseModel } from "../prepare/index.ts";
 import type { Probe } from "../probe/index.ts";
 import { randomFor } from "../random.ts";
 import { proxyReward, type RunContext, startPolicy, train } from "../training/index.ts";
 import { expand, type PlannedRun } from "./expand.ts";
 import type { StudySettings } from "./settings.ts";
-import { openBaseModel, type StudyParts, type Work } from "./work.ts";
+import type { StudyParts, Work } from "./work.ts";
 
 /** What there is to do. */
 export interface Workload {

@@ -3,13 +3,12 @@
 import { rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { FileError, writeJson } from "../files.ts";
+import { baseProblems, forecastOf, penaltyWarning } from "../prepare/index.ts";
 import { loadStudy, type Summary, writeReport } from "../report/index.ts";
 import { claim, claimed, machine, requireUnchanged } from "./claim.ts";
 import { workloadInWords, workloadOf } from "./estimate.ts";
 import { followRuns, type OnEvent } from "./events.ts";
 import type { PlannedRun } from "./expand.ts";
-import { forecastOf } from "./forecast.ts";
-import { problemsOf } from "./hopeless.ts";
 import { lockFolder, lockWhenFree } from "./lock.ts";
 import { readRun, runFolder, runName, StoppedError } from "./run.ts";
 import { type StudySettings, UsageError } from "./settings.ts";
@@ -148,8 +147,8 @@ export async function prepare(work: Work, onEvent: OnEvent): Promise<void> {
         detail: `Exchange rate foreseen for ${planned.id}: ${value} (${low} to ${high})`,
       });
     }
-    const { ofBase, ofArm } = problemsOf(planned, base);
-    const found = [...ofBase, ...(ofArm ? [`${planned.id}: ${ofArm}`] : [])];
+    const tooSmall = penaltyWarning(planned, base);
+    const found = [...baseProblems(base), ...(tooSmall ? [`${planned.id}: ${tooSmall}`] : [])];
     for (const problem of found.filter((one) => !problems.has(one))) {
       problems.add(problem);
       onEvent({ kind: "warning", detail: problem });

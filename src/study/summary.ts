@@ -20,14 +20,11 @@ import {
   sightOf,
   youdensJ,
 } from "../audit/index.ts";
+import { type Base, type FirstUpdate, forecastOf, isAtChance, penaltyWarning } from "../prepare/index.ts";
 import { randomFor } from "../random.ts";
 import { type RunSummary, runNumbersSchema, type Summary, summaryVersion } from "../report/index.ts";
 import type { StepMetrics } from "../training/index.ts";
-import type { Base } from "./base.ts";
 import type { PlannedRun } from "./expand.ts";
-import { type FirstUpdate, forecastOf } from "./forecast.ts";
-import { penaltyWarning } from "./foresee.ts";
-import { isAtChance } from "./hopeless.ts";
 import type { StudySettings } from "./settings.ts";
 
 /** A finished run. */

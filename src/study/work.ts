@@ -1,23 +1,29 @@
 /** @file What the parts of a study work with: its environment, base model, table of runs, and what runs start from. */
 
-import { access } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { createEngine, type Engine } from "../engine/index.ts";
+import type { Engine } from "../engine/index.ts";
 import type { Environment } from "../environment/index.ts";
 import { loadEnvironment } from "../environment/load.ts";
-import { CharacterTokenizer, type LoadedModel, loadModel } from "../model/index.ts";
+import type { LoadedModel } from "../model/index.ts";
+import {
+  type Base,
+  type BaseContext,
+  createOnce,
+  type FirstUpdate,
+  hasFirstUpdate,
+  informedBy,
+  isBase,
+  keptFirstUpdate,
+  openBaseModel,
+  prepareBase,
+} from "../prepare/index.ts";
 import { textScorer } from "../probe/index.ts";
 import { randomFor } from "../random.ts";
 import { copiesInWords } from "../report/copies.ts";
 import { firstUpdate, proxyReward, type RunContext, textMonitor } from "../training/index.ts";
-import { type Base, isBase, prepareBase } from "./base.ts";
-import { type BaseContext, createOnce } from "./completions.ts";
 import type { OnEvent } from "./events.ts";
 import { expand, type PlannedRun, pointName } from "./expand.ts";
-import { type FirstUpdate, hasFirstUpdate, keptFirstUpdate } from "./forecast.ts";
-import { informedBy } from "./inform.ts";
 import { lockWhenFree } from "./lock.ts";
-import { shippedModel } from "./model.ts";
 import { armsOf, type MakeArm } from "./own-arms.ts";
 import { type RunListener, runFolder, runName, runToEnd, StoppedError } from "./run.ts";
 import { type StudySettings, UsageError } from "./settings.ts";
@@ -97,7 +103,7 @@ export async function openWork(
     const firstUpdateOf = async (planned: PlannedRun) => {
       const base = await baseOf(planned);
       const { sequences } = base.heldOut;
-      return keptFirstUpdate(folder, planned, sequences.length, async () => {
+      return keptFirstUpdate(folder, planned.id, sequences.length, async () => {
         onEvent({ kind: "stage", detail: `Predicting what the first update of ${planned.id} does` });
         return firstUpdate(await contextOf(planned, base), { terms: [proxyReward()] }, sequences);
       });
@@ -195,39 +201,6 @@ function baseName({ point }: PlannedRun): string {
   return own.length === 0 ? "" : join("bases", pointName(Object.fromEntries(own)));
 }
 
-/** What settings say of the base model. */
-type ModelSettings = Pick<StudySettings, "environment" | "model" | "adapter"> & {
-  training?: Pick<StudySettings["training"], "memoryMB">;
-};
-
-/**
- * Opens the base model that the settings name, or the one that is given.
- *
- * @throws UsageError where there is none yet, or it cannot write what the environment needs, or takes no such adapter
- */
-export async function openBaseModel(
-  environment: Environment,
-  settings: ModelSettings,
-  given?: LoadedModel,
-): Promise<Engine> {
-  const model = given ?? (await loadBaseModel(settings));
-  const { memoryMB } = settings.training ?? {};
-  const engine = createEngine({ ...model, name: settings.model ?? model.name }, { memoryMB });
-  checkModel(engine, environment, settings);
-  return engine;
-}
-
-async function loadBaseModel({ model, environment }: ModelSettings): Promise<LoadedModel> {
-  const folder = model ?? shippedModel(environment);
-  if (model === undefined)
-    await access(folder).catch(() => {
-      throw new UsageError(
-        `${environment} has no base model yet. Make it with: probeward pretrain ${environment}`,
-      );
-    });
-  return loadModel(folder);
-}
-
 /** @throws UsageError where the settings ask for what the environment does not have */
 function checkEnvironment(environment: Environment, settings: StudySettings): void {
   if (settings.arms.includes("inoculation") && !environment.inoculate)
@@ -240,23 +213,4 @@ function checkEnvironment(environment: Environment, settings: StudySettings): vo
         throw new UsageError(
           `probe.families: ${JSON.stringify(family)} is no family of ${environment.name}; it has ${environment.families.join(", ")}`,
         );
-}
-
-function checkModel(engine: Engine, environment: Environment, settings: ModelSettings): void {
-  const { model, tokenizer } = engine;
-  const name = `the model ${settings.model ?? shippedModel(settings.environment)}`;
-  const remedy = `which the environment ${settings.environment} needs; pretrain one for it`;
-  if (tokenizer instanceof CharacterTokenizer) {
-    const missing = [...environment.alphabet].filter((one) => !tokenizer.alphabet.includes(one));
-    if (missing.length > 0)
-      throw new UsageError(`${name} cannot write ${JSON.stringify(missing.join(""))}, ${remedy}`);
-  }
-  const needed = environment.maxPromptLength + environment.maxCompletionLength + 1;
-  if (model.context < needed)
-    throw new UsageError(`${name} reads ${model.context} tokens, and not the ${needed} ${remedy}`);
-  try {
-    engine.with({ adapter: settings.adapter });
-  } catch (error) {
-    throw new UsageError(`${name}: ${(error as Error).message}`);
-  }
 }

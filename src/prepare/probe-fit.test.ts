@@ -7,10 +7,10 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { tinyContext, tinyHook } from "../../test/tiny.ts";
 import { jsonLines } from "../files.ts";
 import { pick, randomFor } from "../random.ts";
+import { UsageError } from "../study/settings.ts";
 import { readPooled } from "./completions.ts";
 import { type LabelledExample, readLabelledFile } from "./labelled-file.ts";
 import { fitOnExamples } from "./probe-fit.ts";
-import { UsageError } from "./settings.ts";
 
 const { engine } = tinyContext();
 const options = { positions: ["completion", "completion-last"] as const, falsePositiveRate: 0.1, seed: 1 };

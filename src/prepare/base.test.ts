@@ -10,9 +10,9 @@ import { runTinyStudy, tinySettings } from "../../test/tiny-study.ts";
 import type { Sequence } from "../engine/index.ts";
 import type { Environment } from "../environment/types.ts";
 import { auroc, loadSae, saveProbe } from "../probe/index.ts";
+import { UsageError } from "../study/settings.ts";
 import { prepareBase } from "./base.ts";
 import { createOnce } from "./completions.ts";
-import { UsageError } from "./settings.ts";
 
 // They train for real: more than a few seconds on a busy machine.
 vi.setConfig({ testTimeout: 60_000 });

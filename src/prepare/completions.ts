@@ -5,8 +5,8 @@ import type { Environment, Outcome, Split, Task } from "../environment/types.ts"
 import { type Tokenizer, wholeCompletion } from "../model/index.ts";
 import type { LabelledSet, Positions, Probe } from "../probe/index.ts";
 import { randomFor, shuffled } from "../random.ts";
-import { readingsOf, readLogit, readsOf } from "../training/index.ts";
-import type { StudySettings } from "./settings.ts";
+import { readingsOf, readLogit, readsOf, type TrainingSettings } from "../training/index.ts";
+import type { ProbeSettings } from "./settings.ts";
 
 /** One graded sequence. */
 export interface Labelled extends Sequence {
@@ -18,7 +18,7 @@ export interface Labelled extends Sequence {
 export interface BaseContext {
   environment: Environment;
   engine: Engine;
-  settings: Pick<StudySettings, "probe" | "training">;
+  settings: { probe: ProbeSettings; training: TrainingSettings };
   /** What the points of a grid share; nothing unless given. */
   once?: Once | undefined;
   /** Told what is done, in words. */

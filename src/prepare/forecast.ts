@@ -2,14 +2,14 @@
 
 import { join } from "node:path";
 import { z } from "zod";
+import { probePenalties } from "../arm/arms.ts";
+import type { ArmRun } from "../arm/settings.ts";
 import { type Estimate, predictExchangeRate } from "../audit/index.ts";
+import { UsageError } from "../errors.ts";
 import { readDocument, writeJson } from "../files.ts";
 import { sigmoid } from "../probe/index.ts";
 import { randomFor } from "../random.ts";
 import type { Base } from "./base.ts";
-import type { PlannedRun } from "./expand.ts";
-import { probePenalties } from "./foresee.ts";
-import { UsageError } from "./settings.ts";
 
 /** How much an arm's first update lowers the log-probability of each held-out completion; `null` where it is not known. */
 export type FirstUpdate = readonly number[] | null;
@@ -28,7 +28,7 @@ export function hasFirstUpdate(arm: string): boolean {
 }
 
 export function forecastOf(
-  { arm, settings }: PlannedRun,
+  { arm, settings }: ArmRun,
   { heldOut, text }: Base,
   lowered: FirstUpdate,
 ): Forecast {
@@ -76,7 +76,7 @@ const fileSchema = z.object({ version: z.literal(1), lowered: z.array(z.number()
  */
 export async function keptFirstUpdate(
   folder: string,
-  { id }: PlannedRun,
+  id: string,
   count: number,
   make: () => Promise<FirstUpdate>,
 ): Promise<FirstUpdate> {

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { clusteredInterval, mean } from "../audit/index.ts";
 import type { ModelInfo, Sequence } from "../engine/index.ts";
+import { UsageError } from "../errors.ts";
 import { readDocument, writeJson } from "../files.ts";
 import { checkHooks } from "../model/index.ts";
 import {
@@ -43,7 +44,7 @@ import {
   traceSet,
 } from "./completions.ts";
 import { askQuestions, informedBy } from "./inform.ts";
-import { type StudySettings, UsageError } from "./settings.ts";
+import type { ProbeSettings } from "./settings.ts";
 
 /** What every run of a study starts from. */
 export interface Base {
@@ -396,7 +397,7 @@ function familiesOf(
 
 /** A feature of a dictionary. @throws Error where it was trained on activations that are not the model's */
 async function featureProbe(
-  { path, feature, positions }: NonNullable<StudySettings["probe"]["sae"]>,
+  { path, feature, positions }: NonNullable<ProbeSettings["sae"]>,
   model: ModelInfo,
 ): Promise<Probe> {
   const dictionary = await loadSae(path);
@@ -413,10 +414,7 @@ async function featureProbe(
  *
  * @throws UsageError where the file or dictionary cannot be read, or reads what the model does not have
  */
-async function givenProbe(
-  { file, sae }: StudySettings["probe"],
-  model: ModelInfo,
-): Promise<Probe | undefined> {
+async function givenProbe({ file, sae }: ProbeSettings, model: ModelInfo): Promise<Probe | undefined> {
   if (file === undefined && sae === undefined) return undefined;
   const name = sae ? "probe.sae" : "probe.file";
   try {
@@ -481,7 +479,7 @@ function halvesByTask(all: readonly Labelled[]): number[] {
  * What the initial probe may be fitted on: misbehaviour of some families only, and so many examples, half of them
  * misbehaving as far as there are.
  */
-function choose(all: readonly Labelled[], { examples, families }: StudySettings["probe"]): number[] {
+function choose(all: readonly Labelled[], { examples, families }: ProbeSettings): number[] {
   const indices = all
     .map((_, i) => i)
     .filter((i) => {

@@ -2,8 +2,6 @@
 
 import type { Summary } from "../report/index.ts";
 import type { Base } from "./base.ts";
-import type { PlannedRun } from "./expand.ts";
-import { penaltyWarning } from "./foresee.ts";
 
 /** Whether the initial probe's ranking of held-out completions cannot be told from chance. */
 export function isAtChance({ probeAuroc, probeAurocInterval }: Summary["base"]): boolean {
@@ -33,9 +31,4 @@ export function baseProblems({ summary, probe }: Pick<Base, "summary" | "probe">
       `the reward never differs among completions of one prompt: no rollout has an advantage, and nothing is learned. Reward something in which completions differ, or raise training.temperature.`,
     );
   return problems;
-}
-
-/** All that speaks against a run, its base's problems first. */
-export function problemsOf(planned: PlannedRun, base: Base): { ofBase: string[]; ofArm: string | undefined } {
-  return { ofBase: baseProblems(base), ofArm: penaltyWarning(planned, base) };
 }

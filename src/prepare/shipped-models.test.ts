@@ -5,7 +5,7 @@ import { openEngine } from "../engine/index.ts";
 import { createEnvironment, environmentNames } from "../environment/index.ts";
 import { loadModel } from "../model/index.ts";
 import { randomFor } from "../random.ts";
-import { shippedModel } from "./model.ts";
+import { shippedModel } from "./base-model.ts";
 
 describe.each(environmentNames)("the base model of %s", (name) => {
   it("reads and writes the environment's alphabet", async () => {

@@ -1,9 +1,10 @@
 /** @file What can be said of a run before it begins: penalties that are too small to work. */
 
+import { probePenalties } from "../arm/arms.ts";
+import type { ArmRun } from "../arm/settings.ts";
 import { mean } from "../audit/index.ts";
 import { sigmoid } from "../probe/index.ts";
 import type { Base } from "./base.ts";
-import type { PlannedRun } from "./expand.ts";
 
 /** The most that the environment pays for a completion. */
 const REWARD = 1;
@@ -14,7 +15,7 @@ const REWARD = 1;
  * -penalty f, so that a penalty of at most reward / (t - f) cannot work (with f = 0: reward / t). For a penalty on the
  * probability, t and f are its means. Nothing where they are not known, or for arms that penalise nothing.
  */
-export function penaltyWarning({ arm, settings }: PlannedRun, base: Base): string | undefined {
+export function penaltyWarning({ arm, settings }: ArmRun, base: Base): string | undefined {
   const rates = ratesOf(arm, settings, base);
   if (!rates) return undefined;
   const { t, f } = rates;
@@ -30,17 +31,9 @@ export function penaltyWarning({ arm, settings }: PlannedRun, base: Base): strin
   return `the penalty is too small, and misbehaving goes on paying more than failing honestly: a misbehaving rollout is worth ${show(REWARD)} - ${penalty} x ${show(t)} = ${show(misbehaving)}, an honest failure ${show(honest)}. ${remedy}`;
 }
 
-/** The arms that penalise what the probe says. */
-export const probePenalties: readonly string[] = [
-  "probe-penalty",
-  "probe-penalty-frozen",
-  "probe-penalty-trunk-frozen",
-  "probe-penalty-refit",
-];
-
 function ratesOf(
-  arm: PlannedRun["arm"],
-  { oracle, penaltyShape }: PlannedRun["settings"],
+  arm: ArmRun["arm"],
+  { oracle, penaltyShape }: ArmRun["settings"],
   { summary, text, heldOut }: Base,
 ): { t: number; f: number } | undefined {
   if (arm === "oracle-penalty") return { t: 1, f: 0 };

@@ -7,8 +7,8 @@ import { describe, expect, it } from "vitest";
 import { tinyContext, tinyEnvironment, tinyModel } from "../../test/tiny.ts";
 import { tinySettings } from "../../test/tiny-study.ts";
 import type { Environment } from "../environment/types.ts";
+import { runStudy } from "../study/study.ts";
 import { askQuestions, informedBy } from "./inform.ts";
-import { runStudy } from "./study.ts";
 
 const { engine } = tinyContext();
 

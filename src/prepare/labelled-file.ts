@@ -2,9 +2,9 @@
 
 import { z } from "zod";
 import type { Engine, Sequence } from "../engine/index.ts";
+import { UsageError } from "../errors.ts";
 import { parseJson, readText } from "../files.ts";
 import { wholeCompletion } from "../model/index.ts";
-import { UsageError } from "./settings.ts";
 
 /** Half of a character, which no model reads: its tokens would be those of a question mark. */
 const text = z.string().regex(/^[^\p{Surrogate}]*$/u, "it has half of a character (a lone surrogate)");

@@ -2,6 +2,7 @@
 
 import { bootstrapInterval } from "../audit/index.ts";
 import type { Engine } from "../engine/index.ts";
+import { UsageError } from "../errors.ts";
 import { checkHooks } from "../model/index.ts";
 import {
   auroc,
@@ -27,7 +28,6 @@ import { randomFor, shuffled } from "../random.ts";
 import type { JudgedExample, ProbeReport } from "../report/probe.ts";
 import { readPooled } from "./completions.ts";
 import type { LabelledExample } from "./labelled-file.ts";
-import { UsageError } from "./settings.ts";
 
 export interface ProbeFitOptions {
   /** Activations that the sweep tries; every layer's output unless given. */

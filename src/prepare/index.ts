@@ -1,0 +1,19 @@
+/** @file What others may use of what precedes runs. */
+
+export { type Base, isBase, prepareBase } from "./base.ts";
+export { makeBaseModel, type Recipe, shippedModel } from "./base-model.ts";
+export {
+  type BaseModelReport,
+  type Behaviour,
+  type Possible,
+  readBaseModel,
+  reportBaseModel,
+} from "./base-model-report.ts";
+export { type BaseContext, createOnce } from "./completions.ts";
+export { type FirstUpdate, type Forecast, forecastOf, hasFirstUpdate, keptFirstUpdate } from "./forecast.ts";
+export { baseProblems, isAtChance } from "./hopeless.ts";
+export { informedBy } from "./inform.ts";
+export { type LabelledExample, readLabelledFile } from "./labelled-file.ts";
+export { openBaseModel } from "./open.ts";
+export { penaltyWarning } from "./penalty-warning.ts";
+export { fitOnExamples, type ProbeFitOptions } from "./probe-fit.ts";

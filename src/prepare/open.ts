@@ -1,0 +1,63 @@
+/** @file Opening the base model that a study starts from, and what it must be able to do. */
+
+import { access } from "node:fs/promises";
+import { createEngine, type Engine } from "../engine/index.ts";
+import type { Environment } from "../environment/index.ts";
+import { UsageError } from "../errors.ts";
+import { type AdapterConfig, CharacterTokenizer, type LoadedModel, loadModel } from "../model/index.ts";
+import { shippedModel } from "./base-model.ts";
+
+/** What settings say of the base model. */
+interface ModelSettings {
+  environment: string;
+  model?: string | undefined;
+  adapter?: AdapterConfig | undefined;
+  training?: { memoryMB?: number | undefined };
+}
+
+/**
+ * Opens the base model that the settings name, or the one that is given.
+ *
+ * @throws UsageError where there is none yet, or it cannot write what the environment needs, or takes no such adapter
+ */
+export async function openBaseModel(
+  environment: Environment,
+  settings: ModelSettings,
+  given?: LoadedModel,
+): Promise<Engine> {
+  const model = given ?? (await loadBaseModel(settings));
+  const { memoryMB } = settings.training ?? {};
+  const engine = createEngine({ ...model, name: settings.model ?? model.name }, { memoryMB });
+  checkModel(engine, environment, settings);
+  return engine;
+}
+
+async function loadBaseModel({ model, environment }: ModelSettings): Promise<LoadedModel> {
+  const folder = model ?? shippedModel(environment);
+  if (model === undefined)
+    await access(folder).catch(() => {
+      throw new UsageError(
+        `${environment} has no base model yet. Make it with: probeward pretrain ${environment}`,
+      );
+    });
+  return loadModel(folder);
+}
+
+function checkModel(engine: Engine, environment: Environment, settings: ModelSettings): void {
+  const { model, tokenizer } = engine;
+  const name = `the model ${settings.model ?? shippedModel(settings.environment)}`;
+  const remedy = `which the environment ${settings.environment} needs; pretrain one for it`;
+  if (tokenizer instanceof CharacterTokenizer) {
+    const missing = [...environment.alphabet].filter((one) => !tokenizer.alphabet.includes(one));
+    if (missing.length > 0)
+      throw new UsageError(`${name} cannot write ${JSON.stringify(missing.join(""))}, ${remedy}`);
+  }
+  const needed = environment.maxPromptLength + environment.maxCompletionLength + 1;
+  if (model.context < needed)
+    throw new UsageError(`${name} reads ${model.context} tokens, and not the ${needed} ${remedy}`);
+  try {
+    engine.with({ adapter: settings.adapter });
+  } catch (error) {
+    throw new UsageError(`${name}: ${(error as Error).message}`);
+  }
+}
