@@ -116,6 +116,15 @@ describe.skipIf(!browserPresent)("the report in a browser", { timeout: 60_000 },
     expect(await cursor.getAttribute("aria-valuetext")).toMatch(/^step 58: none 0\.9\d/);
     await page.keyboard.press("Enter");
     await expect.poll(() => new URL(page.url()).hash).toBe("#rollouts?steps=58..58");
+    await expect.poll(() => inSight("#rollouts")).toBe(true);
+    await cursor.focus();
+    await page.keyboard.press("End");
+    await page.keyboard.press("ArrowLeft");
+    await expect.poll(() => inSight("#rollouts")).toBe(false);
+    await page.keyboard.press("Enter");
+    await expect.poll(() => inSight("#rollouts")).toBe(true);
+    await page.goBack();
+    await expect.poll(() => new URL(page.url()).hash).toBe("#rollouts?steps=58..58");
 
     // A search and an order.
     await page.getByRole("searchbox", { name: "search" }).pressSequentially("X==1");

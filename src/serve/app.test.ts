@@ -90,6 +90,8 @@ describe("what is served", () => {
       ...{ state: "failed", done: 1, runs: 90, progress: 5 / 270 },
       failed: [{ arm: second!.arm, seed: first!.seed, error: "out of memory" }],
     });
+    await writeStatus(join(studies, "grid"), second!, { ...failure, state: "stopped" });
+    expect((await listing()).find(({ id }) => id === "grid")).toMatchObject({ state: "stopped", failed: [] });
   });
 
   test("a study", async () => {

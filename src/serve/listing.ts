@@ -63,7 +63,8 @@ export function stateOf(
   // A finished study may be given more arms and seeds.
   if (finished && statuses.every((status) => status?.state === "done")) return "finished";
   if (statuses.length === 0) return "empty";
-  return quiet > QUIET ? "stopped" : "running";
+  const some = (state: RunStatus["state"]) => statuses.some((status) => status?.state === state);
+  return quiet > QUIET || (some("stopped") && !some("running")) ? "stopped" : "running";
 }
 
 async function readJson(path: string, root: string): Promise<unknown> {

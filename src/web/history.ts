@@ -43,3 +43,9 @@ export function followAddress(show: (view: RolloutView, linked: boolean) => void
     stop: () => window.removeEventListener("popstate", arrive),
   };
 }
+
+/** Leads to a view as a link to it does, also where the page is there already. */
+export function open(address: string): void {
+  history.pushState(null, "", address);
+  window.dispatchEvent(new PopStateEvent("popstate"));
+}
