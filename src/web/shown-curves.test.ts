@@ -22,7 +22,7 @@ test("every figure that all runs may have is there before anything is recorded",
 test("then those of what was recorded, with the study's own probes, terms and metrics", () => {
   const names = [
     ...["misbehaviour", "tracer/initial/policy/fpr_frozen", "tracer/other-layer/policy/auroc", "monitor/fpr"],
-    ...["reward", "rewards/probe/mean", "judge/cost", "labels/solved", "completions/clipped_ratio"],
+    ...["reward", "rewards/probe/mean", "judge/cost", "labels/solved", "deployed/true"],
   ];
   const line = (step: number) => ({ step, ...Object.fromEntries(names.map((name) => [name, step])) });
   const groups = shownCurves([run([line(0), line(1)])]);
@@ -31,6 +31,7 @@ test("then those of what was recorded, with the study's own probes, terms and me
     ["What the probe still sees", ["tracer/initial/policy/fpr_frozen"]],
     ["What the arm's monitor does", ["monitor/fpr"]],
     ["What training is paid", ["reward"]],
+    ["What the model does when it is deployed", ["deployed/true"]],
     ["What other probes see", ["tracer/other-layer/policy/auroc"]],
     ["The terms of the reward", ["rewards/probe/mean"]],
     ["What reward terms and monitors logged", ["judge/cost"]],

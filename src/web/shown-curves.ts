@@ -53,8 +53,28 @@ function ownGroups(names: readonly string[]): CurveGroup[] {
       return { metric, title: metric, look: "Logged by this study's own code.", share: false, fold: true };
     });
   return [
+    {
+      title: "What the model does when it is deployed",
+      curves: deployed.filter(({ metric }) => names.includes(metric)),
+    },
     { title: "What other probes see", curves: probes },
     { title: "The terms of the reward", curves: terms },
     { title: "What reward terms and monitors logged", curves: logged },
   ];
 }
+
+/** Recorded by arms that train otherwise than they deploy. */
+const deployed: CurveSpec[] = [
+  {
+    metric: "deployed/misbehaviour",
+    title: "Misbehaviour, deployed",
+    look: "Arms that train under another prompt or with an ablation, without them: what the model would do outside of training.",
+    share: true,
+  },
+  {
+    metric: "deployed/true",
+    title: "True reward, deployed",
+    look: "The same for what we wanted. Far below the figure in training, it was the prompt or the ablation that did it.",
+    share: true,
+  },
+];
