@@ -265,6 +265,17 @@ describe.skipIf(!browserPresent)("the report in a browser", { timeout: 60_000 },
     const { page } = await open(studyFixture({ seeds: [1, 2] }), { viewport });
     await expect.poll(() => drawn(page)).toBe(figures);
     expect(await page.evaluate("document.documentElement.scrollWidth")).toBe(360);
+    // The arm stays in sight while its numbers scroll by, and what is to be tapped is large enough.
+    await page.locator("#arms .scroll").evaluate((e) => {
+      e.scrollLeft = 300;
+    });
+    const arm = (await page.locator("#arms tbody th").first().boundingBox())!;
+    expect(arm.x).toBeGreaterThan(0);
+    expect(arm.x + arm.width).toBeLessThan(200);
+    const heights = await page
+      .locator(".downloads button")
+      .evaluateAll((buttons) => buttons.map((button) => button.getBoundingClientRect().height));
+    expect(Math.min(...heights)).toBeGreaterThanOrEqual(24);
   });
 
   test("hands out figures as SVG and tables as CSV", async () => {
