@@ -81,10 +81,13 @@ describe("runStudy", () => {
       arm: "probe-penalty",
       point: { penalty: 3, "probe.falsePositiveRate": 0.5 },
     });
-    const { runs } = await loadStudy(folder);
+    const { runs, settings: stored } = await loadStudy(folder);
     expect(runs.map(({ arm }) => arm).sort()).toEqual(Object.keys(summary.arms).sort());
-    // Done again, it reads what is there.
-    expect((await runTinyStudy(folder, settings)).arms).toEqual(summary.arms);
+    // Whoever looks on knows how much there is to do.
+    expect(stored).toMatchObject({ planned: { runs: 6, steps: 6 * settings.training.steps } });
+    // Done again, it reads what is there; what is recorded beside the numbers may change.
+    const other = { ...settings, training: { ...settings.training, recordedRollouts: 4 } };
+    expect((await runTinyStudy(folder, other)).arms).toEqual(summary.arms);
   });
 
   it("goes on with a study of a version that did not know some settings, where they have their defaults", async () => {
