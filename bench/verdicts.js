@@ -9,7 +9,7 @@ import { basename, join } from "node:path";
 import { createJiti } from "jiti";
 
 const jiti = createJiti(import.meta.url);
-const { summarySchema } = await jiti.import("../src/report/schema.ts");
+const { summarySchema } = await jiti.import("../src/store/schema.ts");
 const { armSentence, studySentence } = await jiti.import("../src/web/sentences.ts");
 const { contradictions, studyContradictions } = await jiti.import("../test/contradictions.ts");
 

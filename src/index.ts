@@ -89,12 +89,10 @@ export {
   loadStudy,
   type MetricColumns,
   type RunData,
-  type RunStatus,
   renderTable,
   type StudyData,
-  type Summary,
-  summarySchema,
 } from "./report/index.ts";
+export { type RunStatus, type Summary, summarySchema } from "./store/index.ts";
 export {
   type ArmParts,
   type MakeArm,

@@ -8,7 +8,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { loadProbe } from "../src/probe/index.ts";
-import { loadStudy, summarySchema } from "../src/report/index.ts";
+import { loadStudy } from "../src/report/index.ts";
+import { summarySchema } from "../src/store/index.ts";
 import { armSentence, studySentence } from "../src/web/sentences.ts";
 import { contradictions, studyContradictions } from "./contradictions.ts";
 

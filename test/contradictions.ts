@@ -1,6 +1,5 @@
+import type { RunSummary } from "../src/store/schema.ts";
 /** @file What the numbers of a run forbid anyone to say, found without the rules by which verdicts and sentences are made. */
-
-import type { RunSummary } from "../src/report/schema.ts";
 
 /** Words that a run's numbers forbid in its arm's own sentence. */
 export function contradictions(sentence: string, run: RunSummary): string[] {

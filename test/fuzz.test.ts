@@ -8,11 +8,12 @@ import { openStudy, readRun } from "../src/export/read.ts";
 import { loadModel, saveModel } from "../src/model/index.ts";
 import { loadProbe } from "../src/probe/index.ts";
 import { randomFor } from "../src/random.ts";
-import { loadStudy, parseMetrics, parseRollout, renderReport } from "../src/report/index.ts";
+import { loadStudy, renderReport } from "../src/report/index.ts";
 import { listStudy } from "../src/serve/listing.ts";
+import { linesBefore, parseMetrics, parseRollout } from "../src/store/index.ts";
 import { loadCheckpoint } from "../src/study/checkpoint.ts";
 import { readStudy } from "../src/study/index.ts";
-import { linesBefore } from "../src/study/lines.ts";
+
 import { decodeSafetensors } from "../src/tensor/index.ts";
 import { startPolicy } from "../src/training/index.ts";
 import { expectClear, fuzz, tried } from "./fuzz.ts";

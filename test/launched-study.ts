@@ -7,7 +7,8 @@ import { fileURLToPath } from "node:url";
 import { stringify } from "yaml";
 import type { RunState } from "../src/launch/index.ts";
 import { saveModel } from "../src/model/index.ts";
-import type { Summary } from "../src/report/index.ts";
+import type { Summary } from "../src/store/index.ts";
+
 import { tinyConfig, tinyModel } from "./tiny.ts";
 import { tinySettings } from "./tiny-study.ts";
 

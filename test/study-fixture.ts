@@ -11,10 +11,10 @@ import {
 } from "../src/audit/index.ts";
 import { normal, pick, type Random, randomFor } from "../src/random.ts";
 import type { RunData, StudyData } from "../src/report/data.ts";
-import { type RunSummary, runNumbersSchema, type Summary } from "../src/report/schema.ts";
 import { MetricThinner } from "../src/report/thin.ts";
+import type { RolloutRecord, StepMetrics } from "../src/store/records.ts";
+import { type RunSummary, runNumbersSchema, type Summary } from "../src/store/schema.ts";
 import { groupAdvantages } from "../src/training/advantages.ts";
-import type { RolloutRecord, StepMetrics } from "../src/training/records.ts";
 
 /** How an arm ends: values at the last step, reached along a logistic curve from the common start. */
 interface Ending {

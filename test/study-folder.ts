@@ -2,8 +2,8 @@
 
 import { appendFile, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { RunStatus, Summary } from "../src/report/schema.ts";
-import type { RolloutRecord, StepMetrics } from "../src/training/records.ts";
+import type { RolloutRecord, RunStatus, StepMetrics, Summary } from "../src/store/index.ts";
+
 import type { FixtureStudy } from "./study-fixture.ts";
 
 export function runFolder(study: string, arm: string, seed: number): string {

@@ -3,7 +3,7 @@
  * Exit status 2 is wrong use, as in the command line.
  */
 
-import { pace } from "../src/study/heartbeat.ts";
+import { pace } from "../src/store/index.ts";
 import { UsageError } from "../src/study/index.ts";
 import { runTinyStudy, tinySettings } from "./tiny-study.ts";
 

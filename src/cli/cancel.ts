@@ -3,7 +3,8 @@
 import { resolve } from "node:path";
 import type { Command } from "commander";
 import { UsageError } from "../errors.ts";
-import { statIfPresent } from "../report/index.ts";
+import { statIfPresent } from "../store/index.ts";
+
 import { launchers } from "./launchers.ts";
 
 /** Its arguments and options, and what it does. */

@@ -1,8 +1,9 @@
 /** @file Progress for people: one line that is rewritten on a terminal, plain lines in a log. */
 
 import { youdensJ } from "../audit/outcome.ts";
+import type { StepMetrics } from "../store/index.ts";
 import type { OnEvent, StudyEvent } from "../study/index.ts";
-import type { StepMetrics } from "../training/index.ts";
+
 import { printable } from "./printable.ts";
 
 /** Where progress goes: standard error, so that standard output stays for results. */

@@ -8,7 +8,8 @@ import { asyncBufferFromFile, parquetReadObjects } from "hyparquet";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { studyFixture } from "../../test/study-fixture.ts";
 import { runFolder, writeStudy } from "../../test/study-folder.ts";
-import type { RolloutRecord } from "../training/records.ts";
+import type { RolloutRecord } from "../store/index.ts";
+
 import { crc32c } from "./crc32c.ts";
 import { exportFormats, exportStudy } from "./index.ts";
 import { evalFile } from "./inspect.ts";

@@ -3,8 +3,9 @@
 import { join } from "node:path";
 import { strToU8, type Zippable, zipSync } from "fflate";
 import { writeWhole } from "../files.ts";
-import { EveryNthGroup, type RunStatus, rolloutGroup } from "../report/index.ts";
-import type { RolloutRecord } from "../training/records.ts";
+import { EveryNthGroup } from "../report/index.ts";
+import { type RolloutRecord, type RunStatus, rolloutGroup } from "../store/index.ts";
+
 import { type RecordedRun, type RecordedStudy, readRun } from "./read.ts";
 
 /** A `.eval` file is a zip, which holds 65,535 files at most. */

@@ -3,7 +3,8 @@
 import { mkdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fileWriter, ParquetWriter, type SchemaElement } from "hyparquet-writer";
-import type { RolloutRecord } from "../training/records.ts";
+import type { RolloutRecord } from "../store/index.ts";
+
 import { type RecordedRun, type RecordedStudy, readRun } from "./read.ts";
 
 interface Column {

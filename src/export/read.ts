@@ -9,12 +9,13 @@ import {
   listRuns,
   parseMetrics,
   parseRollout,
+  type RolloutRecord,
   type RunFolder,
   type RunStatus,
   runStatusSchema,
+  type StepMetrics,
   Tail,
-} from "../report/index.ts";
-import type { RolloutRecord, StepMetrics } from "../training/records.ts";
+} from "../store/index.ts";
 
 /** Everything that a run recorded. */
 export interface RecordedRun extends RunFolder {

@@ -3,7 +3,8 @@
 import { join } from "node:path";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { writeWhole } from "../files.ts";
-import type { StepMetrics } from "../training/records.ts";
+import type { StepMetrics } from "../store/index.ts";
+
 import { crc32c } from "./crc32c.ts";
 import { type RecordedStudy, readRun } from "./read.ts";
 

@@ -1,6 +1,7 @@
 /** @file The runs of a study that processes have in hand, of whatever machine: by the locks in their folders. */
 
-import { claimed, expand, holderOf, readStatus, runFolder, runName } from "../study/index.ts";
+import { holderOf, runFolder, runName } from "../store/index.ts";
+import { claimed, expand, readStatus } from "../study/index.ts";
 import type { Activity } from "./types.ts";
 
 /** How long a sign of life of another machine is waited for, in milliseconds: it beats every five seconds. */

@@ -15,8 +15,8 @@ import {
 import { leftIn } from "../../test/left.ts";
 import { type Cluster, startCluster, until, whyNoCluster } from "../../test/slurm-cluster.ts";
 import { tinySettings } from "../../test/tiny-study.ts";
-import type { Summary } from "../report/index.ts";
-import { holderOf } from "../study/index.ts";
+import { holderOf, type Summary } from "../store/index.ts";
+
 import { isArray, readRecords } from "./slurm/records.ts";
 
 const missing = whyNoCluster();

@@ -1,15 +1,13 @@
 /** @file The `local` launcher: several child processes side by side, each of which trains runs one after the other. */
 
 import { setTimeout } from "node:timers/promises";
+import { holderOf, runFolder, runName } from "../store/index.ts";
 import {
   type Conduct,
   claimed,
   expand,
   followRuns,
-  holderOf,
   readRun,
-  runFolder,
-  runName,
   runStudy,
   StoppedError,
   UsageError,

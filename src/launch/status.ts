@@ -1,6 +1,7 @@
 /** @file How the runs of a study stand: by their folders, and by who has them in hand. */
 
-import { claimed, expand, readStatus, runFolder, runName } from "../study/index.ts";
+import { runFolder, runName } from "../store/index.ts";
+import { claimed, expand, readStatus } from "../study/index.ts";
 import { heldRuns } from "./held.ts";
 import { type Activity, type Launcher, NotHereError } from "./types.ts";
 

@@ -1,6 +1,6 @@
 /** @file The vocabulary of launchers. */
 
-import type { Summary } from "../report/index.ts";
+import type { Summary } from "../store/index.ts";
 import type { OnEvent, StudySettings } from "../study/index.ts";
 
 /** A run that somebody has in hand. */

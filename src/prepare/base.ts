@@ -31,7 +31,8 @@ import {
   thresholdAtFpr,
 } from "../probe/index.ts";
 import { randomFor, shuffled } from "../random.ts";
-import { baseSummarySchema, type Summary } from "../report/schema.ts";
+import { baseSummarySchema, type Summary } from "../store/index.ts";
+
 import type { LabelledSequences, RefitSets, TracerSet } from "../training/index.ts";
 import {
   type BaseContext,

@@ -1,6 +1,6 @@
 /** @file What makes a study hopeless, told before it trains. */
 
-import type { Summary } from "../report/index.ts";
+import type { Summary } from "../store/index.ts";
 import type { Base } from "./base.ts";
 
 /** Whether the initial probe's ranking of held-out completions cannot be told from chance. */

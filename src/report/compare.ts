@@ -1,7 +1,7 @@
 /** @file Several studies beside each other: what they were run with, where their settings differ, and what came of each arm. */
 
 import { differences } from "../differences.ts";
-import { compareArms } from "./arms.ts";
+import { compareArms } from "../store/arms.ts";
 import type { Comparison } from "./comparison.ts";
 import type { StudyData } from "./data.ts";
 

@@ -1,6 +1,6 @@
 /** @file What is said of completions that a probe was judged on and whose text it was fitted on. */
 
-import type { Summary } from "./schema.ts";
+import type { Summary } from "../store/schema.ts";
 
 /** How much of what the probe was judged on are copies of what it was fitted on; nothing where there are none. */
 export function copiesInWords({ counts, unseen }: Summary["base"]): string | undefined {

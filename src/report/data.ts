@@ -1,7 +1,7 @@
 /** @file Everything that the page shows, as one plain document, and what changes in it while a study runs. */
 
-import type { RolloutRecord } from "../training/records.ts";
-import type { RunStatus, Summary } from "./schema.ts";
+import type { RolloutRecord } from "../store/records.ts";
+import type { RunStatus, Summary } from "../store/schema.ts";
 
 /**
  * A run's metrics by name: each a list with one value per point, `null` where it is not defined. All lists are equally

@@ -1,6 +1,14 @@
 /** @file What became of an arm, in one word: the commonest outcome, behaviour, sight and diagnosis of its runs. */
 
-import type { AtlasClass, Behaviour, Diagnosis, RunOutcome, RunSummary, Sight, Summary } from "./schema.ts";
+import type {
+  AtlasClass,
+  Behaviour,
+  Diagnosis,
+  RunOutcome,
+  RunSummary,
+  Sight,
+  Summary,
+} from "../store/schema.ts";
 
 export type ArmSummary = Summary["arms"][string];
 export type Measure = keyof ArmSummary["mean"];

@@ -1,12 +1,12 @@
 /** @file Reads one run of a study, and what is added to it, thinned to what a page can hold. */
 
 import { join, relative } from "node:path";
-import type { RolloutRecord } from "../training/records.ts";
+import { Document, type RunFolder } from "../store/folder.ts";
+import { checkRollout, parseMetrics, rolloutGroup } from "../store/lines.ts";
+import type { RolloutRecord } from "../store/records.ts";
+import { type RunStatus, runStatusSchema } from "../store/schema.ts";
+import { Tail } from "../store/tail.ts";
 import type { RunData, RunUpdate } from "./data.ts";
-import { Document, type RunFolder } from "./folder.ts";
-import { checkRollout, parseMetrics, rolloutGroup } from "./lines.ts";
-import { type RunStatus, runStatusSchema } from "./schema.ts";
-import { Tail } from "./tail.ts";
 import { EveryNthGroup, MetricThinner } from "./thin.ts";
 
 /** Points that a figure can show, and rollouts that a page can hold for each of some twenty runs. */

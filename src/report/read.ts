@@ -4,11 +4,11 @@ import { realpath } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { UsageError } from "../errors.ts";
+import { Document, listRuns } from "../store/folder.ts";
+import { type Summary, summarySchema, summaryVersion } from "../store/schema.ts";
+import { statIfPresent } from "../store/tail.ts";
 import type { RunData, RunUpdate, StudyData, StudyUpdate } from "./data.ts";
-import { Document, listRuns } from "./folder.ts";
 import { RunReader } from "./read-run.ts";
-import { type Summary, summarySchema, summaryVersion } from "./schema.ts";
-import { statIfPresent } from "./tail.ts";
 import { runKey } from "./update.ts";
 
 /**

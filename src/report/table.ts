@@ -1,6 +1,7 @@
 /** @file The table that a study prints at its end, in plain text at most 80 columns wide. */
 
-import { compareArms } from "./arms.ts";
+import { compareArms } from "../store/arms.ts";
+import type { Summary } from "../store/schema.ts";
 import {
   type ArmSummary,
   armDiagnosis,
@@ -10,7 +11,6 @@ import {
   type Majority,
   type Measure,
 } from "./outcome.ts";
-import type { Summary } from "./schema.ts";
 
 const columns: { group: string; name: string; measure: Measure }[] = [
   { group: "misbehave", name: "start", measure: "misbehaviourStart" },

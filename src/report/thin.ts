@@ -1,6 +1,6 @@
 /** @file Long runs made short: metrics as means over equal spans of steps, rollouts as every n-th group. */
 
-import type { StepMetrics } from "../training/records.ts";
+import type { StepMetrics } from "../store/records.ts";
 import type { MetricColumns } from "./data.ts";
 
 /** Metrics that a run can have; real ones have less than a hundred. Each takes memory for all of its points. */

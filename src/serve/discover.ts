@@ -2,7 +2,7 @@
 
 import { realpath } from "node:fs/promises";
 import { join, relative, sep } from "node:path";
-import { foldersIn, statIfPresent } from "../report/index.ts";
+import { foldersIn, statIfPresent } from "../store/index.ts";
 
 /** Folders of folders of studies are looked into this deep. */
 const DEPTH = 3;

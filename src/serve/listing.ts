@@ -3,16 +3,15 @@
 import { realpath } from "node:fs/promises";
 import { join } from "node:path";
 import { parseJson, readText } from "../files.ts";
+import type { StudyListing, StudyState } from "../report/index.ts";
 import {
   listRuns,
   plannedOf,
   type RunStatus,
   requireInside,
   runStatusSchema,
-  type StudyListing,
-  type StudyState,
   statIfPresent,
-} from "../report/index.ts";
+} from "../store/index.ts";
 
 /** A study that has written nothing for this long, in milliseconds, has stopped. */
 export const QUIET = 120_000;

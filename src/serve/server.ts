@@ -5,7 +5,8 @@ import type { AddressInfo } from "node:net";
 import { resolve } from "node:path";
 import { createAdaptorServer } from "@hono/node-server";
 import { UsageError } from "../errors.ts";
-import { statIfPresent } from "../report/index.ts";
+import { statIfPresent } from "../store/index.ts";
+
 import { type AppOptions, createApp } from "./app.ts";
 
 export interface RunningServer {

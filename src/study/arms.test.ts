@@ -8,8 +8,8 @@ import { runTinyStudy, tinySettings } from "../../test/tiny-study.ts";
 import { armIds, arms } from "../arm/arms.ts";
 import type { Base } from "../prepare/base.ts";
 import { penaltyWarning } from "../prepare/penalty-warning.ts";
-import { armTitle } from "../report/arms.ts";
-import { summarySchema } from "../report/index.ts";
+import { armTitle, summarySchema } from "../store/index.ts";
+
 import { expand, type PlannedRun } from "./expand.ts";
 
 // They train for real: more than a few seconds on a busy machine.

@@ -11,11 +11,12 @@ import type { Engine } from "../engine/index.ts";
 import { readDocument, withFile, writeJson } from "../files.ts";
 import { isModulePath } from "../modules.ts";
 import { shippedModel } from "../prepare/index.ts";
-import { listRuns, type Summary } from "../report/index.ts";
+import { listRuns, runName, type Summary } from "../store/index.ts";
+
 import { versions } from "../versions.ts";
 import type { OnEvent } from "./events.ts";
 import type { PlannedRun } from "./expand.ts";
-import { readStatus, runName } from "./run.ts";
+import { readStatus } from "./run.ts";
 import { type StudySettings, studySchema, UsageError } from "./settings.ts";
 import type { Work } from "./work.ts";
 

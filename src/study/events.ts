@@ -1,6 +1,6 @@
 /** @file What a study tells whoever watches it. */
 
-import type { StepMetrics } from "../training/index.ts";
+import type { StepMetrics } from "../store/index.ts";
 import type { PlannedRun } from "./expand.ts";
 
 /** What a study tells of itself while it runs. */

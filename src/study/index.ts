@@ -5,9 +5,8 @@ export { claimed, readSeconds } from "./claim.ts";
 export { estimateInWords, estimateStudy } from "./estimate.ts";
 export { followRuns, type OnEvent, type StudyEvent } from "./events.ts";
 export { expand, type PlannedRun, type Point } from "./expand.ts";
-export { type Holder, holderOf } from "./lock.ts";
 export type { MakeArm } from "./own-arms.ts";
-export { readRun, readStatus, runFolder, runName, StoppedError } from "./run.ts";
+export { readRun, readStatus, StoppedError } from "./run.ts";
 export type { SettingInfo } from "./setting-info.ts";
 export {
   readStudy,

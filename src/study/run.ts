@@ -3,31 +3,28 @@
 import { join } from "node:path";
 import { StoppedError } from "../errors.ts";
 import { appendLines, flush, readDocument, writeJson } from "../files.ts";
-import { parseMetrics, parseRollout, type RunStatus, runStatusSchema } from "../report/index.ts";
+import {
+  cutTo,
+  type LinesBefore,
+  linesBefore,
+  parseMetrics,
+  parseRollout,
+  type RunStatus,
+  runStatusSchema,
+  type StepMetrics,
+} from "../store/index.ts";
+
 import {
   createWatch,
   type RunContext,
   type RunState,
-  type StepMetrics,
   startPolicy,
   train,
   UnansweredError,
 } from "../training/index.ts";
 import { loadCheckpoint, requireCheckpoint, saveCheckpoint, thinCheckpoint } from "./checkpoint.ts";
-import type { PlannedRun } from "./expand.ts";
-import { cutTo, type LinesBefore, linesBefore } from "./lines.ts";
 
 export { StoppedError } from "../errors.ts";
-
-/** Folder of a run within a study's. */
-export function runFolder(study: string, arm: string, seed: number): string {
-  return join(study, "runs", arm, `seed-${seed}`);
-}
-
-/** What a run is called within its study: its folder in `runs/`. */
-export function runName({ id, seed }: Pick<PlannedRun, "id" | "seed">): string {
-  return `${id}/seed-${seed}`;
-}
 
 /** What a run says of itself; `undefined` where it has not begun. */
 export async function readStatus(folder: string): Promise<RunStatus | undefined> {

@@ -9,9 +9,10 @@ import { runTinyStudy, tinySettings } from "../../test/tiny-study.ts";
 import type { Environment } from "../environment/types.ts";
 import { loadAdapter } from "../model/index.ts";
 import { loadProbe } from "../probe/index.ts";
-import { loadStudy, renderTable, summarySchema } from "../report/index.ts";
+import { loadStudy, renderTable } from "../report/index.ts";
+import { runFolder, summarySchema } from "../store/index.ts";
 import { readSafetensors } from "../tensor/index.ts";
-import { runFolder } from "./run.ts";
+
 import { UsageError } from "./settings.ts";
 
 const newFolder = () => mkdtemp(join(tmpdir(), "probeward-study-"));

@@ -4,13 +4,14 @@ import { rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { FileError, writeJson } from "../files.ts";
 import { baseProblems, forecastOf, penaltyWarning } from "../prepare/index.ts";
-import { loadStudy, type Summary, writeReport } from "../report/index.ts";
+import { loadStudy, writeReport } from "../report/index.ts";
+import { lockFolder, lockWhenFree, runFolder, runName, type Summary } from "../store/index.ts";
 import { claim, claimed, machine, requireUnchanged } from "./claim.ts";
 import { workloadInWords, workloadOf } from "./estimate.ts";
 import { followRuns, type OnEvent } from "./events.ts";
 import type { PlannedRun } from "./expand.ts";
-import { lockFolder, lockWhenFree } from "./lock.ts";
-import { readRun, runFolder, runName, StoppedError } from "./run.ts";
+
+import { readRun, StoppedError } from "./run.ts";
 import { type StudySettings, UsageError } from "./settings.ts";
 import { type FailedRun, type FinishedRun, summarize } from "./summary.ts";
 import { isPrepared, openWork, type StudyParts, type Work } from "./work.ts";

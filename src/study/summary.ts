@@ -22,8 +22,14 @@ import {
 } from "../audit/index.ts";
 import { type Base, type FirstUpdate, forecastOf, isAtChance, penaltyWarning } from "../prepare/index.ts";
 import { randomFor } from "../random.ts";
-import { type RunSummary, runNumbersSchema, type Summary, summaryVersion } from "../report/index.ts";
-import type { StepMetrics } from "../training/index.ts";
+import {
+  type RunSummary,
+  runNumbersSchema,
+  type StepMetrics,
+  type Summary,
+  summaryVersion,
+} from "../store/index.ts";
+
 import type { PlannedRun } from "./expand.ts";
 import type { StudySettings } from "./settings.ts";
 

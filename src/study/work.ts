@@ -20,12 +20,13 @@ import {
 import { textScorer } from "../probe/index.ts";
 import { randomFor } from "../random.ts";
 import { copiesInWords } from "../report/copies.ts";
+import { lockWhenFree, runFolder, runName } from "../store/index.ts";
 import { firstUpdate, proxyReward, type RunContext, textMonitor } from "../training/index.ts";
 import type { OnEvent } from "./events.ts";
 import { expand, type PlannedRun, pointName } from "./expand.ts";
-import { lockWhenFree } from "./lock.ts";
+
 import { armsOf, type MakeArm } from "./own-arms.ts";
-import { type RunListener, runFolder, runName, runToEnd, StoppedError } from "./run.ts";
+import { type RunListener, runToEnd, StoppedError } from "./run.ts";
 import { type StudySettings, UsageError } from "./settings.ts";
 
 /** What a study works on, where it is not what the settings name, or more than that. Only in the process that has it. */

@@ -3,9 +3,10 @@
 import { describe, expect, it } from "vitest";
 import { tinyContext, tinyModel } from "../../test/tiny.ts";
 import { createEngine } from "../engine/index.ts";
+import type { StepMetrics } from "../store/index.ts";
 import { createWatch, LIMITS, requireFinite, WINDOW } from "./guard.ts";
 import { startPolicy, train } from "./loop.ts";
-import type { StepMetrics } from "./records.ts";
+
 import { proxyReward } from "./rewards.ts";
 import type { RunContext } from "./types.ts";
 

@@ -1,6 +1,5 @@
+import type { StepMetrics } from "../store/records.ts";
 /** @file Training that goes wrong: numbers that stop a run, and signs that mark it. */
-
-import type { StepMetrics } from "./records.ts";
 
 /**
  * Refuses numbers that are not finite, before anything rests on them or is written. `null`, not defined, passes.

@@ -1,5 +1,6 @@
 /** @file What others may use of training. */
 
+export type { ColumnValue, RolloutRecord, StepMetrics } from "../store/records.ts";
 export { groupAdvantages } from "./advantages.ts";
 export { type ChatServer, UnansweredError } from "./chat.ts";
 export { firstUpdate } from "./first-update.ts";
@@ -22,7 +23,6 @@ export {
   readsOf,
   readTap,
 } from "./read.ts";
-export type { ColumnValue, RolloutRecord, StepMetrics } from "./records.ts";
 export {
   oraclePenalty,
   type PenaltyOptions,

@@ -1,6 +1,6 @@
 /** @file What reward terms and monitors log beside their scores: metrics of the step, and columns of its rollouts. */
 
-import type { ColumnValue } from "./records.ts";
+import type { ColumnValue } from "../store/records.ts";
 import type { ScoringContext } from "./types.ts";
 
 /** What was logged in a step, by full name: that of the term or monitor, a slash, and its own. */

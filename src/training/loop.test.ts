@@ -4,7 +4,8 @@ import { describe, expect, it } from "vitest";
 import { tinyContext, tinyModel } from "../../test/tiny.ts";
 import { trainAll as run, type Trained } from "../../test/training.ts";
 import { createEngine } from "../engine/index.ts";
-import { parseRollout } from "../report/index.ts";
+import { parseRollout } from "../store/index.ts";
+
 import { readTap } from "./read.ts";
 import { oraclePenalty, penalty, probePenalty, proxyReward } from "./rewards.ts";
 import type { Arm, Monitor, RewardTerm, Rollout, ScoringContext } from "./types.ts";

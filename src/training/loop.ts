@@ -2,6 +2,7 @@
 
 import type { Datum, ForwardOptions, ForwardOutput, LossMetrics, Policy } from "../engine/index.ts";
 import type { Probe } from "../probe/types.ts";
+import type { RolloutRecord, StepMetrics } from "../store/records.ts";
 import { learningRateAt } from "../tensor/index.ts";
 import { type Credit, creditRollouts, rolloutsOf } from "./credit.ts";
 import { createDeployment } from "./deployment.ts";
@@ -11,7 +12,7 @@ import { type Measured, measureStep, measureTracer, recordsOf } from "./measure.
 import { monitorsOf, probeMonitor } from "./monitors.ts";
 import { lossOf, probeWeights } from "./objective.ts";
 import { readingsOf, readsOf } from "./read.ts";
-import type { RolloutRecord, StepMetrics } from "./records.ts";
+
 import { refitProbe } from "./refit.ts";
 import { type Batch, sampleBatch } from "./sample.ts";
 import { tokenShares } from "./shares.ts";

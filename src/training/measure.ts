@@ -15,10 +15,11 @@ import {
 } from "../probe/index.ts";
 import type { Probe, Tap } from "../probe/types.ts";
 import { randomFor } from "../random.ts";
+import type { RolloutRecord, StepMetrics } from "../store/records.ts";
 import type { Advantages } from "./advantages.ts";
 import type { StepLog } from "./log.ts";
 import { readingsOf, readLogit, readMean, readProbe } from "./read.ts";
-import type { RolloutRecord, StepMetrics } from "./records.ts";
+
 import type { TrainingSettings } from "./settings.ts";
 import { tokenTexts } from "./token-texts.ts";
 import type { Rollout, RunContext, Verdict } from "./types.ts";

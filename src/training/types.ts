@@ -5,7 +5,8 @@ import type { Environment, Outcome } from "../environment/types.ts";
 import type { Ablation } from "../model/index.ts";
 import type { Probe, Tap } from "../probe/types.ts";
 import type { Random } from "../random.ts";
-import type { ColumnValue } from "./records.ts";
+import type { ColumnValue } from "../store/records.ts";
+
 import type { TrainingSettings } from "./settings.ts";
 
 /** What was read of one sequence on one model: a value for each read, in their order. */

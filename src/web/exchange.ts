@@ -1,7 +1,7 @@
 /** @file The exchange rate as predicted before training against the one that came true. */
 
-import { compareArms } from "../report/arms.ts";
-import type { Summary } from "../report/schema.ts";
+import { compareArms } from "../store/arms.ts";
+import type { Summary } from "../store/schema.ts";
 import { formatNumber } from "./format.ts";
 
 /** The rates of an arm, in the order in which they are known. */

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { gridFixture, studyFixture } from "../../test/study-fixture.ts";
-import { controlOf } from "../report/arms.ts";
-import type { Summary } from "../report/schema.ts";
+import { controlOf } from "../store/arms.ts";
+import type { Summary } from "../store/schema.ts";
 import { mapSentence, phaseMaps } from "./phase-map.ts";
 import { tradeoffPoints } from "./tradeoff.ts";
 

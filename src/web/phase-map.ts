@@ -1,9 +1,9 @@
 /** @file Grid studies as maps: what became of an arm at every combination of two settings. */
 
 import { type RunOutcome, runOutcomes } from "../audit/index.ts";
-import { compareArms } from "../report/arms.ts";
 import { armMean, armOutcome, type Majority } from "../report/outcome.ts";
-import type { Summary } from "../report/schema.ts";
+import { compareArms } from "../store/arms.ts";
+import type { Summary } from "../store/schema.ts";
 
 type Value = NonNullable<Summary["arms"][string]["point"]>[string];
 

@@ -1,7 +1,7 @@
 /** @file Finding rollouts, and putting them in order, in groups and on pages. */
 
 import type { RunData } from "../report/data.ts";
-import type { RolloutRecord } from "../training/records.ts";
+import type { RolloutRecord } from "../store/records.ts";
 
 /** A rollout with the run that it belongs to, and its place among the recorded completions of its task. */
 export interface RolloutItem extends RolloutRecord {

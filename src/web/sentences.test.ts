@@ -4,7 +4,7 @@ import { contradictions, studyContradictions } from "../../test/contradictions.t
 import { studyFixture } from "../../test/study-fixture.ts";
 import { behaviourOf, type Diagnosis, diagnoses, outcomeOf, sightOf } from "../audit/index.ts";
 import type { ArmSummary } from "../report/outcome.ts";
-import type { RunSummary, Summary } from "../report/schema.ts";
+import type { RunSummary, Summary } from "../store/schema.ts";
 import { armSentence, armVerdict, outcomeWords, studySentence } from "./sentences.ts";
 
 const fixture = studyFixture({ steps: 3 }).summary!;

@@ -10,7 +10,6 @@ import {
   rareMisbehaviour,
   runOutcomes,
 } from "../audit/index.ts";
-import { compareArms } from "../report/arms.ts";
 import {
   type ArmSummary,
   armBehaviour,
@@ -20,7 +19,8 @@ import {
   type Majority,
   typicalRuns,
 } from "../report/outcome.ts";
-import type { RunSummary, Summary } from "../report/schema.ts";
+import { compareArms } from "../store/arms.ts";
+import type { RunSummary, Summary } from "../store/schema.ts";
 import { formatNumber } from "./format.ts";
 
 /** How an outcome reads to people, and its mark: what one wants, what one does not, or neither. */

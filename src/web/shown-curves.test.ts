@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { columnsOf } from "../../test/study-fixture.ts";
 import type { RunData } from "../report/data.ts";
-import type { StepMetrics } from "../training/records.ts";
+import type { StepMetrics } from "../store/records.ts";
 import { curveGroups } from "./curve-groups.ts";
 import { shownCurves } from "./shown-curves.ts";
 

@@ -1,6 +1,6 @@
 /** @file The layer x position sweep as tables, one per kind of probe. */
 
-import type { Summary } from "../report/schema.ts";
+import type { Summary } from "../store/schema.ts";
 
 export interface SweepTable {
   kind: string;

@@ -1,6 +1,6 @@
 /** @file What a probe reads at every token of a completion. */
 
-import type { RolloutRecord } from "../training/records.ts";
+import type { RolloutRecord } from "../store/records.ts";
 import { formatNumber } from "./format.ts";
 
 /** A piece of a completion and the probe's probability there; `null` where there is none. */

@@ -1,8 +1,8 @@
 /** @file Misbehaviour removed against interpretability lost: the study's question as one point per arm. */
 
 import { mean, seedInterval } from "../audit/index.ts";
-import { compareArms, controlOf, splitId } from "../report/arms.ts";
-import type { RunSummary, Summary } from "../report/schema.ts";
+import { compareArms, controlOf, splitId } from "../store/arms.ts";
+import type { RunSummary, Summary } from "../store/schema.ts";
 
 /** One run: both as differences of shares, -1 to 1. */
 export interface TradeoffRun {

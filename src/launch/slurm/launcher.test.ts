@@ -5,7 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { probeward, writeTinyStudy } from "../../../test/launched-study.ts";
-import { startHeartbeat } from "../../study/heartbeat.ts";
+import { startHeartbeat } from "../../store/index.ts";
+
 import { isArray, readRecords } from "./records.ts";
 
 let place: string;

@@ -4,6 +4,7 @@ import { mkdir, readdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { withFile } from "../../files.ts";
+import { runFolder, runName } from "../../store/index.ts";
 import {
   conclude,
   expand,
@@ -12,8 +13,6 @@ import {
   type PlannedRun,
   readSeconds,
   readStatus,
-  runFolder,
-  runName,
   type StudySettings,
   slurmSettingsSchema,
   withClaimed,

@@ -1,7 +1,7 @@
 /** @file The lines of `metrics.jsonl` and `rollouts.jsonl`, checked. */
 
 import { z } from "zod";
-import type { RolloutRecord, StepMetrics } from "../training/records.ts";
+import type { RolloutRecord, StepMetrics } from "./records.ts";
 
 const tokenScores = z.array(z.number());
 const rolloutSchema = z.object({

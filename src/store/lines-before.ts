@@ -3,7 +3,8 @@
 import { open, realpath, truncate } from "node:fs/promises";
 import { dirname } from "node:path";
 import { withFile } from "../files.ts";
-import { type ParseLine, Tail } from "../report/index.ts";
+import type { ParseLine } from "./lines.ts";
+import { Tail } from "./tail.ts";
 
 /** What is known of a file's lines up to a step. */
 export interface LinesBefore<T> {

@@ -4,9 +4,9 @@ import { mkdir, open, readdir, readFile, rm, stat, writeFile } from "node:fs/pro
 import { hostname } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout } from "node:timers/promises";
+import { UsageError } from "../errors.ts";
 import { FileError, guardFolder, withFile } from "../files.ts";
 import { hasCeased, pace, startHeartbeat } from "./heartbeat.ts";
-import { UsageError } from "./settings.ts";
 
 /** Who holds a lock. All of it is in the name of the lock's file, so that there is no moment at which it is unknown. */
 interface Owner {

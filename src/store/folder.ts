@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { parseJson, readText } from "../files.ts";
 import { compareArms } from "./arms.ts";
+import { runFolder, seedOf } from "./paths.ts";
 import { requireInside, statIfPresent } from "./tail.ts";
 
 /** A run and its folder. */
@@ -19,9 +20,9 @@ export async function listRuns(study: string): Promise<RunFolder[]> {
   const root = join(study, "runs");
   const found: RunFolder[] = [];
   for (const arm of (await foldersIn(root)).sort(compareArms)) {
-    const seeds = (await foldersIn(join(root, arm))).flatMap((name) => /^seed-(\d+)$/.exec(name)?.[1] ?? []);
-    for (const seed of seeds.map(Number).sort((a, b) => a - b))
-      found.push({ arm, seed, path: join(root, arm, `seed-${seed}`) });
+    const seeds = (await foldersIn(join(root, arm))).flatMap((name) => seedOf(name) ?? []);
+    for (const seed of seeds.sort((a, b) => a - b))
+      found.push({ arm, seed, path: runFolder(study, arm, seed) });
   }
   return found;
 }
