@@ -3,6 +3,7 @@
 import { isModulePath } from "../modules.ts";
 import type { Probe } from "../probe/types.ts";
 import { normal, type Random } from "../random.ts";
+import { type ArmId, armIds } from "../store/arms.ts";
 import {
   type Arm,
   type Awaitable,
@@ -48,7 +49,8 @@ const penalised = (monitor: Monitor, options: PenaltyOptions): Arm => ({
 const probePenalised = (monitor: Monitor, { penalty: weight, penaltyShape: shape, credit }: ArmSettings) =>
   penalised(monitor, { weight, shape, credit });
 
-const definitions = {
+/** The arms by id: an id that `store/arms.ts` gives a title has a definition here, or this is not compiled. */
+export const arms: Readonly<Record<ArmId, ArmDefinition>> = {
   none: {
     sentence: "Trains on the proxy reward alone: what the flaw in the reward does by itself.",
     uses: [],
@@ -163,14 +165,7 @@ const definitions = {
       ablate: { hook: probe.tap.hook, direction_D: probe.weight_D.map(() => normal(random)) },
     }),
   },
-} satisfies Record<string, ArmDefinition>;
-
-export type ArmId = keyof typeof definitions;
-
-/** The arms by id. */
-export const arms: Readonly<Record<ArmId, ArmDefinition>> = definitions;
-
-export const armIds = Object.keys(definitions) as readonly ArmId[];
+};
 
 /** The arms that penalise what the probe says: those whose penalty can be charged to tokens. */
 export const probePenalties: readonly string[] = armIds.filter((id) => arms[id].uses.includes("credit"));

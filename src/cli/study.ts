@@ -5,8 +5,8 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import { parse } from "yaml";
 import { dryRun } from "../launch/index.ts";
 import { renderTable } from "../report/index.ts";
+import { armIds } from "../store/index.ts";
 import {
-  armIds,
   arms,
   estimateInWords,
   estimateStudy,

@@ -1,7 +1,7 @@
 /** @file What arms are called and the order in which people see them. */
 
 /** In the order of the tables: controls, what knows the truth, probes in the reward, probes in the loss, other ways. */
-const titles: Record<string, string> = {
+const titles = {
   none: "No intervention",
   "no-loophole": "No loophole: the true reward is paid",
   "oracle-penalty": "Oracle penalty",
@@ -22,7 +22,13 @@ const titles: Record<string, string> = {
   "ablation-random": "Random direction ablated in training",
 };
 
-const order = Object.keys(titles);
+/** The id of an arm that is built in. */
+export type ArmId = keyof typeof titles;
+
+/** All of them, in that order. */
+export const armIds = Object.keys(titles) as readonly ArmId[];
+
+const isBuiltIn = (arm: string): arm is ArmId => Object.hasOwn(titles, arm);
 
 /** An arm and its grid point, which is empty without a grid: `probe-penalty@penalty=2` apart. */
 export function splitId(id: string): { arm: string; point: string } {
@@ -33,8 +39,8 @@ export function splitId(id: string): { arm: string; point: string } {
 /** An arm's name in words, with its grid point; the id itself for an arm that is not one of the usual ones. */
 export function armTitle(id: string): string {
   const { arm, point } = splitId(id);
+  if (!isBuiltIn(arm)) return id;
   const title = titles[arm];
-  if (title === undefined) return id;
   return point === "" ? title : `${title} (${point.replaceAll(",", ", ")})`;
 }
 
@@ -42,7 +48,7 @@ export function armTitle(id: string): string {
 export function compareArms(a: string, b: string): number {
   const rank = (id: string) => {
     const { arm } = splitId(id);
-    return arm in titles ? order.indexOf(arm) : order.length;
+    return isBuiltIn(arm) ? armIds.indexOf(arm) : armIds.length;
   };
   return rank(a) - rank(b) || a.localeCompare(b, "en", { numeric: true });
 }

@@ -1,6 +1,6 @@
 /** @file What others may use of a study on disk. */
 
-export { armTitle, compareArms, controlOf, splitId } from "./arms.ts";
+export { type ArmId, armIds, armTitle, compareArms, controlOf, splitId } from "./arms.ts";
 export { Document, foldersIn, listRuns, type RunFolder } from "./folder.ts";
 export { pace, startHeartbeat } from "./heartbeat.ts";
 export { type ParseLine, parseMetrics, parseRollout, rolloutGroup } from "./lines.ts";

@@ -5,9 +5,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, vi } from "vitest";
 import { runTinyStudy, tinySettings } from "../../test/tiny-study.ts";
-import { armIds, arms } from "../arm/arms.ts";
+import { arms } from "../arm/arms.ts";
 import type { Base } from "../prepare/base.ts";
 import { penaltyWarning } from "../prepare/penalty-warning.ts";
+import { armIds } from "../store/arms.ts";
 import { armTitle, summarySchema } from "../store/index.ts";
 
 import { expand, type PlannedRun } from "./expand.ts";

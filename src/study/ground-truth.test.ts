@@ -3,10 +3,11 @@
 import { expect, it } from "vitest";
 import { tinyContext } from "../../test/tiny.ts";
 import { trainAll } from "../../test/training.ts";
-import { armIds, arms } from "../arm/arms.ts";
+import { arms } from "../arm/arms.ts";
 import type { ArmSettings } from "../arm/settings.ts";
 import type { Environment, Outcome } from "../environment/types.ts";
 import { randomFor } from "../random.ts";
+import { armIds } from "../store/arms.ts";
 import { type LabelledSequences, type RunContext, textMonitor } from "../training/index.ts";
 
 const settings: ArmSettings = {

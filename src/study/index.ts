@@ -1,6 +1,6 @@
 /** @file What others may use of studies. */
 
-export { type ArmParts, armIds, arms } from "../arm/arms.ts";
+export { type ArmParts, arms } from "../arm/arms.ts";
 export { claimed, readSeconds } from "./claim.ts";
 export { estimateInWords, estimateStudy } from "./estimate.ts";
 export { followRuns, type OnEvent, type StudyEvent } from "./events.ts";

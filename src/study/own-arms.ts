@@ -1,9 +1,10 @@
 /** @file Arms of a user's own: a module that a study names by its path, or a function. */
 
 import { z } from "zod";
-import { type ArmId, type ArmParts, armId, arms } from "../arm/arms.ts";
+import { type ArmParts, armId, arms } from "../arm/arms.ts";
 import { aFunction, importModule, isModulePath, ModuleError, makeFrom } from "../modules.ts";
 import { allPositions } from "../probe/index.ts";
+import type { ArmId } from "../store/arms.ts";
 import {
   type Arm,
   type Awaitable,
