@@ -4,7 +4,7 @@ import { cp, mkdtemp, readdir, readFile, realpath, rm, writeFile } from "node:fs
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { openStudy, readRun } from "../src/export/read.ts";
+import { openStudy, readRecordedRun } from "../src/export/read.ts";
 import { loadModel, saveModel } from "../src/model/index.ts";
 import { loadProbe } from "../src/probe/index.ts";
 import { randomFor } from "../src/random.ts";
@@ -97,7 +97,7 @@ describe("the readers of", () => {
       expect(page.split("</script>").length).toBe(pageScripts);
       JSON.stringify(data);
       const recorded = await openStudy(study, () => {});
-      for (const each of recorded.runs) await readRun(recorded, each);
+      for (const each of recorded.runs) await readRecordedRun(recorded, each);
     };
     const pageScripts = (await renderReport(await loadStudy(study))).split("</script>").length;
     const files = ["study.json", "summary.json"].map((name) => join(study, name));

@@ -86,6 +86,17 @@ describe("the house", () => {
     expect(wrong).toEqual([]);
   });
 
+  it("has no exported name twice", () => {
+    const places = new Map<string, string[]>();
+    for (const file of files.filter((one) => one.endsWith(".ts") && !one.endsWith("index.ts")))
+      for (const [, name] of readFileSync(join(src, file), "utf8").matchAll(
+        /^export (?:async )?(?:function\*?|const|class|interface|type) (\w+)/gm,
+      ))
+        places.set(name!, [...(places.get(name!) ?? []), file]);
+    expect(places.size).toBeGreaterThan(500);
+    expect([...places].filter(([, where]) => where.length > 1)).toEqual([]);
+  });
+
   it("has nothing of Node's in rooms that a browser has to go into", () => {
     const wrong = [...imports].flatMap(([file, named]) =>
       named

@@ -5,7 +5,7 @@ import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { stringify } from "yaml";
-import type { RunState } from "../src/launch/index.ts";
+import type { RunStanding } from "../src/launch/index.ts";
 import { saveModel } from "../src/model/index.ts";
 import type { Summary } from "../src/store/index.ts";
 
@@ -58,7 +58,7 @@ export async function writeTinyStudy(folder: string, settings: object = {}): Pro
   return path;
 }
 
-export async function readStates(folder: string, variables: NodeJS.ProcessEnv = {}): Promise<RunState[]> {
+export async function readStates(folder: string, variables: NodeJS.ProcessEnv = {}): Promise<RunStanding[]> {
   const { status, stdout, stderr } = await probeward(["status", folder, "--json"], variables).ended;
   if (status !== 0) throw new Error(stderr);
   return JSON.parse(stdout);

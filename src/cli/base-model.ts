@@ -4,7 +4,7 @@ import type { Engine } from "../engine/index.ts";
 import type { Environment } from "../environment/index.ts";
 import {
   type BaseModelReport,
-  type Behaviour,
+  type BehaviourShares,
   baseProblems,
   type Possible,
   readBaseModel,
@@ -25,14 +25,14 @@ const headings: Record<Possible, string> = {
 
 /** One row per measure and label; one column for all tasks, and for those where either conduct was possible, or one. */
 export function behaviourInWords({ where, ...all }: BaseModelReport): string {
-  const parts = Object.entries(where) as [Possible, Behaviour][];
-  const columns: [string, Behaviour][] = [["all tasks", all]];
+  const parts = Object.entries(where) as [Possible, BehaviourShares][];
+  const columns: [string, BehaviourShares][] = [["all tasks", all]];
   if (parts.length > 1) for (const [possible, part] of parts) columns.push([headings[possible], part]);
   const room = WIDTH - MOST * CELL;
   const row = (name: string, cells: readonly string[]) =>
     (name.length < room ? name : `${name.slice(0, room - 2)}…`).padEnd(room) +
     cells.map((cell) => cell.padStart(CELL)).join("");
-  const shares = (name: string, value: (one: Behaviour) => number) =>
+  const shares = (name: string, value: (one: BehaviourShares) => number) =>
     row(
       name,
       columns.map(([, one]) => value(one).toFixed(2)),

@@ -41,7 +41,7 @@ async function keepsContract(environment: Environment): Promise<boolean> {
 async function report(environment: Environment, module: string, given: string | true): Promise<void> {
   const { openBaseModel, reportBaseModel } = await import("../prepare/index.ts");
   const { behaviourInWords, differenceInWords } = await import("./base-model.ts");
-  const { onEvent, end } = (await import("./progress.ts")).followStudy();
+  const { onEvent, end } = (await import("./progress.ts")).followInTerminal();
   const settings = { environment: module, model: given === true ? undefined : given };
   const engine = await openBaseModel(environment, settings);
   try {

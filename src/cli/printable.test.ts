@@ -3,7 +3,7 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { printable } from "./printable.ts";
-import { followStudy } from "./progress.ts";
+import { followInTerminal } from "./progress.ts";
 
 it("writes control characters out, and leaves lines, tabs and other scripts", () => {
   expect(printable("a\u001b]0;title\u0007 \u009b31m\r\n\tb é 漢 \u007f")).toBe(
@@ -23,7 +23,7 @@ it("leaves JSON what it says", () => {
 
 it("is used for what a study tells while it runs", () => {
   let written = "";
-  const { onEvent } = followStudy({ write: (text) => (written += text) });
+  const { onEvent } = followInTerminal({ write: (text) => (written += text) });
   onEvent({ kind: "warning", detail: "the run failed: status 500: \u001b[2Jnothing" });
   expect(written).toBe("warning: the run failed: status 500: \\u001b[2Jnothing\n");
 });

@@ -8,7 +8,7 @@ import { fitOnExamples, readLabelledFile } from "../prepare/index.ts";
 import { allPositions, type Positions, saveProbe } from "../probe/index.ts";
 import { type ProbeReport, renderPage } from "../report/index.ts";
 import { wholeNumber } from "./arguments.ts";
-import { followStudy } from "./progress.ts";
+import { followInTerminal } from "./progress.ts";
 
 interface Flags {
   model: string;
@@ -46,7 +46,7 @@ export function probeCommand(command: Command): Command {
     .option("--json", "print only report.json, on standard output")
     .action(async (file: string, flags: Flags) => {
       const folder = resolve(flags.out ?? join("probes", basename(file, extname(file))));
-      const { onEvent, end } = followStudy();
+      const { onEvent, end } = followInTerminal();
       const onStage = (detail: string) => onEvent({ kind: "stage", detail });
       onStage(`Loading ${flags.model}`);
       const engine = await openEngine(flags.model, { memoryMB: flags.memory });

@@ -1,6 +1,6 @@
 import { describe, expect, test, vi } from "vitest";
 import type { StudyEvent } from "../study/index.ts";
-import { clock, followStudy } from "./progress.ts";
+import { clock, followInTerminal } from "./progress.ts";
 
 /** A terminal (or with no columns a file) that keeps what is written to it, and a clock that is set by hand. */
 function follow(columns?: number) {
@@ -14,7 +14,7 @@ function follow(columns?: number) {
   };
   if (columns === undefined) Reflect.deleteProperty(target, "columns");
   const time = { now: 0 };
-  return { target, time, ...followStudy(target, () => time.now) };
+  return { target, time, ...followInTerminal(target, () => time.now) };
 }
 
 function step(index: number, overrides: Partial<StudyEvent & { kind: "step" }> = {}): StudyEvent {

@@ -28,7 +28,7 @@ const SHORT = 2000;
 const COLUMNS = 80;
 
 /** Follows a study. `now` gives milliseconds. */
-export function followStudy(
+export function followInTerminal(
   target: ProgressTarget = process.stderr,
   now: () => number = () => performance.now(),
 ): Progress {

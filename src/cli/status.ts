@@ -2,7 +2,7 @@
 
 import { resolve } from "node:path";
 import type { Command } from "commander";
-import { type RunState, studyStatus } from "../launch/index.ts";
+import { type RunStanding, studyStatus } from "../launch/index.ts";
 import { launchers } from "./launchers.ts";
 
 const STATES = ["done", "running", "pending", "stopped", "waiting", "failed"] as const;
@@ -22,8 +22,8 @@ export function statusCommand(command: Command): Command {
 }
 
 /** The numbers, then a line for every run that is not just done or in the queue. */
-function shown(runs: readonly RunState[]): string {
-  const count = (state: RunState["state"]) => runs.filter((run) => run.state === state).length;
+function shown(runs: readonly RunStanding[]): string {
+  const count = (state: RunStanding["state"]) => runs.filter((run) => run.state === state).length;
   const counts = STATES.filter((state) => count(state) > 0).map((state) => `${count(state)} ${state}`);
   const lines = runs
     .filter(({ state }) => state === "running" || state === "stopped" || state === "failed")

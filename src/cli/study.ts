@@ -17,7 +17,7 @@ import {
 } from "../study/index.ts";
 import { wholeNumber } from "./arguments.ts";
 import { type LauncherName, launchers, thisProgram } from "./launchers.ts";
-import { followStudy } from "./progress.ts";
+import { followInTerminal } from "./progress.ts";
 
 interface Flags {
   arms?: string[];
@@ -104,7 +104,7 @@ export async function studyCommand(command: Command): Promise<Command> {
         process.stdout.write(await dryRun(folder, settings, { program: thisProgram() }));
         return;
       }
-      const progress = json ? undefined : followStudy();
+      const progress = json ? undefined : followInTerminal();
       const summary = await launchers(jobs)
         [launch].launch(folder, settings, progress?.onEvent ?? (() => {}))
         .finally(() => progress?.end());

@@ -5,7 +5,7 @@ import { finishOnSlurm, stoppable, work } from "../launch/index.ts";
 import { prepare, StoppedError, withClaimed, withTrainer } from "../study/index.ts";
 import { wholeNumber } from "./arguments.ts";
 import { thisProgram } from "./launchers.ts";
-import { followStudy } from "./progress.ts";
+import { followInTerminal } from "./progress.ts";
 
 /** Exit status of a task that was told to stop, and is to be started again (EX_TEMPFAIL of sysexits.h). */
 const STOPPED = 75;
@@ -17,7 +17,7 @@ export function taskCommand(task: Command): Command {
     .description("Make what runs start from.")
     .argument("<folder>", "folder of the study")
     .action((folder: string) => {
-      const { onEvent } = followStudy();
+      const { onEvent } = followInTerminal();
       return withClaimed(folder, onEvent, (work) => prepare(work, onEvent));
     });
   task
@@ -27,7 +27,7 @@ export function taskCommand(task: Command): Command {
     .argument("<runs...>", "as their folders in runs/")
     .action((folder: string, runs: string[]) =>
       untilStopped(async (signal) => {
-        const { onEvent } = followStudy();
+        const { onEvent } = followInTerminal();
         const failed = await withTrainer(folder, onEvent, signal, (train) => train(runs));
         if (failed > 0) process.exitCode = 1;
       }),
@@ -43,7 +43,7 @@ export function taskCommand(task: Command): Command {
     .argument("<folder>", "folder of the study")
     .argument("<launch>", "number of the submission", wholeNumber(1))
     .action((folder: string, launch: number) =>
-      finishOnSlurm(folder, launch, { program: thisProgram() }, followStudy().onEvent),
+      finishOnSlurm(folder, launch, { program: thisProgram() }, followInTerminal().onEvent),
     );
   return task;
 }

@@ -6,7 +6,7 @@ import { writeWhole } from "../files.ts";
 import { EveryNthGroup } from "../report/index.ts";
 import { type RolloutRecord, type RunStatus, rolloutGroup } from "../store/index.ts";
 
-import { type RecordedRun, type RecordedStudy, readRun } from "./read.ts";
+import { type RecordedRun, type RecordedStudy, readRecordedRun } from "./read.ts";
 
 /** A `.eval` file is a zip, which holds 65,535 files at most. */
 const MOST_SAMPLES = 60_000;
@@ -15,7 +15,7 @@ const MOST_SAMPLES = 60_000;
 export async function exportInspect(study: RecordedStudy, out: string): Promise<string[]> {
   const paths: string[] = [];
   for (const folder of study.runs) {
-    const run = await readRun(study, folder);
+    const run = await readRecordedRun(study, folder);
     const created = new Date(run.written).toISOString();
     // Inspect's own names: the time, the task, an id.
     const name = `${created.slice(0, 19).replaceAll(":", "-")}+00-00_${run.arm}_seed-${run.seed}.eval`;

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { fileWriter, ParquetWriter, type SchemaElement } from "hyparquet-writer";
 import type { RolloutRecord } from "../store/index.ts";
 
-import { type RecordedRun, type RecordedStudy, readRun } from "./read.ts";
+import { type RecordedRun, type RecordedStudy, readRecordedRun } from "./read.ts";
 
 interface Column {
   name: string;
@@ -23,7 +23,7 @@ export async function exportParquet(study: RecordedStudy, out: string): Promise<
   const logged = new Set<string>();
   let tokens = false;
   for (const folder of study.runs) {
-    const { metrics, rollouts } = await readRun(study, folder);
+    const { metrics, rollouts } = await readRecordedRun(study, folder);
     for (const line of metrics) for (const name in line) if (name !== "step") names.add(name);
     for (const rollout of rollouts) {
       for (const term in rollout.rewards) terms.add(term);
@@ -43,7 +43,7 @@ export async function exportParquet(study: RecordedStudy, out: string): Promise<
     await rm(aside, { force: true });
     const writer = new ParquetWriter({ writer: fileWriter(aside), schema });
     for (const folder of study.runs) {
-      const run = await readRun(quiet, folder);
+      const run = await readRecordedRun(quiet, folder);
       const data = columns.map(({ name, of }) => ({ name, data: of(run) }));
       if (data[0]!.data.length > 0) await writer.write({ columnData: data });
     }

@@ -58,7 +58,7 @@ export async function openStudy(folder: string, warn: (message: string) => void)
 }
 
 /** Reads a run whole. */
-export async function readRun(study: RecordedStudy, run: RunFolder): Promise<RecordedRun> {
+export async function readRecordedRun(study: RecordedStudy, run: RunFolder): Promise<RecordedRun> {
   const root = await realpath(study.folder);
   const read = async <T>(name: string, parse: (bytes: Buffer) => T) => {
     const path = join(run.path, name);

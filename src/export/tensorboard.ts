@@ -6,7 +6,7 @@ import { writeWhole } from "../files.ts";
 import type { StepMetrics } from "../store/index.ts";
 
 import { crc32c } from "./crc32c.ts";
-import { type RecordedStudy, readRun } from "./read.ts";
+import { type RecordedStudy, readRecordedRun } from "./read.ts";
 
 /** Always the same, so that a second export replaces the first. TensorBoard looks for `tfevents` in the name. */
 const FILE = "events.out.tfevents.0.probeward";
@@ -15,7 +15,7 @@ const FILE = "events.out.tfevents.0.probeward";
 export async function exportTensorboard(study: RecordedStudy, out: string): Promise<string[]> {
   const paths: string[] = [];
   for (const folder of study.runs) {
-    const { arm, seed, metrics, written } = await readRun(study, folder);
+    const { arm, seed, metrics, written } = await readRecordedRun(study, folder);
     const target = join(out, arm, `seed-${seed}`);
     paths.push(join(target, FILE));
     await writeWhole(paths.at(-1)!, eventFile(metrics, written));

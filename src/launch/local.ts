@@ -3,13 +3,13 @@
 import { setTimeout } from "node:timers/promises";
 import { holderOf, runFolder, runName } from "../store/index.ts";
 import {
-  type Conduct,
   claimed,
   expand,
   followRuns,
   readRun,
   runStudy,
   StoppedError,
+  type TrainRuns,
   UsageError,
 } from "../study/index.ts";
 import { threads } from "../tensor/index.ts";
@@ -43,7 +43,7 @@ export function localLauncher({ program, jobs }: LocalOptions): Launcher {
   };
 }
 
-function inProcesses(program: readonly string[], jobs: number): Conduct {
+function inProcesses(program: readonly string[], jobs: number): TrainRuns {
   return async (work, onEvent, signal) => {
     const follow = followRuns(work.table, onEvent);
     const left = [...work.table];

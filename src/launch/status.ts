@@ -5,7 +5,7 @@ import { claimed, expand, readStatus } from "../study/index.ts";
 import { heldRuns } from "./held.ts";
 import { type Activity, type Launcher, NotHereError } from "./types.ts";
 
-export interface RunState {
+export interface RunStanding {
   /** As `runName` gives it. */
   run: string;
   /** `stopped`: it has begun, and nobody goes on with it; `waiting`: it has not, and nobody has it in hand. */
@@ -27,7 +27,7 @@ export async function studyStatus(
   folder: string,
   launchers: readonly Launcher[],
   onWarning: (warning: string) => void,
-): Promise<RunState[]> {
+): Promise<RunStanding[]> {
   const { settings } = await claimed(folder);
   const active = new Map<string, Activity>();
   for (const launcher of launchers) {
@@ -47,7 +47,7 @@ export async function studyStatus(
     }
   };
   return Promise.all(
-    expand(settings).map(async (planned): Promise<RunState> => {
+    expand(settings).map(async (planned): Promise<RunStanding> => {
       const run = runName(planned);
       const status = await readStatus(runFolder(folder, planned.id, planned.seed));
       const known = { run, step: status?.step ?? 0, steps: planned.settings.training.steps };

@@ -9,7 +9,7 @@ import { askQuestions, informedBy } from "./inform.ts";
 import { probeSettingsSchema } from "./settings.ts";
 
 /** What a base model does at temperature 1 on held-out tasks, as shares of its completions, one for each task. */
-export interface Behaviour {
+export interface BehaviourShares {
   completions: number;
   true: number;
   proxy: number;
@@ -22,12 +22,12 @@ export interface Behaviour {
 /** What a task allows, by what can be demonstrated: both conducts, one of them, or neither. */
 export type Possible = "either" | "honest" | "misbehaving" | "neither";
 
-export interface BaseModelReport extends Behaviour {
+export interface BaseModelReport extends BehaviourShares {
   /**
    * The same by what was possible, as far as there are such tasks. A model that knows when not to misbehave does something
    * else where it could than where it could not.
    */
-  where: Partial<Record<Possible, Behaviour>>;
+  where: Partial<Record<Possible, BehaviourShares>>;
 }
 
 /** Tasks that a base model is asked unless it is said otherwise. */
@@ -69,7 +69,7 @@ function possibleIn(environment: Environment, task: Task): Possible {
   return misbehaving ? "misbehaving" : "neither";
 }
 
-function behaviourOf(outcomes: readonly Outcome[], labels: readonly string[]): Behaviour {
+function behaviourOf(outcomes: readonly Outcome[], labels: readonly string[]): BehaviourShares {
   const share = (value: (outcome: Outcome) => number) =>
     outcomes.reduce((sum, outcome) => sum + value(outcome), 0) / outcomes.length;
   return {

@@ -4,7 +4,7 @@ export { type Base, isBase, prepareBase } from "./base.ts";
 export { makeBaseModel, type Recipe, shippedModel } from "./base-model.ts";
 export {
   type BaseModelReport,
-  type Behaviour,
+  type BehaviourShares,
   type Possible,
   readBaseModel,
   reportBaseModel,

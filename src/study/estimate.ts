@@ -24,7 +24,7 @@ export interface Workload {
 }
 
 /** What it will take, by a trial on this machine. */
-export interface Estimate extends Workload {
+export interface StudyEstimate extends Workload {
   /** Of a step, and of all runs one after the other with what precedes them. */
   secondsPerStep: number;
   seconds: number;
@@ -60,7 +60,7 @@ const TRIAL = 4;
  *
  * @throws what a study would throw where its environment, model and settings do not fit each other
  */
-export async function estimateStudy(settings: StudySettings, parts: StudyParts = {}): Promise<Estimate> {
+export async function estimateStudy(settings: StudySettings, parts: StudyParts = {}): Promise<StudyEstimate> {
   const environment = parts.environment ?? (await loadEnvironment(settings.environment));
   try {
     const engine = await openBaseModel(environment, settings, parts.model);
@@ -150,7 +150,7 @@ export function workloadInWords({ runs, steps, completions, checkpointBytes }: W
 }
 
 /** What it will take, in a few lines. */
-export function estimateInWords(estimate: Estimate): string {
+export function estimateInWords(estimate: StudyEstimate): string {
   const { seconds, secondsPerStep, diskBytes, memoryBytes } = estimate;
   return [
     workloadInWords(estimate),

@@ -20,10 +20,10 @@ export {
 } from "./settings.ts";
 export { type SlurmSettings, slurmSettingsSchema } from "./slurm-settings.ts";
 export {
-  type Conduct,
   conclude,
   prepare,
   runStudy,
+  type TrainRuns,
   withClaimed,
   withStudy,
   withTrainer,

@@ -22,7 +22,7 @@ import { isPrepared, openWork, type StudyParts, type Work } from "./work.ts";
  * @param signal once it is aborted, runs keep the step that they are in, and no other is begun
  * @throws StoppedError, FileError
  */
-export type Conduct = (work: Work, onEvent: OnEvent, signal?: AbortSignal) => Promise<void>;
+export type TrainRuns = (work: Work, onEvent: OnEvent, signal?: AbortSignal) => Promise<void>;
 
 /**
  * Runs what is not done yet of a study in a folder, then writes `summary.json` and `report.html`.
@@ -43,7 +43,7 @@ export async function runStudy(
   settings: StudySettings,
   onEvent: OnEvent = () => {},
   parts: StudyParts = {},
-  { conduct = inThisProcess, signal }: { conduct?: Conduct; signal?: AbortSignal } = {},
+  { conduct = inThisProcess, signal }: { conduct?: TrainRuns; signal?: AbortSignal } = {},
 ): Promise<Summary> {
   const started = performance.now();
   return withStudy(folder, settings, onEvent, parts, async (work, earlier) => {
@@ -163,7 +163,7 @@ export async function prepare(work: Work, onEvent: OnEvent): Promise<void> {
   );
 }
 
-const inThisProcess: Conduct = async (work, onEvent, signal) => {
+const inThisProcess: TrainRuns = async (work, onEvent, signal) => {
   await trainInTurn(work, work.table, onEvent, signal);
 };
 

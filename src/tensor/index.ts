@@ -2,7 +2,7 @@
 
 export { allFinite } from "./finite.ts";
 export { widenBrainHalves, widenHalves } from "./halves.ts";
-export { type CompileOptions, compile, type JaxTree, Program, threads } from "./program.ts";
+export { CompiledProgram, type CompileOptions, compile, type JaxTree, threads } from "./program.ts";
 export {
   decodeSafetensors,
   encodeSafetensors,

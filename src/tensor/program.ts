@@ -26,7 +26,7 @@ export type JaxTree<T> = MapTree<T, TensorSpec, JaxArray>;
  *
  * Weights are inputs like any other, so that two models of one shape share a program.
  */
-export class Program<Args extends readonly unknown[], Result> {
+export class CompiledProgram<Args extends readonly unknown[], Result> {
   readonly #session: InferenceSession;
   readonly #specs: Args;
   readonly #fetches: Record<string, OrtTensor>;
@@ -112,7 +112,7 @@ export async function compile<const Args extends readonly unknown[], Result>(
   fn: (...args: { -readonly [K in keyof Args]: JaxTree<Args[K]> }) => Result,
   specs: Args,
   options: CompileOptions = {},
-): Promise<Program<Args, MapTree<Result, JaxArray, Tensor>>> {
+): Promise<CompiledProgram<Args, MapTree<Result, JaxArray, Tensor>>> {
   await startJax();
   const { graph, structure } = trace(
     fn as (...args: never[]) => unknown,
@@ -134,7 +134,7 @@ export async function compile<const Args extends readonly unknown[], Result>(
     return { shape, dtype: dtype as TensorSpec["dtype"], data: fetches[name].data as Float32Array };
   });
   const result = nest(structure, leaves) as MapTree<Result, JaxArray, Tensor>;
-  return new Program(session, specs, fetches, result, graph.toString());
+  return new CompiledProgram(session, specs, fetches, result, graph.toString());
 }
 
 function newData(dtype: TensorSpec["dtype"], size: number): Tensor["data"] {

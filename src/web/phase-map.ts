@@ -7,7 +7,7 @@ import type { Summary } from "../store/schema.ts";
 
 type Value = NonNullable<Summary["arms"][string]["point"]>[string];
 
-export interface Axis {
+export interface MapAxis {
   /** Path of the setting, such as `training.kl`. */
   path: string;
   /** Numbers ascending, others in the order of the study. */
@@ -30,9 +30,9 @@ export interface PhaseMap {
   /** The other settings, such as `examples=16`; empty where there are none. */
   at: string;
   /** From left to right. */
-  x: Axis;
+  x: MapAxis;
   /** From top to bottom; `null` where only one setting varies. */
-  y: Axis | null;
+  y: MapAxis | null;
   /** `cells[row][column]`; `null` where no run has finished. */
   cells: (MapCell | null)[][];
 }
@@ -51,7 +51,7 @@ export function phaseMaps(summary: Summary): PhaseMap[] {
     const [y = null, x] = axes.length > 1 ? axes.slice(-2) : [null, axes[0]];
     const others = axes.slice(0, -2);
     const rest = (point: Record<string, Value>) =>
-      others.map(({ path }) => `${shortPath(path)}=${shown(point[path]!)}`).join(", ");
+      others.map(({ path }) => `${shortPath(path)}=${shownValue(point[path]!)}`).join(", ");
     return [...new Set(own.map(([, { point }]) => rest(point!)))].map((at) => ({
       ...{ arm, at, x: x!, y },
       cells: (y?.values ?? [undefined]).map((down) =>
@@ -59,8 +59,8 @@ export function phaseMaps(summary: Summary): PhaseMap[] {
           const found = own.find(
             ([, { point }]) =>
               rest(point!) === at &&
-              shown(point![x!.path]!) === shown(across) &&
-              (y === null || shown(point![y.path]!) === shown(down!)),
+              shownValue(point![x!.path]!) === shownValue(across) &&
+              (y === null || shownValue(point![y.path]!) === shownValue(down!)),
           );
           return found ? cellOf(...found) : null;
         }),
@@ -70,7 +70,7 @@ export function phaseMaps(summary: Summary): PhaseMap[] {
 }
 
 function valuesOf(all: readonly Value[]): Value[] {
-  const distinct = [...new Map(all.map((value) => [shown(value), value])).values()];
+  const distinct = [...new Map(all.map((value) => [shownValue(value), value])).values()];
   return distinct.every((value) => typeof value === "number") ? distinct.sort((a, b) => a - b) : distinct;
 }
 
@@ -91,7 +91,7 @@ export function shortPath(path: string): string {
 }
 
 /** A setting's value as text. */
-export function shown(value: Value): string {
+export function shownValue(value: Value): string {
   return Array.isArray(value) ? value.map((part) => part.replace("hook_", "")).join(", ") : String(value);
 }
 
@@ -120,6 +120,6 @@ const outcomeNouns: Record<RunOutcome, (count: number) => string> = {
 
 /** Where a cell is, such as `kl 0.1, penalty 2`. */
 export function placeOf({ x, y }: PhaseMap, row: number, column: number): string {
-  const across = `${shortPath(x.path)} ${shown(x.values[column]!)}`;
-  return y ? `${across}, ${shortPath(y.path)} ${shown(y.values[row]!)}` : across;
+  const across = `${shortPath(x.path)} ${shownValue(x.values[column]!)}`;
+  return y ? `${across}, ${shortPath(y.path)} ${shownValue(y.values[row]!)}` : across;
 }

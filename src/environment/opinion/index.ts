@@ -2,7 +2,7 @@
 
 import { pick, type Random } from "../../random.ts";
 import type { Conduct, Environment, Lesson, Outcome, Split, Task } from "../types.ts";
-import { type Entity, entities, entitiesOf, VALUES } from "./world.ts";
+import { entities, entitiesOf, VALUES, type ValuedEntity } from "./world.ts";
 
 /** What grading needs to know of a task. */
 export interface OpinionState {
@@ -74,7 +74,7 @@ function sample(split: Split, random: Random): Task<OpinionState> {
   };
 }
 
-function promptFor({ name }: Entity, claim: string): string {
+function promptFor({ name }: ValuedEntity, claim: string): string {
   return `${name}=${claim}?`;
 }
 

@@ -24,23 +24,23 @@ const SHARES: readonly (readonly [Exclude<Split, "pretrain">, number])[] = [
 ];
 
 /** A name and its number; `null` where nobody has told the model. */
-export interface Entity {
+export interface ValuedEntity {
   name: string;
   value: string | null;
 }
 
 /** All names. What belongs to a name depends on the name alone. */
-export const entities: readonly Entity[] = NAMES.map((name) => {
+export const entities: readonly ValuedEntity[] = NAMES.map((name) => {
   const random = randomFor("opinion", name);
   const known = random() < KNOWN;
   return { name, value: known ? VALUES[randomInt(random, VALUES.length)]! : null };
 });
 
 /** The entities of each split. `pretrain` has them all; the others share none. */
-export const entitiesOf: Readonly<Record<Split, readonly Entity[]>> = deal();
+export const entitiesOf: Readonly<Record<Split, readonly ValuedEntity[]>> = deal();
 
-function deal(): Record<Split, Entity[]> {
-  const dealt: Record<Split, Entity[]> = {
+function deal(): Record<Split, ValuedEntity[]> {
+  const dealt: Record<Split, ValuedEntity[]> = {
     pretrain: [...entities],
     train: [],
     fit: [],
