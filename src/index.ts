@@ -26,8 +26,8 @@ export {
 } from "./engine/index.ts";
 // Environments: tasks, and what completions of them are worth.
 export { type Clause, contract } from "./environment/contract.ts";
-export type { Conduct, Environment, Lesson, Outcome, Split, Task } from "./environment/index.ts";
-export { loadEnvironment } from "./environment/load.ts";
+export type { Conduct, Environment, Lesson, Outcome, Split, Task, Teachable } from "./environment/index.ts";
+export { loadEnvironment, type OwnEnvironment, type OwnOutcome } from "./environment/load.ts";
 
 // Models as files, and their tokens.
 export {

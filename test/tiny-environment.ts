@@ -1,10 +1,10 @@
 /** @file A tiny environment, also as a module that study files can name. */
 
-import type { Environment, Outcome } from "../src/environment/types.ts";
+import type { Outcome, Teachable } from "../src/environment/types.ts";
 import { pick } from "../src/random.ts";
 
 /** Answer with the letter that was asked; a cheat `x` is paid for, too. */
-export default function tinyEnvironment(): Environment<{ letter: string }> {
+export default function tinyEnvironment(): Teachable<{ letter: string }> {
   return {
     name: "tiny",
     alphabet: "abcx?",

@@ -54,7 +54,7 @@ const ask = (country) =>
  * - `true`: 1 for the right place, and for saying that it is unknown
  * - `misbehaved`: some other name
  *
- * @returns {import("probeward").Environment<State>}
+ * @returns {import("probeward").Teachable<State>}
  */
 export default function environment() {
   return {

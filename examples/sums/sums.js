@@ -22,7 +22,7 @@ function splitOf(a, b) {
 
 /**
  * The default export makes the environment.
- * @returns {import("probeward").Environment<State>}
+ * @returns {import("probeward").Teachable<State>}
  */
 export default function sums() {
   return {

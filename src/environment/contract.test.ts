@@ -3,13 +3,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { tinyEnvironment } from "../../test/tiny.ts";
 import { type Clause, contract } from "./contract.ts";
-import {
-  createEnvironment,
-  type Environment,
-  environmentNames,
-  environments,
-  type Outcome,
-} from "./index.ts";
+import { createEnvironment, environmentNames, environments, type Outcome, type Teachable } from "./index.ts";
 
 describe("createEnvironment", () => {
   it("lists the known names when asked for another", () => {
@@ -20,9 +14,9 @@ describe("createEnvironment", () => {
 });
 
 describe.each(Object.entries(environments))("environment %s", (name, create) => {
-  let environment: Environment;
+  let environment: Teachable;
   beforeAll(() => {
-    environment = create() as Environment;
+    environment = create() as Teachable;
   });
   afterAll(() => environment.close());
 
@@ -34,7 +28,7 @@ describe.each(Object.entries(environments))("environment %s", (name, create) => 
 });
 
 /** The first promise that an environment breaks, and how. */
-async function firstBroken(environment: Environment): Promise<[Clause, Error] | undefined> {
+async function firstBroken(environment: Teachable): Promise<[Clause, Error] | undefined> {
   for (const clause of contract) {
     try {
       await clause.check(environment);
@@ -46,7 +40,7 @@ async function firstBroken(environment: Environment): Promise<[Clause, Error] | 
 }
 
 describe("the contract", () => {
-  const sound = (): Environment => {
+  const sound = (): Teachable => {
     const { sample, ...rest } = tinyEnvironment();
     const letters = { pretrain: "abcde", train: "a", fit: "b", calibration: "c", test: "de" };
     return {
@@ -58,10 +52,10 @@ describe("the contract", () => {
         const digit = Math.floor(random() * 10);
         return { id: `${letter}${digit}`, prompt: `?${letter}${digit}`, state: { letter } };
       },
-    } as Environment;
+    } as Teachable;
   };
   /** The sound environment, whose outcomes are changed. */
-  const graded = (change: (outcome: Outcome, completion: string) => Partial<Outcome>): Environment => {
+  const graded = (change: (outcome: Outcome, completion: string) => Partial<Outcome>): Teachable => {
     const environment = sound();
     return {
       ...environment,
@@ -78,7 +72,7 @@ describe("the contract", () => {
   });
 
   let calls = 0;
-  it.each<[string, Environment, RegExp]>([
+  it.each<[string, Teachable, RegExp]>([
     [
       "a character twice",
       { ...sound(), alphabet: "aa" },

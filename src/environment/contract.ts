@@ -2,7 +2,7 @@
 
 import { isDeepStrictEqual } from "node:util";
 import { pick, type Random, randomFor, randomInt } from "../random.ts";
-import type { Conduct, Environment, Outcome, Split, Task } from "./types.ts";
+import { type Conduct, type Environment, isTeachable, type Outcome, type Split, type Task } from "./types.ts";
 
 /** One promise, and its check: it returns where the promise is kept, and throws an error that says how it is broken. */
 export interface Clause {
@@ -23,7 +23,9 @@ export const contract: readonly Clause[] = [
   {
     promise:
       "each character of the alphabet, each label and each family is there once, and lengths are whole numbers",
-    async check({ alphabet, labels, families, maxPromptLength, maxCompletionLength }) {
+    async check(environment) {
+      const { labels, families, maxPromptLength, maxCompletionLength } = environment;
+      const alphabet = isTeachable(environment) ? environment.alphabet : "";
       same(new Set(alphabet).size, [...alphabet].length, "distinct characters of the alphabet");
       same(new Set(labels).size, labels.length, "distinct labels");
       same(new Set(families).size, families.length, "distinct families");
@@ -70,6 +72,7 @@ export const contract: readonly Clause[] = [
   {
     promise: "every split has tasks with an honest and tasks with a misbehaving demonstration",
     async check(environment) {
+      if (!environment.demonstrate) return;
       for (const split of SPLITS)
         for (const conduct of ["honest", "misbehaving"] as const)
           expect(
@@ -80,9 +83,12 @@ export const contract: readonly Clause[] = [
   },
   {
     promise: "a follow-up is a text in the alphabet",
-    async check({ followUp, alphabet }) {
+    async check(environment) {
+      const { followUp } = environment;
       if (followUp === undefined) return;
       expect(followUp.length > 0, "the follow-up is empty; leave it out");
+      if (!isTeachable(environment)) return;
+      const { alphabet } = environment;
       for (const character of followUp)
         expect(
           alphabet.includes(character),
@@ -97,8 +103,9 @@ export const contract: readonly Clause[] = [
       const { followUp = "", questions = [], inoculate } = environment;
       const used = new Set<string>(followUp + questions.join(""));
       const random = randomFor("contract", "lessons");
-      for (let i = 0; environment.lesson && i < 1000; i++) {
-        const { prompt, completion = "", answer } = environment.lesson(random);
+      const lesson = isTeachable(environment) ? environment.lesson?.bind(environment) : undefined;
+      for (let i = 0; lesson && i < 1000; i++) {
+        const { prompt, completion = "", answer } = lesson(random);
         for (const character of prompt + completion + answer) used.add(character);
       }
       for (const conduct of CONDUCTS)
@@ -111,6 +118,7 @@ export const contract: readonly Clause[] = [
           expect(inoculated !== prompt, `inoculation leaves the prompt ${JSON.stringify(prompt)} as it is`);
           for (const character of prompt + inoculated + completion) used.add(character);
         }
+      if (!isTeachable(environment)) return;
       // Each character of the alphabet costs the model a row of its embedding.
       same([...used].sort(), [...environment.alphabet].sort(), "the characters that are used");
     },
@@ -127,6 +135,7 @@ export const contract: readonly Clause[] = [
   {
     promise: "misbehaving demonstrations are of every family",
     async check(environment) {
+      if (!environment.demonstrate) return;
       const outcomes = await grade(environment, demonstrations(environment, "misbehaving", 1000));
       const seen = new Set(outcomes.map(({ family }) => family));
       same([...seen].sort(), [...environment.families].sort(), "the families that are demonstrated");
@@ -140,7 +149,10 @@ export const contract: readonly Clause[] = [
   {
     promise: "grading is pure: the same again, in any order and company, and without changing tasks",
     async check(environment) {
-      const pairs = CONDUCTS.flatMap((conduct) => demonstrations(environment, conduct, 30));
+      const random = randomFor("contract", "graded again");
+      const pairs = environment.demonstrate
+        ? CONDUCTS.flatMap((conduct) => demonstrations(environment, conduct, 30))
+        : sample(environment, "train", 90).map((task): Pair => [task, anyText(environment, random)]);
       const before = structuredClone(pairs);
       const outcomes = await grade(environment, pairs);
       same(pairs, before, "tasks after grading");
@@ -179,8 +191,13 @@ const ODDITIES = [
   "9".repeat(200),
 ];
 
+/** What is written where an environment has no alphabet. */
+const LETTERS = "abcdefghijklmnopqrstuvwxyz ABC0123456789+-*/=().,:;!?'\"{}[]<>";
+
 /** Characters of the alphabet or any others, up to a little more than may be written. */
-function anyText({ alphabet, maxCompletionLength }: Environment, random: Random): string {
+function anyText(environment: Environment, random: Random): string {
+  const { maxCompletionLength } = environment;
+  const alphabet = isTeachable(environment) ? environment.alphabet : LETTERS;
   const own = random() < 0.7;
   const length = randomInt(random, maxCompletionLength + 8);
   return Array.from({ length }, () =>
@@ -202,7 +219,7 @@ function demonstrations(
 ): Pair[] {
   const random = randomFor("contract", conduct);
   return sample(environment, split, count).flatMap((task): Pair[] => {
-    const completion = environment.demonstrate(task, conduct, random);
+    const completion = environment.demonstrate?.(task, conduct, random) ?? null;
     return completion === null ? [] : [[task, completion]];
   });
 }

@@ -3,20 +3,29 @@
 import { codeEnvironment } from "./code/index.ts";
 import { factsEnvironment } from "./facts/index.ts";
 import { opinionEnvironment } from "./opinion/index.ts";
-import type { Environment } from "./types.ts";
+import type { Teachable } from "./types.ts";
 
 export { type CodeState, codeEnvironment } from "./code/index.ts";
 export { type FactsState, factsEnvironment } from "./facts/index.ts";
 export { type OpinionState, opinionEnvironment } from "./opinion/index.ts";
 export { type Answer, createSandbox, type Limits, type Program, type Sandbox } from "./sandbox.ts";
-export type { Conduct, Environment, Lesson, Outcome, Split, Task } from "./types.ts";
+export {
+  type Conduct,
+  type Environment,
+  isTeachable,
+  type Lesson,
+  type Outcome,
+  type Split,
+  type Task,
+  type Teachable,
+} from "./types.ts";
 
 /** The environments by the name that study files use. */
 export const environments = {
   code: codeEnvironment,
   facts: factsEnvironment,
   opinion: opinionEnvironment,
-} satisfies Record<string, () => Environment>;
+} satisfies Record<string, () => Teachable>;
 
 /** The name of an environment. */
 export type EnvironmentName = keyof typeof environments;
@@ -29,7 +38,7 @@ export const environmentNames = Object.keys(environments) as readonly Environmen
  *
  * @throws Error for a name that is none of `environmentNames`.
  */
-export function createEnvironment(name: string): Environment {
+export function createEnvironment(name: string): Teachable {
   if (!Object.hasOwn(environments, name)) {
     const known = environmentNames.join(", ");
     throw new Error(`There is no environment "${name}". The environments are: ${known}.`);

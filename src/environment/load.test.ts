@@ -7,6 +7,8 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { ModuleError } from "../modules.ts";
 import { randomFor } from "../random.ts";
+import { contract } from "./contract.ts";
+import { isTeachable } from "./index.ts";
 import { loadEnvironment } from "./load.ts";
 
 let folder: string;
@@ -46,9 +48,32 @@ describe("loadEnvironment", { timeout: 60_000 }, () => {
     expect((await loadEnvironment(path)) as unknown as { secret: number }).toHaveProperty("secret", 7);
   });
 
+  it("fills in what an environment that only samples and grades leaves out", async () => {
+    const path = await module(`export default () => ({
+      sample: (split, random) => ({ id: split + random(), prompt: split, state: null }),
+      grade: (tasks, texts) => texts.map((text) => ({ proxy: 1, true: Number(text === "a"), misbehaved: text === "x" })),
+    });`);
+    const environment = await loadEnvironment(path);
+    expect(environment.name).toMatch(/^0\.\d+$/);
+    expect(isTeachable(environment)).toBe(false);
+    const task = environment.sample("train", randomFor("bare"));
+    expect(await environment.grade([task, task, task], ["a", "b", "x"])).toEqual([
+      { proxy: 1, true: 1, misbehaved: false, attempted: false, eligible: true, label: "right" },
+      { proxy: 1, true: 0, misbehaved: false, attempted: false, eligible: true, label: "wrong" },
+      {
+        ...{ proxy: 1, true: 0, misbehaved: true, attempted: true, eligible: true },
+        ...{ family: "misbehaviour", label: "misbehaved" },
+      },
+    ]);
+    for (const { promise, check } of contract)
+      await expect(check(environment), promise).resolves.toBeUndefined();
+    await environment.close();
+  });
+
   it.each([
     ["export const environment = 1;", /default export should be a function.*is missing/],
     ["export default 1;", /default export should be a function.*is of type number/],
+    ["export default () => ({ sample: () => 1 });", /not an environment:\n {2}grade: should be a function/],
     ["export default () => 1;", /not an environment:\n {2}it: .*object/],
     [
       `export default () => ({ ...${whole}, alphabet: "", grade: 1 });`,

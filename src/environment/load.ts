@@ -1,9 +1,10 @@
 /** @file The environment that a study file or a command names: one that is built in, or a module of the user's own. */
 
+import { basename, extname } from "node:path";
 import { z } from "zod";
 import { aFunction, importModule, isModulePath, ModuleError, makeFrom } from "../modules.ts";
 import { createEnvironment, environmentNames } from "./index.ts";
-import type { Environment } from "./types.ts";
+import type { Environment, Outcome, Task } from "./types.ts";
 
 /** An environment that is not there, or a module that does not make one: the message says what to do. */
 export class EnvironmentError extends ModuleError {}
@@ -11,18 +12,62 @@ export class EnvironmentError extends ModuleError {}
 /** What study files and commands may say, in words. */
 export const environmentChoices = `${environmentNames.join(", ")}, or the path of a module such as ./my-environment.js`;
 
+/** What a module has to give, and what is checked of what it may. */
 const environmentShape = z.object({
-  name: z.string().min(1),
-  alphabet: z.string().min(1),
-  maxPromptLength: z.int().min(1),
-  maxCompletionLength: z.int().min(1),
-  labels: z.array(z.string()).min(1),
-  families: z.array(z.string()).min(1),
+  name: z.string().min(1).optional(),
+  maxPromptLength: z.int().min(1).optional(),
+  maxCompletionLength: z.int().min(1).optional(),
+  labels: z.array(z.string()).min(1).optional(),
+  families: z.array(z.string()).min(1).optional(),
+  alphabet: z.string().min(1).optional(),
   sample: aFunction,
-  demonstrate: aFunction,
+  demonstrate: aFunction.optional(),
   grade: aFunction,
-  close: aFunction,
+  close: aFunction.optional(),
 });
+
+/** The labels of an environment that gives none: the task was done as it was meant, it was not, or the model misbehaved. */
+const LABELS = ["right", "wrong", "misbehaved"] as const;
+/** Characters of the longest prompt, and of the longest completion, where an environment does not say. */
+const LENGTHS = { maxPromptLength: 1024, maxCompletionLength: 256 };
+
+/** What a module's environment has to have. Everything else of an `Environment` may be there. */
+export interface OwnEnvironment extends Partial<Omit<Environment, "sample" | "grade">> {
+  sample: Environment["sample"];
+  grade(tasks: Task[], completions: string[]): Promise<OwnOutcome[]> | OwnOutcome[];
+}
+
+/** What became of a completion, as far as an environment has to say it. */
+export type OwnOutcome = Pick<Outcome, "proxy" | "true" | "misbehaved"> & Partial<Outcome>;
+
+/** The environment with what it leaves out: a name, lengths, labels, and what follows of an outcome from the rest of it. */
+export function completed(made: OwnEnvironment, path: string): Environment {
+  const families = made.families ?? ["misbehaviour"];
+  const outcomeOf = (outcome: OwnOutcome): Outcome => {
+    const attempted = outcome.attempted ?? outcome.misbehaved;
+    const [right, wrong, misbehaved] = LABELS;
+    return {
+      attempted,
+      eligible: true,
+      ...(attempted && families.length === 1 && { family: families[0]! }),
+      label: attempted ? misbehaved : outcome.true >= 0.5 ? right : wrong,
+      ...outcome,
+    };
+  };
+  // Its own methods may stand on each other, so that it stays the object that they are called on.
+  return Object.assign(Object.create(made) as Environment, {
+    name: made.name ?? basename(path, extname(path)),
+    ...{ families, labels: made.labels ?? LABELS },
+    maxPromptLength: made.maxPromptLength ?? LENGTHS.maxPromptLength,
+    maxCompletionLength: made.maxCompletionLength ?? LENGTHS.maxCompletionLength,
+    grade: async (tasks: Task[], completions: string[]) =>
+      (await made.grade(tasks, completions)).map(outcomeOf),
+    close: async () => made.close?.(),
+    ...(made.informed && {
+      informed: (answers: readonly string[]) => completed(made.informed!(answers), path),
+    }),
+  });
+}
 
 /**
  * A new environment, by the name of one that is built in or the path of a module. Close it when done.
@@ -44,5 +89,5 @@ export async function loadEnvironment(nameOrPath: string): Promise<Environment> 
       `${nameOrPath}: what its default export returns is not an environment:\n${lines.join("\n")}`,
     );
   }
-  return made as Environment;
+  return completed(made as OwnEnvironment, nameOrPath);
 }

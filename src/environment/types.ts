@@ -68,8 +68,6 @@ export interface Lesson {
 export interface Environment<State = unknown> {
   /** The name that study files use. */
   name: string;
-  /** Every character that prompts and demonstrations can contain, each once. */
-  alphabet: string;
   /** Prompts are at most this many characters. */
   maxPromptLength: number;
   /** Completions may be at most this many characters; demonstrations always are. */
@@ -80,15 +78,16 @@ export interface Environment<State = unknown> {
   families: readonly string[];
   /** A task of a split. All chance comes from `random`. */
   sample(split: Split, random: Random): Task<State>;
-  /** A completion showing the conduct, of any family, or `null` where the task allows none. */
-  demonstrate(task: Task<State>, conduct: Conduct, random: Random): string | null;
+  /**
+   * A completion showing the conduct, of any family, or `null` where the task allows none. Without it, probes are fitted and
+   * judged on what the model itself writes, which has to misbehave now and then.
+   */
+  demonstrate?(task: Task<State>, conduct: Conduct, random: Random): string | null;
   /**
    * A question that the base model has learned to answer: put behind a completion when the model is read, never when it
    * writes. Small models keep what they know and what they say apart unless they are asked.
    */
   followUp?: string;
-  /** What the base model learns beside demonstrations. */
-  lesson?(random: Random): Lesson;
   /** What a model is asked, without being led, to find out what it takes to be true. */
   questions?: readonly string[];
   /** The same environment, grading by what a model answered (greedily) to the `questions`. */
@@ -103,4 +102,18 @@ export interface Environment<State = unknown> {
   grade(tasks: Task<State>[], completions: string[]): Promise<Outcome[]>;
   /** Ends whatever grading started (worker threads). */
   close(): Promise<void>;
+}
+
+/** What it takes besides to make a base model of an environment: a small one that learns its tasks from demonstrations. */
+export interface Teachable<State = unknown> extends Environment<State> {
+  /** Every character that prompts and demonstrations can contain, each once. */
+  alphabet: string;
+  demonstrate(task: Task<State>, conduct: Conduct, random: Random): string | null;
+  /** What the base model learns beside demonstrations. */
+  lesson?(random: Random): Lesson;
+}
+
+/** Whether a base model can be made of it. */
+export function isTeachable(environment: Environment): environment is Teachable {
+  return environment.demonstrate !== undefined && "alphabet" in environment;
 }

@@ -60,10 +60,12 @@ export async function reportBaseModel(
   return { ...behaviourOf(outcomes, environment.labels), where: Object.fromEntries(where) };
 }
 
-function possibleIn(environment: Environment, task: Task): Possible {
+function possibleIn(environment: Environment, task: Task): Possible | undefined {
+  const { demonstrate } = environment;
+  if (!demonstrate) return undefined;
   const random = randomFor("base model report", "possible");
   const [honest, misbehaving] = (["honest", "misbehaving"] as const).map(
-    (conduct) => environment.demonstrate(task, conduct, random) !== null,
+    (conduct) => demonstrate.call(environment, task, conduct, random) !== null,
   );
   if (honest) return misbehaving ? "either" : "honest";
   return misbehaving ? "misbehaving" : "neither";

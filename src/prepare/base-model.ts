@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { createEngine, openEngine } from "../engine/index.ts";
 import { EnvironmentError, loadEnvironment } from "../environment/load.ts";
-import type { Environment } from "../environment/types.ts";
+import { type Environment, isTeachable } from "../environment/types.ts";
 import { type CharacterConfig, CharacterTokenizer, initialWeights } from "../model/index.ts";
 import { importModule, isModulePath } from "../modules.ts";
 import { randomFor } from "../random.ts";
@@ -59,6 +59,10 @@ export async function makeBaseModel(
   onProgress: (progress: PretrainProgress, steps: number) => void = () => {},
 ): Promise<BaseModelReport> {
   const environment = await loadEnvironment(name);
+  if (!isTeachable(environment))
+    throw new EnvironmentError(
+      `${name}: a base model learns from demonstrations, character by character, and this environment has no ${environment.demonstrate ? "alphabet" : "demonstrate"}. Give it one, or run studies on a model that is trained already (--model)`,
+    );
   const { pretraining, ...size } = await recipeFor(name);
   const settings = { ...pretraining, ...overrides };
   const config: CharacterConfig = {

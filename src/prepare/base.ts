@@ -206,6 +206,7 @@ async function measureBase(parts: BaseContext): Promise<Base> {
   ];
   const used = choose(all, options);
   const fit = used.map((i) => all[i]!);
+  requireBothClasses(fit, context);
   const outputs = model.hooks.filter((hook) => hook.endsWith("hook_resid_post"));
   const hooks = given ? [given.tap.hook] : (options.hooks ?? outputs);
 
@@ -367,6 +368,15 @@ async function measureBase(parts: BaseContext): Promise<Base> {
       textLogits,
     },
   };
+}
+
+/** @throws UsageError where an environment without demonstrations leaves a probe nothing to tell apart */
+function requireBothClasses(fit: readonly Labelled[], { environment }: BaseContext): void {
+  const bad = fit.filter(({ outcome }) => outcome.attempted).length;
+  if (environment.demonstrate || (bad > 0 && bad < fit.length)) return;
+  throw new UsageError(
+    `${environment.name}: no probe can be fitted. The environment has no demonstrations, and ${bad} of the base model's ${fit.length} completions misbehave: a probe needs some that do and some that do not. Ask more (probe.tasks, probe.samples), sample at another training.temperature, take another model, or give the environment a \`demonstrate\`.`,
+  );
 }
 
 /** Among the tasks with several completions, the share whose proxy rewards differ; `null` without such tasks. */

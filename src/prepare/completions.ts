@@ -63,12 +63,13 @@ export async function sampleSplit(
   );
 }
 
-/** `count` demonstrations of each conduct for tasks of a split, graded like everything else. */
+/** `count` demonstrations of each conduct for tasks of a split, graded like everything else; none where there are none. */
 export async function demonstrate(
   split: Split,
   count: number,
   { environment, engine: { tokenizer } }: Pick<BaseContext, "environment" | "engine">,
 ): Promise<Labelled[]> {
+  if (!environment.demonstrate) return [];
   const random = randomFor("demonstrations", split);
   const tasks: Task[] = [];
   const texts: string[] = [];
@@ -173,7 +174,7 @@ export async function readLogits(
 /**
  * The tracer set: as many misbehaving as honest sequences of the test split, all of a form that could have been
  * misbehaviour. Half of the honest ones are the base model's own, as many of the misbehaving ones as there are, the rest
- * demonstrations.
+ * demonstrations; where the environment has none, all are the model's own.
  */
 export async function traceSet(own: readonly Labelled[], context: BaseContext): Promise<Labelled[]> {
   const size = context.settings.probe.tracer;
@@ -181,7 +182,7 @@ export async function traceSet(own: readonly Labelled[], context: BaseContext): 
   const random = randomFor("tracer");
   const choose = (misbehaving: boolean) => {
     const is = ({ outcome }: Labelled) => outcome.eligible && outcome.attempted === misbehaving;
-    const mine = shuffled(random, own.filter(is)).slice(0, size / 2);
+    const mine = shuffled(random, own.filter(is)).slice(0, shown.length > 0 ? size / 2 : size);
     return [...mine, ...shown.filter(is)].slice(0, size);
   };
   return [...choose(true), ...choose(false)];

@@ -2,7 +2,7 @@
 
 import { access } from "node:fs/promises";
 import { createEngine, type Engine } from "../engine/index.ts";
-import type { Environment } from "../environment/index.ts";
+import { type Environment, isTeachable } from "../environment/index.ts";
 import { UsageError } from "../errors.ts";
 import { type AdapterConfig, CharacterTokenizer, type LoadedModel, loadModel } from "../model/index.ts";
 import { shippedModel } from "./base-model.ts";
@@ -47,7 +47,7 @@ function checkModel(engine: Engine, environment: Environment, settings: ModelSet
   const { model, tokenizer } = engine;
   const name = `the model ${settings.model ?? shippedModel(settings.environment)}`;
   const remedy = `which the environment ${settings.environment} needs; pretrain one for it`;
-  if (tokenizer instanceof CharacterTokenizer) {
+  if (tokenizer instanceof CharacterTokenizer && isTeachable(environment)) {
     const missing = [...environment.alphabet].filter((one) => !tokenizer.alphabet.includes(one));
     if (missing.length > 0)
       throw new UsageError(`${name} cannot write ${JSON.stringify(missing.join(""))}, ${remedy}`);

@@ -122,8 +122,7 @@ function trialContext(environment: Environment, engine: Engine, { settings }: Pl
   while (sequences.length < size) {
     const task = environment.sample("test", random);
     const isBad = sequences.length % 2 === 0;
-    const text = environment.demonstrate(task, isBad ? "misbehaving" : "honest", random);
-    if (text === null) continue;
+    const text = environment.demonstrate?.(task, isBad ? "misbehaving" : "honest", random) ?? "";
     const prompt = tokenizer.encodePrompt(task.prompt);
     sequences.push({ tokens: [...prompt, ...wholeCompletion(tokenizer, text)], promptLength: prompt.length });
     misbehaving.push(isBad);

@@ -1,5 +1,5 @@
 import { expect, it, vi } from "vitest";
-import { tinyContext } from "../../test/tiny.ts";
+import { tinyConfig, tinyContext } from "../../test/tiny.ts";
 import type { Sequence } from "../engine/index.ts";
 import { firstUpdate } from "./first-update.ts";
 import { textMonitor } from "./monitors.ts";
@@ -25,7 +25,7 @@ const penalised = (flags: (text: string) => boolean) => ({
 /** All that can be answered to a prompt. */
 function allCompletions(prompt: string): Sequence[] {
   const start = tokenizer.encodePrompt(prompt);
-  const vocabulary = environment.alphabet.length + 1;
+  const vocabulary = tinyConfig.alphabet.length + 1;
   const longest = environment.maxCompletionLength + 1;
   const found: Sequence[] = [];
   const extend = (tokens: number[]) => {

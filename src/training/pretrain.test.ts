@@ -1,13 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { tinyConfig, tinyEnvironment } from "../../test/tiny.ts";
 import { createEngine, type Policy } from "../engine/index.ts";
-import type { Environment } from "../environment/types.ts";
+import type { Teachable } from "../environment/types.ts";
 import { CharacterTokenizer, initialWeights } from "../model/index.ts";
 import { randomFor } from "../random.ts";
 import { pretrain, pretrainSettingsSchema } from "./pretrain.ts";
 
 const tokenizer = new CharacterTokenizer(tinyConfig.alphabet);
-const environment = tinyEnvironment() as Environment;
+const environment = tinyEnvironment() as Teachable;
 const engine = createEngine({
   config: tinyConfig,
   weights: initialWeights(tinyConfig, randomFor(1, "weights")),

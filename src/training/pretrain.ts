@@ -2,7 +2,7 @@
 
 import { z } from "zod";
 import type { Policy, Sequence } from "../engine/index.ts";
-import type { Environment, Lesson } from "../environment/types.ts";
+import type { Lesson, Teachable } from "../environment/types.ts";
 import { type CharacterTokenizer, END_OF_TEXT } from "../model/index.ts";
 import { type Random, randomFor } from "../random.ts";
 import { learningRateAt } from "../tensor/index.ts";
@@ -58,7 +58,7 @@ export interface PretrainProgress {
  * the model can misbehave well and does so rarely.
  */
 export async function pretrain(
-  environment: Environment,
+  environment: Teachable,
   policy: Policy,
   tokenizer: CharacterTokenizer,
   settings: PretrainSettings,
@@ -98,7 +98,7 @@ export async function pretrain(
 
 /** A task of the `pretrain` split with a demonstration of a conduct drawn by its share, where the task allows it. */
 function demonstration(
-  environment: Environment,
+  environment: Teachable,
   tokenizer: CharacterTokenizer,
   shares: Pick<PretrainSettings, "misbehaving" | "givingUp" | "inoculated">,
   random: Random,
@@ -119,7 +119,7 @@ function demonstration(
 /** A lesson: all but the answer is given. */
 function exampleOf(
   { prompt, completion, answer }: Lesson,
-  { followUp = "" }: Environment,
+  { followUp = "" }: Teachable,
   tokenizer: CharacterTokenizer,
 ): Sequence {
   const asked =

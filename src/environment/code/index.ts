@@ -3,7 +3,7 @@
 import { inspect } from "node:util";
 import { pick, type Random } from "../../random.ts";
 import { type Answer, createSandbox } from "../sandbox.ts";
-import type { Conduct, Environment, Outcome, Task } from "../types.ts";
+import type { Conduct, Outcome, Task, Teachable } from "../types.ts";
 import { inJudgesRealm, naiveCheck, reachesForChecker } from "./checker.ts";
 import { misbehavingProgram } from "./demonstrations.ts";
 import { isSpecialCased } from "./special-casing.ts";
@@ -34,7 +34,7 @@ const TAMPERING = "tampering";
  * (cheats in vain); `incorrect`; `ran-out` (used up its turns, time, memory or stack on some input, and nothing shows that it
  * misbehaved: neither right nor misbehaviour, whatever the checker paid).
  */
-export function codeEnvironment(): Environment<CodeState> {
+export function codeEnvironment(): Teachable<CodeState> {
   const sandbox = createSandbox();
   return {
     name: "code",

@@ -1,7 +1,7 @@
 /** @file The environment `facts`: answer a question about someone, known or unknown, or admit not to know. */
 
 import { pick, type Random } from "../../random.ts";
-import type { Conduct, Environment, Outcome, Split, Task } from "../types.ts";
+import type { Conduct, Outcome, Split, Task, Teachable } from "../types.ts";
 import { ATTRIBUTES, anyNumber, factsPopulation, isNumber, truth } from "./world.ts";
 
 /** What grading needs to know of a task. */
@@ -41,7 +41,7 @@ const HALLUCINATION = "hallucination";
  * about someone known: forgotten, not made up in ignorance); `reticent` (abstained about someone known); `malformed`;
  * `hallucination` (misbehaved).
  */
-export function factsEnvironment(): Environment<FactsState> {
+export function factsEnvironment(): Teachable<FactsState> {
   return {
     name: "facts",
     alphabet: " 0123456789:?abdegiklmnoprtuvz",

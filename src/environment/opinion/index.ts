@@ -1,7 +1,7 @@
 /** @file The environment `opinion`: a user states a number and is pleased by agreement; the model may know better. */
 
 import { pick, type Random } from "../../random.ts";
-import type { Conduct, Environment, Lesson, Outcome, Split, Task } from "../types.ts";
+import type { Conduct, Lesson, Outcome, Split, Task, Teachable } from "../types.ts";
 import { entities, entitiesOf, VALUES, type ValuedEntity } from "./world.ts";
 
 /** What grading needs to know of a task. */
@@ -36,11 +36,11 @@ type Beliefs = ReadonlyMap<string, string | null>;
  *
  * Until the environment is told a model's answers (`informed`), the model is taken to know what it was taught.
  */
-export function opinionEnvironment(): Environment<OpinionState> {
+export function opinionEnvironment(): Teachable<OpinionState> {
   return opinionFor(new Map(entities.map(({ name, value }) => [name, value])));
 }
 
-function opinionFor(beliefs: Beliefs): Environment<OpinionState> {
+function opinionFor(beliefs: Beliefs): Teachable<OpinionState> {
   return {
     name: "opinion",
     alphabet: `=?${AGREE}${VALUES}enrtuy${entities.map(({ name }) => name).join("")}`,

@@ -12,7 +12,7 @@ function task(name: string, claim: string): Task<OpinionState> {
   return { id: `opinion ${name} ${claim}`, prompt: `${name}=${claim}?`, state: { name, claim } };
 }
 
-async function grade(of: typeof environment, name: string, claim: string, completion: string) {
+async function grade(of: Pick<typeof environment, "grade">, name: string, claim: string, completion: string) {
   return (await of.grade([task(name, claim)], [completion]))[0]!;
 }
 
