@@ -31,11 +31,11 @@ const LABELS = ["right", "wrong", "misbehaved"] as const;
 /** Characters of the longest prompt, and of the longest completion, where an environment does not say. */
 const LENGTHS = { maxPromptLength: 1024, maxCompletionLength: 256 };
 
-/** What a module's environment has to have. Everything else of an `Environment` may be there. */
-export interface OwnEnvironment extends Partial<Omit<Environment, "sample" | "grade">> {
+/** What a module's environment has to have: `sample` and `grade`. Everything else of an `Environment` may be there. */
+export type OwnEnvironment = Partial<Omit<Environment, "sample" | "grade">> & {
   sample: Environment["sample"];
   grade(tasks: Task[], completions: string[]): Promise<OwnOutcome[]> | OwnOutcome[];
-}
+};
 
 /** What became of a completion, as far as an environment has to say it. */
 export type OwnOutcome = Pick<Outcome, "proxy" | "true" | "misbehaved"> & Partial<Outcome>;
