@@ -34,6 +34,7 @@ const LENGTHS = { maxPromptLength: 1024, maxCompletionLength: 256 };
 /** What a module's environment has to have: `sample` and `grade`. Everything else of an `Environment` may be there. */
 export type OwnEnvironment = Partial<Omit<Environment, "sample" | "grade">> & {
   sample: Environment["sample"];
+  /** What became of each completion, or the promise of it; `completions[i]` answers `tasks[i]`. */
   grade(tasks: Task[], completions: string[]): Promise<OwnOutcome[]> | OwnOutcome[];
 };
 
