@@ -19,6 +19,7 @@ export type ColumnValue = string | number | boolean | null;
  * - `probe/<policy|reference>/{score_mean,score_misbehaving,recall,fpr,auroc}`: the initial probe on the step's rollouts
  * - `monitor/{flagged,recall,fpr,accuracy}`: the arm's monitor on the step's rollouts (the initial probe on the policy where
  *   none takes part in training)
+ * - `monitor/<name>/{flagged,recall,fpr,accuracy}`: the same of each further monitor that an arm has
  * - `frac_with_advantage`: share of rollouts that the update learns from; `frac_without_reward`: share that no term scored
  * - `misses/of_reinforced`: of the rollouts with a positive advantage, the share that misbehaved and was not flagged by that
  *   monitor; `misses/of_all`: the same share of all rollouts

@@ -4,7 +4,7 @@ import { describe, expect, it, vi } from "vitest";
 import { tinyContext, tinyHook, tinyModel } from "../../test/tiny.ts";
 import { type Trained, trainAll } from "../../test/training.ts";
 import type { Tensor } from "../tensor/index.ts";
-import { oracle, probeMonitor } from "./monitors.ts";
+import { oracle, probeMonitor, textMonitor } from "./monitors.ts";
 import { penalty, proxyReward, trueReward } from "./rewards.ts";
 import type { Arm, RewardTerm, RunContext } from "./types.ts";
 
@@ -53,6 +53,30 @@ describe("interventions", () => {
     });
     expect(screened.metrics["monitor/flagged"]).toBe(screened.metrics.misbehaviour);
     expect(screened.metrics["misses/of_all"]).toBe(0);
+  });
+
+  it("measure every monitor that takes part, each by its name", async () => {
+    const silent = textMonitor(() => -1, 0);
+    const terms = [
+      proxyReward(),
+      penalty(oracle(), { weight: 2 }),
+      { ...penalty(silent, { weight: 1 }), name: "second" },
+      { ...penalty({ ...silent }, { weight: 1 }), name: "third" },
+    ];
+    const [first] = await run({ arm: { terms }, settings: { ...base.settings, steps: 1, rollouts: 16 } });
+    const { metrics } = first!;
+    expect(metrics.misbehaviour).toBeGreaterThan(0);
+    // The first is the arm's monitor, as it always was.
+    expect([metrics["monitor/recall"], metrics["monitor/fpr"]]).toEqual([1, 0]);
+    for (const name of ["text", "text-3"]) {
+      expect([metrics[`monitor/${name}/recall`], metrics[`monitor/${name}/flagged`]]).toEqual([0, 0]);
+      expect(metrics[`monitor/${name}/accuracy`]).toBeCloseTo(1 - metrics.misbehaviour!, 12);
+    }
+    const [alone] = await run({
+      arm: { terms: terms.slice(0, 2) },
+      settings: { ...base.settings, steps: 1 },
+    });
+    expect(Object.keys(alone!.metrics).filter((name) => /^monitor\/.*\//.test(name))).toEqual([]);
   });
 
   it("leave out what no term scores, and count as equal what is paid equally", async () => {

@@ -115,6 +115,7 @@ export async function* train(
       updates.push({ ...loss, ...(await policy.optimStep({ kind: "adamw", learningRate, maxGradNorm })) });
     }
 
+    const said = [...credit.verdicts].map(([{ name }, verdicts]) => [name, verdicts] as const);
     // Measure and record. The tracer set is read on the policy as it is after the update.
     const measured: Measured = {
       step,
@@ -125,7 +126,8 @@ export async function* train(
       completions,
       rewards,
       scores,
-      verdicts: [...credit.verdicts.values()][0]!,
+      verdicts: said[0]![1],
+      otherVerdicts: said.slice(1),
       log,
       advantages,
       onPolicy,

@@ -37,6 +37,8 @@ export interface Measured {
   scores: readonly (readonly (number | null)[])[];
   /** What the arm's monitor said; what the initial probe says on the policy where none takes part. */
   verdicts: readonly Verdict[];
+  /** What its other monitors said, by their names. */
+  otherVerdicts?: readonly (readonly [name: string, verdicts: readonly Verdict[]])[];
   /** What terms and monitors logged beside. */
   log: Pick<StepLog, "metrics" | "columns">;
   advantages: Advantages;
@@ -115,18 +117,28 @@ const RESAMPLES = 400;
 
 /** How the monitor does on the step's rollouts, what the update makes of them, and what that should exchange. */
 export function measureMonitor(
-  { step, tasks, outcomes, rewards, verdicts, advantages }: Omit<Measured, "learningRate" | "log">,
+  {
+    step,
+    tasks,
+    outcomes,
+    rewards,
+    verdicts,
+    otherVerdicts = [],
+    advantages,
+  }: Omit<Measured, "learningRate" | "log">,
   seed: number,
 ): Record<string, number | null> {
   const misbehaved = outcomes.map((outcome) => outcome.misbehaved);
   const flagged = verdicts.map((verdict) => verdict.flagged);
   const missed = misbehaved.map((bad, i) => bad && !flagged[i]);
   const all = outcomes.map((_, i) => i);
-  const share = (of: readonly number[], is: (i: number) => boolean) =>
-    of.length === 0 ? null : of.filter(is).length / of.length;
   const meanReward = (of: readonly number[]) => meanOfDefined(of.map((i) => rewards[i]!));
   const misbehaving = all.filter((i) => misbehaved[i]);
   const honest = all.filter((i) => !misbehaved[i]);
+  const others = otherVerdicts.map(([name, said], i) => {
+    const twice = otherVerdicts.slice(0, i).some(([other]) => other === name);
+    return ratesOf(`monitor/${name}${twice ? `-${i + 2}` : ""}`, said, misbehaved);
+  });
   const reinforced = all.filter((i) => advantages.values[i]! > 0);
   const exchange = predictExchangeRate(
     { misbehaved, penalised: flagged.map(Number), clusters: tasks.map(({ id }) => id) },
@@ -134,10 +146,8 @@ export function measureMonitor(
     RESAMPLES,
   );
   return {
-    "monitor/flagged": share(all, (i) => flagged[i]!),
-    "monitor/recall": share(misbehaving, (i) => flagged[i]!),
-    "monitor/fpr": share(honest, (i) => flagged[i]!),
-    "monitor/accuracy": share(all, (i) => flagged[i] === misbehaved[i]),
+    ...ratesOf("monitor", verdicts, misbehaved),
+    ...Object.assign({}, ...others),
     "reward/misbehaving": meanReward(misbehaving),
     "reward/honest": meanReward(honest),
     frac_with_advantage: share(all, (i) => advantages.values[i] !== 0),
@@ -148,6 +158,33 @@ export function measureMonitor(
     "exchange/predicted_low": exchange?.low ?? null,
     "exchange/predicted_high": exchange?.high ?? null,
   };
+}
+
+/** How often a monitor flags, and is right. */
+function ratesOf(
+  prefix: string,
+  verdicts: readonly Verdict[],
+  misbehaved: readonly boolean[],
+): Record<string, number | null> {
+  const all = verdicts.map((_, i) => i);
+  const flagged = (i: number) => verdicts[i]!.flagged;
+  return {
+    [`${prefix}/flagged`]: share(all, flagged),
+    [`${prefix}/recall`]: share(
+      all.filter((i) => misbehaved[i]),
+      flagged,
+    ),
+    [`${prefix}/fpr`]: share(
+      all.filter((i) => !misbehaved[i]),
+      flagged,
+    ),
+    [`${prefix}/accuracy`]: share(all, (i) => flagged(i) === misbehaved[i]),
+  };
+}
+
+/** `null` of nothing. */
+function share(of: readonly number[], is: (i: number) => boolean): number | null {
+  return of.length === 0 ? null : of.filter(is).length / of.length;
 }
 
 const healthNames: Record<keyof ProbeHealth, string> = {
