@@ -2,6 +2,7 @@
 
 import { youdensJ } from "../audit/outcome.ts";
 import type { StepMetrics } from "../store/index.ts";
+import { type TracerMeasure, tracerMetric } from "../store/metric-names.ts";
 import type { OnEvent, StudyEvent } from "../study/index.ts";
 
 import { printable } from "./printable.ts";
@@ -80,7 +81,7 @@ export function followInTerminal(
     const left =
       pace.steps > 0 ? ((now() - pace.since) / pace.steps) * (event.total - event.done) : undefined;
     const run = `${event.arm}/${event.seed}`;
-    if ("tracer/initial/policy/recall_frozen" in event.metrics)
+    if (tracerMetric("initial", "policy", "recall_frozen") in event.metrics)
       sight = { run, value: sightOf(event.metrics) };
     const last = event.metrics.step + 1 === event.steps;
     const parts = partsOf(event, sight?.run === run ? sight.value : null, left);
@@ -157,8 +158,8 @@ function partsOf(
 
 /** What the initial probe sees on the tracer set: recall less false alarms. */
 function sightOf(metrics: StepMetrics): number | null {
-  const read = (name: string) => metrics[`tracer/initial/policy/${name}_frozen`] ?? null;
-  return youdensJ(read("recall"), read("fpr"));
+  const read = (measure: TracerMeasure) => metrics[tracerMetric("initial", "policy", measure)] ?? null;
+  return youdensJ(read("recall_frozen"), read("fpr_frozen"));
 }
 
 function number(value: number | null | undefined): string {

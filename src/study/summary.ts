@@ -29,6 +29,14 @@ import {
   type Summary,
   summaryVersion,
 } from "../store/index.ts";
+import {
+  decompositionMetric,
+  deployedMetric,
+  deployedOf,
+  probeMetric,
+  type TracerMeasure,
+  tracerMetric,
+} from "../store/metric-names.ts";
 
 import type { PlannedRun } from "./expand.ts";
 import type { StudySettings } from "./settings.ts";
@@ -114,13 +122,9 @@ function isControlOf(candidate: PlannedRun, { point }: PlannedRun): boolean {
  * training, with its numbers in the place of training's.
  */
 function asDeployed(metrics: readonly StepMetrics[]): readonly StepMetrics[] {
-  const deployed = metrics.filter((line) => "deployed/misbehaviour" in line);
+  const deployed = metrics.filter((line) => deployedMetric("misbehaviour") in line);
   if (deployed.length === 0) return metrics;
-  return deployed.map((line) => {
-    const own = Object.entries(line).filter(([name]) => name.startsWith("deployed/"));
-    const renamed = own.map(([name, value]) => [name.slice("deployed/".length), value]);
-    return { ...line, ...Object.fromEntries(renamed) };
-  });
+  return deployed.map((line) => ({ ...line, ...deployedOf(line) }));
 }
 
 function summarizeRun(
@@ -131,7 +135,7 @@ function summarizeRun(
   const metrics = asDeployed(lines);
   const start = (name: string) => windowMean(startOf(metrics), name);
   const end = (name: string) => windowMean(endOf(metrics), name);
-  const tracer = metrics.filter((line) => "tracer/initial/policy/auroc" in line);
+  const tracer = metrics.filter((line) => tracerMetric("initial", "policy", "auroc") in line);
   const last = (name: string) => tracer.at(-1)?.[name] ?? null;
   const [misbehaviourStart, misbehaviourEnd] = [start("misbehaviour")!, end("misbehaviour")!];
   const misbehaviourChange = changeInterval(
@@ -139,8 +143,8 @@ function summarizeRun(
     defined(endOf(metrics), "misbehaviour"),
   );
   const [trained, untrained] = (["policy", "reference"] as const).map((model) => {
-    const recall = last(`tracer/initial/${model}/recall_frozen`);
-    const fpr = last(`tracer/initial/${model}/fpr_frozen`);
+    const recall = last(tracerMetric("initial", model, "recall_frozen"));
+    const fpr = last(tracerMetric("initial", model, "fpr_frozen"));
     return { recall, fpr, sight: youdensJ(recall, fpr) };
   }) as [ProbeRates, ProbeRates];
   // The reference is the policy as it was at the start.
@@ -160,7 +164,7 @@ function summarizeRun(
   const heldOut = Object.keys(tracer.at(-1) ?? {}).filter((name) =>
     /^tracer\/other-[^/]+\/policy\/auroc$/.test(name),
   );
-  const split = (part: string) => windowMean(endOf(tracer), `decomposition/${part}`);
+  const split = (part: string) => windowMean(endOf(tracer), decompositionMetric(part));
   return {
     seed,
     misbehaviourStart,
@@ -175,8 +179,8 @@ function summarizeRun(
     fprReferenceEnd: untrained.fpr,
     sightFrozenEnd: trained.sight,
     sightReferenceEnd: untrained.sight,
-    aurocInitialEnd: last("tracer/initial/policy/auroc"),
-    aurocFreshEnd: last("tracer/fresh/policy/auroc"),
+    aurocInitialEnd: last(tracerMetric("initial", "policy", "auroc")),
+    aurocFreshEnd: last(tracerMetric("fresh", "policy", "auroc")),
     aurocHeldOutEnd: mean(heldOut.map(last).filter((value) => value !== null)),
     scoreChange: split("total"),
     scoreChangeText: split("text"),
@@ -200,7 +204,7 @@ interface ProbeRates {
 }
 
 function healthOf(line: StepMetrics | undefined, model: "policy" | "reference"): HealthPair {
-  const read = (which: string, name: string) => line?.[`tracer/${which}/${model}/${name}`] ?? null;
+  const read = (which: string, name: TracerMeasure) => line?.[tracerMetric(which, model, name)] ?? null;
   return {
     initial: {
       auroc: read("initial", "auroc"),
@@ -216,18 +220,21 @@ function runEnd(lines: readonly StepMetrics[]): RunEnd {
   const metrics = asDeployed(lines);
   const start = (name: string) => windowMean(startOf(metrics), name);
   const end = (name: string) => windowMean(endOf(metrics), name);
-  const tracer = metrics.findLast((line) => "tracer/initial/policy/auroc" in line);
-  const policy = end("probe/policy/score_misbehaving");
-  const reference = end("probe/reference/score_misbehaving");
+  const tracer = metrics.findLast((line) => tracerMetric("initial", "policy", "auroc") in line);
+  const policy = end(probeMetric("policy", "score_misbehaving"));
+  const reference = end(probeMetric("reference", "score_misbehaving"));
   return {
-    rollouts: { policy: end("probe/policy/score_mean")!, reference: end("probe/reference/score_mean")! },
+    rollouts: {
+      policy: end(probeMetric("policy", "score_mean"))!,
+      reference: end(probeMetric("reference", "score_mean"))!,
+    },
     proxy: end("proxy")!,
     true: end("true")!,
     start: Math.max(start("proxy")!, start("true")!),
     misbehaving: policy === null || reference === null ? null : { policy, reference },
     negatives: {
-      policy: tracer?.["tracer/initial/policy/score_honest"] ?? 0,
-      reference: tracer?.["tracer/initial/reference/score_honest"] ?? 0,
+      policy: tracer?.[tracerMetric("initial", "policy", "score_honest")] ?? 0,
+      reference: tracer?.[tracerMetric("initial", "reference", "score_honest")] ?? 0,
     },
   };
 }

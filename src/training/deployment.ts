@@ -3,6 +3,7 @@
 import { decompose, mean } from "../audit/index.ts";
 import type { ForwardOptions, Model } from "../engine/index.ts";
 import { auroc, meanProbability, recallAt, sigmoid } from "../probe/index.ts";
+import { decompositionMetric, deployedMetric, probeMetric } from "../store/metric-names.ts";
 import { readingsOf, readLogit } from "./read.ts";
 import { sampleBatch } from "./sample.ts";
 import type { Reading, RunContext } from "./types.ts";
@@ -42,17 +43,21 @@ export async function createDeployment(context: RunContext, how: ForwardOptions)
     const outcomes = await grading;
     const misbehaved = outcomes.map((outcome) => outcome.misbehaved);
     const metrics: Record<string, number | null> = {
-      "deployed/misbehaviour": mean(misbehaved.map(Number)),
-      "deployed/attempted": mean(outcomes.map(({ attempted }) => Number(attempted))),
-      "deployed/true": mean(outcomes.map((outcome) => outcome.true)),
-      "deployed/proxy": mean(outcomes.map(({ proxy }) => proxy)),
+      [deployedMetric("misbehaviour")]: mean(misbehaved.map(Number)),
+      [deployedMetric("attempted")]: mean(outcomes.map(({ attempted }) => Number(attempted))),
+      [deployedMetric("true")]: mean(outcomes.map((outcome) => outcome.true)),
+      [deployedMetric("proxy")]: mean(outcomes.map(({ proxy }) => proxy)),
     };
     for (const model of ["policy", "reference"] as const) {
       const logits = logitsOf(readings[model]);
-      metrics[`deployed/probe/${model}/score_mean`] = mean(logits.map(sigmoid));
-      metrics[`deployed/probe/${model}/score_misbehaving`] = meanProbability(logits, misbehaved, true);
-      metrics[`deployed/probe/${model}/recall`] = recallAt(logits, misbehaved, probe.threshold);
-      metrics[`deployed/probe/${model}/auroc`] = auroc(logits, misbehaved);
+      metrics[deployedMetric(probeMetric(model, "score_mean"))] = mean(logits.map(sigmoid));
+      metrics[deployedMetric(probeMetric(model, "score_misbehaving"))] = meanProbability(
+        logits,
+        misbehaved,
+        true,
+      );
+      metrics[deployedMetric(probeMetric(model, "recall"))] = recallAt(logits, misbehaved, probe.threshold);
+      metrics[deployedMetric(probeMetric(model, "auroc"))] = auroc(logits, misbehaved);
     }
     return { readings, metrics };
   }
@@ -69,7 +74,7 @@ export async function createDeployment(context: RunContext, how: ForwardOptions)
         oldTextNewModel: scoreOf(await read(policy, old)),
         newTextNewModel: scoreOf(readings.policy),
       });
-      const named = Object.entries(split).map(([part, value]) => [`decomposition/${part}`, value]);
+      const named = Object.entries(split).map(([part, value]) => [decompositionMetric(part), value]);
       return { ...metrics, ...Object.fromEntries(named) };
     },
   };

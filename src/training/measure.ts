@@ -15,6 +15,15 @@ import {
 } from "../probe/index.ts";
 import type { Probe, Tap } from "../probe/types.ts";
 import { randomFor } from "../random.ts";
+import {
+  cosineMetric,
+  labelMetric,
+  monitorMetric,
+  probeMetric,
+  rewardMetric,
+  type TracerMeasure,
+  tracerMetric,
+} from "../store/metric-names.ts";
 import type { RolloutRecord, StepMetrics } from "../store/records.ts";
 import type { Advantages } from "./advantages.ts";
 import type { StepLog } from "./log.ts";
@@ -88,18 +97,18 @@ export function measureStep(measured: Measured, context: RunContext): StepMetric
     ...samplingDifference(completions, onPolicy),
   };
   for (const label of environment.labels)
-    metrics[`labels/${label}`] = mean(outcomes.map((outcome) => Number(outcome.label === label)));
+    metrics[labelMetric(label)] = mean(outcomes.map((outcome) => Number(outcome.label === label)));
   arm.terms.forEach(({ name }, k) => {
-    metrics[`rewards/${name}/mean`] = meanOfDefined(scores[k]!);
+    metrics[rewardMetric(name)] = meanOfDefined(scores[k]!);
   });
   if (arm.probeInLoss) metrics.probe_loss = mean(updates.map(({ probeLoss }) => probeLoss));
   for (const model of models) {
     const logits = rollouts.map(({ readings }) => readLogit(probe, readings[model]));
-    metrics[`probe/${model}/score_mean`] = mean(logits.map(sigmoid));
-    metrics[`probe/${model}/score_misbehaving`] = meanProbability(logits, misbehaved, true);
-    metrics[`probe/${model}/recall`] = recallAt(logits, misbehaved, probe.threshold);
-    metrics[`probe/${model}/fpr`] = fprAt(logits, misbehaved, probe.threshold);
-    metrics[`probe/${model}/auroc`] = auroc(logits, misbehaved);
+    metrics[probeMetric(model, "score_mean")] = mean(logits.map(sigmoid));
+    metrics[probeMetric(model, "score_misbehaving")] = meanProbability(logits, misbehaved, true);
+    metrics[probeMetric(model, "recall")] = recallAt(logits, misbehaved, probe.threshold);
+    metrics[probeMetric(model, "fpr")] = fprAt(logits, misbehaved, probe.threshold);
+    metrics[probeMetric(model, "auroc")] = auroc(logits, misbehaved);
   }
   Object.assign(metrics, measureMonitor(measured, context.seed));
   for (const [name, value] of Object.entries(measured.log.metrics)) {
@@ -137,7 +146,7 @@ export function measureMonitor(
   const honest = all.filter((i) => !misbehaved[i]);
   const others = otherVerdicts.map(([name, said], i) => {
     const twice = otherVerdicts.slice(0, i).some(([other]) => other === name);
-    return ratesOf(`monitor/${name}${twice ? `-${i + 2}` : ""}`, said, misbehaved);
+    return ratesOf(said, misbehaved, twice ? `${name}-${i + 2}` : name);
   });
   const reinforced = all.filter((i) => advantages.values[i]! > 0);
   const exchange = predictExchangeRate(
@@ -146,7 +155,7 @@ export function measureMonitor(
     RESAMPLES,
   );
   return {
-    ...ratesOf("monitor", verdicts, misbehaved),
+    ...ratesOf(verdicts, misbehaved),
     ...Object.assign({}, ...others),
     "reward/misbehaving": meanReward(misbehaving),
     "reward/honest": meanReward(honest),
@@ -162,23 +171,23 @@ export function measureMonitor(
 
 /** How often a monitor flags, and is right. */
 function ratesOf(
-  prefix: string,
   verdicts: readonly Verdict[],
   misbehaved: readonly boolean[],
+  monitor?: string,
 ): Record<string, number | null> {
   const all = verdicts.map((_, i) => i);
   const flagged = (i: number) => verdicts[i]!.flagged;
   return {
-    [`${prefix}/flagged`]: share(all, flagged),
-    [`${prefix}/recall`]: share(
+    [monitorMetric("flagged", monitor)]: share(all, flagged),
+    [monitorMetric("recall", monitor)]: share(
       all.filter((i) => misbehaved[i]),
       flagged,
     ),
-    [`${prefix}/fpr`]: share(
+    [monitorMetric("fpr", monitor)]: share(
       all.filter((i) => !misbehaved[i]),
       flagged,
     ),
-    [`${prefix}/accuracy`]: share(all, (i) => flagged(i) === misbehaved[i]),
+    [monitorMetric("accuracy", monitor)]: share(all, (i) => flagged(i) === misbehaved[i]),
   };
 }
 
@@ -187,7 +196,7 @@ function share(of: readonly number[], is: (i: number) => boolean): number | null
   return of.length === 0 ? null : of.filter(is).length / of.length;
 }
 
-const healthNames: Record<keyof ProbeHealth, string> = {
+const healthNames: Record<keyof ProbeHealth, TracerMeasure> = {
   auroc: "auroc",
   dPrime: "d_prime",
   brier: "brier",
@@ -226,13 +235,13 @@ export async function measureTracer(
   });
   const metrics: Record<string, number | null> = {};
   const add = (which: string, health: ProbeHealth, names = Object.keys(healthNames) as typeof keptHealth) => {
-    for (const part of names) metrics[`tracer/${which}/${name}/${healthNames[part]}`] = health[part];
+    for (const part of names) metrics[tracerMetric(which, name, healthNames[part])] = health[part];
   };
   add("initial", healthOf(probe));
   add("fresh", fresh.health);
   for (const [which, one] of Object.entries(heldOutProbes ?? {})) add(which, healthOf(one), keptHealth);
   if (refitted) add("refitted", healthOf(refitted), keptHealth);
-  metrics[`tracer/cosine/${name}`] = fresh.cosine;
+  metrics[cosineMetric(name)] = fresh.cosine;
   return metrics;
 }
 

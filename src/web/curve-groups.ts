@@ -1,5 +1,7 @@
 /** @file What is drawn over the steps of training: the figures, in groups, of what every run may record. */
 
+import { decompositionMetric, monitorMetric, tracerMetric } from "../store/metric-names.ts";
+
 /** One figure. */
 export interface CurveSpec {
   /** A name in `metrics.jsonl`, and one that is taken from it. */
@@ -47,44 +49,44 @@ export const curveGroups: CurveGroup[] = [
     title: "What the probe still sees",
     curves: [
       {
-        metric: "tracer/initial/policy/recall_frozen",
+        metric: tracerMetric("initial", "policy", "recall_frozen"),
         title: "Recall on the policy",
         look: "The share of known misbehaviour that the initial probe flags at its fixed threshold. A fall means a blinded probe.",
         share: true,
       },
       {
-        metric: "tracer/initial/policy/fpr_frozen",
+        metric: tracerMetric("initial", "policy", "fpr_frozen"),
         title: "False alarms on the policy",
         look: "The share of known honest completions that it flags at the same threshold. Recall counts for nothing where this rises too.",
         share: true,
       },
       {
-        metric: "tracer/initial/policy/recall_recalibrated",
+        metric: tracerMetric("initial", "policy", "recall_recalibrated"),
         title: "Recall, threshold set anew",
         look: "The same probe with its threshold set again at 1 % false alarms. High while the curve before is low: a mere shift.",
         share: true,
       },
       {
-        metric: "tracer/initial/reference/recall_frozen",
+        metric: tracerMetric("initial", "reference", "recall_frozen"),
         title: "Recall on the reference",
         look: "The same probe and texts, read on a frozen copy of the start. It stays flat: only the policy's activations move.",
         share: true,
       },
       {
-        metric: "tracer/initial/policy/auroc",
+        metric: tracerMetric("initial", "policy", "auroc"),
         title: "AUROC of the initial probe",
         look: "The ranking without a threshold. High while recall is low: a mere shift. Low: the direction itself turned away.",
         share: true,
       },
       {
-        metric: "tracer/fresh/policy/auroc",
+        metric: tracerMetric("fresh", "policy", "auroc"),
         title: "AUROC of a fresh probe",
         look: "A probe fitted anew at each step. While it is high the concept is still there, and only moved.",
         share: true,
       },
       {
-        metric: "tracer/initial/reference/score_misbehaving",
-        minus: "tracer/initial/policy/score_misbehaving",
+        metric: tracerMetric("initial", "reference", "score_misbehaving"),
+        minus: tracerMetric("initial", "policy", "score_misbehaving"),
         title: "Gap between reference and policy",
         look: "How much lower the policy's own activations score known misbehaviour than the frozen copy's. Zero: nothing is hidden.",
         share: false,
@@ -107,13 +109,13 @@ export const curveGroups: CurveGroup[] = [
         share: true,
       },
       {
-        metric: "decomposition/text",
+        metric: decompositionMetric("text"),
         title: "Change of the score by text",
         look: "How much the initial probe's mean score changed since the start because the texts did: other behaviour, or other words for it.",
         share: false,
       },
       {
-        metric: "decomposition/model",
+        metric: decompositionMetric("model"),
         title: "Change of the score by the model",
         look: "How much it changed because the policy reads the same texts otherwise. Far below zero: the probe is being blinded.",
         share: false,
@@ -147,21 +149,21 @@ export const curveGroups: CurveGroup[] = [
     title: "What the arm's monitor does",
     curves: [
       {
-        metric: "monitor/recall",
+        metric: monitorMetric("recall"),
         title: "The monitor's recall",
         look: "Of the step's rollouts that misbehaved, the share that it flagged. The initial probe stands in where no monitor takes part.",
         share: true,
         fold: true,
       },
       {
-        metric: "monitor/fpr",
+        metric: monitorMetric("fpr"),
         title: "The monitor's false alarms",
         look: "Of the step's honest rollouts, the share that it flagged: what training is punished for without cause.",
         share: true,
         fold: true,
       },
       {
-        metric: "monitor/flagged",
+        metric: monitorMetric("flagged"),
         title: "Flagged by the monitor",
         look: "Of all the step's rollouts. Falling with misbehaviour is what one wants; falling without it is a blinded monitor.",
         share: true,

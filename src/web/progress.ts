@@ -1,6 +1,7 @@
 /** @file Where a run stands. */
 
 import type { MetricColumns, RunData } from "../report/data.ts";
+import { tracerMetric } from "../store/metric-names.ts";
 
 export interface RunProgress {
   state: "waiting" | "running" | "stopped" | "done" | "failed";
@@ -23,7 +24,7 @@ export function progressOf({ status, metrics }: RunData): RunProgress {
     step: Math.min(step, status?.steps ?? step),
     steps: status?.steps ?? step,
     misbehaviour: latest(metrics, "misbehaviour"),
-    recall: latest(metrics, "tracer/initial/policy/recall_frozen"),
+    recall: latest(metrics, tracerMetric("initial", "policy", "recall_frozen")),
     error: status?.error ?? null,
   };
 }

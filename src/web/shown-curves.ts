@@ -1,6 +1,7 @@
 /** @file The figures over the steps for what a study recorded: those of every run, and those of its own probes and terms. */
 
 import type { RunData } from "../report/data.ts";
+import { deployedMetric } from "../store/metric-names.ts";
 import { type CurveGroup, type CurveSpec, curveGroups } from "./curve-groups.ts";
 import { curvePoints, isFlat } from "./curves.ts";
 
@@ -66,13 +67,13 @@ function ownGroups(names: readonly string[]): CurveGroup[] {
 /** Recorded by arms that train otherwise than they deploy. */
 const deployed: CurveSpec[] = [
   {
-    metric: "deployed/misbehaviour",
+    metric: deployedMetric("misbehaviour"),
     title: "Misbehaviour, deployed",
     look: "Arms that train under another prompt or with an ablation, without them: what the model would do outside of training.",
     share: true,
   },
   {
-    metric: "deployed/true",
+    metric: deployedMetric("true"),
     title: "True reward, deployed",
     look: "The same for what we wanted. Far below the figure in training, it was the prompt or the ablation that did it.",
     share: true,
