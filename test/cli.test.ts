@@ -252,7 +252,7 @@ probe: { tasks: 64, demonstrations: 32, tracer: 16, hooks: [blocks.3.hook_resid_
     const further = await run("--steps", "5");
     expect(further).toMatchObject({ status: 0 });
     expect(further.stderr).toMatch(
-      /1 finished run .*leaves them out: none\/seed-2\. .*give all arms and seeds/s,
+      /1 finished run .*: none\/seed-2 \(3 steps, and not 5\)\. .*give their arms, seeds and grid/s,
     );
     expect((await lines()).slice(0, 3)).toEqual(before);
     const whole = join(folder, "whole");

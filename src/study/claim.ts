@@ -11,13 +11,11 @@ import type { Engine } from "../engine/index.ts";
 import { readDocument, withFile, writeJson } from "../files.ts";
 import { isModulePath } from "../modules.ts";
 import { shippedModel } from "../prepare/index.ts";
-import { listRuns, runName, type Summary } from "../store/index.ts";
-
+import type { Summary } from "../store/index.ts";
 import { versions } from "../versions.ts";
 import type { OnEvent } from "./events.ts";
-import type { PlannedRun } from "./expand.ts";
-import { readStatus } from "./run.ts";
 import { type StudySettings, studySchema, UsageError } from "./settings.ts";
+import { finishedBefore, readSittings, statusesIn, withSitting } from "./sittings.ts";
 import type { Work } from "./work.ts";
 
 /** Version of the documents in a study's folder. */
@@ -47,21 +45,23 @@ type Origins = Pick<StudyDocument, "modelSha256" | "environmentSha256" | "armsSh
  * @returns the seconds that were spent on it before
  * @throws UsageError where the folder holds another study
  */
-export async function claim(
-  { folder, settings, environment, engine, table }: Work,
-  onEvent: OnEvent,
-): Promise<number> {
+export async function claim(work: Work, onEvent: OnEvent): Promise<number> {
+  const { folder, settings, environment, engine, table } = work;
   const path = join(folder, "study.json");
   const stored = await readDocument(path, studyDocumentSchema);
   const origins = await originsOf(settings, engine);
+  const sittings = await readSittings(folder);
+  const statuses = await statusesIn(folder);
+  const { kept, lost } = finishedBefore(work, sittings, statuses);
   const now = {
     version: VERSION,
     environment,
     settings,
+    sittings: withSitting(sittings, work),
     // For those who look on: what is to be done may be more than has begun.
     planned: {
-      runs: table.length,
-      steps: table.reduce((sum, run) => sum + run.settings.training.steps, 0),
+      runs: table.length + kept.length,
+      steps: [...table, ...kept].reduce((sum, run) => sum + run.settings.training.steps, 0),
     },
     ...origins,
     armsSha256: { ...stored?.armsSha256, ...origins.armsSha256 },
@@ -77,15 +77,19 @@ export async function claim(
     requireSameSettings(folder, {
       ...{ begun, settings },
       mayDiffer: sameModel ? [...mayChange, "model"] : mayChange,
-      done: await furthestStep(folder),
+      done: Math.max(0, ...[...statuses.values()].map(({ step }) => step)),
     });
     requireOrigins(folder, settings, stored, origins);
   }
-  const left = await leftOut(folder, table);
-  if (left.length > 0)
+  if (kept.length > 0)
+    onEvent({
+      kind: "stage",
+      detail: `${finishedRuns(kept.length)} of earlier commands ${kept.length === 1 ? "stays" : "stay"} in summary and report`,
+    });
+  if (lost.length > 0)
     onEvent({
       kind: "warning",
-      detail: `${left.length} finished ${left.length === 1 ? "run" : "runs"} of this folder will not be in its summary and report, since this command leaves them out: ${left.join(", ")}. They stay as they are; give all arms and seeds to have them in again.`,
+      detail: `${finishedRuns(lost.length)} of this folder will not be in its summary and report: ${lost.join(", ")}. What they left stays as it is; give their arms, seeds and grid to have them in again.`,
     });
   const earlier = await readSeconds(folder);
   await writeJson(path, now);
@@ -103,14 +107,8 @@ export async function claim(
   return earlier;
 }
 
-/** Runs that are done in a folder, and not in a table, by their names. */
-async function leftOut(folder: string, table: readonly PlannedRun[]): Promise<string[]> {
-  const planned = new Set(table.map(runName));
-  const others = (await listRuns(folder)).filter(({ arm, seed }) => !planned.has(runName({ id: arm, seed })));
-  const states = await Promise.all(others.map(({ path }) => readStatus(path).catch(() => undefined)));
-  return others
-    .filter((_, i) => states[i]?.state === "done")
-    .map(({ arm, seed }) => runName({ id: arm, seed }));
+function finishedRuns(count: number): string {
+  return `${count} finished ${count === 1 ? "run" : "runs"}`;
 }
 
 /** Settings that may differ between two sittings of one study, by their paths. */
@@ -125,12 +123,6 @@ interface SettingsCheck {
   mayDiffer: readonly string[];
   /** The most steps that a run of the folder has done. */
   done: number;
-}
-
-async function furthestStep(folder: string): Promise<number> {
-  const runs = await listRuns(folder);
-  const states = await Promise.all(runs.map(({ path }) => readStatus(path).catch(() => undefined)));
-  return Math.max(0, ...states.map((status) => status?.step ?? 0));
 }
 
 /** @throws UsageError that names what differs, and what may be done about it */

@@ -13,6 +13,7 @@ import type { PlannedRun } from "./expand.ts";
 
 import { readRun, StoppedError } from "./run.ts";
 import { type StudySettings, UsageError } from "./settings.ts";
+import { finishedBefore, readSittings, statusesIn } from "./sittings.ts";
 import { type FailedRun, type FinishedRun, summarize } from "./summary.ts";
 import { isPrepared, openWork, type StudyParts, type Work } from "./work.ts";
 
@@ -190,12 +191,18 @@ async function trainInTurn(
   return failed;
 }
 
-/** Writes the summary and the report of what was done. @throws Error that names the runs that have not finished */
+/**
+ * Writes the summary and the report of what was done, also by earlier commands that asked for other arms, seeds or points.
+ *
+ * @throws Error that names the runs that have not finished
+ */
 export async function conclude(work: Work, seconds: number): Promise<Summary> {
   const { folder, settings, table } = work;
   const runs: FinishedRun[] = [];
   const failed: FailedRun[] = [];
-  for (const planned of table) {
+  const { kept } = finishedBefore(work, await readSittings(folder), await statusesIn(folder));
+  // As if all had been asked for at once: the order of arms is the report's own.
+  for (const planned of [...table, ...kept].sort((a, b) => a.seed - b.seed)) {
     const { id, seed } = planned;
     const run = await readRun(runFolder(folder, id, seed), planned.settings.training.steps);
     if ("metrics" in run)

@@ -1,6 +1,7 @@
 /** @file What the parts of a study work with: its environment, base model, table of runs, and what runs start from. */
 
 import { basename, join } from "node:path";
+import { arms as builtIn } from "../arm/arms.ts";
 import type { Engine } from "../engine/index.ts";
 import type { Environment } from "../environment/index.ts";
 import { loadEnvironment } from "../environment/load.ts";
@@ -20,7 +21,7 @@ import {
 import { textScorer } from "../probe/index.ts";
 import { randomFor } from "../random.ts";
 import { copiesInWords } from "../report/copies.ts";
-import { lockWhenFree, runFolder, runName } from "../store/index.ts";
+import { type ArmId, lockWhenFree, runFolder, runName } from "../store/index.ts";
 import { firstUpdate, proxyReward, type RunContext, textMonitor } from "../training/index.ts";
 import type { OnEvent } from "./events.ts";
 import { expand, type PlannedRun, pointName } from "./expand.ts";
@@ -89,7 +90,8 @@ export async function openWork(
       ...{ seed, settings: settings.training },
       environment: informedBy(environment, base.answers),
       engine: baseModel.with({ adapter: settings.adapter, memoryMB: settings.training.memoryMB }),
-      arm: await arms[arm]!({
+      // One of an earlier command is built in where anything of it is still to be made.
+      arm: await (arms[arm] ?? builtIn[arm as ArmId].make)({
         ...settings,
         probe: base.probe,
         text: textMonitor(textScorer(base.text.classifier), base.text.threshold),
