@@ -28,6 +28,8 @@ export {
 export { type Clause, contract } from "./environment/contract.ts";
 export type { Conduct, Environment, Lesson, Outcome, Split, Task, Teachable } from "./environment/index.ts";
 export { loadEnvironment, type OwnEnvironment, type OwnOutcome } from "./environment/load.ts";
+// Errors that a program tells apart.
+export { StoppedError, UsageError } from "./errors.ts";
 
 // Models as files, and their tokens.
 export {
@@ -84,6 +86,7 @@ export {
   thresholdAtFpr,
 } from "./probe/index.ts";
 export { type Random, randomFor } from "./random.ts";
+
 // Studies: arms x seeds, from a file or from code.
 export {
   loadStudy,
@@ -99,13 +102,11 @@ export {
   type OnEvent,
   readStudy,
   runStudy,
-  StoppedError,
   type StudyEvent,
   type StudyFile,
   type StudyOverrides,
   type StudyParts,
   type StudySettings,
-  UsageError,
 } from "./study/index.ts";
 
 export {

@@ -11,9 +11,10 @@ import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { contract } from "../src/environment/contract.ts";
 import { loadEnvironment } from "../src/environment/load.ts";
+import { UsageError } from "../src/errors.ts";
 import { makeBaseModel, shippedModel } from "../src/prepare/index.ts";
 import { loadStudy } from "../src/report/index.ts";
-import { readStudy, runStudy, UsageError } from "../src/study/index.ts";
+import { readStudy, runStudy } from "../src/study/index.ts";
 import { start } from "./process.ts";
 
 const examples = fileURLToPath(new URL("../examples/", import.meta.url));

@@ -3,8 +3,8 @@
  * Exit status 2 is wrong use, as in the command line.
  */
 
+import { UsageError } from "../src/errors.ts";
 import { pace } from "../src/store/index.ts";
-import { UsageError } from "../src/study/index.ts";
 import { runTinyStudy, tinySettings } from "./tiny-study.ts";
 
 const steps = Number(process.argv[3] ?? 6);

@@ -1,7 +1,8 @@
 /** @file `probeward settings`: what a study file may say, as a table, a page, or a schema for editors. */
 
 import type { Command } from "commander";
-import { type SettingInfo, studyJsonSchema, studySettings, UsageError } from "../study/index.ts";
+import { UsageError } from "../errors.ts";
+import { type SettingInfo, studyJsonSchema, studySettings } from "../study/index.ts";
 
 interface Flags {
   jsonSchema?: boolean;

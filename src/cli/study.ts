@@ -3,6 +3,7 @@
 import { join, resolve } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { parse } from "yaml";
+import { UsageError } from "../errors.ts";
 import { dryRun } from "../launch/index.ts";
 import { renderTable } from "../report/index.ts";
 import { armIds } from "../store/index.ts";
@@ -13,7 +14,6 @@ import {
   readStudy,
   shippedStudies,
   slurmSettingsSchema,
-  UsageError,
 } from "../study/index.ts";
 import { wholeNumber } from "./arguments.ts";
 import { type LauncherName, launchers, thisProgram } from "./launchers.ts";

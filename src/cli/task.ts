@@ -1,8 +1,9 @@
 /** @file `probeward task`: a part of a study that was launched. Launchers start it; people need not. */
 
 import type { Command } from "commander";
+import { StoppedError } from "../errors.ts";
 import { finishOnSlurm, stoppable, work } from "../launch/index.ts";
-import { prepare, StoppedError, withClaimed, withTrainer } from "../study/index.ts";
+import { prepare, withClaimed, withTrainer } from "../study/index.ts";
 import { wholeNumber } from "./arguments.ts";
 import { thisProgram } from "./launchers.ts";
 import { followInTerminal } from "./progress.ts";

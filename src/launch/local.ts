@@ -1,17 +1,9 @@
 /** @file The `local` launcher: several child processes side by side, each of which trains runs one after the other. */
 
 import { setTimeout } from "node:timers/promises";
+import { StoppedError, UsageError } from "../errors.ts";
 import { holderOf, runFolder, runName } from "../store/index.ts";
-import {
-  claimed,
-  expand,
-  followRuns,
-  readRun,
-  runStudy,
-  StoppedError,
-  type TrainRuns,
-  UsageError,
-} from "../study/index.ts";
+import { claimed, expand, followRuns, readRun, runStudy, type TrainRuns } from "../study/index.ts";
 import { threads } from "../tensor/index.ts";
 import { heldRuns, LOOK } from "./held.ts";
 import { stoppable } from "./signals.ts";

@@ -9,8 +9,8 @@ import { tinyContext, tinyEnvironment } from "../../test/tiny.ts";
 import { runTinyStudy, tinySettings } from "../../test/tiny-study.ts";
 import type { Sequence } from "../engine/index.ts";
 import type { Environment } from "../environment/types.ts";
+import { UsageError } from "../errors.ts";
 import { auroc, loadSae, saveProbe } from "../probe/index.ts";
-import { UsageError } from "../study/settings.ts";
 import { prepareBase } from "./base.ts";
 import { createOnce } from "./completions.ts";
 

@@ -8,7 +8,7 @@ import { studyFixture } from "../../test/study-fixture.ts";
 import { tinyContext, tinyEnvironment } from "../../test/tiny.ts";
 import { runTinyStudy, tinySettings } from "../../test/tiny-study.ts";
 import type { Environment } from "../environment/types.ts";
-import { UsageError } from "../study/settings.ts";
+import { UsageError } from "../errors.ts";
 import { baseProblems } from "./hopeless.ts";
 
 vi.setConfig({ testTimeout: 60_000 });

@@ -1,6 +1,6 @@
 /** @file Fitting a probe on a labelled file: splits by group, the sweep, the controls beside it. */
 
-import { bootstrapInterval } from "../audit/index.ts";
+import { clusteredInterval } from "../audit/index.ts";
 import type { Engine } from "../engine/index.ts";
 import { UsageError } from "../errors.ts";
 import { checkHooks } from "../model/index.ts";
@@ -254,22 +254,14 @@ function distinctTexts(examples: readonly LabelledExample[]): number {
 
 /** Of the AUROC: examples of a group are not independent, so that groups are drawn. */
 function intervalOver(examples: readonly LabelledExample[], scores: readonly number[], seed: number) {
-  const members = new Map<string, number[]>();
-  examples.forEach(({ group }, i) => {
-    members.set(group, [...(members.get(group) ?? []), i]);
-  });
-  const groups = [...members.values()];
-  return bootstrapInterval(
-    groups.length,
-    (drawn) => {
-      const indices = drawn.flatMap((g) => groups[g]!);
-      return auroc(
+  return clusteredInterval(
+    examples.map(({ group }) => group),
+    (indices) =>
+      auroc(
         indices.map((i) => scores[i]!),
         indices.map((i) => examples[i]!.label),
-      );
-    },
+      ),
     randomFor(seed, "probe interval"),
-    1000,
   );
 }
 

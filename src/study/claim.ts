@@ -8,13 +8,14 @@ import { z } from "zod";
 import { armId } from "../arm/arms.ts";
 import { differences } from "../differences.ts";
 import type { Engine } from "../engine/index.ts";
+import { UsageError } from "../errors.ts";
 import { readDocument, withFile, writeJson } from "../files.ts";
 import { isModulePath } from "../modules.ts";
 import { shippedModel } from "../prepare/index.ts";
 import type { Summary } from "../store/index.ts";
 import { versions } from "../versions.ts";
 import type { OnEvent } from "./events.ts";
-import { type StudySettings, studySchema, UsageError } from "./settings.ts";
+import { type StudySettings, studySchema } from "./settings.ts";
 import { finishedBefore, readSittings, statusesIn, withSitting } from "./sittings.ts";
 import type { Work } from "./work.ts";
 

@@ -22,9 +22,9 @@ import { leftIn } from "../../test/left.ts";
 import { tinyConfig, tinyEnvironment, tinyModel } from "../../test/tiny.ts";
 import { runTinyStudy, tinySettings } from "../../test/tiny-study.ts";
 import type { Environment } from "../environment/types.ts";
+import { UsageError } from "../errors.ts";
 import { loadModel, saveModel } from "../model/index.ts";
 import { encodeSafetensors } from "../tensor/index.ts";
-import { UsageError } from "./settings.ts";
 import { runStudy, withTrainer } from "./study.ts";
 
 const tinyModule = fileURLToPath(new URL("../../test/tiny-environment.ts", import.meta.url));

@@ -2,8 +2,8 @@
 
 import { describe, expect, it } from "vitest";
 import { tinySettings } from "../../test/tiny-study.ts";
+import { UsageError } from "../errors.ts";
 import { expand } from "./expand.ts";
-import { UsageError } from "./settings.ts";
 
 describe("expand", () => {
   it("gives every arm and seed without a grid, seed by seed", () => {

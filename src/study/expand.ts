@@ -1,8 +1,9 @@
 /** @file From a study's settings to the table of its runs: arms x grid points x seeds. */
 
 import { type ArmDefinition, armId, arms } from "../arm/arms.ts";
+import { UsageError } from "../errors.ts";
 import { setAt } from "./set-at.ts";
-import { type StudySettings, UsageError } from "./settings.ts";
+import type { StudySettings } from "./settings.ts";
 
 /** The values that a grid sets, by the path of the setting: `{ "training.kl": 0.01 }`. Empty without a grid. */
 export type Point = Readonly<Record<string, number | string | boolean | string[]>>;

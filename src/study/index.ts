@@ -6,7 +6,7 @@ export { estimateInWords, estimateStudy } from "./estimate.ts";
 export { followRuns, type OnEvent, type StudyEvent } from "./events.ts";
 export { expand, type PlannedRun, type Point } from "./expand.ts";
 export type { MakeArm } from "./own-arms.ts";
-export { readRun, readStatus, StoppedError } from "./run.ts";
+export { readRun, readStatus } from "./run.ts";
 export type { SettingInfo } from "./setting-info.ts";
 export {
   readStudy,
@@ -16,7 +16,6 @@ export {
   shippedStudies,
   studyJsonSchema,
   studySettings,
-  UsageError,
 } from "./settings.ts";
 export { type SlurmSettings, slurmSettingsSchema } from "./slurm-settings.ts";
 export {

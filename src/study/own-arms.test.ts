@@ -7,12 +7,12 @@ import { beforeAll, describe, expect, it, vi } from "vitest";
 import { tinyContext, tinyModel } from "../../test/tiny.ts";
 import { tinySettings } from "../../test/tiny-study.ts";
 import type { ArmParts } from "../arm/arms.ts";
+import { StoppedError, UsageError } from "../errors.ts";
 import { randomFor } from "../random.ts";
 import { oracle, proxyReward, type RewardTerm, textMonitor } from "../training/index.ts";
 import { expand } from "./expand.ts";
 import { armsOf, type MakeArm } from "./own-arms.ts";
-import { StoppedError } from "./run.ts";
-import { readStudy, UsageError } from "./settings.ts";
+import { readStudy } from "./settings.ts";
 import { runStudy } from "./study.ts";
 
 // They train for real: more than a few seconds on a busy machine.

@@ -2,6 +2,7 @@
 
 import { z } from "zod";
 import { type ArmParts, armId, arms } from "../arm/arms.ts";
+import { UsageError } from "../errors.ts";
 import { aFunction, importModule, isModulePath, ModuleError, makeFrom } from "../modules.ts";
 import { allPositions } from "../probe/index.ts";
 import type { ArmId } from "../store/arms.ts";
@@ -13,7 +14,6 @@ import {
   proxyReward,
   type RewardTerm,
 } from "../training/index.ts";
-import { UsageError } from "./settings.ts";
 
 /**
  * Makes an arm for each of its runs: the default export of an arm's module. What is not yet an arm becomes one:

@@ -5,8 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { tinyContext } from "../../test/tiny.ts";
+import { StoppedError } from "../errors.ts";
 import { type Monitor, penalty, proxyReward, UnansweredError } from "../training/index.ts";
-import { runToEnd, StoppedError } from "./run.ts";
+import { runToEnd } from "./run.ts";
 
 const newFolder = () => mkdtemp(join(tmpdir(), "probeward-run-"));
 const context = tinyContext({

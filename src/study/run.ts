@@ -24,8 +24,6 @@ import {
 } from "../training/index.ts";
 import { loadCheckpoint, requireCheckpoint, saveCheckpoint, thinCheckpoint } from "./checkpoint.ts";
 
-export { StoppedError } from "../errors.ts";
-
 /** What a run says of itself; `undefined` where it has not begun. */
 export async function readStatus(folder: string): Promise<RunStatus | undefined> {
   return readDocument(join(folder, "status.json"), runStatusSchema);

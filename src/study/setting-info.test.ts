@@ -2,8 +2,9 @@ import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { settingsPage } from "../cli/settings.ts";
+import { UsageError } from "../errors.ts";
 import { nearest } from "./setting-info.ts";
-import { readStudy, shippedStudies, studyJsonSchema, studySettings, UsageError } from "./settings.ts";
+import { readStudy, shippedStudies, studyJsonSchema, studySettings } from "./settings.ts";
 
 const shippedFile = (path: string) => readFile(new URL(`../../${path}`, import.meta.url), "utf8");
 

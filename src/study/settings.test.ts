@@ -4,8 +4,9 @@ import { mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
+import { UsageError } from "../errors.ts";
 import { expand } from "./expand.ts";
-import { readStudy, shippedStudies, UsageError } from "./settings.ts";
+import { readStudy, shippedStudies } from "./settings.ts";
 
 let folder: string;
 beforeAll(async () => {

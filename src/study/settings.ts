@@ -17,8 +17,6 @@ import { setAt } from "./set-at.ts";
 import { listSettings, nearest, type SettingInfo, unknownSetting } from "./setting-info.ts";
 import { slurmSettingsSchema, withSlurmFlags } from "./slurm-settings.ts";
 
-export { UsageError } from "../errors.ts";
-
 export const adapterSettingsSchema = z.strictObject({
   rank: z.int().min(1).default(16).describe("rank of each adapter").meta({ trl: "r" }),
   alpha: z

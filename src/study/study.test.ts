@@ -7,13 +7,12 @@ import { describe, expect, it } from "vitest";
 import { tinyEnvironment, tinyLlama, tinyLlamaWeights } from "../../test/tiny.ts";
 import { runTinyStudy, tinySettings } from "../../test/tiny-study.ts";
 import type { Environment } from "../environment/types.ts";
+import { UsageError } from "../errors.ts";
 import { loadAdapter } from "../model/index.ts";
 import { loadProbe } from "../probe/index.ts";
 import { loadStudy, renderTable } from "../report/index.ts";
 import { runFolder, summarySchema } from "../store/index.ts";
 import { readSafetensors } from "../tensor/index.ts";
-
-import { UsageError } from "./settings.ts";
 
 const newFolder = () => mkdtemp(join(tmpdir(), "probeward-study-"));
 const readSummary = async (folder: string) =>

@@ -2,6 +2,7 @@
 
 import { rmdir } from "node:fs/promises";
 import { join } from "node:path";
+import { StoppedError, UsageError } from "../errors.ts";
 import { FileError, writeJson } from "../files.ts";
 import { baseProblems, forecastOf, penaltyWarning } from "../prepare/index.ts";
 import { loadStudy, writeReport } from "../report/index.ts";
@@ -10,9 +11,8 @@ import { claim, claimed, machine, requireUnchanged } from "./claim.ts";
 import { workloadInWords, workloadOf } from "./estimate.ts";
 import { followRuns, type OnEvent } from "./events.ts";
 import type { PlannedRun } from "./expand.ts";
-
-import { readRun, StoppedError } from "./run.ts";
-import { type StudySettings, UsageError } from "./settings.ts";
+import { readRun } from "./run.ts";
+import type { StudySettings } from "./settings.ts";
 import { finishedBefore, readSittings, statusesIn } from "./sittings.ts";
 import { type FailedRun, type FinishedRun, summarize } from "./summary.ts";
 import { isPrepared, openWork, type StudyParts, type Work } from "./work.ts";

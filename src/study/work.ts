@@ -5,6 +5,7 @@ import { arms as builtIn } from "../arm/arms.ts";
 import type { Engine } from "../engine/index.ts";
 import type { Environment } from "../environment/index.ts";
 import { loadEnvironment } from "../environment/load.ts";
+import { StoppedError, UsageError } from "../errors.ts";
 import type { LoadedModel } from "../model/index.ts";
 import {
   type Base,
@@ -27,8 +28,8 @@ import type { OnEvent } from "./events.ts";
 import { expand, type PlannedRun, pointName } from "./expand.ts";
 
 import { armsOf, type MakeArm } from "./own-arms.ts";
-import { type RunListener, runToEnd, StoppedError } from "./run.ts";
-import { type StudySettings, UsageError } from "./settings.ts";
+import { type RunListener, runToEnd } from "./run.ts";
+import type { StudySettings } from "./settings.ts";
 
 /** What a study works on, where it is not what the settings name, or more than that. Only in the process that has it. */
 export interface StudyParts {
