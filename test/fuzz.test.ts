@@ -14,7 +14,7 @@ import { linesBefore, parseMetrics, parseRollout } from "../src/store/index.ts";
 import { loadCheckpoint } from "../src/study/checkpoint.ts";
 import { readStudy } from "../src/study/index.ts";
 
-import { decodeSafetensors } from "../src/tensor/index.ts";
+import { readSafetensors } from "../src/tensor/index.ts";
 import { startPolicy } from "../src/training/index.ts";
 import { expectClear, fuzz, tried } from "./fuzz.ts";
 import { mutate } from "./mutate.ts";
@@ -41,7 +41,7 @@ describe("the readers of", () => {
   it("safetensors", async () => {
     const path = join(place, "model", "model.safetensors");
     await fuzz("safetensors", path, 2000, async () => {
-      for (const { shape, data } of Object.values(decodeSafetensors(await readFile(path), path).tensors))
+      for (const { shape, data } of Object.values((await readSafetensors(path)).tensors))
         if (data.length !== shape.reduce((a, b) => a * b, 1))
           throw new RangeError("not as long as its shape");
     });

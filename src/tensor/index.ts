@@ -4,7 +4,6 @@ export { allFinite } from "./finite.ts";
 export { widenBrainHalves, widenHalves } from "./halves.ts";
 export { CompiledProgram, type CompileOptions, compile, type JaxTree, threads } from "./program.ts";
 export {
-  decodeSafetensors,
   encodeSafetensors,
   safetensorsPieces,
   writeSafetensors,

@@ -26,13 +26,19 @@ export interface TensorSource {
   close(): Promise<void>;
 }
 
-/** All of a file. @throws FileError where it cannot be read. @throws Error naming the file that is damaged */
+/**
+ * All of a file. Everything is checked before anything is allocated: nothing is larger than the file (twice its size for
+ * half-precision tensors).
+ *
+ * @throws FileError where it cannot be read. @throws Error naming the file that is damaged
+ */
 export async function readSafetensors(path: string): Promise<SafetensorsFile> {
   const file = await openSafetensors(path);
   try {
-    const tensors: Record<string, Tensor> = {};
-    for (const name of Object.keys(file.shapes)) tensors[name] = await file.read(name);
-    return { tensors, metadata: file.metadata };
+    const tensors: [string, Tensor][] = [];
+    for (const name of Object.keys(file.shapes)) tensors.push([name, await file.read(name)]);
+    // Not set one by one: a tensor may be called __proto__.
+    return { tensors: Object.fromEntries(tensors), metadata: file.metadata };
   } finally {
     await file.close();
   }
@@ -45,9 +51,11 @@ export async function openSafetensors(
   const file = await withFile("read", path, () => open(path));
   try {
     const { size } = await file.stat();
-    const length = size < 8 ? 0 : Number(new DataView(await bytesAt(file, path, 0, 8)).getBigUint64(0, true));
-    if (size < 8 || length > Math.min(size - 8, maxHeaderLength))
-      throw damaged(path, `its header claims ${length} bytes of a file of ${size}`);
+    if (size < 8) throw damaged(path, `it has ${size} bytes, fewer than the 8 that every file starts with`);
+    const claimed = new DataView(await bytesAt(file, path, 0, 8)).getBigUint64(0, true);
+    if (claimed > Math.min(size - 8, maxHeaderLength))
+      throw damaged(path, `its header claims ${claimed} bytes of a file of ${size}`);
+    const length = Number(claimed);
     const header = parseHeader(new Uint8Array(await bytesAt(file, path, 8, length)), path);
     const { entries, metadata } = readHeader(header, size - 8 - length, path);
     const byName = new Map<string, Entry>(entries.map((entry) => [entry.name, entry]));

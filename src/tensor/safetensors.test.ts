@@ -2,10 +2,23 @@ import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
-import { expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { randomFor, randomInt } from "../random.ts";
-import { decodeSafetensors, encodeSafetensors, writeSafetensors } from "./safetensors.ts";
+import { encodeSafetensors, writeSafetensors } from "./safetensors.ts";
 import { readSafetensors } from "./safetensors-file.ts";
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "probeward-safetensors-"));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+/** What is read of a file with these bytes. */
+async function reading(bytes: Uint8Array) {
+  const path = join(folder, "model.safetensors");
+  await writeFile(path, bytes);
+  return readSafetensors(path);
+}
 
 const example = {
   "blocks.0.weight": { shape: [2, 3], data: Float32Array.of(1, -2, 3.5, 0, 1e-30, 7) },
@@ -24,30 +37,25 @@ function file(header: unknown, data: Uint8Array = new Uint8Array()): Uint8Array 
   return bytes;
 }
 
-test("tensors and metadata come back as they were, whatever the alignment of the bytes", () => {
-  const bytes = encodeSafetensors(example, { format: "pt", note: "Grüße" });
-  const shifted = new Uint8Array(bytes.length + 1);
-  shifted.set(bytes, 1);
-  for (const source of [bytes, shifted.subarray(1), Buffer.from(bytes)]) {
-    const { tensors, metadata } = decodeSafetensors(source, "x");
-    expect(metadata).toEqual({ format: "pt", note: "Grüße" });
-    expect(Object.keys(tensors).sort()).toEqual(Object.keys(example).sort());
-    for (const [name, { shape, data }] of Object.entries(example)) {
-      expect(tensors[name]!.shape).toEqual(shape);
-      expect(tensors[name]!.data).toEqual(data);
-    }
-    expect(tensors.tokens!.dtype).toBe("int32");
+test("tensors and metadata come back as they were", async () => {
+  const { tensors, metadata } = await reading(encodeSafetensors(example, { format: "pt", note: "Grüße" }));
+  expect(metadata).toEqual({ format: "pt", note: "Grüße" });
+  expect(Object.keys(tensors).sort()).toEqual(Object.keys(example).sort());
+  for (const [name, { shape, data }] of Object.entries(example)) {
+    expect(tensors[name]!.shape).toEqual(shape);
+    expect(tensors[name]!.data).toEqual(data);
   }
+  expect(tensors.tokens!.dtype).toBe("int32");
 });
 
-test("any tensors come back, bit for bit, even with awkward names", () => {
+test("any tensors come back, bit for bit, even with awkward names", async () => {
   const tensor = fc.float32Array({ maxLength: 20 }).map((data) => ({ shape: [data.length], data }));
   const name = fc
     .oneof(fc.string(), fc.constantFrom("__proto__", "constructor", "1"))
     .filter((n) => n !== "__metadata__");
-  fc.assert(
-    fc.property(fc.array(fc.tuple(name, tensor)), (entries) => {
-      const { tensors } = decodeSafetensors(encodeSafetensors(Object.fromEntries(entries)), "x");
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.tuple(name, tensor)), async (entries) => {
+      const { tensors } = await reading(encodeSafetensors(Object.fromEntries(entries)));
       const expected = new Map(entries);
       expect(Object.keys(tensors).length).toBe(expected.size);
       for (const [name, { data }] of expected)
@@ -68,13 +76,13 @@ test("the header is padded to eight bytes and starts with its length", () => {
   expect([...bytes.subarray(8 + length)]).toEqual([0, 0, 128, 63]);
 });
 
-test("half-precision tensors are widened", () => {
+test("half-precision tensors are widened", async () => {
   const halves = Uint16Array.of(0x3c00, 0xc000, 0x7bff, 0x0001, 0x7c00, 0x8000, 0x3f80, 0xc049);
   const described = {
     half: { dtype: "F16", shape: [6], data_offsets: [0, 12] },
     brain: { dtype: "BF16", shape: [2], data_offsets: [12, 16] },
   };
-  const { tensors } = decodeSafetensors(file(described, new Uint8Array(halves.buffer)), "x");
+  const { tensors } = await reading(file(described, new Uint8Array(halves.buffer)));
   expect([...tensors.half!.data]).toEqual([1, -2, 65504, 2 ** -24, Number.POSITIVE_INFINITY, -0]);
   expect([...tensors.brain!.data]).toEqual([1, -3.140625]);
 });
@@ -133,29 +141,29 @@ test.each([
     ),
     "tensor b starts at byte 2",
   ],
-])("%s is refused with the file's name", (_, bytes, message) => {
-  expect(() => decodeSafetensors(bytes, "model.safetensors")).toThrow(/^model\.safetensors/);
-  expect(() => decodeSafetensors(bytes, "model.safetensors")).toThrow(message);
+])("%s is refused with the file's name", async (_, bytes, message) => {
+  await expect(reading(bytes)).rejects.toThrow(/^\S+model\.safetensors/);
+  await expect(reading(bytes)).rejects.toThrow(message);
 });
 
-test("five thousand damaged files give clean errors or whole tensors", () => {
+test("a thousand damaged files give clean errors or whole tensors", async () => {
   const random = randomFor("safetensors", "fuzz");
   const whole = encodeSafetensors(example, { a: "b" });
   let refused = 0;
-  for (let round = 0; round < 5000; round++) {
+  for (let round = 0; round < 1000; round++) {
     let bytes = Uint8Array.from(whole);
     for (let edits = 1 + randomInt(random, 4); edits > 0; edits--)
       bytes[randomInt(random, random() < 0.5 ? 8 : bytes.length)] = randomInt(random, 256);
     if (random() < 0.3) bytes = bytes.slice(0, randomInt(random, bytes.length + 1));
     try {
-      for (const { shape, data } of Object.values(decodeSafetensors(bytes, "damaged.safetensors").tensors))
+      for (const { shape, data } of Object.values((await reading(bytes)).tensors))
         expect(data.length).toBe(shape.reduce((a, b) => a * b, 1));
     } catch (error) {
       refused++;
-      expect((error as Error).message).toMatch(/^damaged\.safetensors/);
+      expect((error as Error).message).toMatch(/^\S+model\.safetensors/);
     }
   }
-  expect(refused).toBeGreaterThan(2500);
+  expect(refused).toBeGreaterThan(500);
 });
 
 test("data that does not fill its shape is not written", () => {

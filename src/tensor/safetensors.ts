@@ -82,25 +82,6 @@ export function* safetensorsPieces(
   }
 }
 
-/**
- * Reads the bytes of a file. Everything is checked before anything is allocated: nothing is larger than the bytes given
- * (twice their size for half-precision tensors).
- *
- * @param source - The file's name, for error messages.
- * @throws Error naming the file and what is wrong with it.
- */
-export function decodeSafetensors(bytes: Uint8Array, source: string): SafetensorsFile {
-  const { header, data } = splitHeader(bytes, source);
-  const { entries, metadata } = readHeader(header, data.length, source);
-  for (const entry of entries) checkReadable(entry, source);
-  const tensors = entries.map(({ name, dtype, shape, begin, end }) => [
-    name,
-    // Copied: a tensor in a file need not be aligned to its element size.
-    read(dtype, shape, new Uint8Array(data.subarray(begin, end)).buffer),
-  ]);
-  return { tensors: Object.fromEntries(tensors), metadata };
-}
-
 /** Describes the tensors of a header, and checks that they fill the data without a gap. */
 export function readHeader(
   header: Record<string, unknown>,
@@ -138,19 +119,6 @@ export async function writeSafetensors(
   metadata: Record<string, string> = {},
 ): Promise<void> {
   await writeWhole(path, safetensorsPieces(tensors, metadata));
-}
-
-function splitHeader(
-  bytes: Uint8Array,
-  source: string,
-): { header: Record<string, unknown>; data: Uint8Array } {
-  if (bytes.length < 8)
-    throw damaged(source, `it has ${bytes.length} bytes, fewer than the 8 that every file starts with`);
-  const length = new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true);
-  if (length > BigInt(Math.min(bytes.length - 8, maxHeaderLength)))
-    throw damaged(source, `its header claims ${length} bytes of a file of ${bytes.length}`);
-  const end = 8 + Number(length);
-  return { header: parseHeader(bytes.subarray(8, end), source), data: bytes.subarray(end) };
 }
 
 /** The header's table. */
