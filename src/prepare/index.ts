@@ -17,3 +17,4 @@ export { type LabelledExample, readLabelledFile } from "./labelled-file.ts";
 export { openBaseModel } from "./open.ts";
 export { penaltyWarning } from "./penalty-warning.ts";
 export { fitOnExamples, type ProbeFitOptions } from "./probe-fit.ts";
+export { standInProbe } from "./stand-in.ts";

@@ -4,8 +4,7 @@ import type { Engine, Sequence } from "../engine/index.ts";
 import type { Environment } from "../environment/index.ts";
 import { loadEnvironment } from "../environment/load.ts";
 import { wholeCompletion } from "../model/index.ts";
-import { openBaseModel } from "../prepare/index.ts";
-import type { Probe } from "../probe/index.ts";
+import { openBaseModel, standInProbe } from "../prepare/index.ts";
 import { randomFor } from "../random.ts";
 import { proxyReward, type RunContext, startPolicy, train } from "../training/index.ts";
 import { expand, type PlannedRun } from "./expand.ts";
@@ -128,13 +127,7 @@ function trialContext(environment: Environment, engine: Engine, { settings }: Pl
     misbehaving.push(isBad);
     tasks.push(task.id);
   }
-  const hook = settings.probe.hooks?.[0] ?? model.hooks.filter((name) => name.endsWith("resid_post")).at(-1)!;
-  const probe: Probe = {
-    kind: "random-direction",
-    tap: { hook, positions: "completion", pool: settings.probe.pool },
-    weight_D: Float32Array.from({ length: model.width }, () => random() - 0.5),
-    ...{ bias: 0, threshold: 0 },
-  };
+  const probe = standInProbe(settings.probe, model);
   return {
     ...{ environment, probe, tracer, seed: 0 },
     engine: engine.with({ adapter: settings.adapter, memoryMB: settings.training.memoryMB }),

@@ -9,7 +9,7 @@ import { tinySettings } from "../../test/tiny-study.ts";
 import type { ArmParts } from "../arm/arms.ts";
 import { StoppedError, UsageError } from "../errors.ts";
 import { randomFor } from "../random.ts";
-import { oracle, proxyReward, type RewardTerm, textMonitor } from "../training/index.ts";
+import { oracle, probeMonitor, proxyReward, type RewardTerm, textMonitor } from "../training/index.ts";
 import { expand } from "./expand.ts";
 import { armsOf, type MakeArm } from "./own-arms.ts";
 import { readStudy } from "./settings.ts";
@@ -140,6 +140,26 @@ describe("a study", () => {
     });
     const wrong = { environment: "code", arms: ["none"], penalty: -1 };
     await expect(readStudy(wrong)).rejects.toThrow(/^the study: the study file is wrong:\n {2}penalty: .*-1/);
+  });
+
+  it("says that an arm is none before the base model is asked, and hands one that fails on stand-ins its own parts", async () => {
+    const stages: string[] = [];
+    const study = (own: MakeArm) =>
+      runStudy(
+        join(folder, `early-${stages.length}`),
+        tinySettings({ arms: ["none"] }),
+        (event) => event.kind === "stage" && stages.push(event.detail),
+        { environment: tinyContext().environment, model: tinyModel, arms: { own } },
+      );
+    await expect(study(() => ({ terms: [] }))).rejects.toThrow(
+      /own: what it makes is not an arm:\n {2}terms/,
+    );
+    expect(stages.filter((stage) => /base model/.test(stage))).toEqual([]);
+    const summary = await study(({ sets, probe }) => {
+      if (sets.fit.sequences.length === 0) throw new Error("nothing was fitted");
+      return probeMonitor(probe, "policy");
+    });
+    expect(summary.arms.own!.runs).toHaveLength(1);
   });
 
   it("stops on a checkpoint when it is aborted, and goes on", async () => {

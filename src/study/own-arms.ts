@@ -63,6 +63,23 @@ async function makerIn(path: string): Promise<(parts: ArmParts) => Promise<unkno
   return (parts) => makeFrom(module, path, what, parts);
 }
 
+/** What a module makes is no arm, whatever it is handed. */
+class ArmShapeError extends ModuleError {}
+
+/**
+ * Makes an arm once with what has the form of its parts, before there are any: that what comes out is no arm is found before
+ * hours are spent. One that fails on such parts may do better with its own.
+ *
+ * @throws ModuleError where what is made is not an arm, a reward term or a monitor
+ */
+export async function tryArm(make: (parts: ArmParts) => Awaitable<Arm>, parts: ArmParts): Promise<void> {
+  try {
+    await make(parts);
+  } catch (error) {
+    if (error instanceof ArmShapeError) throw error;
+  }
+}
+
 function ownArm(source: string, make: (parts: ArmParts) => unknown): ArmMaker {
   return async (parts) => toArm(await make(parts), parts, source);
 }
@@ -73,7 +90,7 @@ function toArm(made: unknown, { penalty: weight, penaltyShape: shape }: ArmParts
     const { error } = schema.safeParse(made);
     if (!error) return made as T;
     const lines = error.issues.map(({ path, message }) => `  ${path.join(".") || "it"}: ${message}`);
-    throw new ModuleError(`${source}: what it makes is not ${what}:\n${lines.join("\n")}`);
+    throw new ArmShapeError(`${source}: what it makes is not ${what}:\n${lines.join("\n")}`);
   };
   if (has("terms")) return checked<Arm>(armShape, "an arm");
   if (has("judge")) {
@@ -81,7 +98,7 @@ function toArm(made: unknown, { penalty: weight, penaltyShape: shape }: ArmParts
     return { terms: [proxyReward(), penalty(monitor, { weight, shape })] };
   }
   if (has("score")) return { terms: [proxyReward(), checked<RewardTerm>(termShape, "a reward term")] };
-  throw new ModuleError(
+  throw new ArmShapeError(
     `${source}: what it makes should be an arm (it has \`terms\`), a reward term (\`score\`) or a monitor (\`judge\`).`,
   );
 }

@@ -1,7 +1,7 @@
 /** @file What the parts of a study work with: its environment, base model, table of runs, and what runs start from. */
 
 import { basename, join } from "node:path";
-import { arms as builtIn } from "../arm/arms.ts";
+import { type ArmParts, arms as builtIn } from "../arm/arms.ts";
 import type { Engine } from "../engine/index.ts";
 import type { Environment } from "../environment/index.ts";
 import { loadEnvironment } from "../environment/load.ts";
@@ -18,6 +18,7 @@ import {
   keptFirstUpdate,
   openBaseModel,
   prepareBase,
+  standInProbe,
 } from "../prepare/index.ts";
 import { textScorer } from "../probe/index.ts";
 import { randomFor } from "../random.ts";
@@ -27,7 +28,7 @@ import { firstUpdate, proxyReward, type RunContext, textMonitor } from "../train
 import type { OnEvent } from "./events.ts";
 import { expand, type PlannedRun, pointName } from "./expand.ts";
 
-import { armsOf, type MakeArm } from "./own-arms.ts";
+import { armsOf, type MakeArm, tryArm } from "./own-arms.ts";
 import { type RunListener, runToEnd } from "./run.ts";
 import type { StudySettings } from "./settings.ts";
 
@@ -86,6 +87,8 @@ export async function openWork(
     if (settings.model) onEvent({ kind: "stage", detail: `Loading ${settings.model}` });
     engine = await openBaseModel(environment, settings, parts.model);
     const baseModel = engine;
+    for (const planned of firstOf(expand(settings, Object.keys(parts.arms ?? {}))))
+      if (!Object.hasOwn(builtIn, planned.arm)) await tryArm(arms[planned.arm]!, standIns(planned, engine));
     const baseOf = createBases(folder, { environment, engine }, onEvent);
     const contextOf = async ({ arm, seed, settings }: PlannedRun, base: Base): Promise<RunContext> => ({
       ...{ seed, settings: settings.training },
@@ -140,6 +143,23 @@ export async function openWork(
     await close();
     throw error;
   }
+}
+
+/** One run of each arm. */
+function firstOf(table: readonly PlannedRun[]): PlannedRun[] {
+  return [...new Map(table.toReversed().map((run) => [run.arm, run])).values()];
+}
+
+/** What has the form of what an arm is made of. */
+function standIns({ settings }: PlannedRun, { model }: Engine): ArmParts {
+  const none = { sequences: [], labels: [] };
+  return {
+    ...settings,
+    probe: standInProbe(settings.probe, model),
+    text: textMonitor(() => 0, 0),
+    sets: { fit: none, calibration: none, falsePositiveRate: settings.probe.falsePositiveRate },
+    random: randomFor("stand-in arm"),
+  };
 }
 
 /** One that a worker still has whose command was killed is free after its step; one of another machine, when it is done. */
