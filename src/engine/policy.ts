@@ -55,9 +55,9 @@ export class LocalPolicy extends LocalModel implements Policy {
       return { gradNorm };
     }
     const { learningRate, maxGradNorm, weightDecay } = params;
-    const step = createAdamW(this.#trained, { ...defined({ maxGradNorm, weightDecay }) }, this.#optimizer);
+    const optimizer = createAdamW(this.#trained, defined({ maxGradNorm, weightDecay }), this.#optimizer);
     this.#gradient = undefined;
-    return step.step(gradient, learningRate);
+    return optimizer.step(gradient, learningRate);
   }
 
   async saveState(folder: string): Promise<Record<string, string>> {

@@ -59,10 +59,12 @@ export async function makeBaseModel(
   onProgress: (progress: PretrainProgress, steps: number) => void = () => {},
 ): Promise<BaseModelReport> {
   const environment = await loadEnvironment(name);
-  if (!isTeachable(environment))
+  if (!isTeachable(environment)) {
+    await environment.close();
     throw new EnvironmentError(
       `${name}: a base model learns from demonstrations, character by character, and this environment has no ${environment.demonstrate ? "alphabet" : "demonstrate"}. Give it one, or run studies on a model that is trained already (--model)`,
     );
+  }
   const { pretraining, ...size } = await recipeFor(name);
   const settings = { ...pretraining, ...overrides };
   const config: CharacterConfig = {

@@ -1,6 +1,7 @@
 /** @file One run of a study in its folder: resumed from its last checkpoint, recorded step by step. */
 
 import { join } from "node:path";
+import type { Policy } from "../engine/index.ts";
 import { StoppedError } from "../errors.ts";
 import { appendLines, flush, readDocument, writeJson } from "../files.ts";
 import {
@@ -71,13 +72,14 @@ export async function runToEnd(
   let step = 0;
   /** Where the run stands, if it is not in a checkpoint yet. */
   let unsaved: RunState | undefined;
-  const policy = await startPolicy(context);
+  let policy: Policy | undefined;
   const save = async (state: RunState) => {
     await flush(paths.metrics);
     await flush(paths.rollouts);
-    await saveCheckpoint(folder, state, policy);
+    await saveCheckpoint(folder, state, policy!);
   };
   try {
+    policy = await startPolicy(context);
     const start = await loadCheckpoint(folder, context, policy);
     step = start.step;
     const { values: metrics, bytes } = await metricsBefore(paths.metrics, step);
@@ -123,7 +125,7 @@ export async function runToEnd(
     await written.catch(() => {});
     throw error;
   } finally {
-    await policy.close();
+    await policy?.close();
   }
 }
 

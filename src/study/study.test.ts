@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { tinyEnvironment, tinyLlama, tinyLlamaWeights } from "../../test/tiny.ts";
+import { tinyEnvironment, tinyHook, tinyLlama, tinyLlamaWeights, tinyModel } from "../../test/tiny.ts";
 import { runTinyStudy, tinySettings } from "../../test/tiny-study.ts";
 import type { Environment } from "../environment/types.ts";
 import { UsageError } from "../errors.ts";
@@ -13,12 +13,24 @@ import { loadProbe } from "../probe/index.ts";
 import { loadStudy, renderTable } from "../report/index.ts";
 import { runFolder, summarySchema } from "../store/index.ts";
 import { readSafetensors } from "../tensor/index.ts";
+import { proxyReward } from "../training/index.ts";
+import { runStudy } from "./study.ts";
 
 const newFolder = () => mkdtemp(join(tmpdir(), "probeward-study-"));
 const readSummary = async (folder: string) =>
   summarySchema.parse(JSON.parse(await readFile(join(folder, "summary.json"), "utf8")));
 
 describe("runStudy", () => {
+  it("says of a run that cannot begin why it did not", async () => {
+    const folder = await newFolder();
+    const arms = { held: () => ({ terms: [proxyReward()], frozenThrough: tinyHook }) };
+    const parts = { environment: tinyEnvironment() as Environment, model: tinyModel, arms };
+    const study = runStudy(folder, tinySettings({ arms: ["none"] }), () => {}, parts);
+    await expect(study).rejects.toThrow(/1 of 2 runs failed.*held, seed 1: all weights are frozen/s);
+    const status = JSON.parse(await readFile(join(folder, "runs/held/seed-1/status.json"), "utf8"));
+    expect(status).toMatchObject({ state: "failed", error: expect.stringMatching(/all weights are frozen/) });
+  });
+
   it("goes on with the other runs after one that diverges, and leaves it out of every mean", async () => {
     const folder = await newFolder();
     const warnings: string[] = [];
