@@ -1,4 +1,4 @@
-/** @file Takes the pictures in docs/ of a report: `node bench/screenshots.mjs runs/code/report.html`. */
+/** @file Takes the picture of a report that README shows: `node bench/screenshots.mjs runs/code/report.html`. */
 
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -12,8 +12,4 @@ const page = await browser.newPage({ viewport: { width: 1100, height: 900 }, dev
 await page.goto(pathToFileURL(resolve(report)).href);
 await page.waitForSelector("svg");
 await page.screenshot({ path: "docs/report.png" });
-const curves = page.getByRole("heading", { name: "Over the steps" });
-await curves.evaluate((heading) => heading.scrollIntoView());
-await page.waitForTimeout(500);
-await page.screenshot({ path: "docs/curves.png" });
 await browser.close();
