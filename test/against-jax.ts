@@ -3,7 +3,7 @@
 import { defaultDevice, init, numpy as np, tree } from "@jax-js/jax";
 import fc from "fast-check";
 import { expect } from "vitest";
-import { compile } from "../src/tensor/program.ts";
+import { compile } from "../src/tensor/compile.ts";
 import { type JaxArray, mapTree } from "../src/tensor/trace.ts";
 import { type DType, floats, ints, sizeOf, type Tensor, type Tree } from "../src/tensor/types.ts";
 
@@ -18,7 +18,7 @@ const compileAny = compile as unknown as (
   fn: (...args: never[]) => unknown,
   args: Tree<Tensor>[],
 ) => Promise<{
-  run(...args: Tree<Tensor>[]): Promise<Tree<Tensor>>;
+  evaluate(...args: Tree<Tensor>[]): Promise<Tree<Tensor>>;
   close(): Promise<void>;
   text: string;
 }>;
@@ -34,7 +34,7 @@ export async function expectAgreement(
 ): Promise<void> {
   const program = await compileAny(fn, args);
   try {
-    const actual = await program.run(...args);
+    const actual = await program.evaluate(...args);
     const { arrays, structure } = await onJaxCpu(() => {
       const expected = fn(...(args.map((arg) => mapTree(arg, jaxArray)) as never[]));
       const [leaves, structure] = tree.flatten(expected as never) as [JaxArray[], { toString(): string }];

@@ -76,7 +76,7 @@ function noise(shape: number[]): FloatTensor {
 async function matmulGflops(): Promise<number> {
   const [a, b] = [noise([1024, 1024]), noise([1024, 1024])];
   const program = await compile((x, y) => np.matmul(x, y), [a, b]);
-  const { ms } = await timed(30, () => program.run(a, b));
+  const { ms } = await timed(30, () => program.evaluate(a, b));
   await program.close();
   return (2 * 1024 ** 3) / ms / 1e6;
 }
@@ -85,7 +85,7 @@ async function matmulGflops(): Promise<number> {
 async function readBandwidth(): Promise<number> {
   const [matrix, vector] = [noise([8192, 8192]), noise([1, 8192])];
   const program = await compile((x, y) => np.matmul(x, y), [vector, matrix]);
-  const { ms } = await timed(10, () => program.run(vector, matrix));
+  const { ms } = await timed(10, () => program.evaluate(vector, matrix));
   await program.close();
   return matrix.data.byteLength / ms / 1e6;
 }
@@ -121,9 +121,9 @@ async function benchTrainStep(model: LoadedModel, peak: number) {
   ] as const);
   const weights = structuredClone(model.weights);
   const optimizer = createAdamW(weights, { maxGradNorm: 1 });
-  const { ms: gradientMs } = await timed(30, () => program.run(weights, ...batch));
+  const { ms: gradientMs } = await timed(30, () => program.evaluate(weights, ...batch));
   const { ms } = await timed(30, async () => {
-    const [, gradients] = await program.run(weights, ...batch);
+    const [, gradients] = await program.evaluate(weights, ...batch);
     optimizer.step(gradients as Record<string, FloatTensor>, 1e-4);
   });
   await program.close();

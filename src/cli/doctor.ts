@@ -23,7 +23,7 @@ const checks: Record<string, () => Promise<string>> = {
   },
   "ONNX Runtime computes": async () => {
     const program = await compile((x) => np.sum(x), [floats([3])]);
-    const sum = await program.run(floats([3], new Float32Array([1, 2, 3])));
+    const sum = await program.evaluate(floats([3], new Float32Array([1, 2, 3])));
     await program.close();
     if (sum.data[0] !== 6) throw new Error(`1 + 2 + 3 = ${sum.data[0]}; reinstall onnxruntime-node`);
     return `${availableParallelism()} threads`;

@@ -1,8 +1,19 @@
 /** @file What others may use of the engine. */
 
+export { CompiledProgram, type CompileOptions, compile, type Fed, type JaxTree } from "./compile.ts";
 export { allFinite } from "./finite.ts";
 export { widenBrainHalves, widenHalves } from "./halves.ts";
-export { CompiledProgram, type CompileOptions, compile, type JaxTree, threads } from "./program.ts";
+export { onnxRuntime, threads } from "./onnx/runtime.ts";
+export {
+  type CopyPair,
+  type Draw,
+  type Drawn,
+  type Executable,
+  Handle,
+  type Move,
+  type Runtime,
+  type RuntimeInfo,
+} from "./runtime.ts";
 export {
   encodeSafetensors,
   safetensorsPieces,

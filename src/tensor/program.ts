@@ -1,143 +1,49 @@
-/** @file Compiled programs: a jax-js function that ONNX Runtime runs. */
+/** @file A program as plain data: what a function computes, primitive by primitive, for any runtime to run. */
 
-import "./telemetry.ts";
-import { availableParallelism } from "node:os";
-import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
-import { encodeModel } from "./onnx.ts";
-import { type JaxArray, nest, startJax, trace } from "./trace.ts";
-import { type MapTree, sizeOf, type Tensor, type TensorSpec, type Tree } from "./types.ts";
+import type { DType, TensorSpec } from "./types.ts";
 
-export interface CompileOptions {
-  /** Threads for one operator; `threads()` unless given. */
-  threads?: number;
+/** Element types inside programs; they take and give those of `DType` only. */
+export type ProgramType = DType | "uint32";
+
+/** An array of a program: an input, a constant, or what an equation makes. */
+export interface Binder {
+  /** Its number in the program. */
+  id: number;
+  shape: readonly number[];
+  dtype: ProgramType;
 }
 
-/** Threads that a program computes with: what the variable PROBEWARD_THREADS says, or all cores that this process may use. */
-export function threads(): number {
-  const wanted = Number(process.env.PROBEWARD_THREADS);
-  return Number.isInteger(wanted) && wanted > 0 ? wanted : availableParallelism();
+/** What an equation reads: an array by its number, or a number without axes. */
+export type Operand = Binder | { value: number; dtype: ProgramType };
+
+/** One step: a primitive of jax-js, by its name and with its parameters. */
+export interface Equation {
+  primitive: string;
+  inputs: readonly Operand[];
+  // biome-ignore lint/suspicious/noExplicitAny: parameters differ by primitive, and jax-js does not export their types.
+  params: Record<string, any>;
+  outputs: readonly Binder[];
 }
 
-/** The arrays that a function of specified tensors is traced with. */
-export type JaxTree<T> = MapTree<T, TensorSpec, JaxArray>;
-
-/**
- * A function of trees of tensors, compiled for fixed shapes.
- *
- * Weights are inputs like any other, so that two models of one shape share a program.
- */
-export class CompiledProgram<Args extends readonly unknown[], Result> {
-  readonly #session: InferenceSession;
-  readonly #specs: Args;
-  readonly #fetches: Record<string, OrtTensor>;
-  readonly #result: Result;
-  /** The lowered program as text. */
-  readonly text: string;
-
-  /** Use `compile`. */
-  constructor(
-    session: InferenceSession,
-    specs: Args,
-    fetches: Record<string, OrtTensor>,
-    result: Result,
-    text: string,
-  ) {
-    this.#session = session;
-    this.#specs = specs;
-    this.#fetches = fetches;
-    this.#result = result;
-    this.text = text;
-  }
-
-  /**
-   * Runs the program. Inputs are read where they lie; outputs are written to tensors that belong to the program and
-   * **stay valid until its next run**: copy what must last.
-   *
-   * @throws Error where an input is missing or has another shape or element type than the program was compiled for.
-   */
-  async run(...args: { [K in keyof Args]: MapTree<Args[K], TensorSpec, Tensor> }): Promise<Result> {
-    const feeds: Record<string, OrtTensor> = {};
-    let index = 0;
-    const feed = (spec: Tree<TensorSpec>, value: Tree<Tensor> | undefined, path: string): void => {
-      if (isSpec(spec)) {
-        feeds[`in${index++}`] = feedOf(spec, value as Tensor | undefined, path);
-        return;
-      }
-      for (const [name, inner] of Object.entries(spec))
-        feed(inner, (value as Record<string, Tree<Tensor>> | undefined)?.[name], `${path}.${name}`);
-    };
-    this.#specs.forEach((spec, i) => {
-      feed(spec as Tree<TensorSpec>, args[i] as Tree<Tensor>, `argument ${i}`);
-    });
-    // Inputs that no output depends on are not in the graph.
-    for (const name of Object.keys(feeds)) if (!this.#session.inputNames.includes(name)) delete feeds[name];
-    await this.#session.run(feeds, this.#fetches);
-    return this.#result;
-  }
-
-  /** Frees the runtime's memory; the program cannot run afterwards. */
-  async close(): Promise<void> {
-    await this.#session.release();
-  }
-}
-
-function isSpec(value: Tree<TensorSpec>): value is TensorSpec {
-  return "dtype" in (value as object) && "shape" in (value as object);
-}
-
-function feedOf(spec: TensorSpec, tensor: Tensor | undefined, path: string): OrtTensor {
-  const show = ({ dtype, shape }: TensorSpec) => `${dtype}[${shape}]`;
-  if (!tensor) throw new Error(`program: ${path} is missing; it should be ${show(spec)}`);
-  if (show(spec) !== show(tensor) || tensor.data.length !== sizeOf(spec.shape))
-    throw new Error(
-      `program: ${path} is ${show(tensor)} with ${tensor.data.length} elements; it should be ${show(spec)}`,
-    );
-  const DataType = newData(spec.dtype, 0).constructor;
-  if (tensor.data.constructor !== DataType)
-    throw new Error(
-      `program: ${path} is ${spec.dtype} but its data is a ${tensor.data.constructor.name}; it should be a ${DataType.name}`,
-    );
-  return new OrtTensor(spec.dtype, tensor.data as Float32Array, spec.shape as number[]);
+/** An array that is part of the program. */
+export interface Constant extends Binder {
+  data: Float32Array | Int32Array | Uint8Array;
 }
 
 /**
- * Compiles a jax-js function for the shapes of its arguments.
+ * Equations in an order in which each reads only what comes before it. Broadcasts are equations of their own, so that a
+ * runtime has to keep them lazy: written out they take more memory and time than all else.
  *
- * `fn` follows jax-js's rules of ownership (every array is consumed once; `.ref` keeps one).
- *
- * @throws Error naming the primitive, where the function uses one that has no rule; where an array of the function has
- *   no elements; where a result is neither float32 nor int32 nor bool.
+ * Operands have the element type that their primitive computes in: what jax-js promotes is cast by equations of its own.
  */
-export async function compile<const Args extends readonly unknown[], Result>(
-  fn: (...args: { -readonly [K in keyof Args]: JaxTree<Args[K]> }) => Result,
-  specs: Args,
-  options: CompileOptions = {},
-): Promise<CompiledProgram<Args, MapTree<Result, JaxArray, Tensor>>> {
-  await startJax();
-  const { graph, structure } = trace(
-    fn as (...args: never[]) => unknown,
-    specs as readonly Tree<TensorSpec>[],
-  );
-  const session = await InferenceSession.create(encodeModel(graph), {
-    intraOpNumThreads: options.threads ?? threads(),
-    graphOptimizationLevel: "all",
-    executionMode: "sequential",
-    // What fails is thrown; ONNX Runtime would also print it.
-    logSeverityLevel: 4,
-    // A session's threads spin for a while after its run. Where programs take turns, that starves the next one.
-    extra: { session: { force_spinning_stop: "1" } },
-  });
-  const fetches: Record<string, OrtTensor> = {};
-  const leaves = graph.outputs.map(({ name, shape, dtype }): Tensor => {
-    const data = newData(dtype as TensorSpec["dtype"], sizeOf(shape));
-    fetches[name] ??= new OrtTensor(dtype as "float32", data as Float32Array, shape as number[]);
-    return { shape, dtype: dtype as TensorSpec["dtype"], data: fetches[name].data as Float32Array };
-  });
-  const result = nest(structure, leaves) as MapTree<Result, JaxArray, Tensor>;
-  return new CompiledProgram(session, specs, fetches, result, graph.toString());
+export interface Program {
+  inputs: readonly (Binder & TensorSpec)[];
+  constants: readonly Constant[];
+  equations: readonly Equation[];
+  outputs: readonly (Operand & { dtype: DType })[];
 }
 
-function newData(dtype: TensorSpec["dtype"], size: number): Tensor["data"] {
-  if (dtype === "float32") return new Float32Array(size);
-  return dtype === "int32" ? new Int32Array(size) : new Uint8Array(size);
+/** The shape of an operand. */
+export function shapeOfOperand(operand: Operand): readonly number[] {
+  return "id" in operand ? operand.shape : [];
 }

@@ -1,6 +1,6 @@
 /** @file jax-js's promotion of element types: its primitives take operands of different types, ONNX's do not. */
 
-import type { ElementType } from "./graph.ts";
+import type { ProgramType } from "./program.ts";
 
 /** What jax-js knows of an operand's type; `weakType` marks those that came from JavaScript numbers. */
 export interface OperandType {
@@ -8,7 +8,7 @@ export interface OperandType {
   weakType: boolean;
 }
 
-const ranks: ElementType[] = ["bool", "uint32", "int32", "float32"];
+const ranks: ProgramType[] = ["bool", "uint32", "int32", "float32"];
 
 /** Primitives that promote, with the position of the first operand that takes part. */
 const promoting: Record<string, number> = {
@@ -25,11 +25,11 @@ const promoting: Record<string, number> = {
 };
 
 /** The element type that each operand of a primitive must be cast to. */
-export function operandTypes(primitive: string, operands: readonly OperandType[]): ElementType[] {
+export function operandTypes(primitive: string, operands: readonly OperandType[]): ProgramType[] {
   const first = promoting[primitive] ?? operands.length;
   const taking = operands.slice(first);
-  const common = taking.length > 0 ? (taking.reduce(promote).dtype as ElementType) : undefined;
-  return operands.map((operand, i) => (i < first ? (operand.dtype as ElementType) : common!));
+  const common = taking.length > 0 ? (taking.reduce(promote).dtype as ProgramType) : undefined;
+  return operands.map((operand, i) => (i < first ? (operand.dtype as ProgramType) : common!));
 }
 
 /** A weak type gives way to a strong one, which is then at least an integer (`promoteAvals` in jax-js). */
@@ -40,5 +40,5 @@ function promote(a: OperandType, b: OperandType): OperandType {
 }
 
 function wider(a: string, b: string): string {
-  return ranks.indexOf(a as ElementType) >= ranks.indexOf(b as ElementType) ? a : b;
+  return ranks.indexOf(a as ProgramType) >= ranks.indexOf(b as ProgramType) ? a : b;
 }

@@ -1,12 +1,9 @@
-/** @file From a jax-js function to a graph: trace, flatten, lower. */
+/** @file From a jax-js function to a program: trace, flatten, and write down what jax-js leaves implicit. */
 
 import { defaultDevice, init, type JsTree, type JsTreeDef, makeJaxpr, numpy as np, tree } from "@jax-js/jax";
-import { type ElementType, Graph, type Value } from "./graph.ts";
-import { densify } from "./layout.ts";
-import { castTo, type Lowered, rules, settle } from "./lower.ts";
+import type { Binder, Constant, Equation, Operand, Program, ProgramType } from "./program.ts";
 import { operandTypes } from "./promote.ts";
 import type { DType, TensorSpec, Tree } from "./types.ts";
-import { denseView } from "./view.ts";
 
 /** Whatever jax-js calls an array. */
 export type JaxArray = np.Array;
@@ -20,7 +17,7 @@ export async function startJax(): Promise<void> {
 }
 
 export interface Traced {
-  graph: Graph;
+  program: Program;
   /** How the function's result is nested. */
   structure: JsTreeDef;
 }
@@ -29,11 +26,10 @@ export interface Traced {
 const jaxTypes: Record<DType, np.DType> = { float32: np.float32, int32: np.int32, bool: np.bool };
 
 /**
- * Traces a function of trees of arrays and lowers it to a graph whose inputs and outputs are the leaves in jax-js's
- * order (`startJax` must have resolved).
+ * Traces a function of trees of arrays to a program whose inputs and outputs are the leaves in jax-js's order (`startJax`
+ * must have resolved).
  *
- * @throws Error that names the primitive, where one has no rule; where an array has no elements; where a result has an
- *   element type that programs do not give.
+ * @throws Error where an array has no elements; where a result has an element type that programs do not give.
  */
 export function trace(fn: (...args: never[]) => unknown, specs: readonly Tree<TensorSpec>[]): Traced {
   const leaves = specs.map((spec) =>
@@ -47,45 +43,51 @@ export function trace(fn: (...args: never[]) => unknown, specs: readonly Tree<Te
   );
   const { inBinders, eqns, outs } = closed.jaxpr.flatten().simplify();
 
-  const graph = new Graph();
-  const known = new Map<object, Lowered>();
-  inBinders.forEach(({ aval }, i) => {
-    const dtype = aval.dtype as ElementType;
-    const constant = closed.consts[i];
-    const value = constant
-      ? graph.constant(dataOf(constant.ref as JaxArray), aval.shape, dtype)
-      : graph.input(aval.shape, dtype);
-    known.set(inBinders[i]!, { view: denseView(value.name, aval.shape), dtype });
-  });
-  const lowered = (atom: (typeof outs)[number]): Lowered => {
-    if (!("value" in atom)) return known.get(atom)!;
-    const dtype = atom.aval.dtype as ElementType;
-    return { view: { base: graph.scalar(Number(atom.value), dtype).name, axes: [] }, dtype };
+  let count = 0;
+  const binder = (shape: readonly number[], dtype: ProgramType): Binder => ({ id: count++, shape, dtype });
+  const known = new Map<object, Binder>();
+  const bind = (variable: (typeof inBinders)[number]): Binder => {
+    const bound = binder(variable.aval.shape, variable.aval.dtype as ProgramType);
+    known.set(variable, bound);
+    return bound;
   };
-  for (const { primitive, inputs, params, outBinders } of eqns) {
-    const rule = rules[primitive];
-    if (rule === undefined) throw new Error(`tensor: no ONNX rule for jax-js primitive "${primitive}"`);
+  const inputs: (Binder & TensorSpec)[] = [];
+  const constants: Constant[] = [];
+  inBinders.forEach((variable, i) => {
+    const bound = bind(variable);
+    const constant = closed.consts[i];
+    if (constant) constants.push({ ...bound, data: dataOf(constant.ref as JaxArray) });
+    else inputs.push(bound as Binder & TensorSpec);
+  });
+  const operand = (atom: (typeof outs)[number]): Operand =>
+    "value" in atom ? { value: Number(atom.value), dtype: atom.aval.dtype as ProgramType } : known.get(atom)!;
+
+  const equations: Equation[] = [];
+  const cast = (from: Operand, dtype: ProgramType): Operand => {
+    if (from.dtype === dtype) return from;
+    if (!("id" in from)) return { value: from.value, dtype };
+    const output = binder(from.shape, dtype);
+    equations.push({ primitive: "cast", inputs: [from], params: { dtype }, outputs: [output] });
+    return output;
+  };
+  for (const { primitive, inputs: atoms, params, outBinders } of eqns) {
     for (const { aval } of outBinders) refuseEmpty(`the result of jax-js's "${primitive}"`, aval.shape);
-    const types = outBinders.map((binder) => binder.aval.dtype as ElementType);
-    const operands = operandTypes(
+    const types = operandTypes(
       primitive,
-      inputs.map((atom) => atom.aval),
-    ).map((dtype, i) => castTo(graph, lowered(inputs[i]!), dtype));
-    const results = rule(graph, operands, params, types);
-    outBinders.forEach((binder, i) => {
-      known.set(binder, results[i]!);
-    });
+      atoms.map((atom) => atom.aval),
+    );
+    const operands = atoms.map((atom, i) => cast(operand(atom), types[i]!));
+    equations.push({ primitive, inputs: operands, params, outputs: outBinders.map(bind) });
   }
-  for (const out of outs) {
+  const outputs = outs.map((out) => {
     if (!(out.aval.dtype in jaxTypes))
       throw new Error(
         `tensor: a program gives float32, int32 or bool, not ${out.aval.dtype}; convert it (astype)`,
       );
-    graph.outputs.push(asOutput(graph, densify(graph, settle(graph, lowered(out)))));
-  }
-  graph.prune();
+    return operand(out) as Operand & { dtype: DType };
+  });
   closed.dispose();
-  return { graph, structure: treedef };
+  return { program: { inputs, constants, equations, outputs }, structure: treedef };
 }
 
 /** Views tell size 1 and broadcast by stride, which arrays without elements do not have. */
@@ -96,14 +98,7 @@ function refuseEmpty(what: string, shape: readonly number[]): void {
     );
 }
 
-/** ONNX wants outputs to be made by an operator. */
-function asOutput(graph: Graph, value: Value): Value {
-  const made =
-    !graph.inputs.includes(value) && !graph.constants.some((constant) => constant.name === value.name);
-  return made ? value : graph.apply("Identity", [value], value.shape);
-}
-
-function dataOf(array: JaxArray): Float32Array | Int32Array | Uint8Array {
+function dataOf(array: JaxArray): Constant["data"] {
   const data = array.dataSync();
   return array.dtype === np.bool ? Uint8Array.from(data as Int32Array) : (data as Float32Array | Int32Array);
 }
@@ -117,7 +112,8 @@ export function mapTree<A extends TensorSpec, B>(value: Tree<A>, fn: (leaf: A) =
   );
 }
 
-function isLeaf<A extends TensorSpec>(value: Tree<A>): value is A {
+/** Is it a leaf of a tree of tensors, and not a record of them? */
+export function isLeaf<A extends TensorSpec>(value: Tree<A>): value is A {
   return "dtype" in (value as object) && "shape" in (value as object);
 }
 

@@ -47,3 +47,9 @@ export function floats(
 export function ints(shape: readonly number[], data: Int32Array = new Int32Array(sizeOf(shape))): Tensor {
   return { shape, dtype: "int32", data };
 }
+
+/** The array that holds so many elements of a type; zeros. */
+export function newData(dtype: DType, size: number): Tensor["data"] {
+  if (dtype === "float32") return new Float32Array(size);
+  return dtype === "int32" ? new Int32Array(size) : new Uint8Array(size);
+}

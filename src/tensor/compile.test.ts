@@ -2,7 +2,7 @@ import { nn, numpy as np, valueAndGrad } from "@jax-js/jax";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { expectAgreement, filled } from "../../test/against-jax.ts";
-import { compile } from "./program.ts";
+import { compile } from "./compile.ts";
 import type { JaxArray } from "./trace.ts";
 import { type FloatTensor, floats, ints, type Tensor } from "./types.ts";
 
@@ -15,7 +15,7 @@ describe("compile", () => {
       ({ z, a }) => ({ twice: z.ref.add(z), list: [a[0].ref, { deep: a[0].sub(1) }] }),
       args,
     );
-    const { twice, list } = await program.run(...args);
+    const { twice, list } = await program.evaluate(...args);
     expect([...twice.data]).toEqual([2, 4]);
     expect([...(list[0] as Tensor).data]).toEqual([10]);
     expect([...(list[1] as { deep: Tensor }).deep.data]).toEqual([9]);
@@ -24,7 +24,7 @@ describe("compile", () => {
 
   it("takes arguments that it does not use, and gives constants and arguments as they are", async () => {
     const program = await compile((x, _) => [x, np.arange(3), 4], [floats([2]), ints([1])]);
-    const [x, constant, number] = await program.run(floats([2], new Float32Array([5, 6])), ints([1]));
+    const [x, constant, number] = await program.evaluate(floats([2], new Float32Array([5, 6])), ints([1]));
     expect([...x.data]).toEqual([5, 6]);
     expect([...constant.data]).toEqual([0, 1, 2]);
     expect([...(number as Tensor).data]).toEqual([4]);
@@ -34,9 +34,9 @@ describe("compile", () => {
   it("writes into the same result at every run, and never into its arguments", async () => {
     const program = await compile((x) => [x.ref, x.mul(2)], [floats([2])]);
     const input = floats([2], new Float32Array([1, 2]));
-    const [same, first] = await program.run(input);
+    const [same, first] = await program.evaluate(input);
     expect(same.data).not.toBe(input.data);
-    const [, second] = await program.run(floats([2], new Float32Array([3, 4])));
+    const [, second] = await program.evaluate(floats([2], new Float32Array([3, 4])));
     expect(second.data).toBe(first.data);
     expect([...first.data]).toEqual([6, 8]);
     expect([...input.data]).toEqual([1, 2]);
@@ -59,11 +59,11 @@ describe("run", () => {
   it("says which input is wrong, and what it should be", async () => {
     const spec = { weights: { w: floats([2, 3]) }, tokens: ints([4]) };
     const program = await compile(({ weights, tokens }) => np.sum(weights.w).add(np.sum(tokens)), [spec]);
-    const run = (weights: unknown, tokens: unknown) => program.run({ weights, tokens } as never);
+    const run = (weights: unknown, tokens: unknown) => program.evaluate({ weights, tokens } as never);
     await expect(run({}, ints([4]))).rejects.toThrow(
       "program: argument 0.weights.w is missing; it should be float32[2,3]",
     );
-    await expect(program.run(null as never)).rejects.toThrow("argument 0.weights.w is missing");
+    await expect(program.evaluate(null as never)).rejects.toThrow("argument 0.weights.w is missing");
     await expect(run({ w: floats([3, 2]) }, ints([4]))).rejects.toThrow(
       "argument 0.weights.w is float32[3,2] with 6 elements; it should be float32[2,3]",
     );

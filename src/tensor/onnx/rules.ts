@@ -1,11 +1,11 @@
-/** @file One rule per jax-js primitive: how it becomes views and ONNX operators. */
+/** @file One rule per primitive: how it becomes views and ONNX operators. */
 
+import { sizeOf } from "../types.ts";
 import { dot } from "./dot.ts";
 import { broadcastShapes, elementwise, reduce } from "./elementwise.ts";
 import { type ElementType, elementCodes, type Graph } from "./graph.ts";
 import { gatherView, scatterView } from "./indexing.ts";
 import { densify, layOut } from "./layout.ts";
-import { sizeOf } from "./types.ts";
 import { broadcastView, denseView, reshapeView, shapeOf, transposeView, type View } from "./view.ts";
 
 /** An array of the program while it is lowered. */

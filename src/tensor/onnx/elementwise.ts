@@ -1,8 +1,8 @@
 /** @file Element-wise operators and reductions, each run in the memory layout of its largest operand. */
 
+import { sizeOf } from "../types.ts";
 import type { Attribute, ElementType, Graph } from "./graph.ts";
 import { layOut } from "./layout.ts";
-import { sizeOf } from "./types.ts";
 import { memoryOrder, stretchView, type View } from "./view.ts";
 
 /** NumPy's broadcast of several shapes. */

@@ -1,8 +1,10 @@
 /** @file An ONNX graph under construction: operators by name, equal ones shared, printable as text. */
 
-import { type DType, sizeOf } from "./types.ts";
+import type { ProgramType } from "../program.ts";
+import { sizeOf } from "../types.ts";
 
-export type ElementType = DType | "int64" | "uint32";
+/** What ONNX needs beside the types of programs: its shapes and axes are int64. */
+export type ElementType = ProgramType | "int64";
 /** ONNX's numbers for element types. */
 export const elementCodes: Record<ElementType, number> = {
   float32: 1,

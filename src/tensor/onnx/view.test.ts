@@ -1,9 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { moveChoices, planMoves, shapes } from "../../test/against-jax.ts";
+import { moveChoices, planMoves, shapes } from "../../../test/against-jax.ts";
+import { sizeOf } from "../types.ts";
 import { Graph } from "./graph.ts";
 import { layOut } from "./layout.ts";
-import { sizeOf } from "./types.ts";
 import {
   broadcastView,
   denseView,

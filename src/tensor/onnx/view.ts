@@ -1,6 +1,6 @@
 /** @file Lazy strided views over dense tensors, so that movement costs nothing until it must. */
 
-import { sizeOf } from "./types.ts";
+import { sizeOf } from "../types.ts";
 
 /** One logical axis: `stride` elements of the dense tensor per step; 0 where the axis is broadcast or has size 1. */
 export interface Axis {

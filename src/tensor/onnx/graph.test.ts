@@ -1,14 +1,15 @@
 import { grad, nn, numpy as np } from "@jax-js/jax";
 import { beforeAll, describe, expect, it } from "vitest";
+import { type JaxArray, startJax, trace } from "../trace.ts";
+import { floats, type TensorSpec } from "../types.ts";
 import { Graph } from "./graph.ts";
-import { type JaxArray, startJax, trace } from "./trace.ts";
-import { floats, type TensorSpec } from "./types.ts";
+import { lower } from "./lower.ts";
 
 beforeAll(startJax);
 
 /** The lowered function as text. */
 function lowered(fn: (...args: JaxArray[]) => unknown, ...specs: TensorSpec[]): string {
-  return trace(fn as (...args: never[]) => unknown, specs).graph.toString();
+  return lower(trace(fn as (...args: never[]) => unknown, specs).program).toString();
 }
 
 describe("lowered programs", () => {

@@ -13,11 +13,11 @@ import {
   operand,
   planMoves,
   shapes,
-} from "../../test/against-jax.ts";
-import { rules } from "./lower.ts";
-import { compile } from "./program.ts";
-import type { JaxArray } from "./trace.ts";
-import { type DType, floats, ints, sizeOf } from "./types.ts";
+} from "../../../test/against-jax.ts";
+import { compile } from "../compile.ts";
+import type { JaxArray } from "../trace.ts";
+import { type DType, floats, ints, sizeOf } from "../types.ts";
+import { rules } from "./rules.ts";
 
 type Ops = Record<string, (...inputs: JaxArray[]) => JaxArray>;
 
@@ -483,7 +483,7 @@ describe("gather and scatter", () => {
 
   it("fails at an index out of range", async () => {
     const program = await compile((x, i) => np.take(x, i, 0), [floats([3]), ints([1])]);
-    await expect(program.run(floats([3]), ints([1], new Int32Array([3])))).rejects.toThrow(
+    await expect(program.evaluate(floats([3]), ints([1], new Int32Array([3])))).rejects.toThrow(
       "out of data bounds",
     );
   });

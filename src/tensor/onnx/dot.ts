@@ -1,9 +1,9 @@
 /** @file jax-js's `dot` as a matrix product that uses each operand in the layout that it already has. */
 
+import { sizeOf } from "../types.ts";
 import { broadcastShapes, elementwise, reduce, viewInOrder } from "./elementwise.ts";
 import type { ElementType, Graph, Value } from "./graph.ts";
 import { layOut } from "./layout.ts";
-import { sizeOf } from "./types.ts";
 import { memoryOrder, shapeOf, stretchView, type View } from "./view.ts";
 
 /**

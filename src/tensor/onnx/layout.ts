@@ -1,7 +1,7 @@
 /** @file From views back to dense tensors: lays a view out in a wanted order of axes, at the least cost. */
 
+import { sizeOf } from "../types.ts";
 import type { Graph, Value } from "./graph.ts";
-import { sizeOf } from "./types.ts";
 import { memoryOrder, shapeOf, type View } from "./view.ts";
 
 /**

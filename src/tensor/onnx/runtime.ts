@@ -1,0 +1,143 @@
+/** @file ONNX Runtime in this process: handles are arrays of its memory, and nothing is copied on the way in or out. */
+
+import "./telemetry.ts";
+import { availableParallelism } from "node:os";
+import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
+import { versions } from "../../versions.ts";
+import { drawToken } from "../draw.ts";
+import type { Program } from "../program.ts";
+import { type CopyPair, type Draw, type Executable, Handle, type Move, type Runtime } from "../runtime.ts";
+import { newData, sizeOf, type Tensor } from "../types.ts";
+import { encodeModel } from "./encode.ts";
+import { lower } from "./lower.ts";
+
+/** Threads that a program computes with: what the variable PROBEWARD_THREADS says, or all cores that this process may use. */
+export function threads(): number {
+  const wanted = Number(process.env.PROBEWARD_THREADS);
+  return Number.isInteger(wanted) && wanted > 0 ? wanted : availableParallelism();
+}
+
+/** ONNX Runtime in this process. All that use it share it: closing it does nothing. */
+export const onnxRuntime: Runtime = {
+  get info() {
+    const name = "onnxruntime" as const;
+    return { name, versions: versions(["onnxruntime-node", "@jax-js/jax"]).of, threads: threads() };
+  },
+  compile: (program, donated = []) => compileSession(program, donated),
+  put: async (tensor) => new HostHandle(tensor),
+  zeros: async (spec) => new HostHandle({ ...spec, data: newData(spec.dtype, sizeOf(spec.shape)) }),
+  get: async (handle) => hostOf(handle).tensor,
+  free: (handle) => hostOf(handle).free(),
+  copy: async (pairs, moves) => copyRows(pairs, moves),
+  draw: async (logits, draws, temperature) => drawTokens(logits, draws, temperature),
+  close: async () => {},
+};
+
+/** An array of this process. Freed, it goes back to the program that made it, whose next run writes into it. */
+class HostHandle extends Handle {
+  #tensor: Tensor | undefined;
+  #fed: OrtTensor | undefined;
+  readonly #giveBack: ((tensor: Tensor) => void) | undefined;
+
+  constructor(tensor: Tensor, giveBack?: (tensor: Tensor) => void) {
+    super(tensor);
+    this.#tensor = tensor;
+    this.#giveBack = giveBack;
+  }
+
+  /** @throws Error where it was freed */
+  get tensor(): Tensor {
+    if (!this.#tensor)
+      throw new Error(`tensor: a ${this.dtype}[${this.shape}] was used after it had been freed`);
+    return this.#tensor;
+  }
+
+  /** As ONNX Runtime wants it. */
+  get fed(): OrtTensor {
+    const { data } = this.tensor;
+    this.#fed ??= new OrtTensor(this.dtype, data as Float32Array, this.shape as number[]);
+    return this.#fed;
+  }
+
+  free(): void {
+    if (this.#tensor) this.#giveBack?.(this.#tensor);
+    this.#tensor = undefined;
+    this.#fed = undefined;
+  }
+}
+
+function hostOf(handle: Handle): HostHandle {
+  if (handle instanceof HostHandle) return handle;
+  throw new Error("tensor: a handle of another runtime");
+}
+
+async function compileSession(program: Program, donated: readonly number[]): Promise<Executable> {
+  const graph = lower(program);
+  const session = await InferenceSession.create(encodeModel(graph), {
+    intraOpNumThreads: threads(),
+    graphOptimizationLevel: "all",
+    executionMode: "sequential",
+    // What fails is thrown; ONNX Runtime would also print it.
+    logSeverityLevel: 4,
+    // A session's threads spin for a while after its run. Where programs take turns, that starves the next one.
+    extra: { session: { force_spinning_stop: "1" } },
+  });
+  // Inputs that no output depends on are not in the graph.
+  const fedNames = new Set(session.inputNames);
+  const outputs = graph.outputs.map(({ name, shape }, i) => ({
+    ...{ name, shape, dtype: program.outputs[i]!.dtype },
+    /** Two outputs may be one array, which is written once and copied. */
+    first: graph.outputs.findIndex((one) => one.name === name),
+    /** What was freed of earlier runs. */
+    spare: [] as Tensor[],
+  }));
+  return {
+    text: graph.toString(),
+    async run(inputs) {
+      const feeds: Record<string, OrtTensor> = {};
+      inputs.forEach((handle, i) => {
+        if (fedNames.has(`in${i}`)) feeds[`in${i}`] = hostOf(handle).fed;
+      });
+      const results = outputs.map(({ dtype, shape, spare }) => {
+        const tensor = spare.pop() ?? { shape, dtype, data: newData(dtype, sizeOf(shape)) };
+        return new HostHandle(tensor, (freed) => spare.push(freed));
+      });
+      const fetches: Record<string, OrtTensor> = {};
+      outputs.forEach(({ name, first }, i) => {
+        if (first === i) fetches[name] = results[i]!.fed;
+      });
+      await session.run(feeds, fetches);
+      outputs.forEach(({ first }, i) => {
+        if (first !== i) results[i]!.tensor.data.set(results[first]!.tensor.data);
+      });
+      for (const index of donated) hostOf(inputs[index]!).free();
+      return results;
+    },
+    close: () => session.release(),
+  };
+}
+
+function copyRows(pairs: readonly CopyPair[], moves: readonly Move[]): void {
+  for (const pair of pairs) {
+    const [source, target] = [hostOf(pair.source).tensor, hostOf(pair.target).tensor];
+    const [, H, P, D] = source.shape as [number, number, number, number];
+    const Q = target.shape[2]!;
+    const [read, written] = [source.data, target.data];
+    for (const { from, fromAt, to, toAt, count } of moves)
+      for (let head = 0; head < H; head++) {
+        const start = ((from * H + head) * P + fromAt) * D;
+        const end = ((to * H + head) * Q + toAt) * D;
+        // Short runs are most of all copies, and a loop is quicker than a view for them.
+        if (count * D > 256) written.set(read.subarray(start, start + count * D), end);
+        else for (let i = 0; i < count * D; i++) written[end + i] = read[start + i]!;
+      }
+  }
+}
+
+function drawTokens(logits: Handle, draws: readonly Draw[], temperature: number) {
+  const { data, shape } = hostOf(logits).tensor;
+  const V = shape[1]!;
+  return draws.map((draw) =>
+    drawToken((data as Float32Array).subarray(draw.row * V, (draw.row + 1) * V), temperature, draw),
+  );
+}
