@@ -7,7 +7,6 @@ export {
   createEngine,
   type Datum,
   type Engine,
-  type EngineInfo,
   type EngineOptions,
   type ForwardOptions,
   type ForwardOutput,

@@ -34,6 +34,11 @@ export function randomInt(random: Random, below: number): number {
   return Math.floor(random() * below);
 }
 
+/** 32 random bits, as a signed number. */
+export function randomWord(random: Random): number {
+  return randomInt(random, 2 ** 32) | 0;
+}
+
 /** One element of a non-empty list, drawn uniformly. */
 export function pick<T>(random: Random, items: readonly T[]): T {
   return items[randomInt(random, items.length)]!;

@@ -3,7 +3,6 @@
 import { availableParallelism, cpus } from "node:os";
 import { jit, numpy as np, valueAndGrad } from "@jax-js/jax";
 import type { Command } from "commander";
-import { createAdamW } from "../engine/adamw.ts";
 import { createEngine } from "../engine/index.ts";
 import { likelihoodLoss } from "../engine/loss.ts";
 import { createEnvironment } from "../environment/index.ts";
@@ -119,13 +118,19 @@ async function benchTrainStep(model: LoadedModel, peak: number) {
     weightSpecs(model.config),
     ...batch,
   ] as const);
-  const weights = structuredClone(model.weights);
-  const optimizer = createAdamW(weights, { maxGradNorm: 1 });
-  const { ms: gradientMs } = await timed(30, () => program.evaluate(weights, ...batch));
+  const { ms: gradientMs } = await timed(30, () => program.evaluate(model.weights, ...batch));
+  const engine = createEngine(model);
+  const policy = await engine.createPolicy({ seed: 1 });
+  const data = Array.from({ length: ROWS }, (_, row) => ({
+    tokens: [...batch[0].data.subarray(row * LENGTH, (row + 1) * LENGTH)],
+    promptLength: 1,
+    weights: new Float32Array(LENGTH - 1).fill(1 / (ROWS * (LENGTH - 1))),
+  }));
   const { ms } = await timed(30, async () => {
-    const [, gradients] = await program.evaluate(weights, ...batch);
-    optimizer.step(gradients as Record<string, FloatTensor>, 1e-4);
+    await policy.forwardBackward(data, { kind: "cross_entropy" });
+    await policy.optimStep({ kind: "adamw", learningRate: 1e-4, maxGradNorm: 1 });
   });
+  await engine.close();
   await program.close();
   const rate = (time: number) => {
     const gflops = flops(model, vocabulary) / time / 1e6;

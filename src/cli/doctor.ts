@@ -44,8 +44,8 @@ const checks: Record<string, () => Promise<string>> = {
       await engine.close();
       for (const one of folders) await rm(one, { recursive: true, force: true });
     }
-    const { runtime, threads } = engine.info;
-    return `${engineContract.length} of them, on ${runtime} with ${threads} threads`;
+    const { name, threads } = engine.info;
+    return `${engineContract.length} of them, on ${name} with ${threads} threads`;
   },
   "the sandbox runs programs": async () => {
     const environment = createEnvironment("code");

@@ -1,136 +1,169 @@
-/** @file The AdamW optimizer, in place over named float32 tensors. */
+/** @file AdamW as programs, so that weights, gradients and moments stay where they are. */
 
-import { type FloatTensor, floats } from "../tensor/index.ts";
+import { numpy as np } from "@jax-js/jax";
+import { compile, floats, type Handle, type JaxArray, type TensorSpec } from "../tensor/index.ts";
+import type { ProgramStore } from "./programs.ts";
+import type { Placed } from "./weights.ts";
 
 export interface AdamWOptions {
-  /** Decay of the first moment, in [0, 1). Default 0.9. */
+  /** Decay of the first moment. Default 0.9. */
   beta1?: number;
-  /** Decay of the second moment, in [0, 1). Default 0.999. */
+  /** Decay of the second moment. Default 0.999. */
   beta2?: number;
   /** Added to the root of the second moment. Default 1e-8. */
   epsilon?: number;
-  /** Share of a weight removed per step and unit of learning rate; spares tensors of fewer than two axes. Default 0. */
+  /** Share of a weight that is taken off per unit of learning rate; of weights of two axes or more. Default 0. */
   weightDecay?: number;
-  /** Gradients whose global L2 norm is larger are scaled down to it. Default: no limit. */
+  /** Gradients of a larger global norm are scaled to it. Default: none are. */
   maxGradNorm?: number;
 }
 
-/** All that continuing takes. `m` and `v` have the names and shapes of the weights. */
+/** What the optimizer knows beside the weights. */
 export interface AdamWState {
-  /** Number of updates made. */
+  /** Updates so far. */
   step: number;
   /** First moments: running means of the gradients. */
-  m: Record<string, FloatTensor>;
+  m: Placed;
   /** Second moments: running means of the squared gradients. */
-  v: Record<string, FloatTensor>;
+  v: Placed;
 }
 
-export interface AdamW {
-  readonly state: AdamWState;
-  /**
-   * Updates the weights and the state in place.
-   *
-   * @returns the global L2 norm of the gradients as given, before clipping.
-   * @throws Error where a gradient is missing, has another shape than its weight or is not finite; nothing has
-   *   changed then.
-   */
-  step(gradients: Readonly<Record<string, FloatTensor>>, learningRate: number): { gradNorm: number };
+/** Weights with their optimizer's state. */
+export interface Optimized {
+  weights: Placed;
+  state: AdamWState;
 }
 
 /**
- * Adam with decoupled weight decay (Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization", algorithm 2) and
- * bias correction. Moments are stored as float32; each update is computed in double precision and rounded once.
+ * One update of Adam with decoupled weight decay (Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization",
+ * algorithm 2) and bias correction, in float32.
  *
- * @param weights updated in place by every step.
- * @param state continues from a stored state, bit for bit; updated in place, too. Starts afresh unless given.
- * @throws Error where the state does not fit the weights.
+ * Weights, moments and gradients are freed; what is returned takes their place. Names of `gradients` may be some of the
+ * weights': the others stay as they are.
+ *
+ * @returns also the global L2 norm of the gradients as given, before clipping
+ * @throws Error where a gradient is not finite; nothing has changed then
  */
-export function createAdamW(
-  weights: Readonly<Record<string, FloatTensor>>,
+export async function adamwStep(
+  programs: ProgramStore,
+  { weights, state }: Optimized,
+  gradients: Placed,
+  learningRate: number,
   { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0, maxGradNorm = Infinity }: AdamWOptions = {},
-  state: AdamWState = { step: 0, m: zerosLike(weights), v: zerosLike(weights) },
-): AdamW {
-  checkNames("first moment", weights, state.m);
-  checkNames("second moment", weights, state.v);
+): Promise<Optimized & { gradNorm: number }> {
+  const gradNorm = await globalNorm(programs, gradients);
+  const names = Object.keys(gradients);
+  const specs = specsOf(gradients);
+  const fixed = { beta1, beta2, epsilon };
+  const program = await programs
+    .cache(JSON.stringify(["adamw", fixed, specs]), () => compileUpdate(programs, specs, fixed))
+    .get();
+  const step = state.step + 1;
+  const of = (all: Placed) => Object.fromEntries(names.map((name) => [name, all[name]!]));
+  const updated = await program.run(of(weights), gradients, of(state.m), of(state.v), {
+    scale: scalar(gradNorm > maxGradNorm ? maxGradNorm / gradNorm : 1),
+    rate: scalar(learningRate / (1 - beta1 ** step)),
+    unbias: scalar(1 / (1 - beta2 ** step)),
+    kept: scalar(1 - learningRate * weightDecay),
+  });
   return {
-    state,
-    step(gradients, learningRate) {
-      checkNames("gradient", weights, gradients);
-      const gradNorm = globalNorm(weights, gradients);
-      const scale = gradNorm > maxGradNorm ? maxGradNorm / gradNorm : 1;
-      state.step++;
-      const unbias1 = 1 / (1 - beta1 ** state.step);
-      const unbias2 = 1 / (1 - beta2 ** state.step);
-      for (const [name, weight] of Object.entries(weights)) {
-        const [w, g, m, v] = [weight, gradients[name]!, state.m[name]!, state.v[name]!].map(
-          ({ data }) => data,
-        );
-        const kept = 1 - (weight.shape.length >= 2 ? learningRate * weightDecay : 0);
-        update(w!, g!, m!, v!, { beta1, beta2, epsilon, scale, kept, unbias2, rate: learningRate * unbias1 });
-      }
-      return { gradNorm };
-    },
+    weights: { ...weights, ...updated.weights },
+    state: { step, m: { ...state.m, ...updated.m }, v: { ...state.v, ...updated.v } },
+    gradNorm,
   };
 }
 
-interface Update {
-  beta1: number;
-  beta2: number;
-  epsilon: number;
-  scale: number;
-  kept: number;
-  unbias2: number;
-  rate: number;
+/**
+ * Plain gradient descent by a step of a Euclidean length, uphill where it is negative. The weights are freed; what is
+ * returned takes their place. Where the gradient is 0 nothing moves.
+ *
+ * @returns also the global L2 norm of the gradient
+ * @throws Error where the gradient is not finite; nothing has changed then
+ */
+export async function descend(
+  programs: ProgramStore,
+  weights: Placed,
+  gradients: Placed,
+  length: number,
+): Promise<{ weights: Placed; gradNorm: number }> {
+  const gradNorm = await globalNorm(programs, gradients);
+  if (gradNorm === 0) return { weights, gradNorm };
+  const specs = specsOf(gradients);
+  const create = () =>
+    compile(
+      (w: Traced, g: Traced, rate: JaxArray) => {
+        const moved = mapTraced(w, (x, name) => x.sub(g[name]!.mul(rate.ref)));
+        rate.dispose();
+        return moved;
+      },
+      [specs, specs, floats([])] as const,
+      { runtime: programs.runtime, donate: [0] },
+    );
+  const program = await programs.cache(JSON.stringify(["sgd", specs]), create).get();
+  const of = Object.fromEntries(Object.keys(gradients).map((name) => [name, weights[name]!]));
+  const moved = await program.run(of, gradients, scalar(length / gradNorm));
+  return { weights: { ...weights, ...moved }, gradNorm };
 }
 
-function update(w: Float32Array, g: Float32Array, m: Float32Array, v: Float32Array, settings: Update): void {
-  const { beta1, beta2, epsilon, scale, kept, unbias2, rate } = settings;
-  for (let i = 0; i < w.length; i++) {
-    const gradient = g[i]! * scale;
-    const first = beta1 * m[i]! + (1 - beta1) * gradient;
-    const second = beta2 * v[i]! + (1 - beta2) * gradient * gradient;
-    m[i] = first;
-    v[i] = second;
-    w[i] = kept * w[i]! - (rate * first) / (Math.sqrt(unbias2 * second) + epsilon);
-  }
+type Traced = Record<string, JaxArray>;
+type Specs = Record<string, TensorSpec>;
+
+function compileUpdate(
+  { runtime }: ProgramStore,
+  specs: Specs,
+  { beta1, beta2, epsilon }: Required<Pick<AdamWOptions, "beta1" | "beta2" | "epsilon">>,
+) {
+  const numbers = { scale: floats([]), rate: floats([]), unbias: floats([]), kept: floats([]) };
+  return compile(
+    (weights: Traced, gradients: Traced, m: Traced, v: Traced, at: Traced) => {
+      const updated = { weights: {} as Traced, m: {} as Traced, v: {} as Traced };
+      for (const [name, { shape }] of Object.entries(specs)) {
+        const gradient = gradients[name]!.mul(at.scale!.ref);
+        const first = m[name]!.mul(beta1).add(gradient.ref.mul(1 - beta1));
+        const second = v[name]!.mul(beta2).add(np.square(gradient).mul(1 - beta2));
+        const change = first.ref.mul(at.rate!.ref).div(np.sqrt(second.ref.mul(at.unbias!.ref)).add(epsilon));
+        const weight = weights[name]!;
+        updated.weights[name] = (shape.length >= 2 ? weight.mul(at.kept!.ref) : weight).sub(change);
+        updated.m[name] = first;
+        updated.v[name] = second;
+      }
+      for (const number of Object.values(at)) number.dispose();
+      return updated;
+    },
+    [specs, specs, specs, specs, numbers] as const,
+    { runtime, donate: [0, 1, 2, 3] },
+  );
 }
 
-function globalNorm(
-  weights: Readonly<Record<string, FloatTensor>>,
-  gradients: Readonly<Record<string, FloatTensor>>,
-): number {
+/** @throws Error naming the gradient that is not finite */
+async function globalNorm(programs: ProgramStore, gradients: Placed): Promise<number> {
+  const { runtime } = programs;
+  const specs = specsOf(gradients);
+  const create = () =>
+    compile((g: Traced) => mapTraced(g, (x) => np.sum(np.square(x))), [specs] as const, { runtime });
+  const program = await programs.cache(JSON.stringify(["norm", specs]), create).get();
+  const sums = await program.evaluate(gradients);
   let squares = 0;
-  for (const name of Object.keys(weights)) {
-    const { data } = gradients[name]!;
-    let sum = 0;
-    for (let i = 0; i < data.length; i++) sum += data[i]! * data[i]!;
-    // Squares of float32 numbers do not overflow a double: only a gradient that is not finite gets here.
-    if (!Number.isFinite(sum))
+  for (const [name, { data }] of Object.entries(sums)) {
+    if (!Number.isFinite(data[0]))
       throw new Error(
-        `adamw: the gradient of "${name}" is not finite; lower the learning rate or look for a division by zero in the loss`,
+        `the gradient of "${name}" is not finite; lower the learning rate or look for a division by zero in the loss`,
       );
-    squares += sum;
+    squares += data[0]!;
   }
   return Math.sqrt(squares);
 }
 
-function zerosLike(tensors: Readonly<Record<string, FloatTensor>>): Record<string, FloatTensor> {
-  return Object.fromEntries(Object.entries(tensors).map(([name, { shape }]) => [name, floats(shape)]));
+function mapTraced(tensors: Traced, fn: (tensor: JaxArray, name: string) => JaxArray): Traced {
+  return Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, fn(tensor, name)]));
 }
 
-function checkNames(
-  what: string,
-  weights: Readonly<Record<string, FloatTensor>>,
-  others: Readonly<Record<string, FloatTensor>>,
-): void {
-  for (const [name, { shape }] of Object.entries(weights)) {
-    const other = others[name];
-    if (other === undefined) throw new Error(`adamw: the ${what} of "${name}" is missing`);
-    if (`${other.shape}` !== `${shape}`)
-      throw new Error(
-        `adamw: the ${what} of "${name}" has shape [${other.shape}]; its weight has [${shape}]`,
-      );
-  }
-  for (const name of Object.keys(others))
-    if (!(name in weights)) throw new Error(`adamw: there is a ${what} of "${name}", which is no weight`);
+function specsOf(placed: Readonly<Record<string, Handle>>): Specs {
+  return Object.fromEntries(
+    Object.entries(placed).map(([name, { shape, dtype }]) => [name, { shape, dtype }]),
+  );
+}
+
+function scalar(value: number) {
+  return floats([], new Float32Array([value]));
 }

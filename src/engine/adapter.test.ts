@@ -6,13 +6,21 @@ import { adapterOff, initialAdapter, type Weights, withAdapter } from "../model/
 import { normal, randomFor } from "../random.ts";
 import { floats } from "../tensor/index.ts";
 import { batchesOf } from "./batches.ts";
-import { addGradient } from "./gradient.ts";
+import { addGradient, type GradientOptions } from "./gradient.ts";
 import { ProgramStore } from "./programs.ts";
+import type { Datum, Loss } from "./types.ts";
+import { fetchWeights, place } from "./weights.ts";
 
 const adapter = { rank: 4, alpha: 8, targets: ["q_proj", "v_proj", "o_proj", "gate_proj", "down_proj"] };
 
 const programs = new ProgramStore();
 afterAll(() => programs.close());
+
+async function gradientOf(options: GradientOptions, at: Weights, data: readonly Datum[], loss: Loss) {
+  const zeros = await place(programs.runtime, adapterOff(options.config));
+  const { gradient, metrics } = await addGradient(options, at, data, loss, zeros);
+  return { gradient: await fetchWeights(programs.runtime, gradient), metrics };
+}
 
 describe("adapters", () => {
   it("get the gradient of finite differences, and they alone", async () => {
@@ -29,11 +37,8 @@ describe("adapters", () => {
       ...sequence,
       weights: new Float32Array(sequence.tokens.length - sequence.promptLength).fill(1 / 7),
     }));
-    const gradientAt = async (at: Weights) => {
-      const gradient = adapterOff(adapted);
-      const loss = { kind: "cross_entropy" } as const;
-      return { gradient, ...(await addGradient({ config: adapted, programs }, at, data, loss, gradient)) };
-    };
+    const gradientAt = (at: Weights) =>
+      gradientOf({ config: adapted, programs }, at, data, { kind: "cross_entropy" });
     const { gradient } = await gradientAt(weights);
     expect(Object.keys(gradient).sort()).toEqual(Object.keys(trained).sort());
     for (const name of Object.keys(trained)) {
@@ -41,7 +46,7 @@ describe("adapters", () => {
       const at = async (distance: number) => {
         const data = trained[name]!.data.map((x, i) => x + distance * direction[i]!);
         const moved = { ...weights, [name]: floats(trained[name]!.shape, data) };
-        return (await gradientAt(moved)).loss;
+        return (await gradientAt(moved)).metrics.loss;
       };
       const slope = ((await at(0.01)) - (await at(-0.01))) / 0.02;
       const expected = gradient[name]!.data.reduce((sum, g, i) => sum + g * direction[i]!, 0);
@@ -62,8 +67,7 @@ describe("adapters", () => {
       logprobs: new Float32Array(2 + i).fill(-1.7),
       refLogprobs: new Float32Array(2 + i).fill(-1.7),
     }));
-    const gradientWithin = async (memoryMB: number) => {
-      const gradient = adapterOff(adapted);
+    const gradientWithin = (memoryMB: number) => {
       const loss = {
         kind: "policy_gradient",
         temperature: 1,
@@ -71,14 +75,13 @@ describe("adapters", () => {
         kl: 0.1,
         entropy: 0.01,
       } as const;
-      const within = { config: adapted, programs, memoryMB };
-      return { gradient, ...(await addGradient(within, weights, rollouts, loss, gradient)) };
+      return gradientOf({ config: adapted, programs, memoryMB }, weights, rollouts, loss);
     };
     const whole = await gradientWithin(100);
     const pieces = await gradientWithin(1e-6);
     expect(batchesOf(tinyLlama, rollouts, { memoryMB: 100 })).toHaveLength(1);
     expect(batchesOf(tinyLlama, rollouts, { memoryMB: 1e-6 })).toHaveLength(6);
-    expect(pieces.loss).toBeCloseTo(whole.loss, 5);
+    expect(pieces.metrics.loss).toBeCloseTo(whole.metrics.loss, 5);
     for (const [name, { data }] of Object.entries(whole.gradient)) {
       const size = Math.hypot(...data);
       const difference = Math.hypot(...data.map((x, i) => x - pieces.gradient[name]!.data[i]!));

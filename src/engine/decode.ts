@@ -14,19 +14,34 @@ import {
   type TracedWeights,
   weightSpecs,
 } from "../model/index.ts";
-import { compile, type FloatTensor, floats, ints, type JaxArray, type Tensor } from "../tensor/index.ts";
+import {
+  compile,
+  type FloatTensor,
+  floats,
+  type Handle,
+  ints,
+  type JaxArray,
+  type Runtime,
+  type Tensor,
+} from "../tensor/index.ts";
 
 /** One layer's keys and values, each [slots, Hkv, positions, Dh]. */
-export interface CacheLayer {
-  keys: FloatTensor;
-  values: FloatTensor;
+export interface CacheLayer<T = Handle> {
+  keys: T;
+  values: T;
 }
 
 /**
  * Compiles: logits [B, V] after the last token, at position `last_B`, of B prompts that start at position 0, and all
  * their keys and values.
  */
-export function compilePrefill(config: ModelConfig, edit: Edit | undefined, B: number, T: number) {
+export function compilePrefill(
+  runtime: Runtime,
+  config: ModelConfig,
+  edit: Edit | undefined,
+  B: number,
+  T: number,
+) {
   return compile(
     (weights: TracedWeights, tokens_BT: JaxArray, last_B: JaxArray) => {
       const cache: KeysValues[] = [];
@@ -47,17 +62,24 @@ export function compilePrefill(config: ModelConfig, edit: Edit | undefined, B: n
       return { logits: logitsOf(weights, last_BD, config), cache };
     },
     [weightSpecs(config), ints([B, T]), ints([B])] as const,
+    { runtime },
   );
 }
 
 /**
- * Compiles: logits [B, V] after one more token per row, and that token's keys and values [B, Hkv, 1, Dh]. The host
- * writes those into the cache; the program never copies it.
+ * Compiles: logits [B, V] after one more token per row, and that token's keys and values [B, Hkv, 1, Dh]. They are
+ * copied into the cache afterwards; the program never writes it anew.
  */
-export function compileDecode(config: ModelConfig, edit: Edit | undefined, B: number, C: number) {
+export function compileDecode(
+  runtime: Runtime,
+  config: ModelConfig,
+  edit: Edit | undefined,
+  B: number,
+  C: number,
+) {
   const { heads: H, headDim: Dh } = cacheHeads(config);
-  const layer: CacheLayer = { keys: floats([B, H, C, Dh]), values: floats([B, H, C, Dh]) };
-  const specs: [ReturnType<typeof weightSpecs>, Tensor, Tensor, CacheLayer[], FloatTensor] = [
+  const layer: CacheLayer<FloatTensor> = { keys: floats([B, H, C, Dh]), values: floats([B, H, C, Dh]) };
+  const specs: [ReturnType<typeof weightSpecs>, Tensor, Tensor, CacheLayer<FloatTensor>[], FloatTensor] = [
     weightSpecs(config),
     ints([B, 1]),
     ints([B, 1]),
@@ -84,5 +106,6 @@ export function compileDecode(config: ModelConfig, edit: Edit | undefined, B: nu
       return { logits, fresh };
     },
     specs,
+    { runtime },
   );
 }

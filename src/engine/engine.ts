@@ -1,4 +1,4 @@
-/** @file The engine: a model of this process, its frozen reference, and policies that start from it. */
+/** @file The engine: a model over a runtime, its frozen reference, and policies that start from it. */
 
 import {
   adapterOff,
@@ -9,16 +9,15 @@ import {
   type Tokenizer,
   trainableShapes,
   vocabularySize,
-  type Weights,
   weightsSha256,
   withAdapter,
 } from "../model/index.ts";
-import { sizeOf, threads } from "../tensor/index.ts";
-import { versions } from "../versions.ts";
-import { LocalModel, type Running } from "./model.ts";
-import { LocalPolicy } from "./policy.ts";
+import { type RuntimeInfo, sizeOf } from "../tensor/index.ts";
+import { type Running, RunningModel } from "./model.ts";
+import { freshPolicy } from "./policy.ts";
 import { ProgramStore } from "./programs.ts";
-import type { Engine, EngineInfo, EngineOptions, Model, ModelInfo, Policy, PolicyOptions } from "./types.ts";
+import type { Engine, EngineOptions, Model, ModelInfo, Policy, PolicyOptions } from "./types.ts";
+import { type Placed, place } from "./weights.ts";
 
 /**
  * Opens a model's folder or its `.gguf` file. Close the engine when done.
@@ -31,50 +30,64 @@ export async function openEngine(path: string, options: EngineOptions = {}): Pro
 
 /** An engine over a model that is loaded. Close it when done. @throws Error where the model takes no such adapter */
 export function createEngine(model: LoadedModel, options: EngineOptions = {}): Engine {
-  return new LocalEngine(describe(model), model, new ProgramStore(), options);
+  const programs = new ProgramStore(options.runtime);
+  const placed = once(() => place(programs.runtime, model.weights));
+  return new RuntimeEngine({ model: describe(model), loaded: model, programs, placed }, options);
 }
 
-class LocalEngine implements Engine {
-  readonly info: EngineInfo;
+/** What engines over one model share. */
+interface Shared {
+  model: ModelInfo;
+  loaded: LoadedModel;
+  programs: ProgramStore;
+  /** The model's own weights, handed over when they are first needed. */
+  placed: () => Promise<Placed>;
+}
+
+class RuntimeEngine implements Engine {
+  readonly info: RuntimeInfo;
   readonly model: ModelInfo;
   readonly tokenizer: Tokenizer;
   readonly trains: "weights" | "adapter";
   readonly trainable: number;
   readonly reference: Model;
-  readonly #loaded: LoadedModel;
+  readonly #shared: Shared;
   readonly #running: Running;
   /** The reference's, which policies share as far as they do not train them. */
-  readonly #weights: Weights;
+  readonly #weights: () => Promise<Placed>;
 
-  constructor(model: ModelInfo, loaded: LoadedModel, programs: ProgramStore, options: EngineOptions) {
-    const { adapter, memoryMB } = options;
-    this.info = {
-      runtime: "onnxruntime",
-      versions: versions(["onnxruntime-node", "@jax-js/jax"]).of,
-      threads: threads(),
-    };
+  constructor(shared: Shared, { adapter, memoryMB }: EngineOptions) {
+    const { model, loaded, programs, placed } = shared;
+    this.info = programs.runtime.info;
     this.model = model;
     this.tokenizer = loaded.tokenizer;
     this.trains = adapter ? "adapter" : "weights";
-    this.#loaded = loaded;
+    this.#shared = shared;
     const config = adapter ? withAdapter(loaded.config, adapter) : loaded.config;
     this.trainable = Object.values(trainableShapes(config)).reduce((sum, shape) => sum + sizeOf(shape), 0);
     this.#running = { name: model.name, config, programs, memoryMB };
-    this.#weights = { ...loaded.weights, ...adapterOff(config) };
-    this.reference = new LocalModel(this.#running, this.#weights);
+    const off = once(() => place(programs.runtime, adapterOff(config)));
+    this.#weights = async () => ({ ...(await placed()), ...(await off()) });
+    this.reference = new RunningModel(this.#running, this.#weights);
   }
 
   async createPolicy(options: PolicyOptions): Promise<Policy> {
-    return new LocalPolicy(this.#running, this.#weights, options);
+    return freshPolicy(this.#running, await this.#weights(), this.#shared.loaded.weights, options);
   }
 
   with(options: EngineOptions): Engine {
-    return new LocalEngine(this.model, this.#loaded, this.#running.programs, options);
+    return new RuntimeEngine(this.#shared, options);
   }
 
   async close(): Promise<void> {
     await this.#running.programs.close();
   }
+}
+
+/** Does it when it is first asked for. */
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => (made ??= make());
 }
 
 function describe({ name = "", config, weights }: LoadedModel): ModelInfo {
@@ -86,7 +99,6 @@ function describe({ name = "", config, weights }: LoadedModel): ModelInfo {
       sha256 ??= weightsSha256(weights);
       return sha256;
     },
-    parameters: Object.values(weights).reduce((sum, { data }) => sum + data.length, 0),
     layers: config.layers,
     width: config.width,
     context: config.context,

@@ -2,6 +2,7 @@
 
 import { afterAll, expect, test } from "vitest";
 import { type CharacterConfig, initialWeights } from "../model/index.ts";
+import type { Positions } from "../probe/types.ts";
 import { randomFor, randomInt } from "../random.ts";
 import { forward, type PassOptions } from "./forward.ts";
 import { ProgramStore } from "./programs.ts";
@@ -30,14 +31,11 @@ const followUp = [7, 6, 7];
 const programs = new ProgramStore();
 afterAll(() => programs.close());
 
-/** Everything that a pass computes. */
-const pass = (list: readonly Sequence[], options: PassOptions = {}) =>
-  forward(config, programs, weights, list, { hooks, ...options }, (_, { activations, ...passed }) => ({
-    ...passed,
-    activations: Object.fromEntries(
-      Object.entries(activations).map(([hook, values_TD]) => [hook, values_TD.slice()]),
-    ),
-  }));
+/** A pass that reads every hook at some positions. */
+const pass = (list: readonly Sequence[], positions: Positions, options: PassOptions = {}) => {
+  const reads = hooks.map((hook) => ({ as: "rows", hook, positions }) as const);
+  return forward(config, programs, weights, list, { reads, ...options });
+};
 
 function expectClose(actual: Float32Array, expected: Float32Array) {
   expect(actual.length).toBe(expected.length);
@@ -47,15 +45,12 @@ function expectClose(actual: Float32Array, expected: Float32Array) {
 }
 
 test("a follow-up changes nothing before it, and is in no log-probability", async () => {
-  const without = await pass(sequences);
-  const read = await pass(sequences, { followUp });
-  read.forEach(({ logprobs, entropies, activations }, i) => {
+  const without = await pass(sequences, "completion");
+  const read = await pass(sequences, "completion", { followUp });
+  read.forEach(({ logprobs, entropies, reads }, i) => {
     expectClose(logprobs, without[i]!.logprobs);
     expectClose(entropies, without[i]!.entropies);
-    for (const hook of hooks) {
-      const before = without[i]!.activations[hook]!;
-      expectClose(activations[hook]!.subarray(0, before.length), before);
-    }
+    for (const h of hooks.keys()) expectClose(reads[h]!, without[i]!.reads[h]!);
   });
 });
 
@@ -64,11 +59,13 @@ test("activations at a follow-up are those of the text with it written out", asy
     promptLength,
     tokens: [...tokens, ...followUp],
   }));
-  const expected = await pass(written);
-  const read = await pass(sequences, { followUp });
-  read.forEach(({ activations }, i) => {
-    expect(activations[hooks[0]!]).toHaveLength(written[i]!.tokens.length * config.width);
-    for (const hook of hooks) expectClose(activations[hook]!, expected[i]!.activations[hook]!);
+  const expected = await pass(written, "completion-last");
+  const read = await pass(sequences, "follow-up", { followUp });
+  read.forEach(({ reads }, i) => {
+    for (const h of hooks.keys()) {
+      expect(reads[h]).toHaveLength(config.width);
+      expectClose(reads[h]!, expected[i]!.reads[h]!);
+    }
   });
 });
 
@@ -76,8 +73,8 @@ test.each([-1, 1.5, 8, Number.NaN, undefined as unknown as number])(
   "no model is given the token %s",
   async (token) => {
     const message = /token 1 of a sequence is .*whole numbers from 0 to 7/;
-    await expect(pass([{ promptLength: 1, tokens: [1, token, 2] }])).rejects.toThrow(message);
-    await expect(pass(sequences, { followUp: [1, token] })).rejects.toThrow(message);
+    await expect(pass([{ promptLength: 1, tokens: [1, token, 2] }], "completion")).rejects.toThrow(message);
+    await expect(pass(sequences, "follow-up", { followUp: [1, token] })).rejects.toThrow(message);
     const params = { maxTokens: 2, seed: ["none"] };
     await expect(sample(config, programs, weights, [[1, token]], params)).rejects.toThrow(message);
   },

@@ -4,11 +4,11 @@ import { afterAll, describe, expect, it } from "vitest";
 import { type CharacterConfig, initialWeights, type Weights } from "../model/index.ts";
 import { logit, type Probe, sigmoid } from "../probe/index.ts";
 import { randomFor, randomInt } from "../random.ts";
-import { floats } from "../tensor/index.ts";
 import { forward } from "./forward.ts";
 import { addGradient } from "./gradient.ts";
 import { ProgramStore } from "./programs.ts";
 import type { Datum, Loss, Sequence } from "./types.ts";
+import { fetchWeights, zerosLike } from "./weights.ts";
 
 const config: CharacterConfig = {
   architecture: "probeward-character",
@@ -33,16 +33,22 @@ const hook = "blocks.1.hook_resid_post";
 const programs = new ProgramStore();
 afterAll(() => programs.close());
 
-/** What a model computes over sequences, with all activations at the hook. */
-const pass = (at: Weights, list: readonly Sequence[], followUp: readonly number[] = []) =>
-  forward(config, programs, at, list, { hooks: [hook], followUp }, (_, { logprobs, activations }) => ({
+/** What a model computes over sequences, with the activations at the hook: of completions, or behind a follow-up. */
+const pass = async (at: Weights, list: readonly Sequence[], followUp: readonly number[] = []) => {
+  const positions = followUp.length > 0 ? "follow-up" : "completion";
+  const options = { reads: [{ as: "rows", hook, positions }], followUp } as const;
+  const outputs = await forward(config, programs, at, list, options);
+  return outputs.map(({ logprobs, reads: [activations_PD] }) => ({
     logprobs,
-    activations_TD: activations[hook]!.slice(),
+    activations_PD: activations_PD!,
   }));
+};
 
 async function gradientOf(at: Weights, data: readonly Datum[], loss: Loss) {
-  const gradient = zerosLike(at);
-  return { gradient, metrics: await addGradient({ config, programs }, at, data, loss, gradient) };
+  const { runtime } = programs;
+  const zeros = await zerosLike(runtime, at);
+  const { gradient, metrics } = await addGradient({ config, programs }, at, data, loss, zeros);
+  return { gradient: await fetchWeights(runtime, gradient), metrics };
 }
 
 /** Every token of all completions counts the same. */
@@ -70,10 +76,6 @@ const probed = <T extends Datum>(list: readonly T[], strength: number) =>
     advantages: datum.weights.map(() => 0),
     probeWeight: strength / list.length,
   }));
-
-function zerosLike(like: Weights): Weights {
-  return Object.fromEntries(Object.entries(like).map(([name, { shape }]) => [name, floats(shape)]));
-}
 
 function largestDifference(a: Weights, b: Weights): number {
   return Math.max(
@@ -182,11 +184,10 @@ describe("the policy gradient", () => {
       const expected =
         2 *
         average(
-          outputs.map(({ activations_TD }, i) => {
-            const { promptLength, tokens } = sequences[i]!;
-            const logits = tokens
-              .map((_, t) => dot(activations_TD.subarray(t * 16, (t + 1) * 16), weight_D) + 0.5)
-              .slice(promptLength);
+          outputs.map(({ logprobs, activations_PD }) => {
+            const logits = [...logprobs].map(
+              (_, t) => dot(activations_PD.subarray(t * 16, (t + 1) * 16), weight_D) + 0.5,
+            );
             return Math.log1p(Math.exp(pool === "mean" ? average(logits) : Math.max(...logits)));
           }),
         );
@@ -206,9 +207,9 @@ describe("the policy gradient", () => {
     );
     const strength = 3;
     const expectedScore = async (at: Weights) => {
-      const values = (await pass(at, answers)).map(({ logprobs, activations_TD }) => ({
+      const values = (await pass(at, answers)).map(({ logprobs, activations_PD }) => ({
         probability: Math.exp(logprobs[0]!),
-        score: sigmoid(logit(probe, activations_TD.subarray(32, 48))),
+        score: sigmoid(logit(probe, activations_PD)),
         logprobs,
       }));
       const total = values.reduce((sum, { probability, score }) => sum + probability * score, 0);
@@ -239,8 +240,10 @@ describe("the policy gradient", () => {
     const probe = { probe: probeAlong(new Float32Array(16).fill(0.3), "mean"), as: "softplus" as const };
     const loss: Loss = { ...options, kl: 0.3, entropy: 0.1, probe: { ...probe, followUp: [] } };
     const [a, b] = (await rollouts(moved(weights))).map((datum) => ({ ...datum, probeWeight: 0.7 }));
-    const sum = zerosLike(weights);
-    for (const datum of [a!, a!, b!]) await addGradient({ config, programs }, weights, [datum], loss, sum);
+    let gathered = await zerosLike(programs.runtime, weights);
+    for (const datum of [a!, a!, b!])
+      gathered = (await addGradient({ config, programs }, weights, [datum], loss, gathered)).gradient;
+    const sum = await fetchWeights(programs.runtime, gathered);
     const { gradient } = await gradientOf(weights, [a!, b!, a!], loss);
     expect(largestDifference(gradient, sum)).toBeLessThan(1e-5 * largest(sum));
   });
@@ -282,8 +285,8 @@ describe("the policy gradient", () => {
       const loss: Loss = { ...options, probe: asking };
       const { gradient, metrics } = await gradientOf(weights, probed(await list(), 2), loss);
       const expected = async (at: Weights) => {
-        const losses = (await pass(at, asked, followUp)).map(({ activations_TD }) =>
-          Math.log1p(Math.exp(dot(activations_TD.subarray(-16), weight_D) + 0.5)),
+        const losses = (await pass(at, asked, followUp)).map(({ activations_PD }) =>
+          Math.log1p(Math.exp(dot(activations_PD, weight_D) + 0.5)),
         );
         return 2 * average(losses);
       };

@@ -1,6 +1,6 @@
 /** @file Gradients of a loss over many sequences, summed over batches that fit the caches. */
 
-import { valueAndGrad } from "@jax-js/jax";
+import { numpy as np, valueAndGrad } from "@jax-js/jax";
 import { distinct } from "../distinct.ts";
 import {
   ablating,
@@ -8,15 +8,23 @@ import {
   type ModelConfig,
   splitWeights,
   type TracedWeights,
-  type Weights,
   weightSpecs,
 } from "../model/index.ts";
 import { positionsOf } from "../probe/index.ts";
-import { compile, type FloatTensor, floats, ints, type JaxArray, type Tensor } from "../tensor/index.ts";
+import {
+  compile,
+  type FloatTensor,
+  floats,
+  type Handle,
+  ints,
+  type JaxArray,
+  type Tensor,
+} from "../tensor/index.ts";
 import { batchesOf, type PaddedBatch } from "./batches.ts";
 import { likelihoodLoss, type PolicyBatch, type ProbeBatch, policyLoss } from "./loss.ts";
 import type { ProgramStore } from "./programs.ts";
 import type { Datum, Loss, LossMetrics, Sequence } from "./types.ts";
+import type { Given, Placed } from "./weights.ts";
 
 /** What a gradient is computed with. */
 export interface GradientOptions {
@@ -26,31 +34,29 @@ export interface GradientOptions {
   memoryMB?: number | undefined;
 }
 
+/** A gradient by the names of the trained weights, and what the loss came to. */
+export interface Gathered {
+  gradient: Placed;
+  metrics: LossMetrics;
+}
+
 /**
  * Adds a loss's gradient for the weights that are trained.
  *
- * @param gradient what is added to, by the names of the trained weights
+ * @param gradient what is added to, which is freed; the sum takes its place
  * @throws Error where the probe reads, or the ablation edits, what the model lacks; where a datum lacks what the loss needs
  */
 export async function addGradient(
   options: GradientOptions,
-  weights: Weights,
+  weights: Given,
   data: readonly Datum[],
   loss: Loss,
-  gradient: Weights,
-): Promise<LossMetrics> {
+  gradient: Placed,
+): Promise<Gathered> {
   for (const datum of data) checkDatum(datum, loss);
   return loss.kind === "cross_entropy"
     ? addLikelihood(options, weights, data, gradient)
     : addPolicy(options, weights, data, loss, gradient);
-}
-
-/** Adds `source` to `target`, name by name. */
-function accumulate(target: Weights, source: Weights): void {
-  for (const [name, { data }] of Object.entries(source)) {
-    const sum = target[name]!.data;
-    for (let i = 0; i < sum.length; i++) sum[i]! += data[i]!;
-  }
 }
 
 /** Writes a value per completion token to the positions [B, T] before those tokens. */
@@ -69,37 +75,78 @@ function spread(
   return tensor;
 }
 
-/** A loss as a function of the weights that are trained: only these get a gradient. */
-function ofTrained<Rest extends unknown[], Result>(loss: (weights: TracedWeights, ...rest: Rest) => Result) {
-  return (trained: TracedWeights, frozen: TracedWeights, ...rest: Rest): Result =>
-    loss({ ...frozen, ...trained }, ...rest);
+/** What a loss tells of a batch: itself, and the sums that `LossMetrics` names. */
+type Told = [loss: JaxArray, parts: { clipped: JaxArray; probeLoss: JaxArray }];
+
+/** The loss's gradient for the weights that are trained, added to what was gathered, and what it tells as three numbers. */
+function gathering<Batch extends readonly unknown[]>(
+  loss: (weights: TracedWeights, ...batch: Batch) => Told,
+) {
+  const ofTrained = (trained: TracedWeights, frozen: TracedWeights, ...batch: Batch) =>
+    loss({ ...frozen, ...trained }, ...batch);
+  const differentiated = valueAndGrad(ofTrained as never, { hasAux: true }) as unknown as (
+    ...args: Parameters<typeof ofTrained>
+  ) => [Told, TracedWeights];
+  return (gathered: TracedWeights, trained: TracedWeights, frozen: TracedWeights, ...batch: Batch) => {
+    const [[value, { clipped, probeLoss }], own] = differentiated(trained, frozen, ...batch);
+    const sums = Object.entries(own).map(([name, part]) => [name, gathered[name]!.add(part)]);
+    const told = np.concatenate([value, clipped, probeLoss].map((one) => one.reshape([1])));
+    return { gradient: Object.fromEntries(sums) as TracedWeights, told };
+  };
+}
+
+/** Runs a program on each batch, so that gradients stay where it runs; each takes what the one before gathered. */
+async function gather(
+  { runtime }: ProgramStore,
+  batches: readonly PaddedBatch[],
+  gradient: Placed,
+  run: (batch: PaddedBatch, gathered: Placed) => Promise<{ gradient: Placed; told: Handle }>,
+): Promise<Gathered> {
+  const told: Handle[] = [];
+  for (const batch of batches) {
+    const after = await run(batch, gradient);
+    gradient = after.gradient;
+    told.push(after.told);
+  }
+  const metrics: LossMetrics = { loss: 0, clipFraction: 0, probeLoss: 0 };
+  for (const handle of told) {
+    const { data } = await runtime.get(handle);
+    metrics.loss += data[0]!;
+    metrics.clipFraction += data[1]!;
+    metrics.probeLoss += data[2]!;
+    runtime.free(handle);
+  }
+  return { gradient, metrics };
 }
 
 async function addLikelihood(
   { config, programs, memoryMB }: GradientOptions,
-  weights: Weights,
+  weights: Given,
   data: readonly Datum[],
-  gradient: Weights,
-): Promise<LossMetrics> {
+  gradient: Placed,
+): Promise<Gathered> {
   const { trained, frozen } = splitWeights(config, weights);
   const create = (rows: number, T: number) => {
     const batch = ints([rows, T]);
     const specs = splitWeights(config, weightSpecs(config));
-    return compile(valueAndGrad(ofTrained(likelihoodLoss(config))), [
-      ...[specs.trained, specs.frozen, batch, batch, floats([rows, T])],
-    ] as const);
+    const loss = likelihoodLoss(config);
+    const told = (...args: Parameters<typeof loss>): Told => [
+      loss(...args),
+      { clipped: np.array(0), probeLoss: np.array(0) },
+    ];
+    return compile(
+      gathering(told),
+      [specs.trained, specs.trained, specs.frozen, batch, batch, floats([rows, T])] as const,
+      { runtime: programs.runtime, donate: [0] },
+    );
   };
   const kind = JSON.stringify(["cross_entropy", config]);
   const cache = programs.cache<Awaited<ReturnType<typeof create>>>(kind, create);
-  const metrics: LossMetrics = { loss: 0, clipFraction: 0, probeLoss: 0 };
-  for (const batch of batchesOf(config, data, { memoryMB })) {
+  return gather(programs, batchesOf(config, data, { memoryMB }), gradient, async (batch, gathered) => {
     const program = await cache.get(...batch.tokens.shape);
     const share = spread(batch, data, (index, token) => data[index]!.weights[token]!);
-    const [loss, part] = await program.run(trained, frozen, batch.tokens, batch.targets, share);
-    metrics.loss += loss.data[0]!;
-    accumulate(gradient, part as Weights);
-  }
-  return metrics;
+    return program.run(gathered, trained, frozen, batch.tokens, batch.targets, share);
+  });
 }
 
 type PolicyGradient = Extract<Loss, { kind: "policy_gradient" }>;
@@ -121,11 +168,11 @@ function merged(data: readonly Datum[]): Datum[] {
 
 async function addPolicy(
   { config, programs, memoryMB }: GradientOptions,
-  weights: Weights,
+  weights: Given,
   all: readonly Datum[],
   { temperature, clipRange, kl, entropy, probe: probed, ablate }: PolicyGradient,
-  gradient: Weights,
-): Promise<LossMetrics> {
+  gradient: Placed,
+): Promise<Gathered> {
   if (probed) checkHooks(config, [probed.probe.tap.hook]);
   const { trained, frozen } = splitWeights(config, weights);
   const fixed = {
@@ -133,7 +180,7 @@ async function addPolicy(
     probe: probed && { hook: probed.probe.tap.hook, pool: probed.probe.tap.pool, as: probed.as },
   };
   const create = (rows: number, T: number) => {
-    const loss = ofTrained(policyLoss(config, { ...fixed, edit: ablate && ablating(config, ablate) }));
+    const loss = policyLoss(config, { ...fixed, edit: ablate && ablating(config, ablate) });
     const specs = splitWeights(config, weightSpecs(config));
     const tokens = ints([rows, T]);
     const perToken = floats([rows, T]);
@@ -146,12 +193,10 @@ async function addPolicy(
     const probe: ProbeBatch<Tensor> | Record<string, never> = probed
       ? { direction: floats([config.width]), bias: floats([]), pool: perToken, weights: floats([rows]) }
       : {};
-    const differentiated = valueAndGrad(loss, { hasAux: true });
     return compile(
-      differentiated as (
-        ...args: Parameters<typeof loss>
-      ) => [ReturnType<typeof loss>, Record<string, JaxArray>],
-      [specs.trained, specs.frozen, tokens, tokens, batch, probe] as const,
+      gathering(loss),
+      [specs.trained, specs.trained, specs.frozen, tokens, tokens, batch, probe] as const,
+      { runtime: programs.runtime, donate: [0] },
     );
   };
   const cache = programs.cache<Awaited<ReturnType<typeof create>>>(
@@ -163,12 +208,13 @@ async function addPolicy(
   const needsAll = kl > 0 || entropy > 0 || probed !== undefined;
   const data = merged(needsAll ? all : all.filter(({ advantages }) => advantages!.some((x) => x !== 0)));
   const followUp = probed?.followUp ?? [];
-  const metrics: LossMetrics = { loss: 0, clipFraction: 0, probeLoss: 0 };
-  for (const batch of batchesOf(config, data, { followUp, memoryMB })) {
+  const batches = batchesOf(config, data, { followUp, memoryMB });
+  return gather(programs, batches, gradient, async (batch, gathered) => {
     const program = await cache.get(...batch.tokens.shape);
     const perToken = (value: (datum: Datum) => Float32Array | undefined) =>
       spread(batch, data, (index, token) => value(data[index]!)![token]!);
-    const [[loss, parts], part] = await program.run(
+    return program.run(
+      gathered,
       trained,
       frozen,
       batch.tokens,
@@ -181,12 +227,7 @@ async function addPolicy(
       },
       (probed ? probeBatch(batch, data, probed) : {}) as Record<string, never>,
     );
-    metrics.loss += loss.data[0]!;
-    metrics.clipFraction += parts.clipped.data[0]!;
-    metrics.probeLoss += parts.probeLoss.data[0]!;
-    accumulate(gradient, part as Weights);
-  }
-  return metrics;
+  });
 }
 
 /** Where the probe reads in each row, and how much the row counts. */

@@ -6,7 +6,6 @@ export { STATE_FILES } from "./state.ts";
 export type {
   Datum,
   Engine,
-  EngineInfo,
   EngineOptions,
   ForwardOptions,
   ForwardOutput,

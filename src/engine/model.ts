@@ -1,9 +1,8 @@
-/** @file Weights in this process that are run: sampled from, and read. */
+/** @file Weights that are run: sampled from, and read. */
 
-import type { ModelConfig, Weights } from "../model/index.ts";
+import type { ModelConfig } from "../model/index.ts";
 import { forward } from "./forward.ts";
 import type { ProgramStore } from "./programs.ts";
-import { hookOf, readActivations } from "./read.ts";
 import { sample } from "./sample.ts";
 import type {
   ForwardOptions,
@@ -13,6 +12,7 @@ import type {
   SamplingParams,
   Sequence,
 } from "./types.ts";
+import type { Placed } from "./weights.ts";
 
 /** What an engine's models are run with. */
 export interface Running {
@@ -24,37 +24,23 @@ export interface Running {
   memoryMB: number | undefined;
 }
 
-export class LocalModel implements Model {
+export class RunningModel implements Model {
   protected readonly running: Running;
-  protected weights: Weights;
+  readonly #weights: () => Promise<Placed>;
 
-  constructor(running: Running, weights: Weights) {
+  /** @param weights those that it has when it is asked */
+  constructor(running: Running, weights: () => Promise<Placed>) {
     this.running = running;
-    this.weights = weights;
+    this.#weights = weights;
   }
 
   async sample(prompts: readonly (readonly number[])[], params: SamplingParams): Promise<SampledSequence[]> {
-    return sample(this.running.config, this.running.programs, this.weights, prompts, params);
+    const { config, programs } = this.running;
+    return sample(config, programs, await this.#weights(), prompts, params);
   }
 
-  async forward(
-    sequences: readonly Sequence[],
-    { reads = [], ...options }: ForwardOptions = {},
-  ): Promise<ForwardOutput[]> {
+  async forward(sequences: readonly Sequence[], options: ForwardOptions = {}): Promise<ForwardOutput[]> {
     const { config, programs, memoryMB } = this.running;
-    // In one order, so that a program serves all that reads there.
-    const hooks = [...new Set(reads.map(hookOf))].sort();
-    return forward(
-      config,
-      programs,
-      this.weights,
-      sequences,
-      { ...options, hooks, memoryMB },
-      (sequence, { logprobs, entropies, activations }) => ({
-        logprobs,
-        entropies,
-        reads: reads.map((read) => readActivations(read, sequence, activations[hookOf(read)]!, config.width)),
-      }),
-    );
+    return forward(config, programs, await this.#weights(), sequences, { ...options, memoryMB });
   }
 }

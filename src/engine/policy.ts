@@ -11,87 +11,139 @@ import {
   weightsBefore,
 } from "../model/index.ts";
 import { randomFor } from "../random.ts";
-import { floats } from "../tensor/index.ts";
-import { type AdamWState, createAdamW } from "./adamw.ts";
+import { adamwStep, descend, type Optimized } from "./adamw.ts";
 import { addGradient } from "./gradient.ts";
-import { LocalModel, type Running } from "./model.ts";
+import { type Running, RunningModel } from "./model.ts";
 import { readState, writeState } from "./state.ts";
 import type { Datum, Loss, LossMetrics, OptimParams, Policy, PolicyOptions } from "./types.ts";
+import { fetchWeights, freeWeights, type Placed, place, zerosLike } from "./weights.ts";
 
-export class LocalPolicy extends LocalModel implements Policy {
-  /** What is trained: all weights, or the adapter. What is frozen is the reference's own. */
-  #trained: Weights;
-  #optimizer: AdamWState;
+/**
+ * A fresh policy.
+ *
+ * @param reference the weights that it starts from, and shares as far as it does not train them
+ * @param own the same in this process
+ * @throws Error where no weights are left to train
+ */
+export async function freshPolicy(
+  running: Running,
+  reference: Placed,
+  own: Weights,
+  { seed, frozenThrough }: PolicyOptions,
+): Promise<Policy> {
+  const { config, programs } = running;
+  const frozen = frozenNames(running, frozenThrough);
+  const weights = await place(programs.runtime, initialWeights(running, own, seed));
+  const moments = async () => zerosLike(programs.runtime, splitWeights(config, weights).trained);
+  const state = { step: 0, m: await moments(), v: await moments() };
+  return new RunningPolicy(running, reference, { weights, state }, frozen);
+}
+
+class RunningPolicy extends RunningModel implements Policy {
+  /** What is trained, all weights or the adapter, and how. What is frozen is the reference's own. */
+  #trained: Optimized;
   /** What was gathered since the last step; nothing where nothing was. */
-  #gradient: Weights | undefined;
-  readonly #reference: Weights;
+  #gradient: Placed | undefined;
+  readonly #reference: Placed;
   readonly #frozen: readonly string[];
 
-  /** @throws Error where no weights are left to train */
-  constructor(running: Running, reference: Weights, { seed, frozenThrough }: PolicyOptions) {
-    const trained = initialWeights(running, reference, seed);
-    super(running, { ...reference, ...trained });
+  constructor(running: Running, reference: Placed, trained: Optimized, frozen: readonly string[]) {
+    super(running, async () => ({ ...reference, ...this.#trained.weights }));
     this.#reference = reference;
     this.#trained = trained;
-    this.#optimizer = createAdamW(trained).state;
-    this.#frozen = frozenNames(running, frozenThrough);
+    this.#frozen = frozen;
   }
 
   get updates(): number {
-    return this.#optimizer.step;
+    return this.#trained.state.step;
   }
 
   async forwardBackward(data: readonly Datum[], loss: Loss): Promise<LossMetrics> {
-    this.#gradient ??= zerosLike(this.#trained);
-    return addGradient(this.running, this.weights, data, loss, this.#gradient);
+    const gathered = await this.#takeGradient();
+    const weights = { ...this.#reference, ...this.#trained.weights };
+    const { gradient, metrics } = await addGradient(this.running, weights, data, loss, gathered);
+    this.#gradient = gradient;
+    return metrics;
   }
 
   async optimStep(params: OptimParams): Promise<{ gradNorm: number }> {
-    const gradient = this.#gradient ?? zerosLike(this.#trained);
-    for (const name of this.#frozen) gradient[name]!.data.fill(0);
-    if (params.kind === "sgd") {
-      const gradNorm = descend(this.#trained, gradient, params.length);
-      if (!params.keepGradient) this.#gradient = undefined;
-      return { gradNorm };
+    const { programs } = this.running;
+    const gathered = await this.#takeGradient();
+    const moving = Object.entries(gathered).filter(([name]) => !this.#frozen.includes(name));
+    const gradient = Object.fromEntries(moving);
+    try {
+      if (params.kind === "sgd") {
+        const moved = await descend(programs, this.#trained.weights, gradient, params.length);
+        this.#trained = { ...this.#trained, weights: moved.weights };
+        if (params.keepGradient) this.#gradient = gathered;
+        return { gradNorm: moved.gradNorm };
+      }
+      const { learningRate, maxGradNorm, weightDecay } = params;
+      const options = defined({ maxGradNorm, weightDecay });
+      const step = await adamwStep(programs, this.#trained, gradient, learningRate, options);
+      this.#trained = { weights: step.weights, state: step.state };
+      return { gradNorm: step.gradNorm };
+    } finally {
+      if (this.#gradient !== gathered) freeWeights(programs.runtime, gathered);
     }
-    const { learningRate, maxGradNorm, weightDecay } = params;
-    const optimizer = createAdamW(this.#trained, defined({ maxGradNorm, weightDecay }), this.#optimizer);
-    this.#gradient = undefined;
-    return optimizer.step(gradient, learningRate);
   }
 
   async saveState(folder: string): Promise<Record<string, string>> {
-    return writeState(folder, this.#trained, this.#optimizer);
+    const { runtime } = this.running.programs;
+    const { weights, state } = this.#trained;
+    const [trained, m, v] = [
+      await fetchWeights(runtime, weights),
+      await fetchWeights(runtime, state.m),
+      await fetchWeights(runtime, state.v),
+    ];
+    return writeState(folder, trained, { m, v });
   }
 
   async loadState(folder: string, updates: number): Promise<void> {
+    const { runtime } = this.running.programs;
     const { trained, moments } = await readState(folder, this.running.config);
-    this.#trained = trained;
-    this.#optimizer = { step: updates, ...moments };
-    this.#gradient = undefined;
-    this.weights = { ...this.#reference, ...trained };
+    this.#free();
+    this.#trained = {
+      weights: await place(runtime, trained),
+      state: { step: updates, m: await place(runtime, moments.m), v: await place(runtime, moments.v) },
+    };
   }
 
   async saveWeights(folder: string): Promise<void> {
-    const { config, name } = this.running;
-    if (isEmbedded(config)) return saveModel(folder, { config, weights: this.#trained });
-    if (config.adapter) return saveAdapter(folder, config, this.#trained, name);
+    const { config, name, programs } = this.running;
+    const fetched = () => fetchWeights(programs.runtime, this.#trained.weights);
+    if (isEmbedded(config)) return saveModel(folder, { config, weights: await fetched() });
+    if (config.adapter) return saveAdapter(folder, config, await fetched(), name);
     throw new Error(
       `${folder}: all weights of a checkpoint were trained, and it is not written as one; they are in model.safetensors of the run's last checkpoint, by its own names`,
     );
   }
 
   async close(): Promise<void> {
-    this.#trained = {};
-    this.weights = {};
+    this.#free();
+    this.#trained = { weights: {}, state: { step: 0, m: {}, v: {} } };
+  }
+
+  /** What was gathered, or zeros; it is nobody's until it is put back, so that what fails midway leaves none behind. */
+  async #takeGradient(): Promise<Placed> {
+    const gathered =
+      this.#gradient ?? (await zerosLike(this.running.programs.runtime, this.#trained.weights));
+    this.#gradient = undefined;
+    return gathered;
+  }
+
+  #free(): void {
+    const { weights, state } = this.#trained;
+    for (const placed of [weights, state.m, state.v, this.#gradient ?? {}])
+      freeWeights(this.running.programs.runtime, placed);
+    this.#gradient = undefined;
   }
 }
 
 /** A copy of all weights, or a fresh adapter. */
 function initialWeights({ config }: Running, reference: Weights, seed: number): Weights {
   if (!isEmbedded(config) && config.adapter) return initialAdapter(config, randomFor(seed, "adapter"));
-  const copies = Object.entries(splitWeights(config, reference).trained);
-  return Object.fromEntries(copies.map(([name, one]) => [name, { ...one, data: one.data.slice() }]));
+  return splitWeights(config, reference).trained;
 }
 
 /** @throws Error where no weights are left to train */
@@ -104,26 +156,6 @@ function frozenNames({ config }: Running, frozenThrough: string | undefined): st
       `all weights are frozen: ${frozenThrough} depends on every one. Read the probe at an earlier layer (probe.hooks)`,
     );
   return names;
-}
-
-function zerosLike(weights: Weights): Weights {
-  return Object.fromEntries(Object.entries(weights).map(([name, { shape }]) => [name, floats(shape)]));
-}
-
-/** Moves weights against a gradient by a Euclidean length. @returns the gradient's norm; where it is 0 nothing moves */
-function descend(weights: Weights, gradient: Weights, length: number): number {
-  const squares = Object.values(gradient).reduce(
-    (sum, { data }) => data.reduce((own, x) => own + x * x, sum),
-    0,
-  );
-  const norm = Math.sqrt(squares);
-  if (!Number.isFinite(norm)) throw new Error("sgd: the gradient is not finite");
-  if (norm === 0) return 0;
-  for (const [name, { data }] of Object.entries(weights)) {
-    const along = gradient[name]!.data;
-    for (let i = 0; i < data.length; i++) data[i]! -= (length / norm) * along[i]!;
-  }
-  return norm;
 }
 
 /** Without what is undefined, so that defaults apply. */

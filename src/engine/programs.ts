@@ -1,5 +1,7 @@
 /** @file Programs compiled once per shape and kept. */
 
+import { onnxRuntime, type Runtime } from "../tensor/index.ts";
+
 /** What has to be freed. */
 export interface Closable {
   /** Frees it. */
@@ -38,6 +40,12 @@ export class ProgramCache<P extends Closable> {
  */
 export class ProgramStore {
   readonly #caches = new Map<string, Closable>();
+  /** What runs them. */
+  readonly runtime: Runtime;
+
+  constructor(runtime: Runtime = onnxRuntime) {
+    this.runtime = runtime;
+  }
 
   /** The programs of a kind. `kind` must say everything that `create` depends on, but for the sizes. */
   cache<P extends Closable>(kind: string, create: (...sizes: number[]) => Promise<P>): ProgramCache<P> {

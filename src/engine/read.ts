@@ -1,7 +1,9 @@
-/** @file What a read makes of captured activations: the one place that knows how a probe reads a sequence. */
+/** @file What a read makes of activations where they are: the one place that knows how a probe reads a sequence. */
 
-import { poolActivations, positionsOf, scoreSequence } from "../probe/index.ts";
-import type { Positions } from "../probe/types.ts";
+import { numpy as np } from "@jax-js/jax";
+import { positionsOf } from "../probe/index.ts";
+import { compile, floats, type Handle, ints, type JaxArray, type Tensor } from "../tensor/index.ts";
+import { type ProgramStore, powerOfTwo } from "./programs.ts";
 import type { Read, Sequence } from "./types.ts";
 
 /** The activation that a read needs. */
@@ -10,24 +12,87 @@ export function hookOf(read: Read): string {
 }
 
 /**
- * Reads a sequence.
+ * Reads a batch.
  *
- * @param activations - Those at the read's hook, row-major [length, D], the follow-up's included.
- * @param D - Their width.
- * @throws Error where the sequence has no such positions, or the probe is for activations of another width
+ * @param activations those at the read's hook [B, T, D]
+ * @param sequences that lie in its first rows, each with `followUpLength` further tokens
+ * @returns what was read of each sequence
+ * @throws Error where a sequence has no such positions, or the probe is for activations of another width
  */
-export function readActivations(
+export async function readBatch(
+  programs: ProgramStore,
   read: Read,
-  { promptLength, tokens }: Sequence,
-  activations: Float32Array,
-  D: number,
-): Float32Array {
-  const at = (positions: Positions) => {
-    const [start, end] = positionsOf(positions, promptLength, tokens.length, activations.length / D);
-    return activations.subarray(start * D, end * D);
-  };
-  if (read.as === "rows") return at(read.positions).slice();
-  if (read.as === "mean") return poolActivations(at(read.positions), D);
-  const { probe, positions = probe.tap.positions } = read;
-  return Float32Array.from(scoreSequence(probe, at(positions)).logits_P);
+  activations: Handle,
+  sequences: readonly Sequence[],
+  followUpLength: number,
+): Promise<Float32Array[]> {
+  const [B, T, D] = activations.shape as [number, number, number];
+  const positions = read.as === "logits" ? (read.positions ?? read.probe.tap.positions) : read.positions;
+  const spans = sequences.map(({ promptLength, tokens }) =>
+    positionsOf(positions, promptLength, tokens.length, tokens.length + followUpLength),
+  );
+  const sizes = [read.as, B, T, D] as const;
+  if (read.as === "logits") {
+    const { weight_D, bias } = read.probe;
+    if (weight_D.length !== D)
+      throw new Error(`the probe reads activations of length ${weight_D.length}, got one of ${D}`);
+    const program = await programs.cache(`read ${sizes}`, () => compileLogits(programs, B, T, D)).get();
+    const direction = [floats([D], weight_D), floats([], new Float32Array([bias]))] as const;
+    const { data } = await program.evaluate(activations, ...direction);
+    return spans.map(([start, end], row) => floatsAt(data, row * T + start, end - start));
+  }
+  if (read.as === "mean") {
+    const pool = floats([B, T]);
+    for (const [row, [start, end]] of spans.entries())
+      pool.data.fill(1 / (end - start), row * T + start, row * T + end);
+    const program = await programs.cache(`read ${sizes}`, () => compileMean(programs, B, T, D)).get();
+    const { data } = await program.evaluate(activations, pool);
+    return spans.map((_, row) => floatsAt(data, row * D, D));
+  }
+  const flat = spans.flatMap(([start, end], row) =>
+    Array.from({ length: end - start }, (_, i) => row * T + start + i),
+  );
+  const N = powerOfTwo(flat.length);
+  const program = await programs.cache(`read ${sizes} ${N}`, () => compileRows(programs, B, T, D, N)).get();
+  const index = ints([N]);
+  index.data.set(flat);
+  const { data } = await program.evaluate(activations, index);
+  let from = 0;
+  return spans.map(([start, end]) => {
+    const rows = floatsAt(data, from * D, (end - start) * D);
+    from += end - start;
+    return rows;
+  });
+}
+
+/** A copy of some numbers of a result. */
+function floatsAt(data: Tensor["data"], start: number, count: number): Float32Array {
+  return (data as Float32Array).slice(start, start + count);
+}
+
+/** A probe's logit at every position [B, T]. */
+function compileLogits({ runtime }: ProgramStore, B: number, T: number, D: number) {
+  return compile(
+    (x_BTD: JaxArray, weight_D: JaxArray, bias: JaxArray) => np.dot(x_BTD, weight_D).add(bias),
+    [floats([B, T, D]), floats([D]), floats([])] as const,
+    { runtime },
+  );
+}
+
+/** Each row's mean [B, D], by the share of its positions. */
+function compileMean({ runtime }: ProgramStore, B: number, T: number, D: number) {
+  return compile(
+    (x_BTD: JaxArray, pool_BT: JaxArray) => np.matmul(pool_BT.reshape([B, 1, T]), x_BTD).reshape([B, D]),
+    [floats([B, T, D]), floats([B, T])] as const,
+    { runtime },
+  );
+}
+
+/** The activations [N, D] at some positions, counted through the whole batch. */
+function compileRows({ runtime }: ProgramStore, B: number, T: number, D: number, N: number) {
+  return compile(
+    (x_BTD: JaxArray, index_N: JaxArray) => x_BTD.reshape([B * T, D]).slice(index_N),
+    [floats([B, T, D]), ints([N])] as const,
+    { runtime },
+  );
 }

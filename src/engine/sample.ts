@@ -7,16 +7,15 @@ import {
   endTokens,
   isEmbedded,
   type ModelConfig,
-  type Weights,
 } from "../model/index.ts";
-import { type Random, randomFor } from "../random.ts";
-import { ints } from "../tensor/index.ts";
+import { randomFor, randomWord } from "../random.ts";
+import { type Draw, type Handle, ints } from "../tensor/index.ts";
 import { checkTokens } from "./batches.ts";
-import { type CacheLayer, compileDecode, compilePrefill } from "./decode.ts";
-import { sampleToken } from "./draw.ts";
+import { compileDecode, compilePrefill } from "./decode.ts";
 import { type ProgramStore, powerOfTwo, roundUp } from "./programs.ts";
-import { keep, place, repack, type Source } from "./slots.ts";
+import { freeCache, keepNewest, repack, type Source, setNewest } from "./slots.ts";
 import type { SampledSequence, SamplingParams } from "./types.ts";
+import type { Given } from "./weights.ts";
 
 /** How batches are shaped. */
 interface Sizing {
@@ -49,7 +48,8 @@ function sizingOf(config: ModelConfig): Sizing {
 /** A completion while it is sampled. */
 interface Row {
   prompt: readonly number[];
-  random: Random;
+  /** Addresses its draws. */
+  key: Draw["key"];
   tokens: number[];
   logprobs: number[];
 }
@@ -60,7 +60,7 @@ const lengthOf = ({ prompt, tokens }: Row) => prompt.length + tokens.length;
 export async function sample(
   config: ModelConfig,
   programs: ProgramStore,
-  weights: Weights,
+  weights: Given,
   prompts: readonly (readonly number[])[],
   { samples = 1, maxTokens, temperature = 1, seed, ablate }: SamplingParams,
 ): Promise<SampledSequence[]> {
@@ -68,7 +68,10 @@ export async function sample(
   const { readPrompts, finishRows, isFinished, maxRows } = sampler(config, programs, ablate);
   const rows = prompts
     .flatMap((prompt) => Array.from({ length: samples }, () => prompt))
-    .map((prompt, index): Row => ({ prompt, random: randomFor(...seed, index), tokens: [], logprobs: [] }));
+    .map((prompt, index): Row => {
+      const random = randomFor(...seed, index);
+      return { prompt, key: [randomWord(random), randomWord(random)], tokens: [], logprobs: [] };
+    });
   const together = maxRows(Math.max(0, ...prompts.map((prompt) => prompt.length)) + maxTokens);
   for (let start = 0; start < rows.length; start += together) {
     const batch = rows.slice(start, start + together);
@@ -84,17 +87,18 @@ export async function sample(
 /** The two halves of sampling, for one configuration. */
 function sampler(config: ModelConfig, programs: ProgramStore, ablate: Ablation | undefined) {
   const ends = new Set(endTokens(config));
+  const { runtime } = programs;
   const isFinished = ({ tokens }: Row) => ends.has(tokens.at(-1)!);
   const { minRows, maxRows, cacheSize } = sizingOf(config);
   /** A power of two, so that few programs serve all sizes. */
   const batchSize = (rows: number) => Math.max(minRows, powerOfTwo(Math.max(1, rows)));
   const edit = ablate && ablating(config, ablate);
   const kind = JSON.stringify([config, ablate]);
-  const prefills = programs.cache(`prefill ${kind}`, (B, T) => compilePrefill(config, edit, B!, T!));
-  const decodes = programs.cache(`decode ${kind}`, (B, C) => compileDecode(config, edit, B!, C!));
+  const prefills = programs.cache(`prefill ${kind}`, (B, T) => compilePrefill(runtime, config, edit, B!, T!));
+  const decodes = programs.cache(`decode ${kind}`, (B, C) => compileDecode(runtime, config, edit, B!, C!));
 
   /** Reads the prompts and draws every row's first token. Returns the prompts' keys and values. */
-  async function readPrompts(weights: Weights, rows: Row[], temperature: number): Promise<Source> {
+  async function readPrompts(weights: Given, rows: Row[], temperature: number): Promise<Source> {
     // Equal prompts are read once.
     const index = new Map<string, number>();
     const prompts = rows
@@ -114,15 +118,13 @@ function sampler(config: ModelConfig, programs: ProgramStore, ablate: Ablation |
     });
     const { logits, cache } = await (await prefills.get(P, T)).run(weights, tokens, last);
     const of = new Map(rows.map(({ prompt }, row) => [row, index.get(prompt.join())!]));
-    rows.forEach((row, i) => {
-      draw(row, logits.data as Float32Array, of.get(i)!, logits.shape[1]!, temperature);
-    });
-    return { C: T, of, cache: cache as CacheLayer[] };
+    await draw(logits, rows, (i) => of.get(i)!, temperature);
+    return { C: T, of, cache };
   }
 
   /** Goes on until every row has ended, in a batch that shrinks with them and a cache that grows with their length. */
   async function finishRows(
-    weights: Weights,
+    weights: Given,
     rows: Row[],
     prompts: Source,
     maxTokens: number,
@@ -130,12 +132,14 @@ function sampler(config: ModelConfig, programs: ProgramStore, ablate: Ablation |
   ) {
     const goesOn = (i: number) => !isFinished(rows[i]!) && rows[i]!.tokens.length < maxTokens;
     let active = rows.map((_, i) => i).filter(goesOn);
-    let slots = repack(prompts, active, batchSize(active.length), cacheSize(prompts.C + 1), config);
+    const sized = [batchSize(active.length), cacheSize(prompts.C + 1)] as const;
+    let slots = await repack(runtime, prompts, active, ...sized, config);
     while (active.length > 0) {
       const B = batchSize(active.length);
       const C = cacheSize(Math.max(...active.map((i) => lengthOf(rows[i]!))));
-      if (B !== slots.B || C !== slots.C) slots = repack(slots, active, B, C, config);
-      for (const i of active) place(slots, i, rows[i]!.tokens.at(-1)!, lengthOf(rows[i]!) - 1);
+      if (B !== slots.B || C !== slots.C) slots = await repack(runtime, slots, active, B, C, config);
+      const newestAt = (i: number) => lengthOf(rows[i]!) - 1;
+      for (const i of active) setNewest(slots, i, rows[i]!.tokens.at(-1)!, newestAt(i));
       const program = await decodes.get(B, C);
       const { logits, fresh } = await program.run(
         weights,
@@ -144,22 +148,27 @@ function sampler(config: ModelConfig, programs: ProgramStore, ablate: Ablation |
         slots.cache,
         slots.mask,
       );
-      for (const i of active) {
-        keep(slots, i, fresh, lengthOf(rows[i]!) - 1);
-        draw(rows[i]!, logits.data as Float32Array, slots.of.get(i)!, logits.shape[1]!, temperature);
-      }
+      await keepNewest(runtime, slots, fresh, active, newestAt);
+      const { of } = slots;
+      const drawing = active.map((i) => rows[i]!);
+      await draw(logits, drawing, (i) => of.get(active[i]!)!, temperature);
       active = active.filter(goesOn);
     }
+    freeCache(runtime, slots.cache);
+  }
+
+  /** Draws every row's next token from its place in the logits [B, V], and frees those. */
+  async function draw(logits: Handle, rows: Row[], placeOf: (i: number) => number, temperature: number) {
+    const draws = rows.map(({ key, tokens }, i): Draw => ({ row: placeOf(i), key, position: tokens.length }));
+    const drawn = await runtime.draw(logits, draws, temperature);
+    runtime.free(logits);
+    drawn.forEach(({ token, logprob }, i) => {
+      rows[i]!.tokens.push(token);
+      rows[i]!.logprobs.push(logprob);
+    });
   }
 
   return { readPrompts, finishRows, isFinished, maxRows };
-}
-
-/** Draws a row's next token from row `at` of the logits [B, V]. */
-function draw(row: Row, logits: Float32Array, at: number, V: number, temperature: number): void {
-  const { token, logprob } = sampleToken(logits.subarray(at * V, (at + 1) * V), temperature, row.random);
-  row.tokens.push(token);
-  row.logprobs.push(logprob);
 }
 
 function checkPrompt(prompt: readonly number[], maxTokens: number, config: ModelConfig): void {

@@ -1,7 +1,15 @@
 /** @file What is fed to the decoding program: a slot per unfinished completion, with its keys and values. */
 
 import { cacheHeads, type ModelConfig } from "../model/index.ts";
-import { type FloatTensor, floats, ints, type Tensor } from "../tensor/index.ts";
+import {
+  type CopyPair,
+  type FloatTensor,
+  floats,
+  ints,
+  type Move,
+  type Runtime,
+  type Tensor,
+} from "../tensor/index.ts";
 import type { CacheLayer } from "./decode.ts";
 
 /** Rows of completions in the slots of a batch. */
@@ -21,45 +29,35 @@ export interface Slots {
 /** Where rows come from: slots, or the prompts that were read. */
 export type Source = Pick<Slots, "C" | "of" | "cache">;
 
-/** Moves rows to the slots 0, 1, ... of a batch of another size. */
-export function repack(
+/** Moves rows to the slots 0, 1, ... of a batch of another size, and frees the cache that they come from. */
+export async function repack(
+  runtime: Runtime,
   source: Source,
   rows: readonly number[],
   B: number,
   C: number,
   config: ModelConfig,
-): Slots {
+): Promise<Slots> {
   const { heads: H, headDim: Dh } = cacheHeads(config);
-  const { layers } = config;
-  const slots: Slots = {
-    B,
-    C,
-    of: new Map(),
+  const empty = () => runtime.zeros({ shape: [B, H, C, Dh], dtype: "float32" });
+  const cache: CacheLayer[] = [];
+  for (const _ of source.cache) cache.push({ keys: await empty(), values: await empty() });
+  const count = Math.min(source.C, C);
+  await runtime.copy(
+    pairsOf(source.cache, cache),
+    rows.map((row, to): Move => ({ from: source.of.get(row)!, fromAt: 0, to, toAt: 0, count })),
+  );
+  freeCache(runtime, source.cache);
+  return {
+    ...{ B, C, of: new Map(rows.map((row, slot) => [row, slot])), cache },
     token: ints([B, 1]),
     position: ints([B, 1]),
     mask: floats([B, C], new Float32Array(B * C).fill(-1e9)),
-    cache: Array.from({ length: layers }, () => ({
-      keys: floats([B, H, C, Dh]),
-      values: floats([B, H, C, Dh]),
-    })),
   };
-  const length = Math.min(source.C, C) * Dh;
-  rows.forEach((row, slot) => {
-    const from = source.of.get(row)!;
-    slots.of.set(row, slot);
-    for (let layer = 0; layer < layers; layer++)
-      for (const part of ["keys", "values"] as const)
-        for (let head = 0; head < H; head++) {
-          const start = (from * H + head) * source.C * Dh;
-          const data = source.cache[layer]![part].data.subarray(start, start + length);
-          slots.cache[layer]![part].data.set(data, (slot * H + head) * C * Dh);
-        }
-  });
-  return slots;
 }
 
 /** Sets a row's newest token, at its position; the cache holds all that came before. */
-export function place(
+export function setNewest(
   { of, token, position, mask, C }: Slots,
   row: number,
   newest: number,
@@ -71,24 +69,29 @@ export function place(
   mask.data.fill(0, slot * C, slot * C + at).fill(-1e9, slot * C + at, (slot + 1) * C);
 }
 
-/** Writes the keys and values [B, H, 1, Dh] of a row's newest token into the cache. */
-export function keep(
-  { of, cache, C }: Slots,
-  row: number,
-  fresh: readonly Record<keyof CacheLayer, Tensor>[],
-  at: number,
-): void {
-  const slot = of.get(row)!;
-  cache.forEach((layer, l) => {
-    for (const part of ["keys", "values"] as const) {
-      const target = layer[part].data;
-      const { data, shape } = fresh[l]![part];
-      const [, H, , Dh] = shape as [number, number, number, number];
-      for (let head = 0; head < H; head++) {
-        const from = (slot * H + head) * Dh;
-        const to = ((slot * H + head) * C + at) * Dh;
-        for (let i = 0; i < Dh; i++) target[to + i] = data[from + i]!;
-      }
-    }
+/** Copies the keys and values [B, H, 1, Dh] of rows' newest tokens into the cache, at their positions, and frees them. */
+export async function keepNewest(
+  runtime: Runtime,
+  { of, cache }: Slots,
+  newest: readonly CacheLayer[],
+  rows: readonly number[],
+  at: (row: number) => number,
+): Promise<void> {
+  const moves = rows.map((row): Move => {
+    const slot = of.get(row)!;
+    return { from: slot, fromAt: 0, to: slot, toAt: at(row), count: 1 };
   });
+  await runtime.copy(pairsOf(newest, cache), moves);
+  freeCache(runtime, newest);
+}
+
+/** Forgets keys and values. */
+export function freeCache(runtime: Runtime, cache: readonly CacheLayer[]): void {
+  for (const { keys, values } of cache) for (const handle of [keys, values]) runtime.free(handle);
+}
+
+function pairsOf(from: readonly CacheLayer[], to: readonly CacheLayer[]): CopyPair[] {
+  return from.flatMap((source, layer) =>
+    (["keys", "values"] as const).map((part) => ({ source: source[part], target: to[layer]![part] })),
+  );
 }

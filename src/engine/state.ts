@@ -3,16 +3,21 @@
 import { join } from "node:path";
 import { loadWeights, type ModelConfig, type Weights, weightsSha256 } from "../model/index.ts";
 import { type FloatTensor, readSafetensors, writeSafetensors } from "../tensor/index.ts";
-import type { AdamWState } from "./adamw.ts";
 
 /** The files of a policy's state. */
 export const STATE_FILES = { weights: "model.safetensors", optimizer: "optimizer.safetensors" } as const;
+
+/** The optimizer's first and second moments. */
+interface Moments {
+  m: Weights;
+  v: Weights;
+}
 
 /** @returns the SHA-256 of what was to be written, not of what is read back: the disk may have written it wrong */
 export async function writeState(
   folder: string,
   trained: Weights,
-  { m, v }: AdamWState,
+  { m, v }: Moments,
 ): Promise<Record<string, string>> {
   const moments = Object.fromEntries(
     Object.entries(m).flatMap(([name, first]) => [
@@ -32,7 +37,7 @@ export async function writeState(
 export async function readState(
   folder: string,
   config: ModelConfig,
-): Promise<{ trained: Weights; moments: Pick<AdamWState, "m" | "v"> }> {
+): Promise<{ trained: Weights; moments: Moments }> {
   const trained = await loadWeights(join(folder, STATE_FILES.weights), config);
   const path = join(folder, STATE_FILES.optimizer);
   const { tensors } = await readSafetensors(path);

@@ -2,6 +2,7 @@
 
 import type { Ablation, AdapterConfig, Tokenizer } from "../model/index.ts";
 import type { Positions, Probe } from "../probe/types.ts";
+import type { Runtime, RuntimeInfo } from "../tensor/index.ts";
 
 /**
  * A model whose weights lie somewhere: in this process, or behind a runtime of another. Tokens, numbers, names, paths and
@@ -10,7 +11,7 @@ import type { Positions, Probe } from "../probe/types.ts";
  * The verbs are those of Tinker's API: `sample`, `forward`, `forwardBackward`, `optimStep`, `saveState`, `loadState`.
  */
 export interface Engine {
-  readonly info: EngineInfo;
+  readonly info: RuntimeInfo;
   readonly model: ModelInfo;
   readonly tokenizer: Tokenizer;
   /** What its policies train: all weights, or a low-rank adapter beside them; and how many numbers that is. */
@@ -30,22 +31,12 @@ export interface Engine {
   close(): Promise<void>;
 }
 
-/** What computes. A study is resumed with a warning where this is another than it was. */
-export interface EngineInfo {
-  runtime: "onnxruntime";
-  /** Versions by package. */
-  versions: Readonly<Record<string, string>>;
-  threads: number;
-}
-
 /** What is known of a model without its weights. */
 export interface ModelInfo {
   /** What it was loaded from. */
   readonly name: string;
   /** SHA-256 of its weights, as one safetensors file would hold them. */
   readonly sha256: string;
-  /** How many numbers its weights are. */
-  readonly parameters: number;
   readonly layers: number;
   /** Length D of its activations. */
   readonly width: number;
@@ -64,6 +55,8 @@ export interface EngineOptions {
   adapter?: AdapterConfig | undefined;
   /** Megabytes that the activations of one batch may take. It changes no result beyond rounding. */
   memoryMB?: number | undefined;
+  /** What runs its programs. Default: ONNX Runtime, in this process. */
+  runtime?: Runtime | undefined;
 }
 
 /** What computes over tokens: the reference, or a policy. */

@@ -8,7 +8,7 @@ import type { Teachable } from "./types.ts";
 export { type CodeState, codeEnvironment } from "./code/index.ts";
 export { type FactsState, factsEnvironment } from "./facts/index.ts";
 export { type OpinionState, opinionEnvironment } from "./opinion/index.ts";
-export { type Answer, createSandbox, type Limits, type Program, type Sandbox } from "./sandbox.ts";
+export { type Answer, createSandbox, type Limits, type Sandbox, type SandboxProgram } from "./sandbox.ts";
 export {
   type Conduct,
   type Environment,

@@ -1,7 +1,7 @@
 /** @file Runs one program after another in QuickJS, each in a virtual machine that is as good as new. */
 
 import { JSException, type JSValueHandle, QuickJS, type Snapshot } from "quickjs-wasi";
-import type { Answer, Failure, Limits, Program } from "./sandbox.ts";
+import type { Answer, Failure, Limits, SandboxProgram } from "./sandbox.ts";
 import { currentThread, threadMilliseconds } from "./thread-time.ts";
 
 const NOT_RUN: Answer = {
@@ -49,7 +49,7 @@ export class ProgramRunner {
   }
 
   /** The answers to the program's inputs, in their order. Never throws on account of the program. */
-  async run({ source, inputs, calls = 1 }: Program): Promise<Answer[]> {
+  async run({ source, inputs, calls = 1 }: SandboxProgram): Promise<Answer[]> {
     const { vm } = await this.freshMachine();
     const program = this.attempt(1, () => ({ value: vm.evalCode(source, "program") }));
     if ("error" in program) return inputs.map(() => program);

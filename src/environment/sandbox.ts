@@ -6,7 +6,7 @@ import { Worker } from "node:worker_threads";
 import { threadMilliseconds } from "./thread-time.ts";
 
 /** A program and what to call it with. */
-export interface Program {
+export interface SandboxProgram {
   /** JavaScript whose value is a function of one number, for instance `x=>3*x+1`. */
   source: string;
   inputs: number[];
@@ -53,7 +53,7 @@ export interface Sandbox {
    *
    * @throws Error if the sandbox was closed, or its worker thread cannot be started.
    */
-  run(programs: Program[]): Promise<Answer[][]>;
+  run(programs: SandboxProgram[]): Promise<Answer[][]>;
   /** Ends the worker thread. */
   close(): Promise<void>;
 }
@@ -106,7 +106,7 @@ class WorkerSandbox implements Sandbox {
     this.limits = limits;
   }
 
-  async run(programs: Program[]): Promise<Answer[][]> {
+  async run(programs: SandboxProgram[]): Promise<Answer[][]> {
     const keys = programs.map((program) => JSON.stringify(program));
     const distinct = new Map(keys.map((key, i) => [key, programs[i]!]));
     const turn = this.queue.then(() => this.runDistinct([...distinct.values()]));
@@ -121,7 +121,7 @@ class WorkerSandbox implements Sandbox {
     await this.worker?.terminate();
   }
 
-  private async runDistinct(programs: Program[]): Promise<Answer[][]> {
+  private async runDistinct(programs: SandboxProgram[]): Promise<Answer[][]> {
     const results: Answer[][] = [];
     while (results.length < programs.length) {
       this.worker ??= await this.startWorker();
@@ -142,7 +142,11 @@ class WorkerSandbox implements Sandbox {
   }
 
   /** Hands a batch to the worker. Resolves to nothing when all is answered, else to what the next program did to it. */
-  private runUntilFailure(worker: Worker, programs: Program[], onAnswers: (answers: Answer[]) => void) {
+  private runUntilFailure(
+    worker: Worker,
+    programs: SandboxProgram[],
+    onAnswers: (answers: Answer[]) => void,
+  ) {
     return new Promise<Answer | undefined>((resolve, reject) => {
       // Progress is read from shared memory, not from messages: those queue up while the host computes, and a host
       // that was busy would take a diligent worker for a hanging one. The timer also keeps the process alive meanwhile.

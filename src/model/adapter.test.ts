@@ -24,7 +24,7 @@ async function logits(config: DecoderConfig, weights: Weights, tokens: Tensor): 
       logitsOf(traced, hiddenStates(traced, tokens_BT, np.arange(T).astype(np.int32), config), config),
     [weightSpecs(config), tokens] as const,
   );
-  const { data } = await program.run(weights, tokens);
+  const { data } = await program.evaluate(weights, tokens);
   await program.close();
   return data.slice() as Float32Array;
 }

@@ -47,7 +47,7 @@ describe("a GGUF file", () => {
         logitsOf(traced, hiddenStates(traced, tokens, np.arange(24).astype(np.int32), config), config),
       [weightSpecs(config), expected.tokens!] as const,
     );
-    const { data } = await program.run(weights, expected.tokens!);
+    const { data } = await program.evaluate(weights, expected.tokens!);
     const wanted = expected.logits!.data;
     expect(Math.max(...Array.from(data, (value, i) => Math.abs(value - wanted[i]!)))).toBeLessThan(1e-4);
     expect(Math.max(...wanted)).toBeGreaterThan(1);

@@ -64,7 +64,7 @@ describe.each(families)("%s", (family) => {
         logitsOf(traced, hiddenStates(traced, tokens, np.arange(T).astype(np.int32), config), config),
       [weightSpecs(config), expected.tokens!] as const,
     );
-    const logits = await program.run(weights, expected.tokens!);
+    const logits = await program.evaluate(weights, expected.tokens!);
     expect(largestDifference(logits.data, expected.logits!.data)).toBeLessThan(1e-4);
     // A test that could pass on zeros would be none.
     expect(Math.max(...expected.logits!.data)).toBeGreaterThan(1);
@@ -75,12 +75,16 @@ describe.each(families)("%s", (family) => {
     const { config, weights } = model;
     const hooks = hookNames(config);
     const programs = new ProgramStore();
-    const passed = await forward(config, programs, weights, sequences, { hooks }, (_, one) =>
-      structuredClone(one),
+    const passed = await forward(config, programs, weights, sequences);
+    // The first token's, and those of all behind it.
+    const whole = sequences.map(({ tokens }) => ({ tokens, promptLength: 1 }));
+    const reads = hooks.flatMap((hook) =>
+      (["prompt-last", "completion"] as const).map((positions) => ({ as: "rows", hook, positions }) as const),
     );
+    const read = await forward(config, programs, weights, whole, { reads });
     await programs.close();
-    for (const hook of hooks) {
-      const actual = passed.flatMap(({ activations }) => [...activations[hook]!]);
+    for (const [h, hook] of hooks.entries()) {
+      const actual = read.flatMap(({ reads }) => [...reads[2 * h]!, ...reads[2 * h + 1]!]);
       expect(largestDifference(Float32Array.from(actual), expected[hook]!.data), hook).toBeLessThan(1e-4);
     }
     const V = config.vocabulary;

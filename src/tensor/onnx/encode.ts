@@ -9,7 +9,14 @@ import {
   type TensorProtoSchema,
   type ValueInfoProtoSchema,
 } from "onnx-buf";
-import { type Attribute, type Constant, elementCodes, type Graph, type Node, type Value } from "./graph.ts";
+import {
+  type Attribute,
+  elementCodes,
+  type Graph,
+  type GraphConstant,
+  type Node,
+  type Value,
+} from "./graph.ts";
 
 /** The bytes that ONNX Runtime loads (IR version 10, operator set 21). */
 export function encodeModel(graph: Graph): Uint8Array {
@@ -38,7 +45,12 @@ function valueInfo(value: Value): MessageInitShape<typeof ValueInfoProtoSchema> 
   return { name: value.name, type: { value: { case: "tensorType", value: tensor } } };
 }
 
-function initializer({ name, shape, dtype, data }: Constant): MessageInitShape<typeof TensorProtoSchema> {
+function initializer({
+  name,
+  shape,
+  dtype,
+  data,
+}: GraphConstant): MessageInitShape<typeof TensorProtoSchema> {
   const rawData = Uint8Array.from(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
   return { name, dims: shape.map(BigInt), dataType: elementCodes[dtype], rawData };
 }

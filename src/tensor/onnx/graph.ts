@@ -31,7 +31,7 @@ export interface Node {
   attributes: Record<string, Attribute>;
 }
 
-export interface Constant extends Value {
+export interface GraphConstant extends Value {
   data: Float32Array | Int32Array | BigInt64Array | Uint8Array | Uint32Array;
 }
 
@@ -46,7 +46,7 @@ export class Graph {
   readonly inputs: Value[] = [];
   readonly outputs: Value[] = [];
   readonly nodes: Node[] = [];
-  readonly constants: Constant[] = [];
+  readonly constants: GraphConstant[] = [];
   readonly #values = new Map<string, Value>();
   readonly #known = new Map<string, Value>();
 
@@ -82,7 +82,7 @@ export class Graph {
   }
 
   /** A constant tensor. */
-  constant(data: Constant["data"], shape: readonly number[], dtype: ElementType): Value {
+  constant(data: GraphConstant["data"], shape: readonly number[], dtype: ElementType): Value {
     const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
     const key = `constant:${dtype}[${shape}]${bytes.toString("base64")}`;
     const known = this.#known.get(key);
@@ -158,7 +158,7 @@ export class Graph {
   /** The program as text, one operator a line. */
   toString(): string {
     const typed = (value: Value) => `${value.name}:${value.dtype}[${value.shape}]`;
-    const constant = ({ data, ...value }: Constant) =>
+    const constant = ({ data, ...value }: GraphConstant) =>
       `${typed(value)} = ${data.length <= 8 ? `{${Array.from<number | bigint>(data).join(",")}}` : "{...}"}`;
     const attributes = (node: Node) => {
       const list = Object.entries(node.attributes).map(([name, value]) => `${name}=${value}`);
