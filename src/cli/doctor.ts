@@ -1,9 +1,8 @@
 /** @file `probeward doctor`: checks that everything a study needs works on this machine. */
 
 import { mkdtemp, readdir, rm } from "node:fs/promises";
-import { availableParallelism, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { numpy as np } from "@jax-js/jax";
 import type { Command } from "commander";
 import { engineContract } from "../engine/contract.ts";
 import { createEngine, openEngine } from "../engine/index.ts";
@@ -11,7 +10,8 @@ import { createEnvironment } from "../environment/index.ts";
 import { CharacterTokenizer, initialWeights, type LoadedModel, loadModel } from "../model/index.ts";
 import { shippedModel } from "../prepare/index.ts";
 import { randomFor } from "../random.ts";
-import { compile, floats } from "../tensor/index.ts";
+import { runtimeContract } from "../tensor/contract.ts";
+import { onnxRuntime, threads } from "../tensor/index.ts";
 
 /** What is checked, by name; a check passes with a detail or throws. */
 const checks: Record<string, () => Promise<string>> = {
@@ -21,12 +21,9 @@ const checks: Record<string, () => Promise<string>> = {
       throw new Error(`this is ${process.versions.node}; install a newer one`);
     return process.versions.node;
   },
-  "ONNX Runtime computes": async () => {
-    const program = await compile((x) => np.sum(x), [floats([3])]);
-    const sum = await program.evaluate(floats([3], new Float32Array([1, 2, 3])));
-    await program.close();
-    if (sum.data[0] !== 6) throw new Error(`1 + 2 + 3 = ${sum.data[0]}; reinstall onnxruntime-node`);
-    return `${availableParallelism()} threads`;
+  "ONNX Runtime keeps its promises": async () => {
+    await keptBy(runtimeContract, onnxRuntime);
+    return `${runtimeContract.length} of them, with ${threads()} threads`;
   },
   "the engine keeps its promises": async () => {
     const engine = createEngine(smallModel());
@@ -36,16 +33,12 @@ const checks: Record<string, () => Promise<string>> = {
       return folders.at(-1)!;
     };
     try {
-      for (const { promise, check } of engineContract)
-        await check({ engine, reopen: openEngine, folder }).catch((error: Error) => {
-          throw new Error(`${promise}: ${error.message}`);
-        });
+      await keptBy(engineContract, { engine, reopen: openEngine, folder });
     } finally {
       await engine.close();
       for (const one of folders) await rm(one, { recursive: true, force: true });
     }
-    const { name, threads } = engine.info;
-    return `${engineContract.length} of them, on ${name} with ${threads} threads`;
+    return `${engineContract.length} of them, on ${engine.info.name}`;
   },
   "the sandbox runs programs": async () => {
     const environment = createEnvironment("code");
@@ -64,6 +57,17 @@ const checks: Record<string, () => Promise<string>> = {
     return names.join(", ");
   },
 };
+
+/** @throws Error naming the first promise that is broken */
+async function keptBy<T>(
+  contract: readonly { promise: string; check(subject: T): Promise<void> }[],
+  subject: T,
+): Promise<void> {
+  for (const { promise, check } of contract)
+    await check(subject).catch((error: Error) => {
+      throw new Error(`${promise}: ${error.message}`);
+    });
+}
 
 /** Large enough for every promise to mean something, and for a second to do. */
 function smallModel(): LoadedModel {

@@ -117,6 +117,20 @@ describe("AdamW", () => {
       }),
     ));
 
+  it("moves weights the same beside ones that are so large that they are moved apart", async () => {
+    const large = (value: number) => {
+      const size = 2 ** 23 + 1;
+      return floats([size], new Float32Array(size).fill(value));
+    };
+    const [start, gradients] = [tensors(1), tensors(2)];
+    const alone = await stepped(fresh(start), gradients, 0.1);
+    const whole = { matrix: start.matrix!, large: large(1), bias: start.bias! };
+    const beside = { matrix: gradients.matrix!, large: large(-2), bias: gradients.bias! };
+    const { weights } = await stepped(fresh(whole), beside, 0.1);
+    for (const name of ["matrix", "bias"]) expect(weights[name]).toEqual(alone.weights[name]);
+    expect(weights.large!.data.at(-1)).toBeCloseTo(1.1, 6);
+  });
+
   it("moves those alone that have a gradient", async () => {
     const { weights, state } = {
       weights: await place(runtime, tensors(1)),

@@ -1,7 +1,7 @@
 /** @file AdamW as programs, so that weights, gradients and moments stay where they are. */
 
 import { numpy as np } from "@jax-js/jax";
-import { compile, floats, type Handle, type JaxArray, type TensorSpec } from "../tensor/index.ts";
+import { compile, floats, type Handle, type JaxArray, sizeOf, type TensorSpec } from "../tensor/index.ts";
 import type { ProgramStore } from "./programs.ts";
 import type { Placed } from "./weights.ts";
 
@@ -52,25 +52,46 @@ export async function adamwStep(
   { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0, maxGradNorm = Infinity }: AdamWOptions = {},
 ): Promise<Optimized & { gradNorm: number }> {
   const gradNorm = await globalNorm(programs, gradients);
-  const names = Object.keys(gradients);
-  const specs = specsOf(gradients);
   const fixed = { beta1, beta2, epsilon };
-  const program = await programs
-    .cache(JSON.stringify(["adamw", fixed, specs]), () => compileUpdate(programs, specs, fixed))
-    .get();
   const step = state.step + 1;
-  const of = (all: Placed) => Object.fromEntries(names.map((name) => [name, all[name]!]));
-  const updated = await program.run(of(weights), gradients, of(state.m), of(state.v), {
+  const numbers = {
     scale: scalar(gradNorm > maxGradNorm ? maxGradNorm / gradNorm : 1),
     rate: scalar(learningRate / (1 - beta1 ** step)),
     unbias: scalar(1 / (1 - beta2 ** step)),
     kept: scalar(1 - learningRate * weightDecay),
-  });
-  return {
-    weights: { ...weights, ...updated.weights },
-    state: { step, m: { ...state.m, ...updated.m }, v: { ...state.v, ...updated.v } },
-    gradNorm,
   };
+  const [moved, m, v] = [{ ...weights }, { ...state.m }, { ...state.v }];
+  for (const names of groupsOf(gradients)) {
+    const of = (all: Placed) => names.map((name) => all[name]!);
+    const shapes = of(gradients).map(({ shape }) => shape);
+    const program = await programs
+      .cache(JSON.stringify(["adamw", fixed, shapes]), () => compileUpdate(programs, shapes, fixed))
+      .get();
+    const updated = await program.run(of(weights), of(gradients), of(state.m), of(state.v), numbers);
+    names.forEach((name, i) => {
+      [moved[name], m[name], v[name]] = updated[i]!;
+    });
+  }
+  return { weights: moved, state: { step, m, v }, gradNorm };
+}
+
+/** Elements of the weights that are updated at a time: what they become lies beside what they were. */
+const TOGETHER = 2 ** 23;
+
+/** Names in their order, in groups of `TOGETHER` elements, or of one tensor that is larger. */
+function groupsOf(tensors: Placed): string[][] {
+  const groups: string[][] = [];
+  let room = 0;
+  for (const [name, { shape }] of Object.entries(tensors)) {
+    const size = sizeOf(shape);
+    if (size > room || groups.length === 0) {
+      groups.push([]);
+      room = TOGETHER;
+    }
+    groups.at(-1)!.push(name);
+    room -= size;
+  }
+  return groups;
 }
 
 /**
@@ -108,26 +129,32 @@ export async function descend(
 type Traced = Record<string, JaxArray>;
 type Specs = Record<string, TensorSpec>;
 
+/** Compiles: for each tensor its weight and moments [w, m, v] after an update. */
 function compileUpdate(
   { runtime }: ProgramStore,
-  specs: Specs,
+  shapes: readonly (readonly number[])[],
   { beta1, beta2, epsilon }: Required<Pick<AdamWOptions, "beta1" | "beta2" | "epsilon">>,
 ) {
-  const numbers = { scale: floats([]), rate: floats([]), unbias: floats([]), kept: floats([]) };
+  const specs = shapes.map((shape): TensorSpec => ({ shape, dtype: "float32" }));
+  const number = floats([]);
+  const numbers = { scale: number, rate: number, unbias: number, kept: number };
   return compile(
-    (weights: Traced, gradients: Traced, m: Traced, v: Traced, at: Traced) => {
-      const updated = { weights: {} as Traced, m: {} as Traced, v: {} as Traced };
-      for (const [name, { shape }] of Object.entries(specs)) {
-        const gradient = gradients[name]!.mul(at.scale!.ref);
-        const first = m[name]!.mul(beta1).add(gradient.ref.mul(1 - beta1));
-        const second = v[name]!.mul(beta2).add(np.square(gradient).mul(1 - beta2));
-        const change = first.ref.mul(at.rate!.ref).div(np.sqrt(second.ref.mul(at.unbias!.ref)).add(epsilon));
-        const weight = weights[name]!;
-        updated.weights[name] = (shape.length >= 2 ? weight.mul(at.kept!.ref) : weight).sub(change);
-        updated.m[name] = first;
-        updated.v[name] = second;
-      }
-      for (const number of Object.values(at)) number.dispose();
+    (
+      weights: JaxArray[],
+      gradients: JaxArray[],
+      m: JaxArray[],
+      v: JaxArray[],
+      at: Record<keyof typeof numbers, JaxArray>,
+    ) => {
+      const updated = weights.map((weight, i): [JaxArray, JaxArray, JaxArray] => {
+        const gradient = gradients[i]!.mul(at.scale.ref);
+        const first = m[i]!.mul(beta1).add(gradient.ref.mul(1 - beta1));
+        const second = v[i]!.mul(beta2).add(np.square(gradient).mul(1 - beta2));
+        const change = first.ref.mul(at.rate.ref).div(np.sqrt(second.ref.mul(at.unbias.ref)).add(epsilon));
+        const kept = shapes[i]!.length >= 2 ? weight.mul(at.kept.ref) : weight;
+        return [kept.sub(change), first, second];
+      });
+      for (const one of Object.values(at)) one.dispose();
       return updated;
     },
     [specs, specs, specs, specs, numbers] as const,

@@ -43,7 +43,7 @@ export function drawToken(
   let token = 0;
   let smallest = Infinity;
   for (let v = 0; v < logits.length; v++) {
-    const u = ((mix(mix((v + a) | 0) ^ b) >>> 0) + 0.5) / 2 ** 32;
+    const u = ((mix((v + a) ^ b) >>> 0) + 0.5) / 2 ** 32;
     // -log(1 - u) is at least u: most tokens need no logarithm.
     if (u >= smallest * odds[v]!) continue;
     const time = -Math.log1p(-u) / odds[v]!;

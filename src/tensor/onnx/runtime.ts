@@ -7,7 +7,7 @@ import { versions } from "../../versions.ts";
 import { drawToken } from "../draw.ts";
 import type { Program } from "../program.ts";
 import { type CopyPair, type Draw, type Executable, Handle, type Move, type Runtime } from "../runtime.ts";
-import { newData, sizeOf, type Tensor } from "../types.ts";
+import { newData, sizeOf, type Tensor, type TensorSpec } from "../types.ts";
 import { encodeModel } from "./encode.ts";
 import { lower } from "./lower.ts";
 
@@ -24,8 +24,8 @@ export const onnxRuntime: Runtime = {
     return { name, versions: versions(["onnxruntime-node", "@jax-js/jax"]).of, threads: threads() };
   },
   compile: (program, donated = []) => compileSession(program, donated),
-  put: async (tensor) => new HostHandle(tensor),
-  zeros: async (spec) => new HostHandle({ ...spec, data: newData(spec.dtype, sizeOf(spec.shape)) }),
+  put: async (tensor) => new HostHandle(feedOf(tensor)),
+  zeros: async (spec) => new HostHandle(emptyFeed(spec)),
   get: async (handle) => hostOf(handle).tensor,
   free: (handle) => hostOf(handle).free(),
   copy: async (pairs, moves) => copyRows(pairs, moves),
@@ -33,36 +33,50 @@ export const onnxRuntime: Runtime = {
   close: async () => {},
 };
 
-/** An array of this process. Freed, it goes back to the program that made it, whose next run writes into it. */
-class HostHandle extends Handle {
-  #tensor: Tensor | undefined;
-  #fed: OrtTensor | undefined;
-  readonly #giveBack: ((tensor: Tensor) => void) | undefined;
+/** An array of this process, and the same as ONNX Runtime wants it. */
+interface Feed {
+  tensor: Tensor;
+  fed: OrtTensor;
+}
 
-  constructor(tensor: Tensor, giveBack?: (tensor: Tensor) => void) {
-    super(tensor);
-    this.#tensor = tensor;
-    this.#giveBack = giveBack;
+function feedOf(tensor: Tensor): Feed {
+  const { dtype, data, shape } = tensor;
+  return { tensor, fed: new OrtTensor(dtype, data as Float32Array, shape as number[]) };
+}
+
+function emptyFeed({ dtype, shape }: TensorSpec): Feed {
+  return feedOf({ dtype, shape, data: newData(dtype, sizeOf(shape)) });
+}
+
+/** Freed, it goes back to the program that made it, whose next run writes into it. */
+class HostHandle extends Handle {
+  #feed: Feed | undefined;
+  readonly #spare: Feed[] | undefined;
+
+  constructor(feed: Feed, spare?: Feed[]) {
+    super(feed.tensor);
+    this.#feed = feed;
+    this.#spare = spare;
   }
 
   /** @throws Error where it was freed */
   get tensor(): Tensor {
-    if (!this.#tensor)
-      throw new Error(`tensor: a ${this.dtype}[${this.shape}] was used after it had been freed`);
-    return this.#tensor;
+    return this.#valid().tensor;
   }
 
-  /** As ONNX Runtime wants it. */
+  /** @throws Error where it was freed */
   get fed(): OrtTensor {
-    const { data } = this.tensor;
-    this.#fed ??= new OrtTensor(this.dtype, data as Float32Array, this.shape as number[]);
-    return this.#fed;
+    return this.#valid().fed;
   }
 
   free(): void {
-    if (this.#tensor) this.#giveBack?.(this.#tensor);
-    this.#tensor = undefined;
-    this.#fed = undefined;
+    if (this.#feed) this.#spare?.push(this.#feed);
+    this.#feed = undefined;
+  }
+
+  #valid(): Feed {
+    if (this.#feed) return this.#feed;
+    throw new Error(`tensor: a ${this.dtype}[${this.shape}] was used after it had been freed`);
   }
 }
 
@@ -89,7 +103,7 @@ async function compileSession(program: Program, donated: readonly number[]): Pro
     /** Two outputs may be one array, which is written once and copied. */
     first: graph.outputs.findIndex((one) => one.name === name),
     /** What was freed of earlier runs. */
-    spare: [] as Tensor[],
+    spare: [] as Feed[],
   }));
   return {
     text: graph.toString(),
@@ -98,10 +112,9 @@ async function compileSession(program: Program, donated: readonly number[]): Pro
       inputs.forEach((handle, i) => {
         if (fedNames.has(`in${i}`)) feeds[`in${i}`] = hostOf(handle).fed;
       });
-      const results = outputs.map(({ dtype, shape, spare }) => {
-        const tensor = spare.pop() ?? { shape, dtype, data: newData(dtype, sizeOf(shape)) };
-        return new HostHandle(tensor, (freed) => spare.push(freed));
-      });
+      const results = outputs.map(
+        ({ spare, ...spec }) => new HostHandle(spare.pop() ?? emptyFeed(spec), spare),
+      );
       const fetches: Record<string, OrtTensor> = {};
       outputs.forEach(({ name, first }, i) => {
         if (first === i) fetches[name] = results[i]!.fed;
