@@ -178,6 +178,14 @@ it("shows no setting in a study file that does not exist", () => {
   expect(wrong).toEqual([]);
 });
 
+it("has a reason for every dependency", () => {
+  const { dependencies } = JSON.parse(textOf("package.json")) as { dependencies: Record<string, string> };
+  const reasons = proseOf("CONTRIBUTING.md")
+    .match(/^\| `.*$/gm)!
+    .join("\n");
+  expect(Object.keys(dependencies).filter((name) => !reasons.includes(`\`${name}\``))).toEqual([]);
+});
+
 it("shows no script of npm that does not exist", () => {
   const { scripts } = JSON.parse(textOf("package.json")) as { scripts: Record<string, string> };
   const shown = pages.flatMap((page) =>
