@@ -64,6 +64,13 @@ it("has no link that leads nowhere", () => {
   expect(dead.map(({ page, target }) => `${page}: ${target}`)).toEqual([]);
 });
 
+it("has no link that leads out of the package", () => {
+  const { files } = JSON.parse(textOf("package.json")) as { files: string[] };
+  const packed = [...files, "README.md", "LICENSE", "package.json"];
+  const outside = links.filter(({ to }) => !packed.includes(to.split("/")[0]!));
+  expect(outside.map(({ page, target }) => `${page}: ${target}`)).toEqual([]);
+});
+
 it("has no page that README does not lead to", () => {
   const reached = new Set(["README.md"]);
   for (const page of reached)
