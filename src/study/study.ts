@@ -146,7 +146,7 @@ export async function prepare(work: Work, onEvent: OnEvent): Promise<void> {
       const [value, low, high] = [rate.value, rate.low!, rate.high!].map((number) => number.toFixed(2));
       onEvent({
         kind: "stage",
-        detail: `Exchange rate predicted for ${planned.id}: ${value} (${low} to ${high})`,
+        detail: `Exchange rate foreseen for ${planned.id}: ${value} (${low} to ${high})`,
       });
     }
     const tooSmall = penaltyWarning(planned, base);
