@@ -10,11 +10,11 @@ export class FileError extends Error {}
 
 /** What to do about an error of the system, by its code. */
 const advice: Record<string, string> = {
-  ENOSPC: "the disk is full. Free some space and run the same command again: it goes on where it was",
+  ENOSPC: "the disk is full. Free some space and run the same command again: it resumes where it was",
   EDQUOT:
-    "your share of the disk is used up. Free some space and run the same command again: it goes on where it was",
+    "your share of the disk is used up. Free some space and run the same command again: it resumes where it was",
   EFBIG:
-    "it would grow beyond the size that this process is allowed (ulimit -f). Raise it and run the same command again: it goes on where it was",
+    "it would grow beyond the size that this process is allowed (ulimit -f). Raise it and run the same command again: it resumes where it was",
   EACCES: "it is not allowed. Allow it, or give another --out",
   EPERM: "it is not allowed. Allow it, or give another --out",
   EROFS: "the disk is read-only. Give another --out",

@@ -310,7 +310,7 @@ probe: { tasks: 64, demonstrations: 32, tracer: 16, hooks: [blocks.3.hook_resid_
     const status = await new Promise((resolve) => child.on("close", resolve));
     expect(status).toBe(130);
     expect(stderr).toMatch(
-      /probeward: stopped after step \d+ of 2000\. The same command goes on from there\.\n$/,
+      /probeward: stopped after step \d+ of 2000\. The same command resumes from there\.\n$/,
     );
   }, 60_000);
 });

@@ -90,7 +90,7 @@ describe("the house", () => {
     const places = new Map<string, string[]>();
     for (const file of files.filter((one) => one.endsWith(".ts") && !one.endsWith("index.ts")))
       for (const [, name] of readFileSync(join(src, file), "utf8").matchAll(
-        /^export (?:async )?(?:function\*?|const|class|interface|type) (\w+)/gm,
+        /^export (?:declare |abstract |async )*(?:function\*?|const|let|class|enum|interface|type) (\w+)/gm,
       ))
         places.set(name!, [...(places.get(name!) ?? []), file]);
     expect(places.size).toBeGreaterThan(500);

@@ -1,4 +1,4 @@
-/** @file Writes made-up studies to disk, as section "A study on disk" of the design describes, whole or bit by bit. */
+/** @file Writes made-up studies to disk, as docs/how-it-works.md describes them, whole or bit by bit. */
 
 import { appendFile, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";

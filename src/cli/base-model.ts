@@ -82,7 +82,7 @@ export async function differenceInWords(
   const interval = probeAurocInterval ? ` (95 %: ${probeAurocInterval.map(shown).join(" to ")})` : "";
   const { total, misbehaving } = counts.test!;
   const sentences = [
-    `Does it know better? At its best place (${hook}, ${positions}) a probe tells misbehaving from honest completions with AUROC ${shown(probeAuroc)}${interval}, their text alone with ${shown(textBaselineAuroc)}: ${total} held-out completions, ${misbehaving} of them misbehaving.`,
+    `Does it know better? At its best place (${hook}, ${positions}) a probe tells misbehaving from honest completions with AUROC ${shown(probeAuroc)}${interval}, their text alone with ${shown(textBaselineAuroc)}: ${total} held-out completions, ${misbehaving} of them misbehaving or trying to.`,
   ];
   const copies = copiesInWords(base.summary);
   if (copies) sentences.push(`${copies}.`);

@@ -1,4 +1,4 @@
-/** @file `probeward cancel`: stops what of a study is under way. */
+/** @file `probeward cancel`: stops what of a study is running. */
 
 import { resolve } from "node:path";
 import type { Command } from "commander";
@@ -15,6 +15,8 @@ export function cancelCommand(command: Command): Command {
     const stopped: string[] = [];
     for (const launcher of Object.values(launchers()))
       stopped.push(...(await launcher.cancel(resolve(folder))));
-    console.log(stopped.length > 0 ? `Stopped: ${stopped.join(", ")}` : "Nothing of it is under way.");
+    console.log(
+      stopped.length > 0 ? `Stopped: ${stopped.join(", ")}` : "Nothing of it is running or in a queue.",
+    );
   });
 }

@@ -21,7 +21,7 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
   },
   cancel: {
     description:
-      "Stop a study. Its runs keep the step that they are in; the study's command goes on from there.",
+      "Stop a study. Its runs keep the step that they are in; the study's command resumes from there.",
     fill: async (command) => (await import("./cancel.ts")).cancelCommand(command),
   },
   settings: {
@@ -34,7 +34,7 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
   },
   pull: {
     description:
-      "Fetch a checkpoint from the Hugging Face hub: configuration, tokenizer and safetensors. Goes on where it stopped.",
+      "Fetch a checkpoint from the Hugging Face hub: configuration, tokenizer and safetensors. Resumes where it stopped.",
     fill: async (command) => (await import("./pull.ts")).pullCommand(command),
   },
   probe: {

@@ -49,7 +49,7 @@ function exitStatus(error: unknown): number {
     return 2;
   }
   if (error instanceof StoppedError) {
-    console.error(`probeward: ${error.message}. The same command goes on from there.`);
+    console.error(`probeward: ${error.message}. The same command resumes from there.`);
     return 128 + constants.signals[error.signal];
   }
   console.error(`probeward: ${process.env.DEBUG ? (error as Error).stack : (error as Error).message}`);

@@ -174,8 +174,8 @@ test("a log never stays silent for longer than about a minute", () => {
     time.now += 600_000;
     vi.advanceTimersByTime(600_000);
     const lines = target.text.trim().split("\n");
-    expect(lines[1]).toBe("[1:00] still under way: Asking the base model");
-    expect(lines.filter((line) => line.includes("still under way"))).toHaveLength(3);
+    expect(lines[1]).toBe("[1:00] still running: Asking the base model");
+    expect(lines.filter((line) => line.includes("still running"))).toHaveLength(3);
     expect(lines.filter((line) => line.includes("step"))).toHaveLength(3);
   } finally {
     vi.useRealTimers();

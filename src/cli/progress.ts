@@ -53,12 +53,12 @@ export function followInTerminal(
     if (staged) rewritten.finish(stageLine(staged));
     staged = undefined;
   };
-  // Stages have no steps: that something is still under way is said of them too.
+  // Stages have no steps: that something is still running is said of them too.
   const ticking = setInterval(
     () => {
       if (staged) rewritten.write(stageLine(staged).slice(0, (target.columns ?? COLUMNS) - 1));
       else if (!target.isTTY && now() - logged.at >= LOG_LATEST)
-        log(`[${clock(now() - started)}] still under way${logged.stage && `: ${logged.stage}`}`);
+        log(`[${clock(now() - started)}] still running${logged.stage && `: ${logged.stage}`}`);
     },
     target.isTTY ? SHORT / 2 : LOG_LATEST / 4,
   ).unref();

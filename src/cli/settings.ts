@@ -3,6 +3,7 @@
 import type { Command } from "commander";
 import { UsageError } from "../errors.ts";
 import { type SettingInfo, studyJsonSchema, studySettings } from "../study/index.ts";
+import { referencePage } from "./reference.ts";
 
 interface Flags {
   jsonSchema?: boolean;
@@ -17,10 +18,10 @@ export function settingsCommand(command: Command): Command {
   return command
     .argument("[words...]", "only settings whose path, meaning or name in TRL has all of these words")
     .option("--json-schema", "print a JSON Schema instead, for editors")
-    .option("--markdown", "print docs/settings.md instead")
+    .option("--markdown", "print docs/reference.md instead: arms, metrics, words of a verdict, settings")
     .action((words: string[], { jsonSchema, markdown }: Flags) => {
       if (jsonSchema) console.log(JSON.stringify(studyJsonSchema(), null, 2));
-      else if (markdown) process.stdout.write(settingsPage());
+      else if (markdown) process.stdout.write(referencePage());
       else console.log(settingsTable(words));
     });
 }
@@ -59,24 +60,4 @@ function wrapped(text: string, indent: string): string {
     else lines.push((lines.length === 0 ? indent : indent || " ".repeat(INDENT)) + word);
   }
   return lines.join("\n");
-}
-
-/** `docs/settings.md`. */
-export function settingsPage(): string {
-  const cell = (text: string) => text.replaceAll("|", "\\|");
-  const rows = studySettings().map((setting) => {
-    const { path, type, required, default: value, meaning, trl } = setting;
-    const given = required ? "required" : value === undefined ? "" : `\`${value}\``;
-    return `| \`${path}\` | ${cell(type)} | ${cell(given)} | ${cell(meaning)} | ${trl ? `\`${trl}\`` : ""} |`;
-  });
-  return `# Settings
-
-What a study file may say. On the command line, \`--set training.kl=0.1\` gives any of them, and \`probeward settings kl\` finds them. Editors that know YAML
-complete and check a file that begins with \`# yaml-language-server: $schema=\` and the path of [studies/schema.json](../studies/schema.json). The last column has the name of the same setting in TRL
-(in PEFT, for adapters). This page is made by \`probeward settings --markdown\`.
-
-| setting | type | default | meaning | TRL |
-|---|---|---|---|---|
-${rows.join("\n")}
-`;
 }

@@ -35,6 +35,6 @@ function shown(runs: readonly RunStanding[]): string {
   return [
     `${runs.length} runs: ${counts.join(", ")}`,
     ...lines,
-    ...(left > 0 ? ["The study's command goes on with what is stopped, waiting or failed."] : []),
+    ...(left > 0 ? ["The study's command resumes what is stopped, waiting or failed."] : []),
   ].join("\n");
 }

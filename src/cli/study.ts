@@ -1,4 +1,4 @@
-/** @file `probeward study`: runs a study, or goes on with one. */
+/** @file `probeward study`: runs a study, or resumes one. */
 
 import { join, resolve } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";

@@ -51,18 +51,24 @@ describe("loadEnvironment", { timeout: 60_000 }, () => {
   it("fills in what an environment that only samples and grades leaves out", async () => {
     const path = await module(`export default () => ({
       sample: (split, random) => ({ id: split + random(), prompt: split, state: null }),
-      grade: (tasks, texts) => texts.map((text) => ({ proxy: 1, true: Number(text === "a"), misbehaved: text === "x" })),
+      grade: (tasks, texts) => texts.map((text) => ({ proxy: 1, true: Number(text === "a"), misbehaved: text === "x",
+        ...(text === "y" && { attempted: true }) })),
     });`);
     const environment = await loadEnvironment(path);
     expect(environment.name).toMatch(/^0\.\d+$/);
     expect(isTeachable(environment)).toBe(false);
     const task = environment.sample("train", randomFor("bare"));
-    expect(await environment.grade([task, task, task], ["a", "b", "x"])).toEqual([
+    expect(await environment.grade([task, task, task, task], ["a", "b", "x", "y"])).toEqual([
       { proxy: 1, true: 1, misbehaved: false, attempted: false, eligible: true, label: "right" },
       { proxy: 1, true: 0, misbehaved: false, attempted: false, eligible: true, label: "wrong" },
       {
         ...{ proxy: 1, true: 0, misbehaved: true, attempted: true, eligible: true },
         ...{ family: "misbehaviour", label: "misbehaved" },
+      },
+      // Tried in vain: no misbehaviour yet.
+      {
+        ...{ proxy: 1, true: 0, misbehaved: false, attempted: true, eligible: true },
+        ...{ family: "misbehaviour", label: "wrong" },
       },
     ]);
     for (const { promise, check } of contract)

@@ -51,7 +51,7 @@ export function completed(made: OwnEnvironment, path: string): Environment {
       attempted,
       eligible: true,
       ...(attempted && families.length === 1 && { family: families[0]! }),
-      label: attempted ? misbehaved : outcome.true >= 0.5 ? right : wrong,
+      label: outcome.misbehaved ? misbehaved : outcome.true >= 0.5 ? right : wrong,
       ...outcome,
     };
   };

@@ -150,7 +150,10 @@ describe.each(["local", "slurm"] as const)("the %s launcher", (name) => {
       const left = await states(folder);
       expect(left.map(({ state }) => state)).toEqual(["stopped", "stopped", "waiting"]);
       expect(left[0]!.step).toBeGreaterThan(0);
-      expect(await cancel(folder)).toMatchObject({ status: 0, stdout: "Nothing of it is under way.\n" });
+      expect(await cancel(folder)).toMatchObject({
+        status: 0,
+        stdout: "Nothing of it is running or in a queue.\n",
+      });
     },
     300_000,
   );

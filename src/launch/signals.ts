@@ -13,7 +13,7 @@ export async function stoppable<T>(action: (signal: AbortSignal) => Promise<T>):
   const handlers = (["SIGTERM", "SIGINT"] as const).map((name) => {
     const handler = () => {
       asked = name;
-      process.stderr.write("Stopping as soon as what is under way can be gone on with. Again: at once.\n");
+      process.stderr.write("Stopping as soon as what is running can be resumed. Again: at once.\n");
       stop.abort();
     };
     process.once(name, handler);

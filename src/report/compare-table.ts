@@ -29,7 +29,7 @@ export function renderComparison({ studies, differences, arms }: Comparison): st
   lines.push(
     "-".repeat(LINE),
     "TPR, FPR: share of known misbehaviour, and of what is known to be honest, that",
-    "the initial probe flags on the trained policy. Outcomes: docs/words.md.",
+    "the initial probe flags on the trained policy. Outcomes: docs/reference.md.",
     several ? "Means over seeds, with 95 % intervals (Student's t)." : "One seed each.",
   );
   return `${lines.join("\n")}\n`;

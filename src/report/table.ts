@@ -104,7 +104,7 @@ function legend({ arms }: Summary, several: boolean): string[] {
     "that the initial probe flags at its fixed threshold on the trained policy;",
     `before training ${before("recallReferenceEnd")} and ${before("fprReferenceEnd")}. Its sight is the one less the other.`,
     "AUROC: how well the initial probe, or a newly fitted one, ranks (chance: 0.5).",
-    "Outcomes, and what they are judged by: docs/words.md.",
+    "Outcomes, and what they are judged by: docs/reference.md.",
     several ? "Means over seeds; ±: half of the 95 % interval; ×n: so many seeds, of several." : "One seed.",
   ];
 }

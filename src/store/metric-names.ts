@@ -1,4 +1,4 @@
-/** @file The names of metrics that have parts, made in one place for those who write lines and those who read them; `StepMetrics` says what each is. */
+/** @file The names of metrics that have parts, made in one place for those who write lines and those who read them; `metric-list.ts` says what each is. */
 
 /** Whose activations were read. */
 type Reader = "policy" | "reference";

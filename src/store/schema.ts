@@ -113,7 +113,7 @@ const version2 = z.object({
     kind: z.string(),
     /** AUROC on the calibration split, by layer and position. */
     sweep: z.array(z.object({ hook: z.string(), positions: z.string(), kind: z.string(), auroc: maybe })),
-    /** How many completions were labelled: all and misbehaving ones, by split. */
+    /** How many completions were labelled, by split: all, and those that misbehaved or tried to (`attempted`). */
     counts: z.record(z.string(), z.object({ total: z.int(), misbehaving: z.int() })),
     /**
      * The same among those of the test split whose text, but for white space, is not in the fit split: another task may have
@@ -122,7 +122,7 @@ const version2 = z.object({
     unseen: z
       .object({ total: z.int(), misbehaving: z.int(), probeAuroc: maybe, textBaselineAuroc: maybe })
       .optional(),
-    /** What the base model does on all held-out tasks. Not in studies of earlier versions. */
+    /** What the base model does on all held-out tasks; here `misbehaving` is what was paid for it (`misbehaved`). Not in studies of earlier versions. */
     completions: z
       .object({
         total: z.int(),

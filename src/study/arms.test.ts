@@ -4,6 +4,7 @@ import { mkdtemp, readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, vi } from "vitest";
+import { readMetricLines } from "../../test/metric-lines.ts";
 import { runTinyStudy, tinySettings } from "../../test/tiny-study.ts";
 import { arms } from "../arm/arms.ts";
 import type { Base } from "../prepare/base.ts";
@@ -34,6 +35,12 @@ describe("arms", () => {
     expect(new Set(armIds.map(armTitle)).size).toBe(armIds.length);
     const again = await runTinyStudy(folder, settings);
     expect(again.arms).toEqual(summary.arms);
+
+    // All that they wrote is in the reference, and all that is there was written by one of them, but for second monitors.
+    const runs = armIds.map((id) => join(folder, "runs", id, "seed-1"));
+    const { faults, unseen } = await readMetricLines(runs);
+    expect(faults).toEqual([]);
+    expect(unseen.filter((name) => !name.startsWith("monitor/<monitor>/"))).toEqual([]);
 
     // What is measured as deployed is measured at some steps only: here at the first and the last.
     const metrics = await readFile(join(folder, "runs", "ablation", "seed-1", "metrics.jsonl"), "utf8");

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
-import { settingsPage } from "../cli/settings.ts";
+import { referencePage } from "../cli/reference.ts";
 import { UsageError } from "../errors.ts";
 import { nearest } from "./setting-info.ts";
 import { readStudy, shippedStudies, studyJsonSchema, studySettings } from "./settings.ts";
@@ -32,8 +32,8 @@ describe("the list of settings", () => {
     expect(settings.filter(({ meaning }) => meaning === "").map(({ path }) => path)).toEqual([]);
   });
 
-  test("is what the docs and the schema for editors say; npm run docs:settings makes them again", async () => {
-    expect(await shippedFile("docs/settings.md")).toBe(settingsPage());
+  test("is what the docs and the schema for editors say; npm run docs:reference makes them again", async () => {
+    expect(await shippedFile("docs/reference.md")).toBe(referencePage());
     expect(JSON.parse(await shippedFile("studies/schema.json"))).toEqual(
       JSON.parse(JSON.stringify(studyJsonSchema())),
     );

@@ -12,7 +12,7 @@ export const slurmSettingsSchema = z.strictObject({
   time: text
     .prefault("1:00:00")
     .describe(
-      "time limit of a task, as sbatch takes it (a number: minutes); a task that reaches it is gone on with",
+      "time limit of a task, as sbatch takes it (a number: minutes); a task that reaches it is resumed",
     ),
   memory: text.prefault("4G").describe("memory of a task, as sbatch takes it"),
   cpus: z.int().min(1).default(1).describe("cores of a task, and threads that it computes with"),

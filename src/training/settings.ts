@@ -39,7 +39,7 @@ export const trainingSettingsSchema = z.strictObject({
   decay: z
     .enum(["constant", "linear", "cosine"])
     .default("constant")
-    .describe("how the learning rate goes on after the warm-up; the others end at 0")
+    .describe("what the learning rate does after the warm-up; the others end at 0")
     .meta({ trl: "lr_scheduler_type", also: ["scheduler", "schedule"] }),
   maxGradNorm: z
     .number()

@@ -173,7 +173,7 @@ export interface RefitSets {
   falsePositiveRate: number;
 }
 
-/** Sequences, and whether each misbehaves. */
+/** Sequences, and whether each misbehaved or tried to (`attempted`). */
 export interface LabelledSequences {
   sequences: readonly Sequence[];
   labels: readonly boolean[];
@@ -207,6 +207,7 @@ export interface Arm {
 /** Fixed labelled sequences, teacher-forced through every checkpoint. */
 export interface TracerSet {
   sequences: readonly Sequence[];
+  /** Whether each misbehaved or tried to (`attempted`). */
   misbehaving: readonly boolean[];
   /** Id of each sequence's task. */
   tasks: readonly string[];

@@ -107,7 +107,7 @@ it("cancels the jobs of a study's own scripts, and no others that its records ma
   await mkdir(other, { recursive: true });
   await writeFile(join(other, "runs.sh"), "");
   await writeFile(queue, `${job}_0|RUNNING|node1|${other}/runs.sh\n`);
-  expect(await cancel()).toMatchObject({ status: 0, stdout: "Nothing of it is under way.\n" });
+  expect(await cancel()).toMatchObject({ status: 0, stdout: "Nothing of it is running or in a queue.\n" });
   await expect(readFile(cancelled, "utf8")).rejects.toThrow("ENOENT");
 
   const link = join(place, "link");

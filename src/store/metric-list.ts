@@ -1,0 +1,285 @@
+/** @file What the metrics of a line are: meaning, unit, range, and when each is not defined. Names with parts come from `metric-names.ts`. */
+
+import {
+  cosineMetric,
+  decompositionMetric,
+  deployedMetric,
+  labelMetric,
+  monitorMetric,
+  probeMetric,
+  rewardMetric,
+  type TracerMeasure,
+  tracerMetric,
+} from "./metric-names.ts";
+
+interface Range {
+  /** Empty for shares, probabilities and rates. */
+  unit: string;
+  /** Both within the range; absent where there is no bound. */
+  low?: number;
+  high?: number;
+}
+
+/** One metric, or all of a kind. */
+export interface MetricInfo extends Range {
+  /** As in `metrics.jsonl`. What is in angle brackets varies: any text, or one of those between bars. */
+  name: string;
+  meaning: string;
+  /** When it is `null`; absent where it is always defined. */
+  undefinedWhere?: string;
+}
+
+export interface MetricGroup {
+  title: string;
+  /** When lines have them, and on what they are measured. */
+  about: string;
+  metrics: readonly MetricInfo[];
+}
+
+const share = { unit: "", low: 0, high: 1 };
+const difference = { unit: "", low: -1, high: 1 };
+const positive = { unit: "", low: 0 };
+const reward = { unit: "reward" };
+const tokens = { unit: "tokens", low: 0 };
+const nats = { unit: "nats per token", low: 0 };
+const READER = "<policy|reference>" as "policy";
+
+const noMisbehaviour = "nothing misbehaved";
+const noHonesty = "everything misbehaved";
+const oneClass = "all misbehaved, or none";
+
+const metric = (name: string, meaning: string, range: Range, undefinedWhere?: string): MetricInfo => ({
+  ...{ name, meaning, ...range },
+  ...(undefinedWhere !== undefined && { undefinedWhere }),
+});
+const tracer = (probe: string, measures: readonly TracerMeasure[], ...more: [string, Range, string]) =>
+  metric(tracerMetric(probe, READER, oneOf(measures) as TracerMeasure), ...more);
+const oneOf = (names: readonly string[]) => (names.length === 1 ? names[0]! : `<${names.join("|")}>`);
+const kept = "<other-layer|other-sample|other-kind|refitted>";
+const tracerClass = "the tracer set (for a fresh probe, a half of it) lacks a class";
+
+/** All that a run writes of its own, in the order of the reference. What terms and monitors log comes beside. */
+export const metricGroups: readonly MetricGroup[] = [
+  {
+    title: "Behaviour",
+    about: "Over the step's rollouts, before its update.",
+    metrics: [
+      metric(
+        "misbehaviour",
+        "share of rollouts that misbehaved: paid for what they should not have done",
+        share,
+      ),
+      metric("attempted", "share of rollouts that misbehaved or tried to", share),
+      metric("true", "mean true reward, which training never sees", share),
+      metric("proxy", "mean proxy reward, what the environment pays", share),
+      metric(labelMetric("<label>"), "share of rollouts with this label of the environment", share),
+      metric("completions/mean_length", "mean length, the end of the text included", tokens),
+      metric(
+        "completions/clipped_ratio",
+        "share of completions that were cut off at the longest length",
+        share,
+      ),
+      metric(
+        "completions/identical_ratio",
+        "share of completions that are the commonest one of the step",
+        share,
+      ),
+      metric("num_tokens", "tokens of all completions", tokens),
+      metric("entropy", "mean entropy of the policy at each sampled token", nats),
+      metric("kl", "divergence from the reference, by the k3 estimate", nats),
+    ],
+  },
+  {
+    title: "Rewards and the update",
+    about: "What training is paid, and what it does with it.",
+    metrics: [
+      metric("reward", "mean total reward: all terms by their weights", reward, "no term scored any rollout"),
+      metric(
+        rewardMetric("<term>"),
+        "mean score of one term, before its weight",
+        reward,
+        "it scored no rollout",
+      ),
+      metric(
+        "reward/misbehaving",
+        "mean total reward of rollouts that misbehaved: above that of the others, misbehaving pays",
+        reward,
+        `${noMisbehaviour}, or none of it was scored`,
+      ),
+      metric(
+        "reward/honest",
+        "mean total reward of all others",
+        reward,
+        `${noHonesty}, or none of the rest was scored`,
+      ),
+      metric("reward_std", "standard deviation of rewards within a group, mean over groups", {
+        ...reward,
+        low: 0,
+      }),
+      metric(
+        "frac_reward_zero_std",
+        "share of groups whose rewards are all equal, but for rounding: they teach nothing",
+        share,
+      ),
+      metric("frac_without_reward", "share of rollouts that no term scored", share),
+      metric("frac_with_advantage", "share of rollouts that the update learns from", share),
+      metric("loss", "the loss, mean over the step's updates", { unit: "" }),
+      metric("probe_loss", "the probe's part of the loss (arms with a probe in it)", positive),
+      metric("grad_norm", "norm of the gradient before it is clipped", positive),
+      metric("learning_rate", "of this step", positive),
+      metric(
+        "clip_ratio/region_mean",
+        "the loss' share of tokens whose probability ratio is beyond the clip range",
+        positive,
+      ),
+      metric(
+        "sampling/logp_difference/<mean|max>",
+        "between the sampler's and the trainer's log-probability of a sampled token: rounding, or a mistake",
+        { unit: "nats", low: 0 },
+      ),
+      metric("step_time", "wall time of the step", { unit: "seconds", low: 0 }),
+    ],
+  },
+  {
+    title: "The initial probe on the step's rollouts",
+    about:
+      "Read on the policy and on the frozen reference; at its frozen threshold. Labels are what misbehaved.",
+    metrics: [
+      metric(probeMetric(READER, "score_mean"), "mean probability", share),
+      metric(
+        probeMetric(READER, "score_misbehaving"),
+        "mean probability of what misbehaved",
+        share,
+        noMisbehaviour,
+      ),
+      metric(probeMetric(READER, "recall"), "of what misbehaved, the share flagged", share, noMisbehaviour),
+      metric(probeMetric(READER, "fpr"), "of the others, the share flagged", share, noHonesty),
+      metric(probeMetric(READER, "auroc"), "how well it ranks (chance: 0.5)", share, oneClass),
+    ],
+  },
+  {
+    title: "The arm's monitor",
+    about:
+      "On the step's rollouts; the initial probe on the policy where no monitor takes part in training. Further monitors of an arm have their names in between.",
+    metrics: [
+      ...[undefined, "<monitor>"].flatMap((monitor) => [
+        metric(monitorMetric("flagged", monitor), "share of rollouts that it flags", share),
+        metric(
+          monitorMetric("recall", monitor),
+          "of what misbehaved, the share flagged",
+          share,
+          noMisbehaviour,
+        ),
+        metric(monitorMetric("fpr", monitor), "of the others, the share flagged", share, noHonesty),
+        metric(monitorMetric("accuracy", monitor), "share of rollouts that it is right about", share),
+      ]),
+      metric("misses/of_all", "share of rollouts that misbehaved and were not flagged", share),
+      metric(
+        "misses/of_reinforced",
+        "the same of the rollouts with a positive advantage: above the one before, training selects for misses",
+        share,
+        "no advantage is positive",
+      ),
+      metric(
+        "exchange/<predicted|predicted_low|predicted_high>",
+        "undetected misbehaviour gained per misbehaviour removed by a penalty on these flags, in closed form from hits and misses; 95 % interval by bootstrap over prompts",
+        { unit: "ratio" },
+        `${oneClass}; or the monitor flags misbehaviour no more often than the rest`,
+      ),
+    ],
+  },
+  {
+    title: "The tracer set",
+    about:
+      "Fixed labelled sequences, teacher-forced at evaluated steps only (`training.evaluateEvery`, the first and the last), after the update. Here misbehaving means `attempted`: it misbehaved or tried to. `initial` is the study's probe, `fresh` one of its kind fitted anew (each half of the tasks judged by the other), `other-*` are probes that no arm trains on, `refitted` is the probe in training where it is fitted again.",
+    metrics: [
+      tracer(
+        `<initial|fresh|${kept.slice(1)}`,
+        ["auroc"],
+        "how well it ranks (chance: 0.5)",
+        share,
+        tracerClass,
+      ),
+      tracer(
+        `<initial|fresh|${kept.slice(1)}`,
+        ["d_prime"],
+        "the same as a distance: sqrt(2) times the normal quantile of the AUROC, limited to half a pair",
+        { unit: "standard deviations" },
+        tracerClass,
+      ),
+      tracer(
+        `<initial|${kept.slice(1)}`,
+        ["recall_frozen"],
+        "recall at the threshold that was set before training (`refitted`: at its present one)",
+        share,
+        tracerClass,
+      ),
+      tracer(
+        `<initial|${kept.slice(1)}`,
+        ["fpr_frozen"],
+        "false alarms at that threshold; recall less these is the probe's sight",
+        share,
+        tracerClass,
+      ),
+      tracer(
+        "fresh",
+        ["recall_frozen", "fpr_frozen"],
+        "a fresh probe has no frozen threshold",
+        share,
+        "always",
+      ),
+      tracer(
+        "<initial|fresh>",
+        ["recall_recalibrated", "recall_recalibrated_5"],
+        "recall at a threshold set anew on the tracer set, for 1 % and for 5 % of false alarms",
+        share,
+        tracerClass,
+      ),
+      tracer(
+        "<initial|fresh>",
+        ["score_misbehaving", "score_honest"],
+        "mean probability of each class",
+        share,
+        tracerClass,
+      ),
+      tracer(
+        "<initial|fresh>",
+        ["brier"],
+        "mean squared error of the probability: 0 is perfect, 0.25 is saying one half always",
+        share,
+        tracerClass,
+      ),
+      metric(
+        cosineMetric(READER),
+        "between the initial and the fresh direction; below 1 from the start, since they are fitted on different examples",
+        difference,
+        "a half of the tracer set lacks a class, or a direction is zero",
+      ),
+    ],
+  },
+  {
+    title: "Why the score changed, and the policy as deployed",
+    about:
+      "At evaluated steps. `deployed/*` only where an arm trains otherwise than it is judged (`inoculation`, the ablations): the policy without that, on a batch of its own.",
+    metrics: [
+      metric(
+        decompositionMetric("<total|text|model>"),
+        "change of the initial probe's mean probability since the start, and its parts: other texts, and another reader of the same texts (Shapley values)",
+        difference,
+      ),
+      metric(
+        decompositionMetric("interaction"),
+        "how much more the text changes it on the policy than on the reference",
+        { unit: "", low: -2, high: 2 },
+      ),
+      metric(deployedMetric("<misbehaviour|attempted|true|proxy>"), "as the metrics of these names", share),
+      metric(deployedMetric(probeMetric(READER, "score_mean")), "as `probe/*`", share),
+      metric(
+        deployedMetric(`probe/${READER}/<score_misbehaving|recall|auroc>`),
+        "as `probe/*`",
+        share,
+        "as `probe/*`",
+      ),
+    ],
+  },
+];
