@@ -152,11 +152,8 @@ const version2 = z.object({
       exchangeRate: z.object({
         /** Before training, as if every rollout had parameters of its own. */
         predicted: estimate,
-        /** Before training, with the parameters that rollouts share. Not in studies of earlier versions. */
-        predictedShared: estimate.optional(),
         realised: estimate,
         covered: coverage.optional(),
-        coveredShared: coverage.optional(),
       }),
     }),
   ),

@@ -20,7 +20,7 @@ import {
   sightOf,
   youdensJ,
 } from "../audit/index.ts";
-import { type Base, type FirstUpdate, forecastOf, isAtChance, penaltyWarning } from "../prepare/index.ts";
+import { type Base, type Charges, closedForm, isAtChance, penaltyWarning } from "../prepare/index.ts";
 import { randomFor } from "../random.ts";
 import {
   type RunSummary,
@@ -45,7 +45,10 @@ import type { StudySettings } from "./settings.ts";
 export interface FinishedRun {
   planned: PlannedRun;
   base: Base;
-  firstUpdate: FirstUpdate;
+  /** What its penalties charge for the base's held-out completions. */
+  charges: Charges | null;
+  /** Whether all that judges for it is the probe that also watches the runs without an intervention. */
+  watchedAlike: boolean;
   metrics: readonly StepMetrics[];
 }
 
@@ -258,7 +261,7 @@ function defined(lines: readonly StepMetrics[], name: string): number[] {
 }
 
 function summarizeArm(
-  { planned, base, firstUpdate }: FinishedRun,
+  { planned, base, charges }: FinishedRun,
   runs: readonly RunSummary[],
   control: readonly RunSummary[],
 ): Summary["arms"][string] {
@@ -266,9 +269,8 @@ function summarizeArm(
   const numeric = Object.keys(runNumbersSchema.shape) as (keyof Summary["arms"][string]["mean"])[];
   const values = (name: (typeof numeric)[number]) =>
     runs.map((run) => run[name]).filter((value) => typeof value === "number");
-  const foreseen = penaltyWarning(planned, base);
-  const forecast = forecastOf(planned, base, firstUpdate);
-  const { predicted, predictedShared } = forecast;
+  const foreseen = penaltyWarning(charges, base);
+  const predicted = closedForm(arm, charges, base);
   return {
     ...(Object.keys(point).length > 0 && { arm, point }),
     ...(foreseen !== undefined && { foreseen }),
@@ -276,10 +278,9 @@ function summarizeArm(
     mean: Object.fromEntries(numeric.map((name) => [name, mean(values(name))])),
     interval: Object.fromEntries(numeric.map((name) => [name, seedInterval(values(name))])),
     exchangeRate: {
-      ...forecast,
+      predicted,
       realised: arm === "none" ? null : realised(runs, control),
       ...(predicted && { covered: coverage(predicted, runs) }),
-      ...(predictedShared && { coveredShared: coverage(predictedShared, runs) }),
     },
   };
 }
@@ -287,19 +288,9 @@ function summarizeArm(
 /** So many steps count as the first ones. */
 const FIRST_STEPS = 10;
 
-/** Arms whose monitor is the one that watches the runs without intervention. */
-const watchedAlike: readonly string[] = [
-  "probe-penalty",
-  "probe-penalty-frozen",
-  "probe-penalty-trunk-frozen",
-  "probe-screen",
-  "probe-advantage",
-  "probe-total",
-];
-
 function realisedEarly(run: FinishedRun, control: FinishedRun) {
   const { arm, seed } = run.planned;
-  if (!watchedAlike.includes(arm)) return null;
+  if (!run.watchedAlike) return null;
   const first = ({ metrics }: FinishedRun) =>
     metrics.slice(0, FIRST_STEPS).map((line) => ({
       misbehaviour: line.misbehaviour!,

@@ -3,11 +3,10 @@
 export type { ColumnValue, RolloutRecord, StepMetrics } from "../store/records.ts";
 export { groupAdvantages } from "./advantages.ts";
 export { type ChatServer, UnansweredError } from "./chat.ts";
-export { firstUpdate } from "./first-update.ts";
 export { createWatch } from "./guard.ts";
 export { type JudgeOptions, judgeMonitor } from "./judge.ts";
 export { type RunState, type StepResult, startPolicy, train } from "./loop.ts";
-export { type OracleRates, oracle, probeMonitor, textMonitor } from "./monitors.ts";
+export { monitorsOf, type OracleRates, oracle, probeMonitor, textMonitor } from "./monitors.ts";
 export {
   type PretrainProgress,
   type PretrainSettings,
