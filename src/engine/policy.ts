@@ -14,9 +14,19 @@ import { randomFor } from "../random.ts";
 import { floats } from "../tensor/index.ts";
 import { type AdamWState, createAdamW } from "./adamw.ts";
 import { addGradient } from "./gradient.ts";
+import { gradientProducts } from "./gradient-products.ts";
 import { LocalModel, type Running } from "./model.ts";
 import { readState, writeState } from "./state.ts";
-import type { Datum, Loss, LossMetrics, OptimParams, Policy, PolicyOptions } from "./types.ts";
+import type {
+  Datum,
+  GradientProducts,
+  GradientProductsRequest,
+  Loss,
+  LossMetrics,
+  OptimParams,
+  Policy,
+  PolicyOptions,
+} from "./types.ts";
 
 export class LocalPolicy extends LocalModel implements Policy {
   /** What is trained: all weights, or the adapter. What is frozen is the reference's own. */
@@ -58,6 +68,15 @@ export class LocalPolicy extends LocalModel implements Policy {
     const optimizer = createAdamW(this.#trained, defined({ maxGradNorm, weightDecay }), this.#optimizer);
     this.#gradient = undefined;
     return optimizer.step(gradient, learningRate);
+  }
+
+  async gradientProducts(request: GradientProductsRequest): Promise<GradientProducts> {
+    return gradientProducts(async ({ data, loss }) => {
+      const gradient = zerosLike(this.#trained);
+      await addGradient(this.running, this.weights, data, loss, gradient);
+      for (const name of this.#frozen) gradient[name]!.data.fill(0);
+      return gradient;
+    }, request);
   }
 
   async saveState(folder: string): Promise<Record<string, string>> {
