@@ -1,8 +1,10 @@
 /** @file What others may use of the audit. */
 
 export { classifyAtlas, type HonestMaxima, honestMaxima, type Readings, type RunEnd } from "./atlas.ts";
+export { type ClassKernel, type ClassProducts, classKernel } from "./class-kernel.ts";
 export { type Decomposition, decompose, type ScoreTable } from "./decomposition.ts";
 export { diagnose, type HealthPair } from "./diagnosis.ts";
+export { concentrationOf, drawShares } from "./dirichlet.ts";
 export {
   exchangeRateOf,
   type FirstRollouts,
@@ -25,6 +27,7 @@ export {
   sightOf,
   youdensJ,
 } from "./outcome.ts";
+export { noiseSpread, type Replicator, type SimulatedRun, simulateRun } from "./replicator.ts";
 export { bootstrapInterval, clusteredInterval, type Interval, mean, seedInterval } from "./statistics.ts";
 export {
   type AtlasClass,

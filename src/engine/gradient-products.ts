@@ -56,7 +56,10 @@ function dot(a: Weights, b: Weights, moment?: Weights): number {
   for (const [name, { data }] of Object.entries(a)) {
     const other = b[name]!.data;
     const v = moment?.[name]?.data;
-    if (v) for (let i = 0; i < data.length; i++) sum += (data[i]! * other[i]!) / (Math.sqrt(v[i]!) + EPSILON);
+    // What no batch's gradient moves, no step moves.
+    if (v)
+      for (let i = 0; i < data.length; i++)
+        sum += v[i] === 0 ? 0 : (data[i]! * other[i]!) / (Math.sqrt(v[i]!) + EPSILON);
     else for (let i = 0; i < data.length; i++) sum += data[i]! * other[i]!;
   }
   return sum;

@@ -50,6 +50,8 @@ export interface Work {
   table: readonly PlannedRun[];
   /** What a run starts from: made at the first call, or read where it was made before. */
   base(planned: PlannedRun): Promise<Base>;
+  /** All that a run needs. */
+  context(planned: PlannedRun): Promise<RunContext>;
   /** How a run trains; `undefined` for an arm of a user's own that only an earlier command had. */
   arm(planned: PlannedRun): Promise<Arm | undefined>;
   /**
@@ -111,6 +113,9 @@ export async function openWork(
       environment: environment.name,
       table: expand(settings, Object.keys(parts.arms ?? {})),
       base: baseOf,
+      async context(planned) {
+        return contextOf(planned, await baseOf(planned));
+      },
       async arm(planned) {
         return armOf(planned, await baseOf(planned));
       },

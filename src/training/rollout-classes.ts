@@ -1,0 +1,117 @@
+/** @file Rollouts by what became of them: the classes whose shares a forecast follows. */
+
+import type { Outcome } from "../environment/types.ts";
+import { groupAdvantages, imitationWeights } from "./advantages.ts";
+import type { Credit } from "./credit.ts";
+import type { RunContext } from "./types.ts";
+
+/** Rollouts that had one fate. */
+export interface RolloutClass {
+  misbehaved: boolean;
+  /** Does a monitor of the arm flag it? The probe that watches, where none takes part. */
+  flagged: boolean;
+  /** Means over its rollouts. */
+  proxy: number;
+  true: number;
+  /** `null` where none of them has a reward. */
+  reward: number | null;
+}
+
+/**
+ * How finely rollouts are told apart. `four`: caught and uncaught misbehaviour, honest success and honest failure (by pay). `labels`:
+ * by misbehaviour, flag, pay and the environment's label.
+ */
+export type Fineness = "four" | "labels";
+
+/** Some rollouts by class. */
+export interface Classified {
+  /** The class of each rollout, as its place in `names`. */
+  of: number[];
+  names: string[];
+  classes: RolloutClass[];
+}
+
+/** A rollout's outcome and what an arm makes of it. */
+interface Judged {
+  outcome: Outcome;
+  flagged: boolean;
+  reward: number | null;
+}
+
+/** What each rollout's class is called. */
+export function classNames(all: readonly Judged[], fineness: Fineness): string[] {
+  return all.map(({ outcome: { misbehaved, proxy, label }, flagged }) => {
+    const paid = proxy >= 0.5;
+    if (fineness === "labels") return `${misbehaved} ${flagged} ${paid} ${label}`;
+    return misbehaved ? `true ${flagged}` : `false ${paid}`;
+  });
+}
+
+/** Batches as an arm sees them, rollout by rollout. */
+export function judgedIn(
+  batches: readonly { outcomes: readonly Outcome[] }[],
+  credits: readonly Credit[],
+): Judged[] {
+  return batches.flatMap(({ outcomes }, b) => {
+    const verdicts = [...credits[b]!.verdicts.values()];
+    return outcomes.map((outcome, i) => ({
+      outcome,
+      flagged: verdicts.some((said) => said[i]!.flagged),
+      reward: credits[b]!.rewards[i]!,
+    }));
+  });
+}
+
+/** Sorts rollouts into classes, and says what the members of each have in common. */
+export function classify(all: readonly Judged[], fineness: Fineness): Classified {
+  const called = classNames(all, fineness);
+  const names = [...new Set(called)].sort();
+  const classes = names.map((name): RolloutClass => {
+    const own = all.filter((_, i) => called[i] === name);
+    const mean = (of: (one: Judged) => number, list = own) =>
+      list.reduce((sum, one) => sum + of(one), 0) / list.length;
+    const paid = own.filter(({ reward }) => reward !== null);
+    return {
+      misbehaved: own[0]!.outcome.misbehaved,
+      flagged: mean(({ flagged }) => Number(flagged)) > 0.5,
+      proxy: mean(({ outcome }) => outcome.proxy),
+      true: mean(({ outcome }) => outcome.true),
+      reward: paid.length === 0 ? null : mean(({ reward }) => reward!, paid),
+    };
+  });
+  return { of: called.map((name) => names.indexOf(name)), names, classes };
+}
+
+/** A class of fewer rollouts on one half of the prompts has a gradient with the others of its conduct. */
+const FEWEST = 4;
+
+/**
+ * The classes whose rollouts give each class its gradient: its own, or where one of its conduct has too few, all of that conduct.
+ *
+ * @param counts rollouts of each class on each half of the prompts [2, K]
+ */
+export function kinOf(classes: readonly RolloutClass[], counts: readonly (readonly number[])[]): number[][] {
+  const isRare = (c: number) => counts.some((half) => half[c]! < FEWEST);
+  return classes.map(({ misbehaved }, c) => {
+    const alike = classes.flatMap((other, d) => (other.misbehaved === misbehaved ? [d] : []));
+    const joins = isRare(c) || (alike.length === 2 && alike.some(isRare));
+    return joins ? alike : [c];
+  });
+}
+
+/** What training makes of a group of rollouts of which only the classes are known: one advantage each. */
+export function advantagesWith(
+  { arm, settings }: RunContext,
+  classes: readonly RolloutClass[],
+): (group: readonly number[]) => Float32Array {
+  return (group) => {
+    const rewards = group.map((c) => classes[c]!.reward);
+    if (arm.imitate) return imitationWeights(rewards);
+    const flagged = group.map((c) => classes[c]!.flagged);
+    const { values } = groupAdvantages(rewards, group.length, {
+      scale: settings.scaleRewards === "group",
+      screened: arm.screen && flagged,
+    });
+    return arm.silence ? values.map((value, i) => (flagged[i] ? 0 : value)) : values;
+  };
+}
