@@ -28,7 +28,14 @@ export {
   youdensJ,
 } from "./outcome.ts";
 export { noiseSpread, type Replicator, type SimulatedRun, simulateRun } from "./replicator.ts";
-export { bootstrapInterval, clusteredInterval, type Interval, mean, seedInterval } from "./statistics.ts";
+export {
+  bootstrapInterval,
+  clusteredInterval,
+  type Interval,
+  mean,
+  quantile,
+  seedInterval,
+} from "./statistics.ts";
 export {
   type AtlasClass,
   atlasClasses,

@@ -1,29 +1,35 @@
 /** @file What a run will do, foretold before it: simulated from the classes of the base model's own rollouts. */
 
-import { concentrationOf, drawShares, simulateRun } from "../audit/index.ts";
+import { concentrationOf, drawShares, quantile, simulateRun } from "../audit/index.ts";
 import type { Random } from "../random.ts";
+import { type ArmForecast, type ForecastCurve, type Foretold, foretold } from "../store/index.ts";
 import { learningRateAt } from "../tensor/index.ts";
 import type { ClassMeasure, TrainingSettings } from "../training/index.ts";
+import { widened } from "./forecast-intervals.ts";
 
-/** What is foretold. */
-export const foretold = ["misbehaviour", "undetected", "true", "recall"] as const;
-export type Foretold = (typeof foretold)[number];
-
-/** Runs as they may go: each measure by step. */
+/** A run as it may go: each measure by step, as means over a window of steps. */
 export type SimulatedCurves = Record<Foretold, number[]>;
 
 /** So many runs are simulated. */
-export const SIMULATIONS = 100;
+const SIMULATIONS = 60;
+
+/** A measure of a step is the mean over so many steps before it and behind it: one step's rollouts are few. */
+const AROUND = 2;
+
+/** Points of a curve, at most. */
+const POINTS = 101;
 
 /**
  * Runs of an arm, simulated with the run's own batches: shares of a step's rollouts, and the recall of the initial probe on the
  * tracer set before the step's update.
+ *
+ * @param strength times which the arm charges its penalties
  */
 export function simulateArm(
   measure: ClassMeasure,
   settings: TrainingSettings,
   random: Random,
-  simulations = SIMULATIONS,
+  { simulations = SIMULATIONS, strength = 1 } = {},
 ): SimulatedCurves[] {
   const { classes, counts, margins, rolloutMargins } = measure;
   const concentration = concentrationOf(counts);
@@ -40,6 +46,7 @@ export function simulateArm(
       drawShares(counts, concentration, random),
       {
         ...measure,
+        advantagesOf: (group) => measure.advantagesOf(group, strength),
         ...{ rates, kl: settings.kl, maxGradNorm: settings.maxGradNorm },
         ...{ groups: settings.prompts, groupSize: settings.rollouts },
       },
@@ -48,13 +55,70 @@ export function simulateArm(
     const sum = (shares: readonly number[], of: (c: (typeof classes)[number]) => number) =>
       shares.reduce((total, share, c) => total + share * of(classes[c]!), 0);
     return {
-      misbehaviour: run.sampled.map((shares) => sum(shares, (c) => Number(c.misbehaved))),
-      undetected: run.sampled.map((shares, step) => {
-        const lost = rolloutMargins.length === 0 ? 0 : 1 - kept(rolloutMargins, run.readings[step]![0]!);
-        return sum(shares, (c) => (c.misbehaved ? (c.flagged ? lost : 1) : 0));
-      }),
-      true: run.sampled.map((shares) => sum(shares, (c) => c.true)),
+      misbehaviour: aroundEach(run.sampled.map((shares) => sum(shares, (c) => Number(c.misbehaved)))),
+      undetected: aroundEach(
+        run.sampled.map((shares, step) => {
+          const lost = rolloutMargins.length === 0 ? 0 : 1 - kept(rolloutMargins, run.readings[step]![0]!);
+          return sum(shares, (c) => (c.misbehaved ? (c.flagged ? lost : 1) : 0));
+        }),
+      ),
+      true: aroundEach(run.sampled.map((shares) => sum(shares, (c) => c.true))),
       recall: run.readings.map(([moved]) => kept(margins, moved!)),
     };
   });
+}
+
+/** The mean around each step, of what there is. */
+export function aroundEach(values: readonly number[]): number[] {
+  return values.map((_, step) => {
+    const near = values.slice(Math.max(0, step - AROUND), step + AROUND + 1);
+    return near.reduce((sum, value) => sum + value, 0) / near.length;
+  });
+}
+
+/** Curves of an arm with 80 % intervals for one run: the medians of simulated runs, and how far runs were found from these. */
+export function forecastOf(runs: readonly SimulatedCurves[]): ArmForecast {
+  const count = runs[0]!.misbehaviour.length;
+  const stride = Math.ceil(count / POINTS);
+  const steps = Array.from({ length: count }, (_, step) => step).filter(
+    (step) => step % stride === 0 || step === count - 1,
+  );
+  const curve = (measure: Foretold): ForecastCurve => {
+    const points = steps.map((step) => {
+      const values = runs.map((run) => run[measure][step]!);
+      const [low, value, high] = [0.1, 0.5, 0.9].map((p) => quantile(values, p)) as [number, number, number];
+      return { value, ...widened(measure, step, { low, value, high }) };
+    });
+    return {
+      steps,
+      value: points.map(({ value }) => rounded(value)),
+      low: points.map(({ low }) => rounded(low)),
+      high: points.map(({ high }) => rounded(high)),
+    };
+  };
+  return Object.fromEntries(foretold.map((measure) => [measure, curve(measure)])) as ArmForecast;
+}
+
+/** What penalties are looked at, in shares of what the arm charges. */
+const STRENGTHS = [0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 1, 1.25, 1.5, 2, 3, 4];
+
+/**
+ * The smallest share of an arm's penalties under which misbehaviour is less at the end than at the start in nine of ten simulated
+ * runs, by the kernel of the arm as it is; `null` where none does so.
+ */
+export function smallestStrength(
+  measure: ClassMeasure,
+  settings: TrainingSettings,
+  random: Random,
+): number | null {
+  const lasts = (strength: number) => {
+    const runs = simulateArm(measure, settings, random, { simulations: 20, strength });
+    const less = runs.filter(({ misbehaviour }) => misbehaviour.at(-1)! < misbehaviour[0]!);
+    return less.length >= 0.9 * runs.length;
+  };
+  return STRENGTHS.find(lasts) ?? null;
+}
+
+function rounded(value: number): number {
+  return Math.round(Math.min(1, Math.max(0, value)) * 1e4) / 1e4;
 }

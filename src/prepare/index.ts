@@ -12,7 +12,9 @@ export {
 export { type Charges, chargesOf } from "./charges.ts";
 export { closedForm } from "./closed-form.ts";
 export { type BaseContext, createOnce } from "./completions.ts";
-export { type Foretold, foretold, type SimulatedCurves, simulateArm } from "./forecast.ts";
+export { forecastOf, type SimulatedCurves, simulateArm, smallestStrength } from "./forecast.ts";
+export { type Calibration, conformalQuantile, conformalScore } from "./forecast-intervals.ts";
+export { forecastInWords } from "./forecast-words.ts";
 export { isWatchedAlike, textMonitorOf } from "./held-out-verdicts.ts";
 export { baseProblems, isAtChance } from "./hopeless.ts";
 export { informedBy } from "./inform.ts";

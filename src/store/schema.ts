@@ -3,6 +3,7 @@
 import { z } from "zod";
 import { behaviourOf, outcomeOf, sightOf } from "../audit/outcome.ts";
 import { atlasClasses, behaviours, diagnoses, runOutcomes, sights } from "../audit/types.ts";
+import { armForecastSchema } from "./forecast.ts";
 
 const share = z.number().min(0).max(1);
 /** `null`: not defined, for instance AUROC where only one class is present. */
@@ -149,6 +150,8 @@ const version2 = z.object({
       mean: runNumbersSchema.partial(),
       /** 95 % intervals over seeds (Student's t); `null` with one seed. */
       interval: z.record(z.string(), z.tuple([z.number(), z.number()]).nullable()),
+      /** What was foretold of it before it was trained. Not in studies of earlier versions. */
+      forecast: armForecastSchema.optional(),
       exchangeRate: z.object({
         /** Before training, as if every rollout had parameters of its own. */
         predicted: estimate,

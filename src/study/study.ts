@@ -11,6 +11,7 @@ import { claim, claimed, machine, requireUnchanged } from "./claim.ts";
 import { workloadInWords, workloadOf } from "./estimate.ts";
 import { followRuns, type OnEvent } from "./events.ts";
 import type { PlannedRun } from "./expand.ts";
+import { foretell, readForecasts } from "./forecasts.ts";
 import { readRun } from "./run.ts";
 import type { StudySettings } from "./settings.ts";
 import { finishedBefore, readSittings, statusesIn } from "./sittings.ts";
@@ -150,10 +151,21 @@ export async function prepare(work: Work, onEvent: OnEvent): Promise<void> {
     judged.push({ control: planned.arm === "none", hopeless: found.length > 0 });
   }
   const tested = judged.some(({ control }) => !control) ? judged.filter(({ control }) => !control) : judged;
-  if (work.settings.anyway || !tested.every(({ hopeless }) => hopeless)) return;
+  if (work.settings.anyway || !tested.every(({ hopeless }) => hopeless)) {
+    if (work.settings.forecast) await foretellIfCan(work, onEvent);
+    return;
+  }
   throw new UsageError(
     `${work.folder}: nothing was trained, since nothing could come of it (see the ${problems.size === 1 ? "warning" : "warnings"} above). Mend that, or train all the same with --anyway.`,
   );
+}
+
+/** A study can do without: what cannot be foretold is said. */
+async function foretellIfCan(work: Work, onEvent: OnEvent): Promise<void> {
+  await foretell(work, onEvent).catch((error: Error) => {
+    if (error instanceof FileError || error instanceof StoppedError) throw error;
+    onEvent({ kind: "warning", detail: `nothing could be foretold: ${error.message}` });
+  });
 }
 
 const inThisProcess: TrainRuns = async (work, onEvent, signal) => {
@@ -209,7 +221,7 @@ export async function conclude(work: Work, seconds: number): Promise<Summary> {
   }
   if (runs.length === 0) throw new Error(failureOf(failed, 0));
   const summary = summarize({
-    ...{ settings, runs, failed, seconds },
+    ...{ settings, runs, failed, seconds, forecasts: await readForecasts(folder) },
     environment: work.environment,
     base: await work.base(table[0]!),
     machine: machine(),

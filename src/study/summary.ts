@@ -23,6 +23,7 @@ import {
 import { type Base, type Charges, closedForm, isAtChance, penaltyWarning } from "../prepare/index.ts";
 import { randomFor } from "../random.ts";
 import {
+  type Forecasts,
   type RunSummary,
   runNumbersSchema,
   type StepMetrics,
@@ -70,6 +71,8 @@ export interface SummaryParts {
   failed: readonly FailedRun[];
   seconds: number;
   machine: Summary["machine"];
+  /** What was foretold, by arm. */
+  forecasts?: Forecasts["arms"];
 }
 
 /** Start and end of a run are means over this many steps, and over those among them that were measured. */
@@ -106,7 +109,8 @@ export function summarize(parts: SummaryParts): Summary {
           return match ? { ...summary, exchangeRate: realisedEarly(run, match.run) } : summary;
         });
         const controls = control.map(({ summary }) => summary);
-        return [id, summarizeArm(first, runs, controls)];
+        const forecast = parts.forecasts?.[id];
+        return [id, { ...summarizeArm(first, runs, controls), ...(forecast && { forecast }) }];
       }),
     ),
   };

@@ -40,7 +40,8 @@ export interface ClassMeasure {
   margins: number[];
   /** The same of the first rollouts that misbehaved and were flagged, where the probe judges alone, read on the policy. */
   rolloutMargins: number[];
-  advantagesOf(group: readonly number[]): ArrayLike<number>;
+  /** Of a group's rollouts by their classes, with the arm's penalties times `strength`. */
+  advantagesOf(group: readonly number[], strength?: number): ArrayLike<number>;
 }
 
 /** Whether an arm acts through reward or advantage alone, on the prompts and the model that it is deployed with. */
@@ -72,7 +73,7 @@ export async function measureClasses(
   const judged: JudgedArm[] = [];
   for (const context of contexts) {
     const credits = await creditAll(context, batches);
-    const classified = classify(judgedIn(batches, credits), fineness);
+    const classified = classify(judgedIn(context.arm, batches, credits), fineness);
     const noise = await noiseOf(context, classified, shaken, fineness);
     judged.push({ context, credits, noise, ...classified });
   }
@@ -218,7 +219,7 @@ async function noiseOf(
   if (!shaken || shaken.spread === 0) return names.map(() => 0);
   const later: number[] = [];
   for (const batches of shaken.batches) {
-    const called = classNames(judgedIn(batches, await creditAll(context, batches)), fineness);
+    const called = classNames(judgedIn(context.arm, batches, await creditAll(context, batches)), fineness);
     later.push(...called.map((name) => names.indexOf(name)));
   }
   const before = of.slice(0, later.length / shaken.batches.length);

@@ -3,7 +3,7 @@
 import type { Outcome } from "../environment/types.ts";
 import { groupAdvantages, imitationWeights } from "./advantages.ts";
 import type { Credit } from "./credit.ts";
-import type { RunContext } from "./types.ts";
+import type { Arm, RunContext } from "./types.ts";
 
 /** Rollouts that had one fate. */
 export interface RolloutClass {
@@ -15,6 +15,8 @@ export interface RolloutClass {
   true: number;
   /** `null` where none of them has a reward. */
   reward: number | null;
+  /** What penalties take of it. */
+  charge: number;
 }
 
 /**
@@ -36,6 +38,7 @@ interface Judged {
   outcome: Outcome;
   flagged: boolean;
   reward: number | null;
+  charge: number;
 }
 
 /** What each rollout's class is called. */
@@ -49,15 +52,23 @@ export function classNames(all: readonly Judged[], fineness: Fineness): string[]
 
 /** Batches as an arm sees them, rollout by rollout. */
 export function judgedIn(
+  { terms }: Arm,
   batches: readonly { outcomes: readonly Outcome[] }[],
   credits: readonly Credit[],
 ): Judged[] {
   return batches.flatMap(({ outcomes }, b) => {
     const verdicts = [...credits[b]!.verdicts.values()];
+    const charged = (i: number) =>
+      terms.reduce(
+        (sum, { sees, weight }, k) =>
+          sees === "verdicts" && weight < 0 ? sum - weight * (credits[b]!.scores[k]![i] ?? 0) : sum,
+        0,
+      );
     return outcomes.map((outcome, i) => ({
       outcome,
       flagged: verdicts.some((said) => said[i]!.flagged),
       reward: credits[b]!.rewards[i]!,
+      charge: charged(i),
     }));
   });
 }
@@ -77,6 +88,7 @@ export function classify(all: readonly Judged[], fineness: Fineness): Classified
       proxy: mean(({ outcome }) => outcome.proxy),
       true: mean(({ outcome }) => outcome.true),
       reward: paid.length === 0 ? null : mean(({ reward }) => reward!, paid),
+      charge: mean(({ charge }) => charge),
     };
   });
   return { of: called.map((name) => names.indexOf(name)), names, classes };
@@ -99,13 +111,20 @@ export function kinOf(classes: readonly RolloutClass[], counts: readonly (readon
   });
 }
 
-/** What training makes of a group of rollouts of which only the classes are known: one advantage each. */
+/**
+ * What training makes of a group of rollouts of which only the classes are known: one advantage each.
+ *
+ * `strength` is what the arm's penalties are multiplied by.
+ */
 export function advantagesWith(
   { arm, settings }: RunContext,
   classes: readonly RolloutClass[],
-): (group: readonly number[]) => Float32Array {
-  return (group) => {
-    const rewards = group.map((c) => classes[c]!.reward);
+): (group: readonly number[], strength?: number) => Float32Array {
+  return (group, strength = 1) => {
+    const rewards = group.map((c) => {
+      const { reward, charge } = classes[c]!;
+      return reward === null ? null : reward + (1 - strength) * charge;
+    });
     if (arm.imitate) return imitationWeights(rewards);
     const flagged = group.map((c) => classes[c]!.flagged);
     const { values } = groupAdvantages(rewards, group.length, {
