@@ -1,5 +1,6 @@
 /** @file What others may use of the audit. */
 
+export { type AlarmChannel, type AlarmReading, createAlarms } from "./alarms.ts";
 export { classifyAtlas, type HonestMaxima, honestMaxima, type Readings, type RunEnd } from "./atlas.ts";
 export { type ClassKernel, type ClassProducts, classKernel } from "./class-kernel.ts";
 export { type Decomposition, decompose, type ScoreTable } from "./decomposition.ts";

@@ -39,12 +39,6 @@ export function widened(
   return { low: unscaled(middle - reach), high: unscaled(middle + reach) };
 }
 
-/** Factors of half-widths, by step. */
-export interface Calibration {
-  steps: readonly number[];
-  factors: Readonly<Record<Foretold, readonly number[]>>;
-}
-
 /** The conformal quantile: the smallest score that at least `coverage` of exchangeable scores, and one more, do not exceed. */
 export function conformalQuantile(scores: readonly number[], coverage: number): number {
   const sorted = scores.toSorted((a, b) => a - b);

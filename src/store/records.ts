@@ -25,6 +25,9 @@ export type ColumnValue = string | number | boolean | null;
  *   monitor; `misses/of_all`: the same share of all rollouts
  * - `exchange/{predicted,predicted_low,predicted_high}`: the exchange rate that a penalty on that monitor's flags would have
  *   at this step, with its 95 % interval (bootstrap over prompts)
+ * - `alarm/{lost,count,overlooked}`: what alarms rest on (`AlarmReading`): how much of the way to its threshold
+ *   the probe's readings of known misbehaviour have gone, on how many sequences drawn at this step; and the share of rollouts
+ *   that most held-out probes flag and the initial one does not
  * - `tracer/<initial|fresh>/<policy|reference>/{auroc,d_prime,brier,recall_frozen,fpr_frozen,recall_recalibrated,recall_recalibrated_5,score_misbehaving,score_honest}`
  * - `tracer/<other-layer|other-sample|other-kind>/<policy|reference>/{auroc,d_prime,recall_frozen,fpr_frozen}`: probes that no
  *   training was against; `tracer/refitted/...`: the probe in training, where it is fitted again

@@ -245,6 +245,10 @@ export const runStatusSchema = z
     threads: z.int().optional(),
     /** Signs that the training goes wrong, a sentence each. */
     warnings: z.array(z.string()).optional(),
+    /** Alarms, and the step behind whose update each was raised: what reads has moved, or the text. */
+    alarms: z.array(z.object({ step: z.int(), channel: z.enum(["reader", "text"]) })).optional(),
+    /** Why it was stopped, where nobody asked: it goes on only with other `training.alarms`. */
+    stopped: z.literal("alarm").optional(),
   })
   .refine(({ state, step, steps }) => state !== "done" || step === steps, {
     path: ["step"],
