@@ -1,7 +1,7 @@
 /**
  * @file The contest of forecasts: what was foretold of runs against what they did, how far intervals reach, and what they cost.
  *
- *     node bench/forecasts.mjs [--write] <name>=<study folder> ...
+ *     node bench/forecasts.mjs [--write] [--last-seed=<n>] <name>=<study folder> ...
  *
  * Each folder is a study whose runs are done, by its environment's name. What is foretold rests on what the study started from
  * (base.json, probes/) and on fresh rollouts of the base model, never on a run, but for the pilot, which is given a run's first
@@ -36,9 +36,9 @@ const PREDICTIONS = {
   closed: "closed form (own parameters)",
   slope: "first update, extrapolated",
   pilot: "five real steps, extrapolated",
-  quiet: "class kernel, 4 classes, without noise",
-  kernel: "class kernel, 4 classes",
-  fine: "class kernel, classes by label",
+  four: "class kernel, 4 classes",
+  quiet: "class kernel, classes by label, without noise",
+  kernel: "class kernel, classes by label",
 };
 
 const median = (values) => quantile(values, 0.5);
@@ -76,7 +76,7 @@ async function predict(folder) {
   const batches = await seconds("sample", () => sampleFirst(contexts[0], arms, BATCHES));
   const shaken = await seconds("shake", () => shake(contexts[0], arms, batches, 4));
   const measures = await seconds("gradients", () => measureClasses(contexts, batches, shaken));
-  const fine = await measureClasses(contexts, batches, shaken, "labels");
+  const four = await measureClasses(contexts, batches, shaken, "four");
   found.seconds.arms = asked.length;
   asked.forEach(({ id, context: { settings: training } }, i) => {
     const measure = measures[i];
@@ -87,7 +87,7 @@ async function predict(folder) {
       rangesOf(simulateArm(other, training, randomFor("forecast", id, name), { simulations: 30 }));
     found.arms[id] = {
       kernel: rangesOf(runs),
-      fine: simulated(fine[i], "fine"),
+      four: simulated(four[i], "four"),
       quiet: simulated({ ...measure, noise: measure.noise.map(() => 0) }, "quiet"),
       closed: simulated(ownParameters(measure), "closed"),
       slope: slopeOf(measure, training),
@@ -214,14 +214,19 @@ const isDone = (folder, id, seed) => {
 
 const args = process.argv.slice(2);
 const write = args.includes("--write");
-const studies = args.filter((one) => one.includes("=")).map((one) => one.split(/=(.*)/s).slice(0, 2));
+const lastSeed = Number(args.find((one) => one.startsWith("--last-seed="))?.split("=")[1] ?? Infinity);
+const studies = args
+  .filter((one) => one.includes("=") && !one.startsWith("--"))
+  .map((one) => one.split(/=(.*)/s).slice(0, 2));
 const runs = [];
 const costs = {};
 for (const [environment, folder] of studies) {
   const { arms, seconds } = await predict(folder);
   const own = [];
   for (const [id, predictions] of Object.entries(arms))
-    for (const seed of readdirSync(`${folder}/runs/${id}`).filter((name) => isDone(folder, id, name))) {
+    for (const seed of readdirSync(`${folder}/runs/${id}`).filter(
+      (name) => isDone(folder, id, name) && Number(name.slice(5)) <= lastSeed,
+    )) {
       const run = realisedIn(folder, id, seed);
       own.push(run);
       const pilot = Object.fromEntries(

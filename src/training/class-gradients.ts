@@ -58,8 +58,8 @@ interface JudgedArm extends Classified {
 }
 
 /**
- * Measures some arms on the same rollouts. Arms whose monitors agree about them share the gradients of their classes: two halves of
- * the prompts times four classes, and one of the reading. Each arm has a preconditioner of its own.
+ * Measures some arms on the same rollouts. Arms whose monitors agree about them share the gradients of their classes, eleven at most: of
+ * five groups of classes on two halves of the prompts, and of the reading. Each arm has a preconditioner of its own.
  *
  * @param contexts runs that differ in their arms and the pull to the reference alone, all `isForetold`
  * @param shaken policies that learned nothing, for what noise does; left out, it does nothing
@@ -68,7 +68,7 @@ export async function measureClasses(
   contexts: readonly RunContext[],
   batches: readonly FirstBatch[],
   shaken?: Shaken,
-  fineness: Fineness = "four",
+  fineness: Fineness = "labels",
 ): Promise<ClassMeasure[]> {
   const judged: JudgedArm[] = [];
   for (const context of contexts) {
@@ -90,11 +90,15 @@ export async function measureClasses(
       classes.map((_, c) => of.filter((own, i) => own === c && halfOf(i) === half).length),
     );
     const kin = kinOf(classes, counts);
+    const groups = [...new Map(kin.map((own) => [String(own), own])).values()];
     const sets = [0, 1].flatMap((half) =>
-      kin.map((own) =>
+      groups.map((own) =>
         data.classSet(of.flatMap((c, i) => (own.includes(c) && halfOf(i) === half ? [i] : []))),
       ),
     );
+    // Of each class on each half, then of the reading: where its gradient is among the sets.
+    const placeOf = kin.map((own) => groups.findIndex((group) => String(group) === String(own)));
+    const places = [...placeOf, ...placeOf.map((place) => groups.length + place), sets.length];
     const policy = await startPolicy(context);
     // Arms may differ in what their updates do not: the pull to the reference, a grid's other axes.
     const updates = alike.map(({ credits }) => data.updateSets(credits));
@@ -109,8 +113,8 @@ export async function measureClasses(
     alike.forEach((one, a) => {
       const p = distinct.indexOf(updates[a]!.key);
       // A likelihood's loss falls where it rises; the logit is differentiated as it is.
-      const signed = products[p]!.map((row, i) =>
-        row.map((value, j) => (i < sets.length === j < sets.length ? value : -value)),
+      const signed = places.map((i) =>
+        places.map((j) => products[p]![i]![j]! * (i < sets.length === j < sets.length ? 1 : -1)),
       );
       measures.set(one, {
         classes: one.classes,

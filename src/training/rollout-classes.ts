@@ -97,18 +97,30 @@ export function classify(all: readonly Judged[], fineness: Fineness): Classified
 /** A class of fewer rollouts on one half of the prompts has a gradient with the others of its conduct. */
 const FEWEST = 4;
 
+/** Groups of classes that have a gradient, at most: on two halves of the prompts, that makes ten. */
+const MOST = 5;
+
 /**
- * The classes whose rollouts give each class its gradient: its own, or where one of its conduct has too few, all of that conduct.
+ * The classes whose rollouts give each class its gradient: its own, or all of its conduct where one has too few, or there would be
+ * too many gradients. The smallest give up theirs first.
  *
  * @param counts rollouts of each class on each half of the prompts [2, K]
  */
 export function kinOf(classes: readonly RolloutClass[], counts: readonly (readonly number[])[]): number[][] {
-  const isRare = (c: number) => counts.some((half) => half[c]! < FEWEST);
-  return classes.map(({ misbehaved }, c) => {
-    const alike = classes.flatMap((other, d) => (other.misbehaved === misbehaved ? [d] : []));
-    const joins = isRare(c) || (alike.length === 2 && alike.some(isRare));
-    return joins ? alike : [c];
-  });
+  const size = (c: number) => counts.reduce((sum, half) => sum + half[c]!, 0);
+  const bySize = classes.map((_, c) => c).sort((a, b) => size(a) - size(b));
+  const rare = new Set(bySize.filter((c) => counts.some((half) => half[c]! < FEWEST)));
+  for (;;) {
+    const kin = classes.map(({ misbehaved }, c) => {
+      const alike = classes.flatMap((other, d) => (other.misbehaved === misbehaved ? [d] : []));
+      // Of two, what is left is no better alone.
+      const joins = rare.has(c) || (alike.length === 2 && alike.some((d) => rare.has(d)));
+      return joins ? alike : [c];
+    });
+    const next = bySize.find((c) => !rare.has(c));
+    if (new Set(kin.map(String)).size <= MOST || next === undefined) return kin;
+    rare.add(next);
+  }
 }
 
 /**
