@@ -342,6 +342,7 @@ if (write) {
   const text = readFileSync(path, "utf8");
   const lines = MEASURES.map((name) => `    ${name}: [${factors.factors[name].join(", ")}],`).join("\n");
   const table = `  steps: [${STEPS.join(", ")}],\n  factors: {\n${lines}\n  },\n`;
-  writeFileSync(path, `${text.slice(0, text.indexOf("  steps:"))}${table}};\n`);
+  const start = text.indexOf("\n", text.indexOf("export const calibration")) + 1;
+  writeFileSync(path, `${text.slice(0, start)}${table}};\n`);
 }
 process.exit(0);

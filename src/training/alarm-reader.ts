@@ -23,7 +23,9 @@ export async function createAlarmReader(
   const outputs = await engine.reference.forward(tracer.sequences, how);
   const start = readingsOf(how.reads ?? [], outputs).map((reading) => readLogit(probe, reading));
   const seen = start.flatMap((logit, i) => (tracer.misbehaving[i] && logit >= probe.threshold ? [i] : []));
-  const others = Object.values(heldOutProbes);
+  // What a probe overlooks that was blind from the start is no news of the text.
+  const isBlind = 2 * seen.length < tracer.misbehaving.filter(Boolean).length;
+  const others = isBlind ? [] : Object.values(heldOutProbes);
   const flags = (one: Probe, reading: Reading) => readLogit(one, reading) >= one.threshold;
   const overlooks = (reading: Reading) =>
     !flags(probe, reading) && 2 * others.filter((one) => flags(one, reading)).length > others.length;
