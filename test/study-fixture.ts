@@ -63,7 +63,6 @@ const exchangeRates: Record<string, Summary["arms"][string]["exchangeRate"]> = {
   },
   "probe-penalty": {
     predicted: { value: 0.02, low: 0.01, high: 0.04 },
-    predictedShared: { value: -0.02, low: -0.04, high: -0.01 },
     realised: { value: 0.03, low: 0, high: 0.07 },
   },
   "probe-penalty-frozen": { predicted: { value: 0.02, low: 0.01, high: 0.04 }, realised: null },

@@ -20,6 +20,8 @@ export function tinySettings(overrides: Partial<StudySettings> = {}): StudySetti
     refit: { every: 2, rate: 1 },
     // A random model knows nothing: its probes are at chance.
     anyway: true,
+    // It would take as long as all that is tested.
+    forecast: false,
     training: { ...tinyContext().settings, steps: 6 },
     probe: {
       ...{ tasks: 32, samples: 2, demonstrations: 16, tracer: 16, falsePositiveRate: 0.1 },

@@ -3,7 +3,7 @@
 import { isModulePath } from "../modules.ts";
 import type { Probe } from "../probe/types.ts";
 import { normal, type Random } from "../random.ts";
-import { type ArmId, armIds } from "../store/arms.ts";
+import type { ArmId } from "../store/arms.ts";
 import {
   type Arm,
   type Awaitable,
@@ -166,9 +166,6 @@ export const arms: Readonly<Record<ArmId, ArmDefinition>> = {
     }),
   },
 };
-
-/** The arms that penalise what the probe says: those whose penalty can be charged to tokens. */
-export const probePenalties: readonly string[] = armIds.filter((id) => arms[id].uses.includes("credit"));
 
 /** An arm's id: the name of one that is built in as it is, `dir/my-arm.ts` as `my-arm`. */
 export function armId(nameOrPath: string): string {

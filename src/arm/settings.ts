@@ -49,9 +49,3 @@ export const armSettingsSchema = z.strictObject({
 });
 
 export type ArmSettings = z.infer<typeof armSettingsSchema>;
-
-/** An arm as one run has it: its id, and the settings of its grid point. */
-export interface ArmRun {
-  arm: string;
-  settings: ArmSettings;
-}

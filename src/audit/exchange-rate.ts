@@ -34,7 +34,7 @@ export interface FirstRollouts {
   /**
    * How much an update lowers the log-probability of each, in any unit. Were every rollout's parameters its own, that would be
    * what the penalty is proportional to: a flag (0 or 1) where it is thresholded, the probe's probability where it is linear,
-   * or its log-odds. Parameters that rollouts share make it something else (`firstUpdate`).
+   * or its log-odds. Parameters that rollouts share make it something else.
    */
   penalised: readonly number[];
   /** Whether the monitor flags each, where that is not what is penalised: misses are what it does not flag. */

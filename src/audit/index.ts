@@ -1,8 +1,11 @@
 /** @file What others may use of the audit. */
 
+export { type AlarmChannel, type AlarmReading, createAlarms } from "./alarms.ts";
 export { classifyAtlas, type HonestMaxima, honestMaxima, type Readings, type RunEnd } from "./atlas.ts";
+export { type ClassKernel, type ClassProducts, classKernel } from "./class-kernel.ts";
 export { type Decomposition, decompose, type ScoreTable } from "./decomposition.ts";
 export { diagnose, type HealthPair } from "./diagnosis.ts";
+export { concentrationOf, drawShares } from "./dirichlet.ts";
 export {
   exchangeRateOf,
   type FirstRollouts,
@@ -25,7 +28,15 @@ export {
   sightOf,
   youdensJ,
 } from "./outcome.ts";
-export { bootstrapInterval, clusteredInterval, type Interval, mean, seedInterval } from "./statistics.ts";
+export { noiseSpread, type Replicator, type SimulatedRun, simulateRun } from "./replicator.ts";
+export {
+  bootstrapInterval,
+  clusteredInterval,
+  type Interval,
+  mean,
+  quantile,
+  seedInterval,
+} from "./statistics.ts";
 export {
   type AtlasClass,
   atlasClasses,

@@ -15,6 +15,11 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     description: "Run a study: arms x seeds on one environment. The same command resumes what is in --out.",
     fill: async (command) => (await import("./study.ts")).studyCommand(command),
   },
+  forecast: {
+    description:
+      "Say what a study's arms will do, before any is trained. `study` goes on with the same --out.",
+    fill: async (command) => (await import("./forecast.ts")).forecastCommand(command),
+  },
   status: {
     description: "Say which runs of a study are done, running or pending, and which failed, and why.",
     fill: async (command) => (await import("./status.ts")).statusCommand(command),

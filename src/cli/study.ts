@@ -2,7 +2,6 @@
 
 import { join, resolve } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { parse } from "yaml";
 import { UsageError } from "../errors.ts";
 import { dryRun } from "../launch/index.ts";
 import { renderTable } from "../report/index.ts";
@@ -18,6 +17,7 @@ import {
 import { wholeNumber } from "./arguments.ts";
 import { type LauncherName, launchers, thisProgram } from "./launchers.ts";
 import { followInTerminal } from "./progress.ts";
+import { settingFlag } from "./setting-flag.ts";
 
 interface Flags {
   arms?: string[];
@@ -112,20 +112,6 @@ export async function studyCommand(command: Command): Promise<Command> {
       else if (json) console.log(JSON.stringify(summary, null, 2));
       else console.log(`\n${renderTable(summary)}\n\nReport: ${join(folder, "report.html")}`);
     });
-}
-
-/** Collects `path=value`, the value as in a study file. */
-function settingFlag(
-  text: string,
-  before: [path: string, value: unknown][] = [],
-): [path: string, value: unknown][] {
-  const [, path, value] = /^([\w.]+)=(.*)$/s.exec(text) ?? [];
-  if (path === undefined) throw new InvalidArgumentError("It should be path=value, such as training.kl=0.1.");
-  try {
-    return [...before, [path, parse(value!)]];
-  } catch (error) {
-    throw new InvalidArgumentError(`Its value is not YAML: ${(error as Error).message}`);
-  }
 }
 
 /** Collects `key=value` by key. */

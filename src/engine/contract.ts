@@ -216,6 +216,36 @@ export const engineContract: readonly EngineClause[] = [
     },
   },
   {
+    promise: "products of gradients are those of the gradients, plain and as Adam would scale them",
+    async check({ engine, folder }) {
+      const data = await dataFor(engine);
+      const halves = [0, 1].map((half) => data.filter((_, i) => i % 2 === half));
+      const [first, second] = [
+        await gradientOf(engine, folder, [halves[0]!]),
+        await gradientOf(engine, folder, [halves[1]!]),
+      ];
+      const sets = halves.map((half) => ({ data: half, loss: plainLoss }));
+      await withPolicy(engine, async (policy) => {
+        const preconditioners = [[], [sets[0]!]];
+        const { products, gradNorms } = await policy.gradientProducts({ sets, preconditioners });
+        const names = Object.keys(first);
+        const sum = (of: (a: number, b: number) => number) =>
+          names.reduce((s, name) => first[name]!.reduce((t, a, i) => t + of(a, second[name]![i]!), s), 0);
+        const norm = Math.sqrt(sum((a) => a * a));
+        close([products[0]![0]![1]! / norm ** 2], [sum((a, b) => a * b) / norm ** 2], "the plain product");
+        const scaled = sum((a, b) => (a * b) / (Math.abs(a) + 1e-8));
+        close([products[1]![0]![1]! / scaled], [1], "the scaled product");
+        same(products[1]![0]![1], products[1]![1]![0], "the product in the other order");
+        close([gradNorms[1]![0]! / norm], [1], "the norm of the batch's gradient");
+        const clipped = { sets, preconditioners: [[sets[0]!]], maxGradNorm: norm / 4 };
+        const { products: less } = await policy.gradientProducts(clipped);
+        close([less[0]![0]![1]! / scaled], [4], "the product where batches are clipped to a quarter");
+        // Nothing has moved, and nothing is gathered.
+        same((await policy.optimStep({ kind: "adamw", learningRate: 0 })).gradNorm, 0, "what was gathered");
+      });
+    },
+  },
+  {
     promise: "a step of the optimizer is AdamW's (Loshchilov & Hutter 2019), and forgets the gradient",
     async check({ engine, folder }) {
       const data = await dataFor(engine);

@@ -48,7 +48,7 @@ export interface PolicyLossOptions {
   kl: number;
   entropy: number;
   /** Where the probe in the loss reads, and what of it is in the loss; none where there is no such probe. */
-  probe?: { hook: string; pool: Tap["pool"]; as: "softplus" | "sigmoid" } | undefined;
+  probe?: { hook: string; pool: Tap["pool"]; as: "softplus" | "sigmoid" | "logit" } | undefined;
   edit?: Edit | undefined;
 }
 
@@ -100,7 +100,7 @@ export function policyLoss(config: ModelConfig, options: PolicyLossOptions) {
   };
 }
 
-/** Sum over rollouts of their share times softplus, or sigmoid, of the pooled logit. */
+/** Sum over rollouts of their share times softplus, or sigmoid, of the pooled logit, or the logit itself. */
 function probeTerm(
   activations_BTD: JaxArray,
   { direction, bias, pool, weights }: ProbeBatch<JaxArray>,
@@ -112,7 +112,8 @@ function probeTerm(
       ? np.sum(logits_BT.mul(pool), -1)
       : np.max(logits_BT.add(pool.greater(0).astype(np.float32).sub(1).mul(1e9)), -1);
   const logits_B = pooled_B.add(bias);
-  return np.sum((as === "softplus" ? nn.softplus(logits_B) : nn.sigmoid(logits_B)).mul(weights));
+  const terms = { softplus: nn.softplus, sigmoid: nn.sigmoid, logit: (x: JaxArray) => x };
+  return np.sum(terms[as](logits_B).mul(weights));
 }
 
 function positionsOf(tokens_BT: JaxArray): JaxArray {

@@ -13,10 +13,20 @@ import {
 import { randomFor } from "../random.ts";
 import { adamwStep, descend, type Optimized } from "./adamw.ts";
 import { addGradient } from "./gradient.ts";
+import { gradientProducts } from "./gradient-products.ts";
 import { type Running, RunningModel } from "./model.ts";
 import { readState, writeState } from "./state.ts";
-import type { Datum, Loss, LossMetrics, OptimParams, Policy, PolicyOptions } from "./types.ts";
-import { fetchWeights, freeWeights, type Placed, place, zerosLike } from "./weights.ts";
+import type {
+  Datum,
+  GradientProducts,
+  GradientProductsRequest,
+  Loss,
+  LossMetrics,
+  OptimParams,
+  Policy,
+  PolicyOptions,
+} from "./types.ts";
+import { copyWeights, fetchWeights, freeWeights, type Placed, place, zerosLike } from "./weights.ts";
 
 /**
  * A fresh policy.
@@ -85,6 +95,19 @@ class RunningPolicy extends RunningModel implements Policy {
     } finally {
       if (this.#gradient !== gathered) freeWeights(programs.runtime, gathered);
     }
+  }
+
+  async gradientProducts(request: GradientProductsRequest): Promise<GradientProducts> {
+    const { runtime } = this.running.programs;
+    const weights = { ...this.#reference, ...this.#trained.weights };
+    return gradientProducts(async ({ data, loss }) => {
+      const { gradient } = await addGradient(this.running, weights, data, loss, undefined);
+      const placed = gradient ?? (await zerosLike(runtime, this.#trained.weights));
+      const own = copyWeights(await fetchWeights(runtime, placed));
+      freeWeights(runtime, placed);
+      for (const name of this.#frozen) own[name]!.data.fill(0);
+      return own;
+    }, request);
   }
 
   async saveState(folder: string): Promise<Record<string, string>> {

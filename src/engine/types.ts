@@ -164,6 +164,13 @@ export interface Policy extends Model {
    */
   optimStep(params: OptimParams): Promise<{ gradNorm: number }>;
   /**
+   * Inner products of the gradients of several losses: what a step along one does to another. Nothing moves, and what was
+   * gathered stays.
+   *
+   * @throws Error where a gradient is not finite
+   */
+  gradientProducts(request: GradientProductsRequest): Promise<GradientProducts>;
+  /**
    * Writes what is trained and the optimizer's moments into a folder: all that resuming takes, but for `updates`.
    *
    * @returns the SHA-256 of what each file was to hold, by its name
@@ -202,9 +209,33 @@ export type Loss =
       kl: number;
       entropy: number;
       /** Gradients flow through the probe into what it reads. */
-      probe?: { probe: Probe; as: "softplus" | "sigmoid"; followUp: readonly number[] } | undefined;
+      probe?: { probe: Probe; as: "softplus" | "sigmoid" | "logit"; followUp: readonly number[] } | undefined;
       ablate?: Ablation | undefined;
     };
+
+/** Data with the loss that is differentiated over them. */
+export interface GradientSet {
+  data: readonly Datum[];
+  loss: Loss;
+}
+
+/** Which products are asked for. */
+export interface GradientProductsRequest {
+  /** N sets, of each of which the gradient is taken. */
+  sets: readonly GradientSet[];
+  /** By what batches' gradients the optimizer would scale parameters, as Adam does; one without batches scales nothing. */
+  preconditioners: readonly (readonly GradientSet[])[];
+  /** Batches' gradients of a larger norm count as scaled down to it, as in `optimStep`. */
+  maxGradNorm?: number;
+}
+
+/** Numbers about gradients, which stay where they are. */
+export interface GradientProducts {
+  /** By preconditioner: [N x N], symmetric. */
+  products: number[][][];
+  /** By preconditioner: the norm of each of its batches' gradients, before clipping. */
+  gradNorms: number[][];
+}
 
 /** What a loss came to, summed over the data. */
 export interface LossMetrics {

@@ -31,6 +31,13 @@ export async function fetchWeights(runtime: Runtime, placed: Placed): Promise<We
   return mapWeights(placed, async (handle) => (await runtime.get(handle)) as FloatTensor);
 }
 
+/** Weights of this process that are nobody else's. */
+export function copyWeights(weights: Weights): Weights {
+  return Object.fromEntries(
+    Object.entries(weights).map(([name, tensor]) => [name, { ...tensor, data: tensor.data.slice() }]),
+  );
+}
+
 /** Their sums, name by name. What is added up is freed. */
 export async function sumOf(programs: ProgramStore, a: Placed, b: Placed): Promise<Placed> {
   const specs = Object.fromEntries(

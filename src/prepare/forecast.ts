@@ -1,93 +1,124 @@
-/** @file The exchange rate that can be foretold of an arm before it trains. */
+/** @file What a run will do, foretold before it: simulated from the classes of the base model's own rollouts. */
 
-import { join } from "node:path";
-import { z } from "zod";
-import { probePenalties } from "../arm/arms.ts";
-import type { ArmRun } from "../arm/settings.ts";
-import { type Estimate, predictExchangeRate } from "../audit/index.ts";
-import { UsageError } from "../errors.ts";
-import { readDocument, writeJson } from "../files.ts";
-import { sigmoid } from "../probe/index.ts";
-import { randomFor } from "../random.ts";
-import type { Base } from "./base.ts";
+import { concentrationOf, drawShares, quantile, simulateRun } from "../audit/index.ts";
+import type { Random } from "../random.ts";
+import { type ArmForecast, type ForecastCurve, type Foretold, foretold } from "../store/index.ts";
+import { learningRateAt } from "../tensor/index.ts";
+import type { ClassMeasure, TrainingSettings } from "../training/index.ts";
+import { widened } from "./forecast-intervals.ts";
 
-/** How much an arm's first update lowers the log-probability of each held-out completion; `null` where it is not known. */
-export type FirstUpdate = readonly number[] | null;
+/** A run as it may go: each measure by step, as means over a window of steps. */
+export type SimulatedCurves = Record<Foretold, number[]>;
 
-/** The exchange rate in two limits; `null` where it is not defined. */
-export interface Forecast {
-  /** As if every rollout had parameters of its own: from the monitor's hits and misses alone. */
-  predicted: Estimate | null;
-  /** With the parameters that rollouts share: from what the first update does to held-out completions. */
-  predictedShared: Estimate | null;
-}
+/** So many runs are simulated. */
+const SIMULATIONS = 60;
 
-/** Arms whose first update tells something: no oracle misses anything that is not drawn, and gradients through a probe move it. */
-export function hasFirstUpdate(arm: string): boolean {
-  return [...probePenalties, "probe-screen", "probe-advantage", "text-penalty"].includes(arm);
-}
+/** A measure of a step is the mean over so many steps before it and behind it: one step's rollouts are few. */
+const AROUND = 2;
 
-export function forecastOf(
-  { arm, settings }: ArmRun,
-  { heldOut, text }: Base,
-  lowered: FirstUpdate,
-): Forecast {
-  const { misbehaved, tasks: clusters, flagged, logits, textLogits } = heldOut;
-  const random = () => randomFor("exchange rate", arm);
-  const flaggedByText = textLogits.map((score) => score >= text.threshold);
-  const shaped = (own: number[], flags: readonly boolean[]) => ({
-    flagged: flags,
-    penalised: { threshold: flags.map(Number), linear: own.map(sigmoid), logit: own }[settings.penaltyShape],
-  });
-  const penalised = () => {
-    if (probePenalties.includes(arm)) return shaped(logits, flagged);
-    if (arm === "text-penalty") return shaped(textLogits, flaggedByText);
-    // An oracle misses nothing but what it is told to.
-    const { truePositiveRate, falsePositiveRate } = settings.oracle;
-    const draw = randomFor("noisy oracle");
-    const seen = {
-      "oracle-penalty": misbehaved,
-      "noisy-oracle-penalty": misbehaved.map((bad) => draw() < (bad ? truePositiveRate : falsePositiveRate)),
-    }[arm];
-    return seen && { flagged: seen, penalised: seen.map(Number) };
-  };
-  const own = penalised();
-  return {
-    predicted: own ? predictExchangeRate({ misbehaved, clusters, ...own }, random()) : null,
-    predictedShared: lowered
-      ? predictExchangeRate(
-          {
-            ...{ misbehaved, clusters, penalised: lowered },
-            flagged: arm === "text-penalty" ? flaggedByText : flagged,
-          },
-          random(),
-        )
-      : null,
-  };
-}
-
-const fileSchema = z.object({ version: z.literal(1), lowered: z.array(z.number()).nullable() });
+/** Points of a curve, at most. */
+const POINTS = 101;
 
 /**
- * Reads what was made before, or makes it and keeps it in the study's folder: once for all seeds of an arm.
+ * Runs of an arm, simulated with the run's own batches: shares of a step's rollouts, and the recall of the initial probe on the
+ * tracer set before the step's update.
  *
- * @param count how many held-out completions there are
- * @throws UsageError where what was kept is of others
+ * @param strength times which the arm charges its penalties
  */
-export async function keptFirstUpdate(
-  folder: string,
-  id: string,
-  count: number,
-  make: () => Promise<FirstUpdate>,
-): Promise<FirstUpdate> {
-  const path = join(folder, "forecasts", `${id}.json`);
-  const stored = await readDocument(path, fileSchema);
-  if (stored?.lowered && stored.lowered.length !== count)
-    throw new UsageError(
-      `${path} is of ${stored.lowered.length} completions, and this study has ${count}. Delete it and run the same command again.`,
+export function simulateArm(
+  measure: ClassMeasure,
+  settings: TrainingSettings,
+  random: Random,
+  { simulations = SIMULATIONS, strength = 1 } = {},
+): SimulatedCurves[] {
+  const { classes, counts, margins, rolloutMargins } = measure;
+  const concentration = concentrationOf(counts);
+  const { steps, learningRate: peak, warmupSteps, decay, iterations } = settings;
+  // Several updates on a batch move as far as several steps.
+  const rates = Array.from(
+    { length: steps },
+    (_, step) => iterations * learningRateAt(step, { peak, warmupSteps, decay, totalSteps: steps }),
+  );
+  const kept = (all: readonly number[], moved: number) =>
+    all.length === 0 ? 1 : all.filter((margin) => margin + moved >= 0).length / all.length;
+  return Array.from({ length: simulations }, () => {
+    const run = simulateRun(
+      drawShares(counts, concentration, random),
+      {
+        ...measure,
+        advantagesOf: (group) => measure.advantagesOf(group, strength),
+        ...{ rates, kl: settings.kl, maxGradNorm: settings.maxGradNorm },
+        ...{ groups: settings.prompts, groupSize: settings.rollouts },
+      },
+      random,
     );
-  if (stored) return stored.lowered;
-  const lowered = await make();
-  await writeJson(path, { version: 1, lowered });
-  return lowered;
+    const sum = (shares: readonly number[], of: (c: (typeof classes)[number]) => number) =>
+      shares.reduce((total, share, c) => total + share * of(classes[c]!), 0);
+    return {
+      misbehaviour: aroundEach(run.sampled.map((shares) => sum(shares, (c) => Number(c.misbehaved)))),
+      undetected: aroundEach(
+        run.sampled.map((shares, step) => {
+          const lost = rolloutMargins.length === 0 ? 0 : 1 - kept(rolloutMargins, run.readings[step]![0]!);
+          return sum(shares, (c) => (c.misbehaved ? (c.flagged ? lost : 1) : 0));
+        }),
+      ),
+      true: aroundEach(run.sampled.map((shares) => sum(shares, (c) => c.true))),
+      recall: run.readings.map(([moved]) => kept(margins, moved!)),
+    };
+  });
+}
+
+/** The mean around each step, of what there is. */
+export function aroundEach(values: readonly number[]): number[] {
+  return values.map((_, step) => {
+    const near = values.slice(Math.max(0, step - AROUND), step + AROUND + 1);
+    return near.reduce((sum, value) => sum + value, 0) / near.length;
+  });
+}
+
+/** Curves of an arm with 80 % intervals for one run: the medians of simulated runs, and how far runs were found from these. */
+export function forecastOf(runs: readonly SimulatedCurves[]): ArmForecast {
+  const count = runs[0]!.misbehaviour.length;
+  const stride = Math.ceil(count / POINTS);
+  const steps = Array.from({ length: count }, (_, step) => step).filter(
+    (step) => step % stride === 0 || step === count - 1,
+  );
+  const curve = (measure: Foretold): ForecastCurve => {
+    const points = steps.map((step) => {
+      const values = runs.map((run) => run[measure][step]!);
+      const [low, value, high] = [0.1, 0.5, 0.9].map((p) => quantile(values, p)) as [number, number, number];
+      return { value, ...widened(measure, step, { low, value, high }) };
+    });
+    return {
+      steps,
+      value: points.map(({ value }) => rounded(value)),
+      low: points.map(({ low }) => rounded(low)),
+      high: points.map(({ high }) => rounded(high)),
+    };
+  };
+  return Object.fromEntries(foretold.map((measure) => [measure, curve(measure)])) as ArmForecast;
+}
+
+/** What penalties are looked at, in shares of what the arm charges. */
+const STRENGTHS = [0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 1, 1.25, 1.5, 2, 3, 4];
+
+/**
+ * The smallest share of an arm's penalties under which misbehaviour is less at the end than at the start in nine of ten simulated
+ * runs, by the kernel of the arm as it is; `null` where none does so.
+ */
+export function smallestStrength(
+  measure: ClassMeasure,
+  settings: TrainingSettings,
+  random: Random,
+): number | null {
+  const lasts = (strength: number) => {
+    const runs = simulateArm(measure, settings, random, { simulations: 20, strength });
+    const less = runs.filter(({ misbehaviour }) => misbehaviour.at(-1)! < misbehaviour[0]!);
+    return less.length >= 0.9 * runs.length;
+  };
+  return STRENGTHS.find(lasts) ?? null;
+}
+
+function rounded(value: number): number {
+  return Math.round(Math.min(1, Math.max(0, value)) * 1e4) / 1e4;
 }

@@ -9,8 +9,14 @@ export {
   readBaseModel,
   reportBaseModel,
 } from "./base-model-report.ts";
+export { type Charges, chargesOf } from "./charges.ts";
+export { closedForm } from "./closed-form.ts";
 export { type BaseContext, createOnce } from "./completions.ts";
-export { type FirstUpdate, type Forecast, forecastOf, hasFirstUpdate, keptFirstUpdate } from "./forecast.ts";
+export { forecastOf, type SimulatedCurves, simulateArm, smallestStrength } from "./forecast.ts";
+export type { Calibration } from "./forecast-calibration.ts";
+export { conformalQuantile, conformalScore } from "./forecast-intervals.ts";
+export { forecastInWords } from "./forecast-words.ts";
+export { isWatchedAlike, textMonitorOf } from "./held-out-verdicts.ts";
 export { baseProblems, isAtChance } from "./hopeless.ts";
 export { informedBy } from "./inform.ts";
 export { type LabelledExample, readLabelledFile } from "./labelled-file.ts";

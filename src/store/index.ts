@@ -2,6 +2,15 @@
 
 export { type ArmId, armIds, armTitle, compareArms, controlOf, splitId } from "./arms.ts";
 export { Document, foldersIn, listRuns, type RunFolder } from "./folder.ts";
+export {
+  type ArmForecast,
+  armForecastSchema,
+  type ForecastCurve,
+  type Forecasts,
+  type Foretold,
+  forecastSchema,
+  foretold,
+} from "./forecast.ts";
 export { pace, startHeartbeat } from "./heartbeat.ts";
 export { type ParseLine, parseMetrics, parseRollout, rolloutGroup } from "./lines.ts";
 export { cutTo, type LinesBefore, linesBefore } from "./lines-before.ts";

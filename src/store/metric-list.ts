@@ -1,6 +1,7 @@
 /** @file What the metrics of a line are: meaning, unit, range, and when each is not defined. Names with parts come from `metric-names.ts`. */
 
 import {
+  alarmMetric,
   cosineMetric,
   decompositionMetric,
   deployedMetric,
@@ -173,7 +174,11 @@ export const metricGroups: readonly MetricGroup[] = [
         metric(monitorMetric("fpr", monitor), "of the others, the share flagged", share, noHonesty),
         metric(monitorMetric("accuracy", monitor), "share of rollouts that it is right about", share),
       ]),
-      metric("misses/of_all", "share of rollouts that misbehaved and were not flagged", share),
+      metric(
+        "misses/of_all",
+        "share of rollouts that misbehaved and that no monitor of the arm flagged",
+        share,
+      ),
       metric(
         "misses/of_reinforced",
         "the same of the rollouts with a positive advantage: above the one before, training selects for misses",
@@ -185,6 +190,26 @@ export const metricGroups: readonly MetricGroup[] = [
         "undetected misbehaviour gained per misbehaviour removed by a penalty on these flags, in closed form from hits and misses; 95 % interval by bootstrap over prompts",
         { unit: "ratio" },
         `${oneClass}; or the monitor flags misbehaviour no more often than the rest`,
+      ),
+    ],
+  },
+  {
+    title: "Alarms",
+    about:
+      "What alarms rest on at every step (`training.alarms`), without ground truth of rollouts: sequences drawn from the tracer set, and the held-out probes on the step's rollouts.",
+    metrics: [
+      metric(
+        alarmMetric("lost"),
+        "of known misbehaviour that the initial probe flagged at the start: how much of the way to its threshold the readings have gone",
+        share,
+        "no sequence was drawn",
+      ),
+      metric(alarmMetric("count"), "on how many sequences", { unit: "sequences", low: 0 }),
+      metric(
+        alarmMetric("overlooked"),
+        "share of rollouts that most held-out probes flag and the initial one does not",
+        share,
+        "there are no held-out probes, or the probe missed half of the misbehaviour from the start",
       ),
     ],
   },

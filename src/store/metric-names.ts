@@ -38,6 +38,11 @@ export function monitorMetric(measure: "flagged" | "recall" | "fpr" | "accuracy"
   return `monitor/${monitor === undefined ? "" : `${monitor}/`}${measure}`;
 }
 
+/** What alarms rest on; see `AlarmReading`. */
+export function alarmMetric(part: "lost" | "count" | "overlooked"): string {
+  return `alarm/${part}`;
+}
+
 const DEPLOYED = "deployed/";
 
 /** A metric of the policy as it is deployed, where the arm trains it otherwise. */

@@ -3,6 +3,7 @@
 import { z } from "zod";
 import { behaviourOf, outcomeOf, sightOf } from "../audit/outcome.ts";
 import { atlasClasses, behaviours, diagnoses, runOutcomes, sights } from "../audit/types.ts";
+import { armForecastSchema } from "./forecast.ts";
 
 const share = z.number().min(0).max(1);
 /** `null`: not defined, for instance AUROC where only one class is present. */
@@ -149,14 +150,13 @@ const version2 = z.object({
       mean: runNumbersSchema.partial(),
       /** 95 % intervals over seeds (Student's t); `null` with one seed. */
       interval: z.record(z.string(), z.tuple([z.number(), z.number()]).nullable()),
+      /** What was foretold of it before it was trained. Not in studies of earlier versions. */
+      forecast: armForecastSchema.optional(),
       exchangeRate: z.object({
         /** Before training, as if every rollout had parameters of its own. */
         predicted: estimate,
-        /** Before training, with the parameters that rollouts share. Not in studies of earlier versions. */
-        predictedShared: estimate.optional(),
         realised: estimate,
         covered: coverage.optional(),
-        coveredShared: coverage.optional(),
       }),
     }),
   ),
@@ -245,6 +245,10 @@ export const runStatusSchema = z
     threads: z.int().optional(),
     /** Signs that the training goes wrong, a sentence each. */
     warnings: z.array(z.string()).optional(),
+    /** Alarms, and the step behind whose update each was raised: what reads has moved, or the text. */
+    alarms: z.array(z.object({ step: z.int(), channel: z.enum(["reader", "text"]) })).optional(),
+    /** Why it was stopped, where nobody asked: it goes on only with other `training.alarms`. */
+    stopped: z.literal("alarm").optional(),
   })
   .refine(({ state, step, steps }) => state !== "done" || step === steps, {
     path: ["step"],

@@ -5,14 +5,24 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, vi } from "vitest";
 import { readMetricLines } from "../../test/metric-lines.ts";
+import { tinyContext } from "../../test/tiny.ts";
 import { runTinyStudy, tinySettings } from "../../test/tiny-study.ts";
-import { arms } from "../arm/arms.ts";
+import { type ArmParts, arms } from "../arm/arms.ts";
 import type { Base } from "../prepare/base.ts";
+import { chargesOf } from "../prepare/charges.ts";
+import { isWatchedAlike, textMonitorOf } from "../prepare/held-out-verdicts.ts";
 import { penaltyWarning } from "../prepare/penalty-warning.ts";
-import { armIds } from "../store/arms.ts";
+import { type ArmId, armIds } from "../store/arms.ts";
 import { armTitle, summarySchema } from "../store/index.ts";
-
-import { expand, type PlannedRun } from "./expand.ts";
+import {
+  type Arm,
+  type Monitor,
+  penalty,
+  probeMonitor,
+  proxyReward,
+  type Rollout,
+  textMonitor,
+} from "../training/index.ts";
 
 // They train for real: more than a few seconds on a busy machine.
 vi.setConfig({ testTimeout: 60_000 });
@@ -53,40 +63,95 @@ describe("arms", () => {
 });
 
 describe("penaltyWarning", () => {
-  const planned = (overrides: Parameters<typeof tinySettings>[0]) =>
-    expand(tinySettings(overrides))[0] as PlannedRun;
-  const base = { summary: { tpr: 0.6, fpr: 0.1 } } as Base;
+  const { probe } = tinyContext();
+  const heldOut = (misbehaved: boolean[], logits: number[]) => ({
+    ...{ misbehaved, logits, textLogits: logits, flagged: logits.map((one) => one >= probe.threshold) },
+    sequences: misbehaved.map(() => ({ tokens: [1, 2], promptLength: 1 })),
+    tasks: misbehaved.map((_, i) => `task ${i}`),
+  });
+  // Of ten that misbehaved six are flagged, of ten that did not one.
+  const base = {
+    probe,
+    text: { classifier: { ngrams: [], weights: [], bias: 0 }, threshold: 0 },
+    heldOut: heldOut(
+      Array.from({ length: 20 }, (_, i) => i < 10),
+      Array.from({ length: 20 }, (_, i) => (i < 6 || i === 19 ? 1 : -1)),
+    ),
+  } as unknown as Base;
+  const warningOf = async (arm: Arm, on = base) => penaltyWarning(await chargesOf(arm, on), on);
+  const made = async (id: ArmId, settings: Partial<ArmParts>, on = base) =>
+    arms[id].make({ ...tinySettings(), ...settings, probe, text: textMonitorOf(on) } as ArmParts);
 
-  it("does the sum for a noisy oracle, and says what would be enough", () => {
-    const oracle = { truePositiveRate: 0.9, falsePositiveRate: 0.1 };
-    const arms = ["noisy-oracle-penalty" as const];
+  it("does the sum for a noisy oracle, and says what would be enough", async () => {
+    const rates = { truePositiveRate: 0.9, falsePositiveRate: 0.1 };
+    const noisy = (penalty: number, oracle = rates) => made("noisy-oracle-penalty", { penalty, oracle });
     // 0.9 x 1.2 is more than the reward, but honest failures are flagged, too.
-    const warning = penaltyWarning(planned({ arms, oracle, penalty: 1.2 }), base);
+    const warning = await warningOf(await noisy(1.2));
     expect(warning).toContain("1.00 - 1.2 x 0.90 = -0.08, an honest failure -0.12");
     expect(warning).toContain("above 1.25");
-    expect(penaltyWarning(planned({ arms, oracle, penalty: 1.3 }), base)).toBeUndefined();
+    expect(await warningOf(await noisy(1.3))).toBeUndefined();
     const blind = { truePositiveRate: 0.3, falsePositiveRate: 0.3 };
-    expect(penaltyWarning(planned({ arms, oracle: blind, penalty: 9 }), base)).toContain("No penalty helps");
+    expect(await warningOf(await noisy(9, blind))).toContain("No penalty helps");
   });
 
-  it("knows the probe's rates, and is silent where it cannot know", () => {
-    const arms = ["probe-penalty" as const];
-    expect(penaltyWarning(planned({ arms, penalty: 1.9 }), base)).toContain("above 2.00");
-    expect(penaltyWarning(planned({ arms, penalty: 2.1 }), base)).toBeUndefined();
-    expect(penaltyWarning(planned({ arms, penalty: 0.1, penaltyShape: "logit" }), base)).toBeUndefined();
-    const unknown = { summary: { tpr: null, fpr: 0 } } as Base;
-    expect(penaltyWarning(planned({ arms, penalty: 0.1 }), unknown)).toBeUndefined();
+  it("knows the probe's rates, and is silent where it cannot know", async () => {
+    const penalised = (settings: Partial<ArmParts>, on = base) => made("probe-penalty", settings, on);
+    expect(await warningOf(await penalised({ penalty: 1.9 }))).toContain("above 2.00");
+    expect(await warningOf(await penalised({ penalty: 2.1 }))).toBeUndefined();
+    expect(await warningOf(await penalised({ penalty: 0.1, penaltyShape: "logit" }))).toBeUndefined();
+    const honest = { ...base, heldOut: heldOut([false, false], [1, -1]) };
+    expect(await warningOf(await penalised({ penalty: 0.1 }), honest)).toBeUndefined();
     // Probabilities of 0.99 for everything: nothing is told apart, whatever the threshold does.
-    const saturated = {
-      ...base,
-      heldOut: { misbehaved: [true, false], logits: [Math.log(99), Math.log(99)] },
-    } as Base;
-    const linear = planned({ arms, penalty: 9, penaltyShape: "linear" });
-    expect(penaltyWarning(linear, saturated)).toContain("No penalty helps");
-    const apart = { ...base, heldOut: { ...saturated.heldOut, logits: [Math.log(9), -Math.log(9)] } } as Base;
-    expect(penaltyWarning(linear, apart)).toBeUndefined();
-    const small = planned({ arms, penalty: 1.2, penaltyShape: "linear" });
-    expect(penaltyWarning(small, apart)).toContain("Raise it above 1.25");
-    expect(penaltyWarning(planned({ arms: ["none"], penalty: 0.1 }), base)).toBeUndefined();
+    const saturated = { ...base, heldOut: heldOut([true, false], [Math.log(99), Math.log(99)]) };
+    const linear = await penalised({ penalty: 9, penaltyShape: "linear" });
+    expect(await warningOf(linear, saturated)).toContain("No penalty helps");
+    const apart = { ...base, heldOut: heldOut([true, false], [Math.log(9), -Math.log(9)]) };
+    expect(await warningOf(linear, apart)).toBeUndefined();
+    const small = await penalised({ penalty: 1.2, penaltyShape: "linear" });
+    expect(await warningOf(small, apart)).toContain("Raise it above 1.25");
+    expect(await warningOf(await made("none", { penalty: 0.1 }))).toBeUndefined();
+    expect(await warningOf(await made("text-penalty", { penalty: 1.9 }))).toContain("above 2.00");
+  });
+
+  it("goes by what an arm charges for, and not by its name", async () => {
+    const own = (monitor: Monitor, weight: number): Arm => ({
+      terms: [proxyReward(), penalty(monitor, { weight })],
+    });
+    const builtIn = await made("probe-penalty", { penalty: 1.9 });
+    expect(await warningOf(own(probeMonitor(probe, "policy"), 1.9))).toBe(await warningOf(builtIn));
+    // Its own threshold, above all that the probe says: it flags nothing.
+    const blind: Monitor = {
+      ...(probeMonitor(probe, "policy") as Extract<Monitor, { sees: "rollouts" }>),
+      judge: (rollouts: readonly Rollout[]) =>
+        rollouts.map(() => ({ flagged: false, probability: 0, logit: -9 })),
+    };
+    expect(await warningOf(own(blind, 9))).toContain("No penalty helps");
+    // Two penalties add up: what neither flags pays.
+    const both = { terms: [proxyReward(), ...[1, 0.9].map((weight) => penaltyOf(weight))] };
+    expect(await warningOf(both)).toBe(await warningOf(builtIn));
+    // Another probe, and a text that nobody read: not known.
+    expect(await chargesOf(own(probeMonitor({ ...probe }, "policy"), 1), base)).toBeNull();
+    expect(
+      await chargesOf(
+        own(
+          textMonitor(() => 0, 0),
+          1,
+        ),
+        base,
+      ),
+    ).toBeNull();
+
+    function penaltyOf(weight: number) {
+      return { ...penalty(probeMonitor(probe, "policy"), { weight }), name: `probe ${weight}` };
+    }
+  });
+
+  it("knows which arms the watching probe judges alone", async () => {
+    const alike = (arm: Arm) => isWatchedAlike(arm, base);
+    expect(alike(await made("probe-screen", {}))).toBe(true);
+    expect(alike(await made("probe-penalty-frozen", {}))).toBe(true);
+    expect(alike(await made("probe-penalty-refit", {}))).toBe(false);
+    expect(alike(await made("oracle-penalty", {}))).toBe(false);
+    expect(alike(await made("none", {}))).toBe(false);
   });
 });

@@ -5,6 +5,7 @@ export { claimed, readSeconds } from "./claim.ts";
 export { estimateInWords, estimateStudy } from "./estimate.ts";
 export { followRuns, type OnEvent, type StudyEvent } from "./events.ts";
 export { expand, type PlannedRun, type Point } from "./expand.ts";
+export { foretell } from "./forecasts.ts";
 export type { MakeArm } from "./own-arms.ts";
 export { readRun, readStatus } from "./run.ts";
 export type { SettingInfo } from "./setting-info.ts";

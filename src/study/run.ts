@@ -16,6 +16,9 @@ import {
 } from "../store/index.ts";
 
 import {
+  type Alarm,
+  alarmInWords,
+  createAlarmWatch,
   createWatch,
   type RunContext,
   type RunState,
@@ -29,6 +32,9 @@ import { loadCheckpoint, requireCheckpoint, saveCheckpoint, thinCheckpoint } fro
 export async function readStatus(folder: string): Promise<RunStatus | undefined> {
   return readDocument(join(folder, "status.json"), runStatusSchema);
 }
+
+/** An alarm ended the run, as its settings ask. */
+class AlarmError extends Error {}
 
 /** Who follows a run: told of its steps, and of signs that its training goes wrong. */
 export interface RunListener {
@@ -54,6 +60,8 @@ export async function runToEnd(
   const { steps, checkpointEvery } = context.settings;
   const paths = { metrics: join(folder, "metrics.jsonl"), rollouts: join(folder, "rollouts.jsonl") };
   const status = await readStatus(folder);
+  if (status?.stopped === "alarm" && context.settings.alarms === "stop")
+    throw new AlarmError(status.error ?? "it was stopped by an alarm");
   if (status?.state === "done" && status.steps === steps) {
     for (const warning of status.warnings ?? []) listener.onWarning?.(warning);
     return (await metricsBefore(paths.metrics, steps)).values;
@@ -62,11 +70,19 @@ export async function runToEnd(
   // Before anything is changed: a run that is done stays so.
   if (status?.state === "done") await requireCheckpoint(folder, status.steps);
   const warnings: string[] = [];
-  const writeStatus = (state: RunStatus["state"], step: number, error?: string) =>
+  const alarms: Alarm[] = [];
+  const writeStatus = (
+    state: RunStatus["state"],
+    step: number,
+    error?: string,
+    stopped?: RunStatus["stopped"],
+  ) =>
     writeJson(join(folder, "status.json"), {
       ...{ state, step, steps, updated: new Date().toISOString(), threads: context.engine.info.threads },
       ...(error !== undefined && { error }),
       ...(warnings.length > 0 && { warnings }),
+      ...(alarms.length > 0 && { alarms }),
+      ...(stopped && { stopped }),
     } satisfies RunStatus);
 
   let step = 0;
@@ -87,8 +103,11 @@ export async function runToEnd(
     await cutTo(paths.metrics, bytes);
     await cutTo(paths.rollouts, rollouts.bytes);
     const watch = createWatch();
+    const alarmsIn = createAlarmWatch();
     const warn = (line: StepMetrics) => {
-      const news = watch(line);
+      const raised = alarmsIn(line);
+      alarms.push(...raised);
+      const news = [...watch(line), ...raised.map(alarmInWords)];
       warnings.push(...news);
       for (const warning of news) listener.onWarning?.(warning);
       return news.length > 0;
@@ -102,12 +121,16 @@ export async function runToEnd(
       metrics.push(line);
       step = state.step;
       const stopping = listener.signal?.aborted === true && step < steps;
+      if (warn(line)) await writeStatus("running", step);
+      // Before it is saved: the last checkpoint is one from before the alarm.
+      if (context.settings.alarms === "stop" && alarms.length > 0)
+        throw new AlarmError(alarmInWords(alarms[0]!));
       const saved = step % checkpointEvery === 0 || step === steps || stopping;
       if (step === steps && context.engine.trains === "adapter")
         await policy.saveWeights(join(folder, "adapter"));
       if (saved) await save(state);
       unsaved = saved ? undefined : state;
-      if (warn(line) || saved) await writeStatus("running", step);
+      if (saved) await writeStatus("running", step);
       listener.onStep?.(line);
       if (stopping) throw new StoppedError(`stopped after step ${step} of ${steps}`);
     }
@@ -121,7 +144,9 @@ export async function runToEnd(
     const written =
       error instanceof StoppedError
         ? writeStatus("stopped", step)
-        : writeStatus("failed", step, (error as Error).message);
+        : error instanceof AlarmError
+          ? writeStatus("stopped", step, error.message, "alarm")
+          : writeStatus("failed", step, (error as Error).message);
     await written.catch(() => {});
     throw error;
   } finally {

@@ -75,6 +75,12 @@ export const studySchema = z.strictObject({
     .describe(
       "settings to vary, by their path, each with its values: every arm is run at all combinations of those that it depends on",
     ),
+  forecast: z
+    .boolean()
+    .default(true)
+    .describe(
+      "foretell what arms will do before they train, from rollouts of the base model: user code that judges rollouts is asked about these, too",
+    ),
   slurm: slurmSettingsSchema.optional().describe("what --launch slurm asks of the cluster"),
   anyway: z
     .boolean()

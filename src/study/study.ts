@@ -4,13 +4,14 @@ import { rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { StoppedError, UsageError } from "../errors.ts";
 import { FileError, writeJson } from "../files.ts";
-import { baseProblems, forecastOf, penaltyWarning } from "../prepare/index.ts";
+import { baseProblems, chargesOf, isWatchedAlike, penaltyWarning } from "../prepare/index.ts";
 import { loadStudy, writeReport } from "../report/index.ts";
 import { lockFolder, lockWhenFree, runFolder, runName, type Summary } from "../store/index.ts";
 import { claim, claimed, machine, requireUnchanged } from "./claim.ts";
 import { workloadInWords, workloadOf } from "./estimate.ts";
 import { followRuns, type OnEvent } from "./events.ts";
 import type { PlannedRun } from "./expand.ts";
+import { foretell, readForecasts } from "./forecasts.ts";
 import { readRun } from "./run.ts";
 import type { StudySettings } from "./settings.ts";
 import { finishedBefore, readSittings, statusesIn } from "./sittings.ts";
@@ -141,15 +142,7 @@ export async function prepare(work: Work, onEvent: OnEvent): Promise<void> {
   for (const planned of work.table) {
     const base = await work.base(planned);
     if (planned.seed !== work.table[0]!.seed) continue;
-    const { predictedShared: rate } = forecastOf(planned, base, await work.firstUpdate(planned));
-    if (rate) {
-      const [value, low, high] = [rate.value, rate.low!, rate.high!].map((number) => number.toFixed(2));
-      onEvent({
-        kind: "stage",
-        detail: `Exchange rate foreseen for ${planned.id}: ${value} (${low} to ${high})`,
-      });
-    }
-    const tooSmall = penaltyWarning(planned, base);
+    const tooSmall = penaltyWarning(await chargesOf((await work.arm(planned))!, base), base);
     const found = [...baseProblems(base), ...(tooSmall ? [`${planned.id}: ${tooSmall}`] : [])];
     for (const problem of found.filter((one) => !problems.has(one))) {
       problems.add(problem);
@@ -158,10 +151,21 @@ export async function prepare(work: Work, onEvent: OnEvent): Promise<void> {
     judged.push({ control: planned.arm === "none", hopeless: found.length > 0 });
   }
   const tested = judged.some(({ control }) => !control) ? judged.filter(({ control }) => !control) : judged;
-  if (work.settings.anyway || !tested.every(({ hopeless }) => hopeless)) return;
+  if (work.settings.anyway || !tested.every(({ hopeless }) => hopeless)) {
+    if (work.settings.forecast) await foretellIfCan(work, onEvent);
+    return;
+  }
   throw new UsageError(
     `${work.folder}: nothing was trained, since nothing could come of it (see the ${problems.size === 1 ? "warning" : "warnings"} above). Mend that, or train all the same with --anyway.`,
   );
+}
+
+/** A study can do without: what cannot be foretold is said. */
+async function foretellIfCan(work: Work, onEvent: OnEvent): Promise<void> {
+  await foretell(work, onEvent).catch((error: Error) => {
+    if (error instanceof FileError || error instanceof StoppedError) throw error;
+    onEvent({ kind: "warning", detail: `nothing could be foretold: ${error.message}` });
+  });
 }
 
 const inThisProcess: TrainRuns = async (work, onEvent, signal) => {
@@ -205,16 +209,19 @@ export async function conclude(work: Work, seconds: number): Promise<Summary> {
   for (const planned of [...table, ...kept].sort((a, b) => a.seed - b.seed)) {
     const { id, seed } = planned;
     const run = await readRun(runFolder(folder, id, seed), planned.settings.training.steps);
-    if ("metrics" in run)
+    if ("metrics" in run) {
+      const base = await work.base(planned);
+      const arm = await work.arm(planned);
       runs.push({
-        ...{ planned, base: await work.base(planned), metrics: run.metrics },
-        firstUpdate: await work.firstUpdate(planned),
+        ...{ planned, base, metrics: run.metrics },
+        charges: arm ? await chargesOf(arm, base) : null,
+        watchedAlike: arm !== undefined && isWatchedAlike(arm, base),
       });
-    else failed.push({ arm: id, seed, error: run.error });
+    } else failed.push({ arm: id, seed, error: run.error });
   }
   if (runs.length === 0) throw new Error(failureOf(failed, 0));
   const summary = summarize({
-    ...{ settings, runs, failed, seconds },
+    ...{ settings, runs, failed, seconds, forecasts: await readForecasts(folder) },
     environment: work.environment,
     base: await work.base(table[0]!),
     machine: machine(),

@@ -20,9 +20,10 @@ import {
   sightOf,
   youdensJ,
 } from "../audit/index.ts";
-import { type Base, type FirstUpdate, forecastOf, isAtChance, penaltyWarning } from "../prepare/index.ts";
+import { type Base, type Charges, closedForm, isAtChance, penaltyWarning } from "../prepare/index.ts";
 import { randomFor } from "../random.ts";
 import {
+  type Forecasts,
   type RunSummary,
   runNumbersSchema,
   type StepMetrics,
@@ -45,7 +46,10 @@ import type { StudySettings } from "./settings.ts";
 export interface FinishedRun {
   planned: PlannedRun;
   base: Base;
-  firstUpdate: FirstUpdate;
+  /** What its penalties charge for the base's held-out completions. */
+  charges: Charges | null;
+  /** Whether all that judges for it is the probe that also watches the runs without an intervention. */
+  watchedAlike: boolean;
   metrics: readonly StepMetrics[];
 }
 
@@ -67,6 +71,8 @@ export interface SummaryParts {
   failed: readonly FailedRun[];
   seconds: number;
   machine: Summary["machine"];
+  /** What was foretold, by arm. */
+  forecasts?: Forecasts["arms"];
 }
 
 /** Start and end of a run are means over this many steps, and over those among them that were measured. */
@@ -103,7 +109,8 @@ export function summarize(parts: SummaryParts): Summary {
           return match ? { ...summary, exchangeRate: realisedEarly(run, match.run) } : summary;
         });
         const controls = control.map(({ summary }) => summary);
-        return [id, summarizeArm(first, runs, controls)];
+        const forecast = parts.forecasts?.[id];
+        return [id, { ...summarizeArm(first, runs, controls), ...(forecast && { forecast }) }];
       }),
     ),
   };
@@ -258,7 +265,7 @@ function defined(lines: readonly StepMetrics[], name: string): number[] {
 }
 
 function summarizeArm(
-  { planned, base, firstUpdate }: FinishedRun,
+  { planned, base, charges }: FinishedRun,
   runs: readonly RunSummary[],
   control: readonly RunSummary[],
 ): Summary["arms"][string] {
@@ -266,9 +273,8 @@ function summarizeArm(
   const numeric = Object.keys(runNumbersSchema.shape) as (keyof Summary["arms"][string]["mean"])[];
   const values = (name: (typeof numeric)[number]) =>
     runs.map((run) => run[name]).filter((value) => typeof value === "number");
-  const foreseen = penaltyWarning(planned, base);
-  const forecast = forecastOf(planned, base, firstUpdate);
-  const { predicted, predictedShared } = forecast;
+  const foreseen = penaltyWarning(charges, base);
+  const predicted = closedForm(arm, charges, base);
   return {
     ...(Object.keys(point).length > 0 && { arm, point }),
     ...(foreseen !== undefined && { foreseen }),
@@ -276,10 +282,9 @@ function summarizeArm(
     mean: Object.fromEntries(numeric.map((name) => [name, mean(values(name))])),
     interval: Object.fromEntries(numeric.map((name) => [name, seedInterval(values(name))])),
     exchangeRate: {
-      ...forecast,
+      predicted,
       realised: arm === "none" ? null : realised(runs, control),
       ...(predicted && { covered: coverage(predicted, runs) }),
-      ...(predictedShared && { coveredShared: coverage(predictedShared, runs) }),
     },
   };
 }
@@ -287,19 +292,9 @@ function summarizeArm(
 /** So many steps count as the first ones. */
 const FIRST_STEPS = 10;
 
-/** Arms whose monitor is the one that watches the runs without intervention. */
-const watchedAlike: readonly string[] = [
-  "probe-penalty",
-  "probe-penalty-frozen",
-  "probe-penalty-trunk-frozen",
-  "probe-screen",
-  "probe-advantage",
-  "probe-total",
-];
-
 function realisedEarly(run: FinishedRun, control: FinishedRun) {
   const { arm, seed } = run.planned;
-  if (!watchedAlike.includes(arm)) return null;
+  if (!run.watchedAlike) return null;
   const first = ({ metrics }: FinishedRun) =>
     metrics.slice(0, FIRST_STEPS).map((line) => ({
       misbehaviour: line.misbehaviour!,

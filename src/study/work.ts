@@ -11,20 +11,17 @@ import {
   type Base,
   type BaseContext,
   createOnce,
-  type FirstUpdate,
-  hasFirstUpdate,
   informedBy,
   isBase,
-  keptFirstUpdate,
   openBaseModel,
   prepareBase,
   standInProbe,
+  textMonitorOf,
 } from "../prepare/index.ts";
-import { textScorer } from "../probe/index.ts";
 import { randomFor } from "../random.ts";
 import { copiesInWords } from "../report/copies.ts";
 import { type ArmId, lockWhenFree, runFolder, runName } from "../store/index.ts";
-import { firstUpdate, proxyReward, type RunContext, textMonitor } from "../training/index.ts";
+import { type Arm, type RunContext, textMonitor } from "../training/index.ts";
 import type { OnEvent } from "./events.ts";
 import { expand, type PlannedRun, pointName } from "./expand.ts";
 
@@ -53,8 +50,10 @@ export interface Work {
   table: readonly PlannedRun[];
   /** What a run starts from: made at the first call, or read where it was made before. */
   base(planned: PlannedRun): Promise<Base>;
-  /** What the first update of a run's arm does: made at the first call, or read where it was made before. */
-  firstUpdate(planned: PlannedRun): Promise<FirstUpdate>;
+  /** All that a run needs. */
+  context(planned: PlannedRun): Promise<RunContext>;
+  /** How a run trains; `undefined` for an arm of a user's own that only an earlier command had. */
+  arm(planned: PlannedRun): Promise<Arm | undefined>;
   /**
    * Trains a run in this process, which has the run's folder to itself; where another one has it, its end is waited for. Only
    * reads where it is done.
@@ -90,43 +89,35 @@ export async function openWork(
     for (const planned of firstOf(expand(settings, Object.keys(parts.arms ?? {}))))
       if (!Object.hasOwn(builtIn, planned.arm)) await tryArm(arms[planned.arm]!, standIns(planned, engine));
     const baseOf = createBases(folder, { environment, engine }, onEvent);
-    const contextOf = async ({ arm, seed, settings }: PlannedRun, base: Base): Promise<RunContext> => ({
-      ...{ seed, settings: settings.training },
-      environment: informedBy(environment, base.answers),
-      engine: baseModel.with({ adapter: settings.adapter, memoryMB: settings.training.memoryMB }),
+    const armOf = async ({ arm, seed, settings }: PlannedRun, base: Base) => {
       // One of an earlier command is built in where anything of it is still to be made.
-      arm: await (arms[arm] ?? builtIn[arm as ArmId].make)({
-        ...settings,
-        probe: base.probe,
-        text: textMonitor(textScorer(base.text.classifier), base.text.threshold),
-        sets: base.sets,
-        random: randomFor(seed, "arm", arm),
+      const make = arms[arm] ?? builtIn[arm as ArmId]?.make;
+      const { probe, sets } = base;
+      const random = randomFor(seed, "arm", arm);
+      return make?.({ ...settings, ...{ probe, sets, random }, text: textMonitorOf(base) });
+    };
+    const contextOf = async (planned: PlannedRun, base: Base): Promise<RunContext> => ({
+      ...{ seed: planned.seed, settings: planned.settings.training },
+      environment: informedBy(environment, base.answers),
+      engine: baseModel.with({
+        adapter: planned.settings.adapter,
+        memoryMB: planned.settings.training.memoryMB,
       }),
+      arm: (await armOf(planned, base))!,
       probe: base.probe,
       heldOutProbes: base.heldOutProbes,
       tracer: base.tracer,
     });
-    const updates = new Map<string, Promise<FirstUpdate>>();
-    const firstUpdateOf = async (planned: PlannedRun) => {
-      const base = await baseOf(planned);
-      const { sequences } = base.heldOut;
-      return keptFirstUpdate(folder, planned.id, sequences.length, async () => {
-        onEvent({ kind: "stage", detail: `Predicting what the first update of ${planned.id} does` });
-        return firstUpdate(await contextOf(planned, base), { terms: [proxyReward()] }, sequences);
-      });
-    };
     return {
       ...{ folder, settings, engine, close },
       environment: environment.name,
       table: expand(settings, Object.keys(parts.arms ?? {})),
       base: baseOf,
-      async firstUpdate(planned) {
-        if (!hasFirstUpdate(planned.arm)) return null;
-        const known = updates.get(planned.id);
-        if (known) return known;
-        const made = firstUpdateOf(planned);
-        updates.set(planned.id, made);
-        return made;
+      async context(planned) {
+        return contextOf(planned, await baseOf(planned));
+      },
+      async arm(planned) {
+        return armOf(planned, await baseOf(planned));
       },
       async train(planned, listener) {
         const base = await baseOf(planned);

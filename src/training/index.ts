@@ -2,12 +2,14 @@
 
 export type { ColumnValue, RolloutRecord, StepMetrics } from "../store/records.ts";
 export { groupAdvantages } from "./advantages.ts";
+export { type Alarm, alarmInWords, createAlarmWatch } from "./alarm-watch.ts";
 export { type ChatServer, UnansweredError } from "./chat.ts";
-export { firstUpdate } from "./first-update.ts";
+export { type ClassMeasure, isForetold, measureClasses } from "./class-gradients.ts";
+export { type FirstBatch, sampleFirst } from "./first-rollouts.ts";
 export { createWatch } from "./guard.ts";
 export { type JudgeOptions, judgeMonitor } from "./judge.ts";
 export { type RunState, type StepResult, startPolicy, train } from "./loop.ts";
-export { type OracleRates, oracle, probeMonitor, textMonitor } from "./monitors.ts";
+export { monitorsOf, type OracleRates, oracle, probeMonitor, textMonitor } from "./monitors.ts";
 export {
   type PretrainProgress,
   type PretrainSettings,
@@ -33,7 +35,9 @@ export {
   proxyReward,
   trueReward,
 } from "./rewards.ts";
+export type { Fineness, RolloutClass } from "./rollout-classes.ts";
 export { type TrainingSettings, trainingSettingsSchema } from "./settings.ts";
+export { type Shaken, shake } from "./shaken.ts";
 export type {
   Arm,
   Awaitable,

@@ -4,6 +4,7 @@ import type { Datum, ForwardOptions, ForwardOutput, LossMetrics, Policy } from "
 import type { Probe } from "../probe/types.ts";
 import type { RolloutRecord, StepMetrics } from "../store/records.ts";
 import { learningRateAt } from "../tensor/index.ts";
+import { createAlarmReader } from "./alarm-reader.ts";
 import { type Credit, creditRollouts, rolloutsOf } from "./credit.ts";
 import { createDeployment } from "./deployment.ts";
 import { requireFinite } from "./guard.ts";
@@ -61,6 +62,7 @@ export async function* train(
   let how = howToRead(context, arm, probe);
 
   const deployment = await createDeployment(context, how);
+  const alarms = settings.alarms === "off" ? undefined : await createAlarmReader(context, how);
   // The reference does not change, and neither does what is read on it.
   const tracerOnReference = await measureTracer("reference", reference, how, context);
 
@@ -135,7 +137,7 @@ export async function* train(
       updates,
     };
     const metrics = measureStep(measured, context);
-    Object.assign(metrics, deployed);
+    Object.assign(metrics, deployed, await alarms?.(step, policy, readings.policy));
     if (evaluated)
       Object.assign(
         metrics,

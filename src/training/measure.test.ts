@@ -8,7 +8,7 @@ import { keptRollouts, type Measured, measureMonitor } from "./measure.ts";
 /** [misbehaved, flagged, advantage, times] */
 type Kind = [boolean, boolean, number, number];
 
-function batch(kinds: Kind[]) {
+function batch(kinds: Kind[], others: Measured["otherVerdicts"] = []) {
   const list = kinds.flatMap(([misbehaved, flagged, advantage, times]) =>
     Array.from({ length: times }, () => ({ misbehaved, flagged, advantage })),
   );
@@ -19,6 +19,7 @@ function batch(kinds: Kind[]) {
       outcomes: list.map(({ misbehaved }) => ({ misbehaved }) as Outcome),
       rewards: list.map(({ misbehaved, flagged }) => Number(misbehaved) - 2 * Number(flagged)),
       verdicts: list.map(({ flagged }) => ({ flagged, probability: 0.5, logit: 0 })),
+      otherVerdicts: others,
       advantages: {
         values: Float32Array.from(list, ({ advantage }) => advantage),
         zeroVarianceShare: 0,
@@ -52,6 +53,18 @@ describe("measureMonitor", () => {
     expect(metrics["exchange/predicted"]).toBeCloseTo(exchangeRateOf({ m: 0.5, t: 0.8, f: 0.1 })!, 10);
     expect(metrics["exchange/predicted_low"]).toBeLessThan(metrics["exchange/predicted"]!);
     expect(metrics["exchange/predicted_high"]).toBeGreaterThan(metrics["exchange/predicted"]!);
+  });
+
+  it("counts as missed what no monitor of the arm flags", () => {
+    const said = [false, true, false].map((flagged) => ({ flagged, probability: 0.5, logit: 0 }));
+    const kinds: Kind[] = [
+      [true, true, -1, 1],
+      [true, false, -1, 1],
+      [true, false, 1, 1],
+    ];
+    const metrics = batch(kinds, [["second", said]]);
+    expect(metrics["misses/of_all"]).toBeCloseTo(1 / 3, 10);
+    expect(metrics).toMatchObject({ "monitor/recall": 1 / 3, "monitor/second/recall": 1 / 3 });
   });
 
   it("leaves undefined what one class alone does not tell", () => {

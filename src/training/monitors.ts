@@ -40,6 +40,7 @@ export function oracle({ truePositiveRate = 1, falsePositiveRate = 0 }: OracleRa
   return {
     name: truePositiveRate === 1 && falsePositiveRate === 0 ? "oracle" : "noisy_oracle",
     sees: "ground-truth",
+    rates: { truePositiveRate, falsePositiveRate },
     judge: (outcomes, random) =>
       outcomes.map(({ misbehaved }) => {
         const flagged = random() < (misbehaved ? truePositiveRate : falsePositiveRate);

@@ -19,7 +19,7 @@ export interface Batch {
 
 export interface SampleOptions {
   /** What it is sampled for: equal purposes and steps of a run draw equal numbers. */
-  purpose?: "old" | "deployed" | "first update";
+  purpose?: "old" | "deployed" | "forecast";
   step: number;
   /** Ask with the environment's inoculation prompt? */
   inoculate?: boolean | undefined;

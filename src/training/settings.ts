@@ -96,6 +96,12 @@ export const trainingSettingsSchema = z.strictObject({
     .default(5)
     .describe("steps between measurements on the tracer set")
     .meta({ trl: "eval_steps", also: ["evalEvery"] }),
+  alarms: z
+    .enum(["off", "warn", "stop"])
+    .default("warn")
+    .describe(
+      "tests, at every step and without ground truth, whether the probe's readings have moved (obfuscated activations) or the text has; stop ends the run at an alarm, with the last checkpoint before it",
+    ),
   checkpointEvery: z
     .int()
     .min(1)

@@ -94,6 +94,8 @@ export type Monitor = {
     }
   | {
       sees: "ground-truth";
+      /** How often it is right, where it errs at rates of its own. */
+      rates?: { truePositiveRate: number; falsePositiveRate: number };
       /**
        * One verdict per rollout.
        *

@@ -8,7 +8,6 @@ test("rateRows has what is defined, predictions before what was realised", () =>
     "oracle-penalty from hits",
     "oracle-penalty realised",
     "probe-penalty from hits",
-    "probe-penalty from update",
     "probe-penalty realised",
     "probe-penalty-frozen from hits",
     "probe-loss realised",
@@ -33,8 +32,7 @@ test("describeCoverage adds up the runs of all arms that have both rates", () =>
   const { "oracle-penalty": oracle, "probe-penalty": penalty } = summary.arms;
   oracle!.exchangeRate.covered = { count: 3, of: 3 };
   penalty!.exchangeRate.covered = { count: 1, met: 2, of: 2 };
-  penalty!.exchangeRate.coveredShared = { count: 0, met: 1, of: 2 };
   expect(describeCoverage(summary)).toMatch(
-    /hits and misses covers it in 4 of 5 runs, and meets its interval in 5; .* first update covers it in 0 of 2 runs, and meets its interval in 1\.$/,
+    /hits and misses covers it in 4 of 5 runs, and meets its interval in 5\.$/,
   );
 });

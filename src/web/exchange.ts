@@ -7,7 +7,6 @@ import { formatNumber } from "./format.ts";
 /** The rates of an arm, in the order in which they are known. */
 export const kinds = [
   { kind: "from hits", rate: "predicted" },
-  { kind: "from update", rate: "predictedShared" },
   { kind: "realised", rate: "realised" },
 ] as const;
 
@@ -67,16 +66,10 @@ export function describeCoverage({ arms }: Summary): string | undefined {
       `${name} covers it in ${total((one) => one.count)} of ${runs} runs, and meets its interval in ${met}`,
     ];
   };
-  const parts = [
-    ...part(
-      "the prediction from hits and misses",
-      rates.flatMap(({ covered }) => covered ?? []),
-    ),
-    ...part(
-      "the one from the first update",
-      rates.flatMap(({ coveredShared }) => coveredShared ?? []),
-    ),
-  ];
+  const parts = part(
+    "the prediction from hits and misses",
+    rates.flatMap(({ covered }) => covered ?? []),
+  );
   if (parts.length === 0) return undefined;
   return `Against undetected misbehaviour gained per misbehaviour removed over each run's first steps: ${parts.join("; ")}.`;
 }

@@ -1,0 +1,148 @@
+/** @file Rollouts by what became of them: the classes whose shares a forecast follows. */
+
+import type { Outcome } from "../environment/types.ts";
+import { groupAdvantages, imitationWeights } from "./advantages.ts";
+import type { Credit } from "./credit.ts";
+import type { Arm, RunContext } from "./types.ts";
+
+/** Rollouts that had one fate. */
+export interface RolloutClass {
+  misbehaved: boolean;
+  /** Does a monitor of the arm flag it? The probe that watches, where none takes part. */
+  flagged: boolean;
+  /** Means over its rollouts. */
+  proxy: number;
+  true: number;
+  /** `null` where none of them has a reward. */
+  reward: number | null;
+  /** What penalties take of it. */
+  charge: number;
+}
+
+/**
+ * How finely rollouts are told apart. `four`: caught and uncaught misbehaviour, honest success and honest failure (by pay). `labels`:
+ * by misbehaviour, flag, pay and the environment's label.
+ */
+export type Fineness = "four" | "labels";
+
+/** Some rollouts by class. */
+export interface Classified {
+  /** The class of each rollout, as its place in `names`. */
+  of: number[];
+  names: string[];
+  classes: RolloutClass[];
+}
+
+/** A rollout's outcome and what an arm makes of it. */
+interface Judged {
+  outcome: Outcome;
+  flagged: boolean;
+  reward: number | null;
+  charge: number;
+}
+
+/** What each rollout's class is called. */
+export function classNames(all: readonly Judged[], fineness: Fineness): string[] {
+  return all.map(({ outcome: { misbehaved, proxy, label }, flagged }) => {
+    const paid = proxy >= 0.5;
+    if (fineness === "labels") return `${misbehaved} ${flagged} ${paid} ${label}`;
+    return misbehaved ? `true ${flagged}` : `false ${paid}`;
+  });
+}
+
+/** Batches as an arm sees them, rollout by rollout. */
+export function judgedIn(
+  { terms }: Arm,
+  batches: readonly { outcomes: readonly Outcome[] }[],
+  credits: readonly Credit[],
+): Judged[] {
+  return batches.flatMap(({ outcomes }, b) => {
+    const verdicts = [...credits[b]!.verdicts.values()];
+    const charged = (i: number) =>
+      terms.reduce(
+        (sum, { sees, weight }, k) =>
+          sees === "verdicts" && weight < 0 ? sum - weight * (credits[b]!.scores[k]![i] ?? 0) : sum,
+        0,
+      );
+    return outcomes.map((outcome, i) => ({
+      outcome,
+      flagged: verdicts.some((said) => said[i]!.flagged),
+      reward: credits[b]!.rewards[i]!,
+      charge: charged(i),
+    }));
+  });
+}
+
+/** Sorts rollouts into classes, and says what the members of each have in common. */
+export function classify(all: readonly Judged[], fineness: Fineness): Classified {
+  const called = classNames(all, fineness);
+  const names = [...new Set(called)].sort();
+  const classes = names.map((name): RolloutClass => {
+    const own = all.filter((_, i) => called[i] === name);
+    const mean = (of: (one: Judged) => number, list = own) =>
+      list.reduce((sum, one) => sum + of(one), 0) / list.length;
+    const paid = own.filter(({ reward }) => reward !== null);
+    return {
+      misbehaved: own[0]!.outcome.misbehaved,
+      flagged: mean(({ flagged }) => Number(flagged)) > 0.5,
+      proxy: mean(({ outcome }) => outcome.proxy),
+      true: mean(({ outcome }) => outcome.true),
+      reward: paid.length === 0 ? null : mean(({ reward }) => reward!, paid),
+      charge: mean(({ charge }) => charge),
+    };
+  });
+  return { of: called.map((name) => names.indexOf(name)), names, classes };
+}
+
+/** A class of fewer rollouts on one half of the prompts has a gradient with the others of its conduct. */
+const FEWEST = 4;
+
+/** Groups of classes that have a gradient, at most: on two halves of the prompts, that makes ten. */
+const MOST = 5;
+
+/**
+ * The classes whose rollouts give each class its gradient: its own, or all of its conduct where one has too few, or there would be
+ * too many gradients. The smallest give up theirs first.
+ *
+ * @param counts rollouts of each class on each half of the prompts [2, K]
+ */
+export function kinOf(classes: readonly RolloutClass[], counts: readonly (readonly number[])[]): number[][] {
+  const size = (c: number) => counts.reduce((sum, half) => sum + half[c]!, 0);
+  const bySize = classes.map((_, c) => c).sort((a, b) => size(a) - size(b));
+  const rare = new Set(bySize.filter((c) => counts.some((half) => half[c]! < FEWEST)));
+  for (;;) {
+    const kin = classes.map(({ misbehaved }, c) => {
+      const alike = classes.flatMap((other, d) => (other.misbehaved === misbehaved ? [d] : []));
+      // Of two, what is left is no better alone.
+      const joins = rare.has(c) || (alike.length === 2 && alike.some((d) => rare.has(d)));
+      return joins ? alike : [c];
+    });
+    const next = bySize.find((c) => !rare.has(c));
+    if (new Set(kin.map(String)).size <= MOST || next === undefined) return kin;
+    rare.add(next);
+  }
+}
+
+/**
+ * What training makes of a group of rollouts of which only the classes are known: one advantage each.
+ *
+ * `strength` is what the arm's penalties are multiplied by.
+ */
+export function advantagesWith(
+  { arm, settings }: RunContext,
+  classes: readonly RolloutClass[],
+): (group: readonly number[], strength?: number) => Float32Array {
+  return (group, strength = 1) => {
+    const rewards = group.map((c) => {
+      const { reward, charge } = classes[c]!;
+      return reward === null ? null : reward + (1 - strength) * charge;
+    });
+    if (arm.imitate) return imitationWeights(rewards);
+    const flagged = group.map((c) => classes[c]!.flagged);
+    const { values } = groupAdvantages(rewards, group.length, {
+      scale: settings.scaleRewards === "group",
+      screened: arm.screen && flagged,
+    });
+    return arm.silence ? values.map((value, i) => (flagged[i] ? 0 : value)) : values;
+  };
+}
