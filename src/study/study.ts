@@ -3,10 +3,10 @@
 import { rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { StoppedError, UsageError } from "../errors.ts";
-import { FileError, writeJson } from "../files.ts";
+import { FileError, readDocument, writeJson } from "../files.ts";
 import { baseProblems, chargesOf, isWatchedAlike, penaltyWarning } from "../prepare/index.ts";
 import { loadStudy, writeReport } from "../report/index.ts";
-import { lockFolder, lockWhenFree, runFolder, runName, type Summary } from "../store/index.ts";
+import { lockFolder, lockWhenFree, runFolder, runName, type Summary, summarySchema } from "../store/index.ts";
 import { claim, claimed, machine, requireUnchanged } from "./claim.ts";
 import { workloadInWords, workloadOf } from "./estimate.ts";
 import { followRuns, type OnEvent } from "./events.ts";
@@ -204,6 +204,8 @@ export async function conclude(work: Work, seconds: number): Promise<Summary> {
   const { folder, settings, table } = work;
   const runs: FinishedRun[] = [];
   const failed: FailedRun[] = [];
+  /** Arms that were functions of an earlier command. */
+  const gone = new Set<string>();
   const { kept } = finishedBefore(work, await readSittings(folder), await statusesIn(folder));
   // As if all had been asked for at once: the order of arms is the report's own.
   for (const planned of [...table, ...kept].sort((a, b) => a.seed - b.seed)) {
@@ -212,6 +214,7 @@ export async function conclude(work: Work, seconds: number): Promise<Summary> {
     if ("metrics" in run) {
       const base = await work.base(planned);
       const arm = await work.arm(planned);
+      if (!arm) gone.add(id);
       runs.push({
         ...{ planned, base, metrics: run.metrics },
         charges: arm ? await chargesOf(arm, base) : null,
@@ -226,10 +229,21 @@ export async function conclude(work: Work, seconds: number): Promise<Summary> {
     base: await work.base(table[0]!),
     machine: machine(),
   });
-  await writeJson(join(folder, "summary.json"), summary);
+  const path = join(folder, "summary.json");
+  if (gone.size > 0) keepWhatWasSaid(summary, await readDocument(path, summarySchema), gone);
+  await writeJson(path, summary);
   await writeReport(join(folder, "report.html"), await loadStudy(folder));
   if (failed.length > 0) throw new Error(failureOf(failed, runs.length));
   return summary;
+}
+
+/** Of arms that cannot be asked any more, what was said of the same runs stays: what they penalise is in it. */
+function keepWhatWasSaid(summary: Summary, earlier: Summary | undefined, arms: ReadonlySet<string>): void {
+  const seedsOf = (of: Summary["arms"][string]) => of.runs.map(({ seed }) => seed).join();
+  for (const id of arms) {
+    const said = earlier?.arms[id];
+    if (said && seedsOf(said) === seedsOf(summary.arms[id]!)) summary.arms[id] = said;
+  }
 }
 
 async function openClaimed(folder: string, onEvent: OnEvent): Promise<Work> {
