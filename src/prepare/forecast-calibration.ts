@@ -11,9 +11,9 @@ export interface Calibration {
 export const calibration: Calibration = {
   steps: [0, 5, 10, 20, 30, 39],
   factors: {
-    misbehaviour: [0.41, 0.5, 1.15, 1.1, 1.45, 1.63],
-    undetected: [0.34, 0.38, 0.81, 0.76, 0.88, 1.01],
-    true: [0.59, 0.74, 1.25, 2, 2.4, 2.78],
-    recall: [0.5, 1.77, 2.34, 3.9, 4.72, 5.37],
+    misbehaviour: [0.57, 0.6, 1.28, 1.54, 1.63, 2.26],
+    undetected: [0.52, 0.51, 0.98, 1.39, 1.55, 1.51],
+    true: [0.75, 1.08, 1.73, 3.01, 2.96, 3.61],
+    recall: [0.65, 2.31, 3.63, 4.87, 6.95, 6.74],
   },
 };
