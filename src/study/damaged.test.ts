@@ -130,20 +130,14 @@ describe("a document that is not what it should be", () => {
   });
 });
 
-it("a forecast that is damaged, or of other completions", async () => {
-  const penalised = join(place, "penalised");
-  const settingsOf = { ...settings, arms: ["none", "probe-penalty"] };
-  await runTinyStudy(penalised, settingsOf);
-  const path = join(penalised, "forecasts/probe-penalty.json");
-  const kept = JSON.parse(await readFile(path, "utf8"));
-  expect(kept.lowered.length).toBeGreaterThan(10);
-  for (const [content, message] of [
-    ["{", /move it away and run the command again/],
-    [JSON.stringify({ ...kept, lowered: [1, 2] }), /is of 2 completions.*Delete it/],
-  ] as const) {
+it("a forecast that is damaged", async () => {
+  const foretold = join(place, "foretold");
+  const settingsOf = { ...settings, arms: ["none"], forecast: true };
+  await mkdir(foretold);
+  const path = join(foretold, "forecast.json");
+  for (const content of ["{", JSON.stringify({ version: 1, arms: { none: { recall: 1 } } })]) {
     await writeFile(path, content);
-    await expect(runTinyStudy(penalised, settingsOf)).rejects.toThrow(message);
-    await expect(runTinyStudy(penalised, settingsOf)).rejects.toThrow("forecasts/probe-penalty.json");
+    await expect(runTinyStudy(foretold, settingsOf)).rejects.toThrow("forecast.json");
     expect(await readFile(path, "utf8")).toBe(content);
   }
 });
