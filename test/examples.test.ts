@@ -105,7 +105,7 @@ describe.each([
     const config = join(folder, path.replace(/\.[jt]s$/, "-model"), "config.json");
     expect(JSON.parse(await readFile(config, "utf8"))).toMatchObject({ width: 64, layers: 2 });
 
-    const summary = await runStudy(out, settings);
+    const summary = await runStudy(out, { ...settings, forecast: false });
     expect(summary.environment).toBe(environment.name);
     expect(Object.keys(summary.arms)).toEqual(arms);
     expect((await loadStudy(out)).runs[0]!.metrics.step).toEqual([0, 1]);
@@ -145,7 +145,7 @@ describe("arms of one's own", () => {
       (arm) => arm !== "probe-loss",
     );
     const out = join(folder, "out/own");
-    const summary = await runStudy(out, { ...first, arms });
+    const summary = await runStudy(out, { ...first, arms, forecast: false });
     expect(Object.keys(summary.arms)).toEqual(["none", "drift", "probe-penalty", "judge"]);
     const { runs } = await loadStudy(out);
     const run = (arm: string) => runs.find((one) => one.arm === arm)!;

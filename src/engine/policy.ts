@@ -84,7 +84,6 @@ class RunningPolicy extends RunningModel implements Policy {
       if (params.kind === "sgd") {
         const moved = await descend(programs, this.#trained.weights, gradient, params.length);
         this.#trained = { ...this.#trained, weights: moved.weights };
-        if (params.keepGradient) this.#gradient = gathered;
         return { gradNorm: moved.gradNorm };
       }
       const { learningRate, maxGradNorm, weightDecay } = params;
@@ -93,7 +92,7 @@ class RunningPolicy extends RunningModel implements Policy {
       this.#trained = { weights: step.weights, state: step.state };
       return { gradNorm: step.gradNorm };
     } finally {
-      if (this.#gradient !== gathered) freeWeights(programs.runtime, gathered);
+      freeWeights(programs.runtime, gathered);
     }
   }
 

@@ -249,5 +249,5 @@ export interface LossMetrics {
 /** How the optimizer moves. */
 export type OptimParams =
   | { kind: "adamw"; learningRate: number; maxGradNorm?: number; weightDecay?: number }
-  /** Plain gradient descent by a step of this Euclidean length, uphill where it is negative: the forecast's. */
-  | { kind: "sgd"; length: number; keepGradient?: boolean };
+  /** Plain gradient descent by a step of this Euclidean length, uphill where it is negative: what shows a gradient. */
+  | { kind: "sgd"; length: number };

@@ -162,6 +162,8 @@ export async function prepare(work: Work, onEvent: OnEvent): Promise<void> {
 
 /** A study can do without: what cannot be foretold is said. */
 async function foretellIfCan(work: Work, onEvent: OnEvent): Promise<void> {
+  // What is damaged is told before hours are spent.
+  await readForecasts(work.folder);
   await foretell(work, onEvent).catch((error: Error) => {
     if (error instanceof FileError || error instanceof StoppedError) throw error;
     onEvent({ kind: "warning", detail: `nothing could be foretold: ${error.message}` });
