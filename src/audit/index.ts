@@ -12,6 +12,7 @@ export {
   realisedExchangeRate,
   realisedOverSteps,
 } from "./exchange-rate.ts";
+export { type Judged, type Move, type MoveMeasure, moveMeasures, moveOf, type OnBoth } from "./moved.ts";
 export {
   alarmTolerance,
   type BehaviourChange,
@@ -25,7 +26,14 @@ export {
   sightOf,
   youdensJ,
 } from "./outcome.ts";
-export { bootstrapInterval, clusteredInterval, type Interval, mean, seedInterval } from "./statistics.ts";
+export {
+  bootstrapInterval,
+  clusteredInterval,
+  type Interval,
+  mean,
+  quantile,
+  seedInterval,
+} from "./statistics.ts";
 export {
   type AtlasClass,
   atlasClasses,
@@ -39,3 +47,4 @@ export {
   type Sight,
   sights,
 } from "./types.ts";
+export { type Judgement, judge, ruleOf, type Verdict, verdictMeanings, verdicts } from "./verdict.ts";
