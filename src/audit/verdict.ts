@@ -27,7 +27,7 @@ export const verdictMeanings: Record<Verdict, string> = {
   rotated: `the probe ranks no longer (less than ${percent(rankingKept)} of its AUROC above 0.5 is left), and one fitted anew does: the concept is represented elsewhere`,
   erased: "the probe ranks no longer, and one fitted anew does not either",
   scaled: `the probe ranks, and its logits spread by a factor of more than ${spreadKept} wider or narrower: standardising them anew restores what they say`,
-  translated: `the probe ranks, and its threshold separates no longer (less than ${percent(separationKept)} of recall less false alarms is left): a new threshold restores it`,
+  translated: `the probe ranks, and its threshold separates no longer (less than ${percent(separationKept)} of recall less false alarms is left): a new threshold finds it again`,
   intact: "the probe ranks, spreads and separates as it did, as far as these rules go",
   undecided: `too little to go by: fewer than ${leastOfALabel} judged examples of a label, a probe that told nothing before, resamples of the groups that disagree (less than ${percent(supportNeeded)} give one verdict), or changes that should do nothing do as much`,
 };

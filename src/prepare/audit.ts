@@ -113,7 +113,7 @@ export async function audit(setup: AuditSetup): Promise<Audited> {
   const { verdict, reason } = againstNoOps(judgement, noOps);
   const own = placeKey({ hook: probe.tap.hook, positions: probe.tap.positions });
   const repair = repairOf(
-    ...([verdict, judgement.measures, probe, set] as const),
+    ...([verdict, judgement, probe, set] as const),
     { before: earlier.logits, after: later.logits },
     later.means[own]!,
   );

@@ -1,6 +1,7 @@
 /** @file The least change of a probe that restores it on a changed model. */
 
-import type { Move, OnBoth, Verdict } from "../audit/index.ts";
+import { separationKept } from "../audit/diagnosis.ts";
+import type { Judgement, OnBoth, Verdict } from "../audit/index.ts";
 import { sightTolerance } from "../audit/outcome.ts";
 import { calibrate, fitProbe, kindOfFit, type LabelledSet, logit, type Probe, rows } from "../probe/index.ts";
 import { randomFor } from "../random.ts";
@@ -13,7 +14,7 @@ export type RepairKind = (typeof kinds)[number];
 export interface Repair {
   kind: RepairKind;
   probe: Probe;
-  /** Whether no more of its sight is lost than `sightTolerance`. */
+  /** Whether no more of its sight is lost than `sightTolerance`, within the noise of what it is judged on. */
   restored: boolean;
   /** Of the repair, set on other examples than it is judged on. */
   recall: number | null;
@@ -34,7 +35,7 @@ const first: Partial<Record<Verdict, RepairKind>> = {
  */
 export function repairOf(
   verdict: Verdict,
-  move: Move,
+  { measures: move, intervals }: Pick<Judgement, "measures" | "intervals">,
   probe: Probe,
   set: JudgedSet,
   logits: OnBoth<readonly number[]>,
@@ -52,7 +53,15 @@ export function repairOf(
     refitted: { recall: move.recallRefitted, fpr: move.fprRefitted, sight: move.sightRefitted },
   };
   const tried = kinds.slice(kinds.indexOf(from)).filter((kind) => judged[kind].sight !== null);
-  const restores = (kind: RepairKind) => judged[kind].sight! >= move.sightBefore! - sightTolerance;
+  // Few judged examples make the rates of a new threshold uncertain: what is within their noise is restored.
+  const reach = {
+    threshold: intervals.sightAnew,
+    standardised: intervals.sightStandardised,
+    refitted: intervals.sightRefitted,
+  };
+  const restores = (kind: RepairKind) =>
+    (reach[kind]?.[1] ?? judged[kind].sight!) >= move.sightBefore! - sightTolerance &&
+    judged[kind].sight! >= separationKept * move.sightBefore!;
   const best = [...tried].sort((a, b) => judged[b].sight! - judged[a].sight!)[0];
   const kind = tried.find(restores) ?? best;
   if (kind === undefined) return null;
