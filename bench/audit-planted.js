@@ -22,7 +22,7 @@ const { randomFor, shuffled } = await jiti.import("../src/random.ts");
 const planted = await jiti.import("../test/planted.ts");
 
 const [EDITS = 14, NO_OPS = 10] = process.argv.slice(2).map(Number);
-const ERASE_ROUNDS = 8;
+const ERASE_ROUNDS = 6;
 const expected = {
   bias: "translated",
   scale: "scaled",
@@ -68,8 +68,8 @@ async function rowsOf(model, hook, sequences) {
 const counts = {};
 for (const { name, model, texts, layers } of await subjects()) {
   const engine = createEngine(model);
-  const examples = await labelled(texts, 250, "audit", engine);
-  const others = await labelled(texts, 300, "erase", engine);
+  const examples = await labelled(texts, 200, "audit", engine);
+  const others = await labelled(texts, 200, "erase", engine);
   for (const layer of layers) {
     const hook = `blocks.${layer}.hook_resid_post`;
     const { probe, report } = await fitOnExamples(examples, engine, {
@@ -93,7 +93,7 @@ for (const { name, model, texts, layers } of await subjects()) {
         before: before.means[key],
         after: after.means[key],
       });
-      const { verdict, rule, support, measures } = judge(judged, randomFor(1, "audit"), 300);
+      const { verdict, rule, support, measures } = judge(judged, randomFor(1, "audit"), 200);
       await changed.close();
       counts[`${name}, ${kind}`] ??= {};
       const row = counts[`${name}, ${kind}`];
@@ -121,6 +121,7 @@ for (const { name, model, texts, layers } of await subjects()) {
     );
     const norm = Math.hypot(...probe.weight_D);
     const none = planted.identity(D);
+    let erased = none;
     for (let i = 0; i < share(EDITS); i++) {
       const random = randomFor("planted", name, layer, i);
       const within = (low, high) => low + (high - low) * random();
@@ -159,8 +160,9 @@ for (const { name, model, texts, layers } of await subjects()) {
         { angle },
       );
       // What is written after an erasure was computed from less, so that it is erased again.
-      let A = none;
-      for (let round = 0; round < ERASE_ROUNDS; round++) {
+      // The first is erased until nothing is found; others go on from there with other examples.
+      let A = erased;
+      for (let round = 0; round < (i === 0 ? ERASE_ROUNDS : 1); round++) {
         const changed = createEngine(planted.withStream(model, { A }, layer));
         const read = await meansOf(changed);
         await changed.close();
@@ -169,9 +171,11 @@ for (const { name, model, texts, layers } of await subjects()) {
           others.map((_, k) => k),
         );
         const halves = [order.slice(0, order.length / 2), order.slice(order.length / 2)];
-        if (round > 0 && planted.crossed(read, halves) < 0.6) break;
-        A = planted.product(A, planted.erasingAll(read, halves));
+        if (i > 0) A = planted.product(A, planted.erasing(rows(read, order.slice(0, 0.8 * order.length))));
+        else if (round > 0 && planted.crossed(read, halves) < 0.6) break;
+        else A = planted.product(A, planted.erasingAll(read, halves));
       }
+      if (i === 0) erased = A;
       await tell("erasure", createEngine(planted.withStream(model, { A }, layer)), {});
     }
     for (const noOp of noOpsOf({ loaded: model, engine }, share(NO_OPS), layer))

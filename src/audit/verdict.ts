@@ -58,8 +58,9 @@ export interface Judgement {
   reason?: string;
   /** What the rules say of the measures themselves. */
   rule: Exclude<Verdict, "undecided"> | null;
-  /** Share of resamples of which the rules say the same. */
+  /** Share of resamples of which the rules say the same; and what they say of the others. */
   support: number;
+  votes: Partial<Record<Verdict, number>>;
   measures: Move;
   intervals: Record<MoveMeasure, Interval | null>;
 }
@@ -70,12 +71,13 @@ export function judge(judged: Judged, random: Random, resamples = 500): Judgemen
   const moves = resampledMoves(judged, random, resamples);
   const intervals = intervalsOf(moves);
   const rule = ruleOf(measures);
-  const support = rule === null ? 0 : moves.filter((move) => ruleOf(move) === rule).length / moves.length;
-  const reason = whyUndecided(judged, measures, intervals, rule, support);
+  const votes = votesOf(moves);
+  const support = rule === null ? 0 : (votes[rule] ?? 0);
+  const reason = whyUndecided(judged, measures, intervals, rule, votes);
   return {
     verdict: reason === undefined ? rule! : "undecided",
     ...(reason !== undefined && { reason }),
-    ...{ rule, support, measures, intervals },
+    ...{ rule, support, votes, measures, intervals },
   };
 }
 
@@ -84,7 +86,7 @@ function whyUndecided(
   { aurocBefore, freshBefore }: Move,
   intervals: Record<MoveMeasure, Interval | null>,
   rule: Judgement["rule"],
-  support: number,
+  votes: Judgement["votes"],
 ): string | undefined {
   const positive = labels.filter(Boolean).length;
   const fewest = Math.min(positive, labels.length - positive);
@@ -95,9 +97,23 @@ function whyUndecided(
     return `the probe told hardly anything before (AUROC ${aurocBefore?.toFixed(3) ?? "undefined"}), so that there is nothing to lose`;
   if (rule === null)
     return `a probe fitted anew on the earlier model tells hardly anything (AUROC ${freshBefore?.toFixed(3) ?? "undefined"}), so that rotated and erased cannot be told apart: label more`;
-  if (support < supportNeeded)
-    return `it looks ${rule}, but only ${percent(support)} of resamples of the groups agree: label more groups`;
+  if ((votes[rule] ?? 0) < supportNeeded) {
+    const shares = Object.entries(votes)
+      .sort(([, a], [, b]) => b - a)
+      .map(([word, share]) => `${word} ${percent(share)}`);
+    return `resamples of the groups disagree (${shares.join(", ")}): label more groups`;
+  }
   return undefined;
+}
+
+/** What the rules say of resamples, as shares; where they need what is not defined, `undecided`. */
+function votesOf(moves: readonly Move[]): Judgement["votes"] {
+  const votes: Partial<Record<Verdict, number>> = {};
+  for (const move of moves) {
+    const word = ruleOf(move) ?? "undecided";
+    votes[word] = (votes[word] ?? 0) + 1 / moves.length;
+  }
+  return votes;
 }
 
 function isRankingKept(before: number | null, after: number | null): boolean | null {

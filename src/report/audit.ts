@@ -27,6 +27,8 @@ const pointSchema = z.object({
   /** What the rules say whatever the noise, and the share of resamples of the groups that say the same. */
   rule,
   support: z.number(),
+  /** What they say of all resamples, as shares. */
+  votes: z.partialRecord(verdict, z.number()),
   measures: measured(maybe),
   /** 95 %, bootstrap over groups. */
   intervals: measured(interval),
