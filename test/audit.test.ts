@@ -111,6 +111,11 @@ describe("probeward audit", () => {
       /it has 4 layers, and the model before 2/,
     ],
     ["with an adapter of another model", [...given, "--after", fixture("../checkpoints/adapter")], /adapter/],
+    [
+      "with a model that is not there",
+      [...given, "--after", "nowhere"],
+      /--after nowhere: it is no GGUF file/,
+    ],
     ["with no study", [at(".")], /holds no study/],
   ])("is refused %s, with what to do", async (_, args, message) => {
     const { status, stderr, stdout } = await audit(...args, "--out", await newFolder());

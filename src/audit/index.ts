@@ -47,4 +47,4 @@ export {
   type Sight,
   sights,
 } from "./types.ts";
-export { type Judgement, judge, ruleOf, type Verdict, verdictMeanings, verdicts } from "./verdict.ts";
+export { type Judgement, judge, type ProbeVerdict, ruleOf, verdictMeanings, verdicts } from "./verdict.ts";

@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { normal, randomFor } from "../random.ts";
 import { type Judged, moveOf } from "./moved.ts";
-import { judge, type Verdict, verdictMeanings } from "./verdict.ts";
+import { judge, type ProbeVerdict, verdictMeanings } from "./verdict.ts";
 
 /** 120 examples in 40 groups; a logit of -2 or 2 with a deviation of 0.8, and a threshold of 0. */
 function judgedBy(
@@ -30,7 +30,7 @@ function judgedBy(
 
 const lost = (_logit: number, _label: boolean, noise: () => number) => noise();
 
-const known: [Verdict, Judged][] = [
+const known: [ProbeVerdict, Judged][] = [
   ["intact", judgedBy((logit, _, noise) => logit + 0.1 * noise())],
   ["translated", judgedBy((logit) => logit - 5)],
   // Scores that rose flag what is honest, and separate no more.

@@ -6,7 +6,7 @@ import { intervalsOf, type Judged, type Move, type MoveMeasure, moveOf, resample
 import type { Interval } from "./statistics.ts";
 
 export const verdicts = ["intact", "translated", "scaled", "rotated", "erased", "undecided"] as const;
-export type Verdict = (typeof verdicts)[number];
+export type ProbeVerdict = (typeof verdicts)[number];
 
 /**
  * A spread of logits that became larger or smaller by more than this factor is another scale. Chosen on planted edits of one
@@ -23,7 +23,7 @@ export const leastOfALabel = 10;
 const percent = (share: number) => `${Math.round(100 * share)} %`;
 
 /** What each says, judged in this order: ranking, spread, threshold. */
-export const verdictMeanings: Record<Verdict, string> = {
+export const verdictMeanings: Record<ProbeVerdict, string> = {
   rotated: `the probe ranks no longer (less than ${percent(rankingKept)} of its AUROC above 0.5 is left), and one fitted anew does: the concept is represented elsewhere`,
   erased: "the probe ranks no longer, and one fitted anew does not either",
   scaled: `the probe ranks, and its logits spread by a factor of more than ${spreadKept} wider or narrower: standardising them anew restores what they say`,
@@ -38,7 +38,7 @@ export const verdictMeanings: Record<Verdict, string> = {
  *
  * @returns `null` where a measure that is needed is not defined, or the probe was of no use before
  */
-export function ruleOf(move: Move): Exclude<Verdict, "undecided"> | null {
+export function ruleOf(move: Move): Exclude<ProbeVerdict, "undecided"> | null {
   const ranking = isRankingKept(move.aurocBefore, move.aurocAfter);
   if (ranking === null) return null;
   if (!ranking) {
@@ -53,14 +53,14 @@ export function ruleOf(move: Move): Exclude<Verdict, "undecided"> | null {
 
 /** A probe's verdict, with all that it rests on. */
 export interface Judgement {
-  verdict: Verdict;
+  verdict: ProbeVerdict;
   /** Why it is undecided. */
   reason?: string;
   /** What the rules say of the measures themselves. */
-  rule: Exclude<Verdict, "undecided"> | null;
+  rule: Exclude<ProbeVerdict, "undecided"> | null;
   /** Share of resamples of which the rules say the same; and what they say of the others. */
   support: number;
-  votes: Partial<Record<Verdict, number>>;
+  votes: Partial<Record<ProbeVerdict, number>>;
   measures: Move;
   intervals: Record<MoveMeasure, Interval | null>;
 }
@@ -108,7 +108,7 @@ function whyUndecided(
 
 /** What the rules say of resamples, as shares; where they need what is not defined, `undecided`. */
 function votesOf(moves: readonly Move[]): Judgement["votes"] {
-  const votes: Partial<Record<Verdict, number>> = {};
+  const votes: Partial<Record<ProbeVerdict, number>> = {};
   for (const move of moves) {
     const word = ruleOf(move) ?? "undecided";
     votes[word] = (votes[word] ?? 0) + 1 / moves.length;

@@ -2,7 +2,7 @@
 
 import { basename, extname, join, resolve } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { sightOf, type Verdict, verdicts } from "../audit/index.ts";
+import { type ProbeVerdict, sightOf, verdicts } from "../audit/index.ts";
 import { UsageError } from "../errors.ts";
 import { writeJson, writeWhole } from "../files.ts";
 import {
@@ -18,7 +18,7 @@ import {
 } from "../prepare/index.ts";
 import { allPositions, type Positions, saveProbe } from "../probe/index.ts";
 import { type AuditReport, auditLines, auditSchema, renderAudit } from "../report/index.ts";
-import { auditRun, openStudy } from "../study/audit-run.ts";
+import { auditRun, openAuditedStudy } from "../study/audit-run.ts";
 import { wholeNumber } from "./arguments.ts";
 import { list, positionList, rate } from "./probe.ts";
 import { followInTerminal } from "./progress.ts";
@@ -38,7 +38,7 @@ interface Flags {
   resamples: number;
   seed: number;
   memory?: number;
-  failOn: Verdict[];
+  failOn: ProbeVerdict[];
   out?: string;
   json?: boolean;
 }
@@ -145,7 +145,7 @@ async function ofStudy(folder: string, flags: Flags, options: AuditOptions): Pro
   for (const name of ["before", "after", "labelled", "probe", "completions"] as const)
     if (flags[name] !== undefined)
       throw new UsageError(`--${name} does not go with the folder of a study, which has its own`);
-  const study = await openStudy(folder, { arm: flags.arm, seed: flags.run }, flags.memory);
+  const study = await openAuditedStudy(folder, { arm: flags.arm, seed: flags.run }, flags.memory);
   const out = resolve(flags.out ?? join("audits", basename(resolve(folder))));
   const reports: AuditReport[] = [];
   for (const run of study.runs) {
@@ -188,7 +188,7 @@ async function kept(
   return whole;
 }
 
-function verdictList(text: string): Verdict[] {
+function verdictList(text: string): ProbeVerdict[] {
   return list(text).map((name) => {
     const known = verdicts.find((one) => one === name);
     if (!known) throw new InvalidArgumentError(`${name} is none of ${verdicts.join(", ")}.`);

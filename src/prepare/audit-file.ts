@@ -1,8 +1,9 @@
 /** @file An audit of models that were trained elsewhere: what it works on, from a labelled file and two models' paths. */
 
 import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { basename } from "node:path";
+import { basename, join } from "node:path";
 import { UsageError } from "../errors.ts";
 import { checkHooks, precisionOf } from "../model/index.ts";
 import {
@@ -48,6 +49,7 @@ export type FileSetup = AuditSetup & { fitted: boolean; examples: readonly Label
 export async function setUpAudit(asked: FileAudit): Promise<FileSetup> {
   const { options, labelled } = asked;
   const { onStage = () => {}, memoryMB } = options;
+  requireModels(asked.after);
   onStage(`Loading ${asked.before}`);
   const before = await openModel(asked.before, memoryMB);
   const examples = await readLabelledFile(labelled, before.engine);
@@ -74,6 +76,16 @@ export async function setUpAudit(asked: FileAudit): Promise<FileSetup> {
     places: placesOf(asked.hooks, positions, before),
     warnings: [...missing, ...found.warnings],
   };
+}
+
+/** @throws UsageError where a path is nothing that could be read, before minutes are spent on the others */
+function requireModels(paths: readonly string[]): void {
+  const files = ["config.json", "adapter_config.json", "checkpoint.json"];
+  for (const path of paths)
+    if (!(path.endsWith(".gguf") ? existsSync(path) : files.some((file) => existsSync(join(path, file)))))
+      throw new UsageError(
+        `--after ${path}: it is no GGUF file, and no folder with ${files.join(", ").replace(/, ([^,]*)$/, " or $1")}`,
+      );
 }
 
 interface FoundProbe {

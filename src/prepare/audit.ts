@@ -1,6 +1,6 @@
 /** @file The audit: a probe on a model, on what training made of it, and on changes that should do nothing. */
 
-import { type Judgement, judge, moveOf, ruleOf, type Verdict } from "../audit/index.ts";
+import { type Judgement, judge, moveOf, type ProbeVerdict, ruleOf } from "../audit/index.ts";
 import type { Engine, Sequence } from "../engine/index.ts";
 import { fitProbe, logit, type Passport, type Probe, rows, thresholdAtFpr } from "../probe/index.ts";
 import { randomFor } from "../random.ts";
@@ -236,7 +236,7 @@ function unmovedBy(
 function againstNoOps(
   { verdict, reason, rule }: Judgement,
   noOps: readonly Unmoved[],
-): { verdict: Verdict; reason?: string | undefined } {
+): { verdict: ProbeVerdict; reason?: string | undefined } {
   if (verdict === "intact" || verdict === "undecided") return { verdict, reason };
   const lostRanking = (one: Judgement["rule"] | null) =>
     one === null || one === "rotated" || one === "erased";

@@ -26,19 +26,19 @@ let model: OpenModel;
 let examples: LabelledExample[];
 let saved: { probe: Probe; passport: Passport };
 
-async function fit() {
-  const fitted = await fitOnExamples(examples, model.engine, {
+async function fitted() {
+  const one = await fitOnExamples(examples, model.engine, {
     ...{ hooks: ["blocks.0.hook_resid_post"], positions: ["completion"], falsePositiveRate: 0.1, seed: 1 },
   });
   const { precision } = model;
-  return { probe: fitted.probe, passport: await passportOf(fitted, model.engine, { ...about, precision }) };
+  return { probe: one.probe, passport: await passportOf(one, model.engine, { ...about, precision }) };
 }
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "probeward-passport-"));
   model = await openModel(join(fixture, "base"));
   examples = await readLabelledFile(join(fixture, "labelled.jsonl"), model.engine);
-  saved = await fit();
+  saved = await fitted();
 });
 afterAll(async () => {
   await model.engine.close();

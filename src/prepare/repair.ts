@@ -1,7 +1,7 @@
 /** @file The least change of a probe that restores it on a changed model. */
 
 import { separationKept } from "../audit/diagnosis.ts";
-import type { Judgement, OnBoth, Verdict } from "../audit/index.ts";
+import type { Judgement, OnBoth, ProbeVerdict } from "../audit/index.ts";
 import { sightTolerance } from "../audit/outcome.ts";
 import { calibrate, fitProbe, kindOfFit, type LabelledSet, logit, type Probe, rows } from "../probe/index.ts";
 import { randomFor } from "../random.ts";
@@ -23,7 +23,7 @@ export interface Repair {
 }
 
 /** What each verdict needs at the least. */
-const first: Partial<Record<Verdict, RepairKind>> = {
+const first: Partial<Record<ProbeVerdict, RepairKind>> = {
   translated: "threshold",
   scaled: "standardised",
   rotated: "refitted",
@@ -34,7 +34,7 @@ const first: Partial<Record<Verdict, RepairKind>> = {
  * needs; where none does, the one that restores most of it. `null` where nothing is to be repaired, or nothing is left to read.
  */
 export function repairOf(
-  verdict: Verdict,
+  verdict: ProbeVerdict,
   { measures: move, intervals }: Pick<Judgement, "measures" | "intervals">,
   probe: Probe,
   set: JudgedSet,

@@ -1,7 +1,7 @@
 /** @file An audit of runs of a study: their last checkpoints, on the study's own tracer set, by the study's own probe. */
 
 import { basename, join } from "node:path";
-import { type Diagnosis, diagnose, type Move, type Verdict } from "../audit/index.ts";
+import { type Diagnosis, diagnose, type Move, type ProbeVerdict } from "../audit/index.ts";
 import { UsageError } from "../errors.ts";
 import { readDocument } from "../files.ts";
 import {
@@ -48,7 +48,7 @@ export interface AuditedStudy {
  *
  * @throws UsageError where the folder holds no study, or no such run, or the base model is another than it was
  */
-export async function openStudy(
+export async function openAuditedStudy(
   folder: string,
   { arm, seed }: { arm?: string | undefined; seed?: number | undefined },
   memoryMB?: number,
@@ -146,10 +146,10 @@ function diagnosisOf(move: Move, misbehaviourEnd: number): Diagnosis | null {
  * Whether a verdict says what a diagnosis does. Studies do not know `scaled`: where the threshold separates no longer they say
  * `translation` to it, and else that the probe sees.
  */
-function agrees(diagnosis: Diagnosis | null, verdict: Verdict, move: Move): boolean {
+function agrees(diagnosis: Diagnosis | null, verdict: ProbeVerdict, move: Move): boolean {
   if (diagnosis === null) return verdict === "undecided";
   const separates = (move.sightAfter ?? 0) >= 0.5 * (move.sightBefore ?? 1);
-  const same: Record<Diagnosis, Verdict> = {
+  const same: Record<Diagnosis, ProbeVerdict> = {
     rotation: "rotated",
     erasure: "erased",
     translation: separates ? "translated" : verdict === "scaled" ? "scaled" : "translated",
