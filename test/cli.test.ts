@@ -59,6 +59,14 @@ describe("probeward study", () => {
     expect(loss!.mean.recallReferenceEnd).toBeGreaterThan(0.9);
     expect(loss!.runs[0]!.outcome).toBe("blinded");
 
+    // An audit of the run from its checkpoint reads what the run measured, and says what the study said.
+    const few = ["--controls", "1", "--resamples", "100", "--out", join(out, "audit"), "--json"];
+    const audited = await probeward(["audit", out, "--arm", "probe-loss", ...few]);
+    const { study, verdict } = JSON.parse(audited.stdout);
+    expect(study).toMatchObject({ diagnosis: "translation", diagnosisAgain: "translation", agrees: true });
+    expect(study.largestDifference).toBeLessThan(0.02);
+    expect(["translated", "scaled"]).toContain(verdict);
+
     // And what is said of it, against its numbers.
     for (const [id, arm] of Object.entries(summary.arms)) {
       const alone = studySentence({ ...summary, arms: { [id]: arm } })!;

@@ -15,6 +15,7 @@ export {
   realisedExchangeRate,
   realisedOverSteps,
 } from "./exchange-rate.ts";
+export { type Judged, type Move, type MoveMeasure, moveMeasures, moveOf, type OnBoth } from "./moved.ts";
 export {
   alarmTolerance,
   type BehaviourChange,
@@ -50,3 +51,4 @@ export {
   type Sight,
   sights,
 } from "./types.ts";
+export { type Judgement, judge, type ProbeVerdict, ruleOf, verdictMeanings, verdicts } from "./verdict.ts";

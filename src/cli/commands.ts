@@ -47,6 +47,11 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
       'Fit probes on labelled completions at every layer and position, choose one, and judge it beside its controls.\nA line of the file: {"prompt": ..., "completion": ..., "label": true or false, "group": ...}',
     fill: async (command) => (await import("./probe.ts")).probeCommand(command),
   },
+  audit: {
+    description:
+      "Say whether a probe still reads what it read after training: intact, translated, scaled, rotated or erased.\nOf two models that were trained anywhere, and labelled completions; or of the runs of a study.",
+    fill: async (command) => (await import("./audit.ts")).auditCommand(command),
+  },
   check: {
     description:
       "Check an environment against the contract that studies rely on. For one that you write.\nWith --model, then ask a base model what it knows of it: a minute, longer for a large one.",

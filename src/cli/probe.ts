@@ -1,10 +1,11 @@
 /** @file `probeward probe`: fits and sweeps probes on a labelled file, and reports whether they are any good. */
 
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
 import { basename, extname, join, resolve } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { openEngine } from "../engine/index.ts";
 import { writeJson, writeWhole } from "../files.ts";
-import { fitOnExamples, readLabelledFile } from "../prepare/index.ts";
+import { fitOnExamples, loadProven, openModel, passportOf, readLabelledFile } from "../prepare/index.ts";
 import { allPositions, type Positions, saveProbe } from "../probe/index.ts";
 import { type ProbeReport, renderPage } from "../report/index.ts";
 import { wholeNumber } from "./arguments.ts";
@@ -49,16 +50,23 @@ export function probeCommand(command: Command): Command {
       const { onEvent, end } = followInTerminal();
       const onStage = (detail: string) => onEvent({ kind: "stage", detail });
       onStage(`Loading ${flags.model}`);
-      const engine = await openEngine(flags.model, { memoryMB: flags.memory });
+      const { engine, precision } = await openModel(flags.model, flags.memory);
       const examples = await readLabelledFile(file, engine);
-      const { probe, report } = await fitOnExamples(examples, engine, {
+      const fitted = await fitOnExamples(examples, engine, {
         ...{ hooks: flags.hooks, positions: flags.positions, seed: flags.seed },
         ...{ falsePositiveRate: flags.fpr, onStage },
       });
+      const { probe, report } = fitted;
+      const sha256 = createHash("sha256")
+        .update(await readFile(file))
+        .digest("hex");
+      const about = { on: basename(file), sha256, seed: flags.seed, precision };
+      await saveProbe(join(folder, "probe"), probe, await passportOf(fitted, engine, about));
+      // What was written reads what was fitted.
+      await loadProven(join(folder, "probe"), engine, precision);
       await engine.close();
       end();
       const whole: ProbeReport = { file: basename(file), model: basename(flags.model), ...report };
-      await saveProbe(join(folder, "probe"), probe);
       await writeJson(join(folder, "report.json"), whole);
       await writeWhole(join(folder, "report.html"), await renderPage({ probe: whole }));
       console.log(flags.json ? JSON.stringify(whole, null, 2) : inWords(whole, folder));
@@ -79,6 +87,11 @@ function inWords(
     `  at its threshold           catches ${shown(test.tpr)}, false alarms ${shown(test.fpr)} (${probe.falsePositiveRate} asked for)`,
     `  text of the completion     ${shown(controls.completionText)}; with the prompt ${shown(controls.wholeText)}`,
     ...(promptEnd ? [`  end of the prompt          ${shown(promptEnd.auroc)} (${promptEnd.hook})`] : []),
+    ...(controls.length === undefined
+      ? []
+      : [
+          `  length alone               ${shown(controls.length)}; the probe among equal lengths ${shown(controls.withinLength ?? null)}`,
+        ]),
     `  shuffled labels            ${shown(shuffledLabels.mean)} (up to ${shown(shuffledLabels.high)} in ${shuffledLabels.runs})`,
     `  random direction           ${shown(randomDirection.mean)} (up to ${shown(randomDirection.high)} in ${randomDirection.runs})`,
     `  judged on                  ${splits.test.examples} of ${examples} completions, ${splits.test.distinct} of ${copies.distinct} different ones`,
@@ -89,11 +102,11 @@ function inWords(
   ].join("\n");
 }
 
-function list(text: string): string[] {
+export function list(text: string): string[] {
   return text.split(",").map((name) => name.trim());
 }
 
-function positionList(text: string): Positions[] {
+export function positionList(text: string): Positions[] {
   return list(text).map((name) => {
     const known = positions.find((at) => at === name);
     if (!known) throw new InvalidArgumentError(`${name} is none of ${positions.join(", ")}.`);
@@ -101,7 +114,7 @@ function positionList(text: string): Positions[] {
   });
 }
 
-function rate(text: string): number {
+export function rate(text: string): number {
   const value = Number(text);
   if (!(value > 0 && value <= 0.5)) throw new InvalidArgumentError("It should be above 0 and at most 0.5.");
   return value;

@@ -27,9 +27,12 @@ export {
   type Rotary,
   vocabularySize,
 } from "./config.ts";
+export { fingerprintOf, type TokenizerFingerprint } from "./fingerprint.ts";
 export { type PullOptions, pullModel } from "./hub.ts";
 export { type NextTokens, nextTokens } from "./likelihood.ts";
 export { loadLlama2c } from "./llama2c.ts";
+export { loadChanged } from "./merge.ts";
+export { changeSizes, type Precision, precisionOf, randomlyChanged, roundedTo } from "./no-op.ts";
 export {
   CharacterTokenizer,
   type ChatMessage,

@@ -15,6 +15,8 @@ export interface Tokenizer {
   decode(tokens: Iterable<number>): string;
   /** The tokens of a conversation up to where the assistant answers; only where the model has a chat template. */
   chat?: (messages: readonly ChatMessage[]) => number[];
+  /** That template, as it is written. */
+  readonly template?: string;
 }
 
 /** The tokens of a completion that was written to its end: one that has its last token already gets no other. */

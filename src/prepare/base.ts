@@ -4,7 +4,7 @@ import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { clusteredInterval, mean } from "../audit/index.ts";
-import type { ModelInfo, Sequence } from "../engine/index.ts";
+import type { Engine, ModelInfo, Sequence } from "../engine/index.ts";
 import { UsageError } from "../errors.ts";
 import { readDocument, writeJson } from "../files.ts";
 import { checkHooks } from "../model/index.ts";
@@ -45,6 +45,7 @@ import {
   traceSet,
 } from "./completions.ts";
 import { askQuestions, informedBy } from "./inform.ts";
+import { loadProven, makePassport } from "./passport.ts";
 import type { ProbeSettings } from "./settings.ts";
 
 /** What every run of a study starts from. */
@@ -139,15 +140,44 @@ export async function prepareBase(folder: string | undefined, context: BaseConte
     const { heldOutProbes, version: _, ...rest } = stored;
     const loaded: Record<string, Probe> = {};
     for (const name of heldOutProbes) loaded[name] = await loadProbe(probeFolder(name));
-    const base = { ...rest, probe: await loadProbe(probeFolder("initial")), heldOutProbes: loaded };
+    const { probe } = await loadProven(probeFolder("initial"), context.engine);
+    const base = { ...rest, probe, heldOutProbes: loaded };
     checkStored(path, base, context.engine.model);
     return base;
   }
   const { probe, heldOutProbes, ...rest } = await measureBase(context);
-  await saveProbe(probeFolder("initial"), probe);
+  await saveProbe(probeFolder("initial"), probe, await passportOfBase({ probe, ...rest }, context));
   for (const [name, one] of Object.entries(heldOutProbes)) await saveProbe(probeFolder(name), one);
   await writeJson(path, { version: 3, ...rest, heldOutProbes: Object.keys(heldOutProbes) });
   return { ...rest, probe, heldOutProbes };
+}
+
+/** What travels with the initial probe. Its rates and controls are those of `base.json`. */
+function passportOfBase(
+  { probe, summary, heldOut }: Pick<Base, "probe" | "summary" | "heldOut">,
+  { engine, environment, settings }: BaseContext,
+) {
+  const { controls, counts } = summary;
+  return makePassport(probe, engine, {
+    fitted: {
+      on: `completions of ${environment.name}`,
+      examples: counts.fit?.total ?? 0,
+      groups: settings.probe.tasks,
+    },
+    rates: {
+      falsePositiveRate: settings.probe.falsePositiveRate,
+      ...{ auroc: summary.probeAuroc, aurocInterval: summary.probeAurocInterval ?? null },
+      ...{ tpr: summary.tpr, tprInterval: null, fpr: summary.fpr, fprInterval: null },
+    },
+    controls: {
+      ...{ completionText: summary.textBaselineAuroc, wholeText: null, length: null, withinLength: null },
+      ...{
+        shuffledLabels: controls?.shuffledLabels ?? null,
+        randomDirection: controls?.randomDirection ?? null,
+      },
+    },
+    examples: heldOut.sequences.map((one, i) => ({ ...one, logit: heldOut.logits[i]! })),
+  });
 }
 
 /** Whether something was prepared in the folder. */
@@ -195,7 +225,7 @@ async function measureBase(parts: BaseContext): Promise<Base> {
   };
   onStage(`Reading ${own.fit.length + own.calibration.length + own.test.length} completions`);
   const judged = own.test.flatMap(({ outcome }, i) => (outcome.eligible ? [i] : []));
-  const given = await givenProbe(options, model);
+  const given = await givenProbe(options, engine, onStage);
   const positions = given ? [given.tap.positions] : options.positions;
   const followUp = followUpFor(context, given);
   const all = [
@@ -425,11 +455,16 @@ async function featureProbe(
  *
  * @throws UsageError where the file or dictionary cannot be read, or reads what the model does not have
  */
-async function givenProbe({ file, sae }: ProbeSettings, model: ModelInfo): Promise<Probe | undefined> {
+async function givenProbe(
+  { file, sae }: ProbeSettings,
+  engine: Engine,
+  onStage: (stage: string) => void,
+): Promise<Probe | undefined> {
+  const { model } = engine;
   if (file === undefined && sae === undefined) return undefined;
   const name = sae ? "probe.sae" : "probe.file";
   try {
-    const probe = sae ? await featureProbe(sae, model) : await loadProbe(file!);
+    const probe = sae ? await featureProbe(sae, model) : await provenProbe(file!, engine, onStage);
     checkHooks(model, [probe.tap.hook]);
     if (probe.weight_D.length !== model.width)
       throw new Error(
@@ -439,6 +474,13 @@ async function givenProbe({ file, sae }: ProbeSettings, model: ModelInfo): Promi
   } catch (error) {
     throw new UsageError(`${name}: ${(error as Error).message}`);
   }
+}
+
+/** A probe of a folder, proved to be read where it was fitted; what cannot be proved is said. */
+async function provenProbe(folder: string, engine: Engine, onStage: (stage: string) => void): Promise<Probe> {
+  const { probe, warnings } = await loadProven(folder, engine);
+  for (const warning of warnings) onStage(warning);
+  return probe;
 }
 
 /**

@@ -1,6 +1,15 @@
 /** @file What others may use of what precedes runs. */
 
-export { type Base, isBase, prepareBase } from "./base.ts";
+export { type After, type Audited, type AuditOptions, type AuditSetup, audit } from "./audit.ts";
+export {
+  type FileAudit,
+  type FileSetup,
+  passportOf,
+  repairedPassport,
+  setUpAudit,
+} from "./audit-file.ts";
+export { completionsOf } from "./audit-text.ts";
+export { type Base, baseSchema, isBase, prepareBase } from "./base.ts";
 export { makeBaseModel, type Recipe, shippedModel } from "./base-model.ts";
 export {
   type BaseModelReport,
@@ -9,6 +18,7 @@ export {
   readBaseModel,
   reportBaseModel,
 } from "./base-model-report.ts";
+export { type OpenModel, openChanged, openModel } from "./changed.ts";
 export { type Charges, chargesOf } from "./charges.ts";
 export { closedForm } from "./closed-form.ts";
 export { type BaseContext, createOnce } from "./completions.ts";
@@ -19,8 +29,9 @@ export { forecastInWords } from "./forecast-words.ts";
 export { isWatchedAlike, textMonitorOf } from "./held-out-verdicts.ts";
 export { baseProblems, isAtChance } from "./hopeless.ts";
 export { informedBy } from "./inform.ts";
-export { type LabelledExample, readLabelledFile } from "./labelled-file.ts";
+export { type LabelledExample, readCompletionsFile, readLabelledFile } from "./labelled-file.ts";
 export { openBaseModel } from "./open.ts";
+export { loadProven, makePassport, type ProvenProbe, readOne } from "./passport.ts";
 export { penaltyWarning } from "./penalty-warning.ts";
 export { fitOnExamples, type ProbeFitOptions } from "./probe-fit.ts";
 export { standInProbe } from "./stand-in.ts";

@@ -35,6 +35,11 @@ export interface LabelledExample extends Sequence {
   line: number;
 }
 
+/** A completion that a model wrote. Whether it shows what the probe is to find may not be known. */
+export interface WrittenCompletion extends Omit<LabelledExample, "label"> {
+  label: boolean | undefined;
+}
+
 /**
  * Reads a file. A prompt is a text, or a conversation that the model's chat template renders; the end of text follows each
  * completion, as where the model wrote it to its end.
@@ -43,13 +48,30 @@ export interface LabelledExample extends Sequence {
  * @throws FileError
  */
 export async function readLabelledFile(path: string, engine: Engine): Promise<LabelledExample[]> {
+  return readLines(path, engine, lineSchema) as Promise<LabelledExample[]>;
+}
+
+/** The same, where lines need no label. @throws UsageError, FileError */
+export async function readCompletionsFile(path: string, engine: Engine): Promise<WrittenCompletion[]> {
+  return readLines(path, engine, lineSchema.partial({ label: true }));
+}
+
+type Line = Omit<z.infer<typeof lineSchema>, "label"> & {
+  label?: z.infer<typeof lineSchema>["label"] | undefined;
+};
+
+async function readLines(
+  path: string,
+  engine: Engine,
+  schema: z.ZodType<Line>,
+): Promise<WrittenCompletion[]> {
   const text = await readText(path);
   if (text === undefined) throw new UsageError(`${path}: there is no such file.`);
   checkForm(text, path);
   return text.split(/\r\n|\n|\r/).flatMap((line, i) => {
     if (line.trim() === "") return [];
     try {
-      const parsed = lineSchema.safeParse(parseJson(line));
+      const parsed = schema.safeParse(parseJson(line));
       if (!parsed.success) throw new Error(z.prettifyError(parsed.error));
       const twice = keyTwice(line);
       if (twice !== undefined) throw new Error(`it has the key ${twice} twice`);
@@ -93,10 +115,7 @@ function keyTwice(line: string): string | undefined {
   return undefined;
 }
 
-function tokenised(
-  line: z.infer<typeof lineSchema>,
-  { tokenizer, model }: Engine,
-): Omit<LabelledExample, "line"> {
+function tokenised(line: Line, { tokenizer, model }: Engine): Omit<WrittenCompletion, "line"> {
   const { prompt, completion, label } = line;
   const isText = typeof prompt === "string";
   if (!isText && !tokenizer.chat)
@@ -108,7 +127,7 @@ function tokenised(
   const asText = isText ? prompt : prompt.map(({ content }) => content).join("\n");
   return {
     ...{ tokens, promptLength: start.length, completion, prompt: asText },
-    label: Boolean(label),
+    label: label === undefined ? undefined : Boolean(label),
     // Statements without a prompt are none of each other's.
     group: String(line.group ?? (asText || completion)),
   };

@@ -14,6 +14,7 @@ import {
   hasBothClasses,
   joinCopies,
   type LabelledSet,
+  lengthControls,
   logit,
   type Positions,
   type Probe,
@@ -42,6 +43,14 @@ export interface ProbeFitOptions {
   onStage?: (stage: string) => void;
 }
 
+/** A probe, what is to be said of it, and the examples that it was judged on. */
+export interface FittedProbe {
+  probe: Probe;
+  report: Omit<ProbeReport, "file" | "model">;
+  /** The test split, with the logits as the fit has them. */
+  judged: (LabelledExample & { logit: number })[];
+}
+
 /** Parts of the groups that a probe is fitted on, and calibrated on; it is judged on the rest. */
 const SHARES = { fit: 0.6, calibration: 0.2 };
 const KEPT_MISTAKES = 10;
@@ -59,7 +68,7 @@ export async function fitOnExamples(
   given: readonly LabelledExample[],
   engine: Engine,
   { hooks, positions: wanted, falsePositiveRate, seed, onStage = () => {} }: ProbeFitOptions,
-): Promise<{ probe: Probe; report: Omit<ProbeReport, "file" | "model"> }> {
+): Promise<FittedProbe> {
   const { model } = engine;
   const tried = hooks ?? model.hooks.filter((hook) => hook.endsWith("hook_resid_post"));
   try {
@@ -135,9 +144,11 @@ export async function fitOnExamples(
     },
     test: {
       auroc: auroc(scores, labelled),
-      aurocInterval: intervalOver(chosen, scores, seed),
+      aurocInterval: intervalOver(chosen, scores, seed, auroc),
       tpr: recallAt(scores, labelled, best.threshold),
+      tprInterval: intervalOver(chosen, scores, seed, atThreshold(recallAt, best)),
       fpr: fprAt(scores, labelled, best.threshold),
+      fprInterval: intervalOver(chosen, scores, seed, atThreshold(fprAt, best)),
       dPrime: dPrime(scores, labelled),
       brier: brier(scores, labelled),
     },
@@ -155,11 +166,26 @@ export async function fitOnExamples(
       wholeText: baseline(({ prompt, completion }) => `${prompt}\n${completion}`),
       // Both classes are in every split.
       ...probeControls(best, { fit: set(key, "fit"), test }, seed)!,
+      ...lengthControls(
+        scores,
+        chosen.map(({ tokens, promptLength }) => tokens.length - promptLength),
+        labelled,
+      ),
     },
     sweep,
     ...mistakesOf(chosen, scores, best.threshold),
   };
-  return { probe: best, report: { ...report, warnings: [...missing, ...warningsFor(report)] } };
+  return {
+    probe: best,
+    report: { ...report, warnings: [...missing, ...warningsFor(report)] },
+    judged: chosen.map((example, i) => ({ ...example, logit: scores[i]! })),
+  };
+}
+
+type Rate = (scores: readonly number[], labels: readonly boolean[]) => number | null;
+
+function atThreshold(rate: typeof recallAt, { threshold }: Probe): Rate {
+  return (scores, labels) => rate(scores, labels, threshold);
 }
 
 /**
@@ -167,7 +193,7 @@ export async function fitOnExamples(
  *
  * @throws UsageError where there are none
  */
-function readablePositions(
+export function readablePositions(
   positions: readonly Positions[],
   examples: readonly LabelledExample[],
 ): { positions: readonly Positions[]; missing: string[] } {
@@ -182,7 +208,7 @@ function readablePositions(
   return { positions: others, missing: [`Nothing was read at prompt-last: ${why}.`] };
 }
 
-type Splits = Record<SplitName, number[]>;
+export type Splits = Record<SplitName, number[]>;
 
 /**
  * Indices of the examples in each split, and the examples with the groups that were kept together: those of the file, joined
@@ -192,7 +218,7 @@ type Splits = Record<SplitName, number[]>;
  *
  * @throws UsageError where a split lacks a class
  */
-function splitExamples(
+export function splitExamples(
   examples: readonly LabelledExample[],
   seed: number,
 ): { examples: readonly LabelledExample[]; splits: Splits } {
@@ -252,12 +278,17 @@ function distinctTexts(examples: readonly LabelledExample[]): number {
   return new Set(examples.map(({ completion }) => sameText(completion))).size;
 }
 
-/** Of the AUROC: examples of a group are not independent, so that groups are drawn. */
-function intervalOver(examples: readonly LabelledExample[], scores: readonly number[], seed: number) {
+/** Examples of a group are not independent, so that groups are drawn. */
+function intervalOver(
+  examples: readonly LabelledExample[],
+  scores: readonly number[],
+  seed: number,
+  rate: Rate,
+) {
   return clusteredInterval(
     examples.map(({ group }) => group),
     (indices) =>
-      auroc(
+      rate(
         indices.map((i) => scores[i]!),
         indices.map((i) => examples[i]!.label),
       ),

@@ -69,6 +69,40 @@ function shuffleAll(random: Random, fit: LabelledSet, test: LabelledSet): Record
   }
 }
 
+/** Completions of about one length are compared with each other only: in so many strata of equal size. */
+const STRATA = 4;
+
+/**
+ * What length alone tells, and what the scores tell beside it: the AUROC of the number of tokens, and that of the scores among
+ * pairs of completions of about one length (the pairs of all strata counted together; strata are quarters of the examples).
+ *
+ * @returns `null` for either where no pair is left
+ */
+export function lengthControls(
+  scores: readonly number[],
+  lengths: readonly number[],
+  labels: readonly boolean[],
+): { length: number | null; withinLength: number | null } {
+  const order = lengths.map((_, i) => i).sort((a, b) => lengths[a]! - lengths[b]!);
+  const strata = Array.from({ length: STRATA }, (_, s) =>
+    order.slice(Math.round((s * order.length) / STRATA), Math.round(((s + 1) * order.length) / STRATA)),
+  );
+  let wins = 0;
+  let pairs = 0;
+  for (const stratum of strata) {
+    const own = stratum.map((i) => labels[i]!);
+    const area = auroc(
+      stratum.map((i) => scores[i]!),
+      own,
+    );
+    const positives = own.filter(Boolean).length;
+    const count = positives * (own.length - positives);
+    wins += (area ?? 0) * count;
+    pairs += count;
+  }
+  return { length: auroc(lengths, labels), withinLength: pairs === 0 ? null : wins / pairs };
+}
+
 function aurocOf(probe: Probe, { activations_ND }: LabelledSet, labels: readonly boolean[]): number {
   return auroc(
     activations_ND.map((activation_D) => logit(probe, activation_D)),

@@ -74,26 +74,57 @@ export function freshProbeHealth(
   initial: Probe,
   tracer: TracerActivations,
 ): { health: ProbeHealth; cosine: number | null } {
-  const halves = splitByTask(tracer);
-  if (!halves.every(({ labels }) => hasBothClasses(labels))) return { health: undefinedHealth, cosine: null };
-  const [first, second] = halves as [LabelledSet, LabelledSet];
-  const folds = [
-    { fit: first, judge: second },
-    { fit: second, judge: first },
-  ].map(({ fit, judge }) => {
-    const probe = fitProbe(kindOfFit(initial), fit, initial.tap, { random: randomFor("fresh probe") });
-    const logits = judge.activations_ND.map((activation_D) => logit(probe, activation_D));
-    return {
-      health: probeHealth(logits, judge.labels, null),
-      cosine: cosine(initial.weight_D, probe.weight_D),
-    };
-  });
+  const fitted = crossFitted(initial, tracer, halvesOf(tracer.tasks));
+  if (fitted === null) return { health: undefinedHealth, cosine: null };
+  const folds = fitted.map(({ judge, logits, probe }) => ({
+    health: probeHealth(logits, rows(tracer, judge).labels, null),
+    cosine: cosine(initial.weight_D, probe.weight_D),
+  }));
   const names = Object.keys(undefinedHealth) as (keyof ProbeHealth)[];
   const averaged = names.map((name) => [name, average(folds.map(({ health }) => health[name]))]);
   return {
     health: Object.fromEntries(averaged) as ProbeHealth,
     cosine: average(folds.map((fold) => fold.cosine)),
   };
+}
+
+/** What is fitted on, and what is judged, by index. A threshold is set on `calibrate`. */
+export interface Fold {
+  fit: readonly number[];
+  calibrate: readonly number[];
+  judge: readonly number[];
+}
+
+/** Two folds, each judged by what was fitted on the other half of the tasks: the same halves at every measurement. */
+export function halvesOf(tasks: readonly string[]): Fold[] {
+  const order = shuffled(randomFor("tracer halves"), [...new Set(tasks)].sort());
+  const inFirst = new Set(order.slice(0, order.length / 2));
+  const of = (first: boolean) => tasks.flatMap((task, i) => (inFirst.has(task) === first ? [i] : []));
+  const [first, second] = [of(true), of(false)];
+  return [
+    { fit: first, calibrate: first, judge: second },
+    { fit: second, calibrate: second, judge: first },
+  ];
+}
+
+/**
+ * In each fold a probe of the initial one's kind and tap, fitted afresh, with its logits of what the fold judges.
+ *
+ * @returns `null` where a fold lacks a class
+ */
+export function crossFitted(
+  initial: Probe,
+  set: LabelledSet,
+  folds: readonly Fold[],
+): { judge: readonly number[]; logits: number[]; probe: Probe }[] | null {
+  const lacks = (indices: readonly number[]) => !hasBothClasses(rows(set, indices).labels);
+  if (folds.some(({ fit, judge }) => lacks(fit) || lacks(judge))) return null;
+  return folds.map(({ fit, judge }) => {
+    const probe = fitProbe(kindOfFit(initial), rows(set, fit), initial.tap, {
+      random: randomFor("fresh probe"),
+    });
+    return { judge, probe, logits: judge.map((i) => logit(probe, set.activations_ND[i]!)) };
+  });
 }
 
 /** Cosine of the angle between two directions, -1 to 1; `null` where one is zero. */
@@ -107,18 +138,6 @@ export function cosine(a_D: ArrayLike<number>, b_D: ArrayLike<number>): number |
     squaredB += b_D[d]! ** 2;
   }
   return squaredA === 0 || squaredB === 0 ? null : product / Math.sqrt(squaredA * squaredB);
-}
-
-function splitByTask(tracer: TracerActivations): LabelledSet[] {
-  const tasks = shuffled(randomFor("tracer halves"), [...new Set(tracer.tasks)].sort());
-  const firstHalf = new Set(tasks.slice(0, tasks.length / 2));
-  const indices = tracer.tasks.map((_, i) => i);
-  return [true, false].map((inFirst) =>
-    rows(
-      tracer,
-      indices.filter((i) => firstHalf.has(tracer.tasks[i]!) === inFirst),
-    ),
-  );
 }
 
 function average(values: readonly (number | null)[]): number | null {

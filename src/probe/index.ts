@@ -1,9 +1,18 @@
 /** @file What others may use of probes. */
 
-export { type ControlRuns, probeControls } from "./controls.ts";
+export { type ControlRuns, lengthControls, probeControls } from "./controls.ts";
 export { joinCopies, sameText, seenIn } from "./copies.ts";
 export { calibrate, type FitOptions, fitProbe, kindOfFit } from "./fit.ts";
-export { cosine, freshProbeHealth, type ProbeHealth, probeHealth, type TracerActivations } from "./health.ts";
+export {
+  cosine,
+  crossFitted,
+  type Fold,
+  freshProbeHealth,
+  halvesOf,
+  type ProbeHealth,
+  probeHealth,
+  type TracerActivations,
+} from "./health.ts";
 export { hasBothClasses, type LabelledSet, rows } from "./labelled.ts";
 export type { LogisticOptions } from "./logistic.ts";
 export {
@@ -16,7 +25,15 @@ export {
   recallAt,
   thresholdAtFpr,
 } from "./metrics.ts";
-export { loadProbe, saveProbe } from "./probe-file.ts";
+export {
+  allowedDifference,
+  logitTolerance,
+  type Passport,
+  passportSchema,
+  type ReadSite,
+  siteDifferences,
+} from "./passport.ts";
+export { loadProbe, loadProbeFile, saveProbe } from "./probe-file.ts";
 export { loadSae, type SparseAutoencoder } from "./sae.ts";
 export { logit, poolActivations, poolLogits, positionsOf, scoreSequence, sigmoid } from "./score.ts";
 export { type SweepCandidate, type SweepOptions, type SweepRow, sweepProbes } from "./sweep.ts";

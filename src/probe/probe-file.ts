@@ -8,40 +8,55 @@ import { writeJson } from "../files.ts";
 import { allFinite } from "../tensor/finite.ts";
 import { writeSafetensors } from "../tensor/safetensors.ts";
 import { readSafetensors } from "../tensor/safetensors-file.ts";
+import { type Passport, passportSchema } from "./passport.ts";
 import { allPositions, type Probe } from "./types.ts";
 
-const probeFileSchema = z.strictObject({
-  version: z.literal(1),
-  kind: z.enum(["logistic", "difference-of-means", "random-direction", "sae-feature"]),
-  tap: z
-    .strictObject({
-      hook: z.string().min(1),
-      positions: z.enum(allPositions),
-      followUp: z.string().min(1).optional(),
-      pool: z.enum(["mean", "max"]),
-    })
-    .refine(
-      ({ positions, followUp }) => (positions === "follow-up") === (followUp !== undefined),
-      "a followUp should be given where positions is follow-up, and only there",
-    ),
-  bias: z.number(),
-  threshold: z.number(),
-  /** Of the direction, so that the halves of two probes are never taken for one. */
-  weightSha256: z.string(),
-});
+const probeFileSchema = z
+  .strictObject({
+    /** 1: without a passport. */
+    version: z.union([z.literal(1), z.literal(2)]),
+    kind: z.enum(["logistic", "difference-of-means", "random-direction", "sae-feature"]),
+    tap: z
+      .strictObject({
+        hook: z.string().min(1),
+        positions: z.enum(allPositions),
+        followUp: z.string().min(1).optional(),
+        pool: z.enum(["mean", "max"]),
+      })
+      .refine(
+        ({ positions, followUp }) => (positions === "follow-up") === (followUp !== undefined),
+        "a followUp should be given where positions is follow-up, and only there",
+      ),
+    bias: z.number(),
+    threshold: z.number(),
+    /** Of the direction, so that the halves of two probes are never taken for one. */
+    weightSha256: z.string(),
+    passport: passportSchema.optional(),
+  })
+  .refine(
+    ({ version, passport }) => (version === 2) === (passport !== undefined),
+    "a file of version 2 should have a passport, and one of version 1 none",
+  );
 
-/** Writes both files, each whole at any moment; makes the folder. Numbers come back exactly. @throws FileError */
+/**
+ * Writes both files, each whole at any moment; makes the folder. Numbers come back exactly.
+ *
+ * @param passport what the probe was fitted on and how it is to be read, where that is known
+ * @throws FileError
+ */
 export async function saveProbe(
   folder: string,
   { kind, tap, weight_D, bias, threshold }: Probe,
+  passport?: Passport,
 ): Promise<void> {
   const file: z.infer<typeof probeFileSchema> = {
-    version: 1,
+    version: passport ? 2 : 1,
     kind,
     tap,
     bias,
     threshold,
     weightSha256: sha256(weight_D),
+    passport,
   };
   const path = join(folder, "probe.json");
   const parsed = probeFileSchema.safeParse(file);
@@ -54,6 +69,13 @@ export async function saveProbe(
 
 /** @throws Error naming the file that is missing or malformed, and what is wrong with it. */
 export async function loadProbe(folder: string): Promise<Probe> {
+  return (await loadProbeFile(folder)).probe;
+}
+
+/** The probe with its passport, which files of earlier versions do not have. @throws Error as `loadProbe` does */
+export async function loadProbeFile(
+  folder: string,
+): Promise<{ probe: Probe; passport?: Passport | undefined }> {
   const path = join(folder, "probe.json");
   const text = await readFile(path, "utf8").catch((error: Error) => {
     throw new Error(`${folder} is not a probe: ${path} cannot be read (${error.message})`);
@@ -63,7 +85,7 @@ export async function loadProbe(folder: string): Promise<Probe> {
     throw new Error(
       `${path} is not valid. Copy it or fit the probe again.\n${z.prettifyError(parsed.error)}`,
     );
-  const { kind, tap, bias, threshold, weightSha256 } = parsed.data;
+  const { kind, tap, bias, threshold, weightSha256, passport } = parsed.data;
 
   const weightPath = join(folder, "probe.safetensors");
   const { weight, ...others } = (await readSafetensors(weightPath)).tensors;
@@ -75,7 +97,7 @@ export async function loadProbe(folder: string): Promise<Probe> {
     );
   if (!allFinite(weight.data))
     throw new Error(`${weightPath}: its numbers are not finite; fit the probe again`);
-  return { kind, tap, weight_D: weight.data, bias, threshold };
+  return { probe: { kind, tap, weight_D: weight.data, bias, threshold }, passport };
 }
 
 function parseJson(text: string, path: string): unknown {

@@ -1,5 +1,8 @@
 /** @file What others may use of reports. */
 
+export { type AuditReport, auditSchema, auditVersion } from "./audit.ts";
+export { renderAudit } from "./audit-page.ts";
+export { auditLines } from "./audit-text.ts";
 export { compareStudies, type WithSummary } from "./compare.ts";
 export { renderComparison } from "./compare-table.ts";
 export type { Comparison } from "./comparison.ts";

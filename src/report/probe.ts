@@ -39,7 +39,10 @@ export interface ProbeReport {
     aurocInterval: [low: number, high: number] | null;
     /** At the threshold, which was set on the calibration split. */
     tpr: number | null;
+    /** 95 %, as that of the AUROC. Not in reports of earlier versions; nor is that of `fpr`. */
+    tprInterval?: [low: number, high: number] | null;
     fpr: number | null;
+    fprInterval?: [low: number, high: number] | null;
     dPrime: number | null;
     brier: number | null;
   };
@@ -65,6 +68,9 @@ export interface ProbeReport {
     /** The probe's own kind at its own place, fitted after permutations of the labels. */
     shuffledLabels: ControlRuns;
     randomDirection: ControlRuns;
+    /** The number of tokens alone, and the probe among completions of about one length. Not in reports of earlier versions. */
+    length?: number | null;
+    withinLength?: number | null;
   };
   /** What a reader should know before trusting the probe, a sentence each. */
   warnings: string[];

@@ -120,6 +120,33 @@ export async function loadCheckpoint(run: string, context: RunContext, policy: P
   return { step, ...(refitted && { probe: await loadProbe(join(folder, PROBE)) }) };
 }
 
+/**
+ * The folder of a run's last checkpoint, whose weights are as they were written.
+ *
+ * @throws Error where nothing was kept, or it is damaged
+ */
+export async function lastCheckpoint(run: string): Promise<{ folder: string; step: number }> {
+  const root = join(run, "checkpoints");
+  const names: string[] = await readdir(root).catch(() => []);
+  const name = names
+    .filter((entry) => /^step-\d{6,}$/.test(entry))
+    .sort((a, b) => stepOf(a) - stepOf(b))
+    .at(-1);
+  if (name === undefined)
+    throw new Error(
+      `${run} has no checkpoint to read: it did not get that far, or its study keeps none (training.keepCheckpoints)`,
+    );
+  const folder = join(root, name);
+  const about = await readDocument(join(folder, "checkpoint.json"), checkpointSchema);
+  if (about === undefined) throw new Error(`${folder} is no checkpoint: checkpoint.json is absent`);
+  const sums = await checksums(folder, [STATE_FILES.weights]);
+  if (sums[STATE_FILES.weights] !== about.sha256[STATE_FILES.weights])
+    throw new Error(
+      `${join(folder, STATE_FILES.weights)} is damaged: its checksum is not the one that it was written with`,
+    );
+  return { folder, step: about.step };
+}
+
 function unusable(what: string): Error {
   return new Error(`${what}. Delete the run's folder to run it again.`);
 }

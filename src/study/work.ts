@@ -205,11 +205,16 @@ function createBases(folder: string, context: Omit<BaseContext, "settings" | "on
 
 /** Whether what a run starts from was made before. */
 export async function isPrepared(folder: string, planned: PlannedRun): Promise<boolean> {
-  return isBase(join(folder, baseName(planned)));
+  return isBase(baseFolder(folder, planned));
+}
+
+/** Where what a run starts from is kept. */
+export function baseFolder(folder: string, planned: Pick<PlannedRun, "point">): string {
+  return join(folder, baseName(planned));
 }
 
 /** Where in a study's folder lies what a run starts from. */
-function baseName({ point }: PlannedRun): string {
+function baseName({ point }: Pick<PlannedRun, "point">): string {
   const own = Object.entries(point).filter(
     ([path]) => path.startsWith("probe.") || path === "training.temperature",
   );

@@ -62,6 +62,7 @@ export function assembleTokenizer(parts: TokenizerParts): Tokenizer {
       return kept.length === 0 ? "" : parts.text(kept);
     },
     ...(render && {
+      template: render.source,
       chat: (messages) => {
         const tokens = encode(render(messages));
         return parts.chatBegins ? begun(tokens) : tokens;

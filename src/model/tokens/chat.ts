@@ -13,7 +13,11 @@ Object.defineProperty(truthValue, "toString", {
 });
 
 /** A conversation as one text, up to where the assistant answers. */
-export type RenderChat = (messages: readonly ChatMessage[]) => string;
+export interface RenderChat {
+  (messages: readonly ChatMessage[]): string;
+  /** The template as it is written. */
+  source: string;
+}
 
 /** The longest range, as in Jinja's own sandbox, and the longest text. */
 const LONGEST = { range: 100_000, text: 10_000_000 };
@@ -41,7 +45,7 @@ export function chatTemplate(
     }
   };
   const template = guarded(() => parse(tokenize(source, { lstrip_blocks: true, trim_blocks: true })));
-  return (messages) => {
+  const render = (messages: readonly ChatMessage[]) => {
     if (messages.length === 0) throw new Error(`${what}: the conversation has no messages`);
     const text = guarded(() => {
       const environment = new Environment();
@@ -60,6 +64,7 @@ export function chatTemplate(
       throw new Error(`${what} makes ${text.length} characters; at most ${LONGEST.text} are read`);
     return text;
   };
+  return Object.assign(render, { source });
 }
 
 /** Jinja's constants, and what `transformers` adds to its functions. */
