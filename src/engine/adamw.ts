@@ -76,7 +76,7 @@ export async function adamwStep(
 }
 
 /** Elements of the weights that are updated at a time: what they become lies beside what they were. */
-const TOGETHER = 2 ** 23;
+const TOGETHER = 2 ** 20;
 
 /** Names in their order, in groups of `TOGETHER` elements, or of one tensor that is larger. */
 function groupsOf(tensors: Placed): string[][] {

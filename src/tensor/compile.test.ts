@@ -31,14 +31,14 @@ describe("compile", () => {
     await program.close();
   });
 
-  it("writes into the same result at every run, and never into its arguments", async () => {
+  it("writes where what was evaluated before lay, and never into its arguments", async () => {
     const program = await compile((x) => [x.ref, x.mul(2)], [floats([2])]);
     const input = floats([2], new Float32Array([1, 2]));
     const [same, first] = await program.evaluate(input);
     expect(same.data).not.toBe(input.data);
-    const [, second] = await program.evaluate(floats([2], new Float32Array([3, 4])));
-    expect(second.data).toBe(first.data);
-    expect([...first.data]).toEqual([6, 8]);
+    const [other, second] = await program.evaluate(floats([2], new Float32Array([3, 4])));
+    expect(new Set([other.data, second.data])).toEqual(new Set([same.data, first.data]));
+    expect([...second.data]).toEqual([6, 8]);
     expect([...input.data]).toEqual([1, 2]);
     await program.close();
   });

@@ -7,9 +7,10 @@ import { versions } from "../../versions.ts";
 import { drawToken } from "../draw.ts";
 import type { Program } from "../program.ts";
 import { type CopyPair, type Draw, type Executable, Handle, type Move, type Runtime } from "../runtime.ts";
-import { newData, sizeOf, type Tensor, type TensorSpec } from "../types.ts";
+import type { Tensor } from "../types.ts";
 import { encodeModel } from "./encode.ts";
 import { lower } from "./lower.ts";
+import { giveBack, takeTensor } from "./pool.ts";
 
 /** Threads that a program computes with: what the variable PROBEWARD_THREADS says, or all cores that this process may use. */
 export function threads(): number {
@@ -24,8 +25,12 @@ export const onnxRuntime: Runtime = {
     return { name, versions: versions(["onnxruntime-node", "@jax-js/jax"]).of, threads: threads() };
   },
   compile: (program, donated = []) => compileSession(program, donated),
-  put: async (tensor) => new HostHandle(feedOf(tensor)),
-  zeros: async (spec) => new HostHandle(emptyFeed(spec)),
+  put: async (tensor) => new HostHandle(tensor),
+  zeros: async (spec) => {
+    const tensor = takeTensor(spec);
+    tensor.data.fill(0);
+    return new HostHandle(tensor, giveBack);
+  },
   get: async (handle) => hostOf(handle).tensor,
   free: (handle) => hostOf(handle).free(),
   copy: async (pairs, moves) => copyRows(pairs, moves),
@@ -33,50 +38,36 @@ export const onnxRuntime: Runtime = {
   close: async () => {},
 };
 
-/** An array of this process, and the same as ONNX Runtime wants it. */
-interface Feed {
-  tensor: Tensor;
-  fed: OrtTensor;
-}
-
-function feedOf(tensor: Tensor): Feed {
-  const { dtype, data, shape } = tensor;
-  return { tensor, fed: new OrtTensor(dtype, data as Float32Array, shape as number[]) };
-}
-
-function emptyFeed({ dtype, shape }: TensorSpec): Feed {
-  return feedOf({ dtype, shape, data: newData(dtype, sizeOf(shape)) });
-}
-
-/** Freed, it goes back to the program that made it, whose next run writes into it. */
+/** An array of this process. */
 class HostHandle extends Handle {
-  #feed: Feed | undefined;
-  readonly #spare: Feed[] | undefined;
+  #tensor: Tensor | undefined;
+  #fed: OrtTensor | undefined;
+  readonly #giveBack: ((tensor: Tensor) => void) | undefined;
 
-  constructor(feed: Feed, spare?: Feed[]) {
-    super(feed.tensor);
-    this.#feed = feed;
-    this.#spare = spare;
+  /** @param back where the tensor goes once it is freed */
+  constructor(tensor: Tensor, back?: (tensor: Tensor) => void) {
+    super(tensor);
+    this.#tensor = tensor;
+    this.#giveBack = back;
   }
 
   /** @throws Error where it was freed */
   get tensor(): Tensor {
-    return this.#valid().tensor;
+    if (this.#tensor) return this.#tensor;
+    throw new Error(`tensor: a ${this.dtype}[${this.shape}] was used after it had been freed`);
   }
 
-  /** @throws Error where it was freed */
+  /** As ONNX Runtime wants it. @throws Error where it was freed */
   get fed(): OrtTensor {
-    return this.#valid().fed;
+    const { data } = this.tensor;
+    this.#fed ??= new OrtTensor(this.dtype, data as Float32Array, this.shape as number[]);
+    return this.#fed;
   }
 
   free(): void {
-    if (this.#feed) this.#spare?.push(this.#feed);
-    this.#feed = undefined;
-  }
-
-  #valid(): Feed {
-    if (this.#feed) return this.#feed;
-    throw new Error(`tensor: a ${this.dtype}[${this.shape}] was used after it had been freed`);
+    if (this.#tensor) this.#giveBack?.(this.#tensor);
+    this.#tensor = undefined;
+    this.#fed = undefined;
   }
 }
 
@@ -102,8 +93,6 @@ async function compileSession(program: Program, donated: readonly number[]): Pro
     ...{ name, shape, dtype: program.outputs[i]!.dtype },
     /** Two outputs may be one array, which is written once and copied. */
     first: graph.outputs.findIndex((one) => one.name === name),
-    /** What was freed of earlier runs. */
-    spare: [] as Feed[],
   }));
   return {
     text: graph.toString(),
@@ -112,9 +101,7 @@ async function compileSession(program: Program, donated: readonly number[]): Pro
       inputs.forEach((handle, i) => {
         if (fedNames.has(`in${i}`)) feeds[`in${i}`] = hostOf(handle).fed;
       });
-      const results = outputs.map(
-        ({ spare, ...spec }) => new HostHandle(spare.pop() ?? emptyFeed(spec), spare),
-      );
+      const results = outputs.map((spec) => new HostHandle(takeTensor(spec), giveBack));
       const fetches: Record<string, OrtTensor> = {};
       outputs.forEach(({ name, first }, i) => {
         if (first === i) fetches[name] = results[i]!.fed;
