@@ -68,7 +68,10 @@ def pass_on(sock, message):
 
 
 def _read(sock, length, may_end=False):
-    data = bytearray(length)
+    try:
+        data = bytearray(length)
+    except MemoryError:
+        raise Malformed(f"{length} bytes, which do not fit into memory") from None
     view, done = memoryview(data), 0
     while done < length:
         count = sock.recv_into(view[done:])

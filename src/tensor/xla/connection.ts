@@ -69,11 +69,11 @@ export class Connection {
   }
 
   /** Makes a call and waits for its answer. @throws Error that the worker answers, or that there is none in time */
-  async ask(call: Call, tensors: Tensors = {}): Promise<Message> {
+  async ask(call: Call, tensors: Tensors = {}, patience = this.#patience): Promise<Message> {
     this.#check();
     this.traffic.answered++;
     const answer = new Promise<Message>((resolve, reject) => {
-      const timer = setTimeout(() => this.#onFailure(this.#unanswered(call.call)), this.#patience);
+      const timer = setTimeout(() => this.#onFailure(unanswered(call.call, patience)), patience);
       this.#waiting.push({ name: call.call, resolve, reject, timer });
     });
     return this.#holding(async () => {
@@ -95,13 +95,6 @@ export class Connection {
 
   #check(): void {
     if (this.#ended) throw this.#ended;
-  }
-
-  #unanswered(name: string): Error {
-    const seconds = Math.round(this.#patience / 1000);
-    return new Error(
-      `xla: the worker has not answered a call (${name}) for ${seconds} s, and was ended. Where its work takes that long, give it more (patience); else run the same command again: it goes on where it was`,
-    );
   }
 
   async #write(call: Call, tensors: Tensors): Promise<void> {
@@ -152,6 +145,13 @@ export class Connection {
     if (error === undefined || "problem" in message.call) waiting.resolve(message);
     else waiting.reject(new Error(`xla: ${explained(String(error))}`));
   }
+}
+
+function unanswered(name: string, patience: number): Error {
+  const seconds = Math.round(patience / 1000);
+  return new Error(
+    `xla: the worker has not answered a call (${name}) for ${seconds} s, and was ended. Where its work takes that long, give it more (engine.patience); else run the same command again: it goes on where it was`,
+  );
 }
 
 /** With what to do, where that is known. */

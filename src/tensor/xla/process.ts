@@ -4,8 +4,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { UsageError } from "../../errors.ts";
-
-const folder = fileURLToPath(new URL("../../../python", import.meta.url));
+import { packageFolder } from "../../versions.ts";
 
 /** Which Python runs workers: what is given, else what the variable PROBEWARD_PYTHON says, else `python3`. */
 export function pythonOf(given: string | undefined): string {
@@ -27,7 +26,7 @@ export class WorkerProcess {
   /** @param args of the worker @param env variables beside this process's own */
   constructor(python: string, args: readonly string[], env: Record<string, string>) {
     const child = spawn(python, ["-m", "probeward_xla", ...args], {
-      cwd: folder,
+      cwd: fileURLToPath(new URL("python", packageFolder())),
       env: { ...process.env, PYTHONDONTWRITEBYTECODE: "1", ...env },
       stdio: ["ignore", "ignore", "pipe"],
     });

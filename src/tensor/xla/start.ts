@@ -14,6 +14,9 @@ import { XlaRuntime } from "./runtime.ts";
 /** The oldest jax that is known to do. */
 export const MINIMUM_JAX = "0.6.0";
 
+/** Milliseconds that JAX may take to find its devices. */
+const STARTING = 300_000;
+
 /** How programs run on XLA. */
 export interface XlaOptions {
   /** The Python that has jax. Default: what the variable PROBEWARD_PYTHON says, else `python3`. */
@@ -57,10 +60,11 @@ export async function startXla(options: XlaOptions = {}): Promise<XlaRuntime> {
     worker = new WorkerProcess(python, ["--socket", path], { NPROC: String(threads()) });
     const socket = await orEnd(connected, worker);
     const connection = connect(socket, worker, patience * 1000);
-    const { call } = await connection.ask({
+    const greeting = {
       ...{ call: "hello", protocol: PROTOCOL, minimum: MINIMUM_JAX, cache: await compiledPrograms() },
       ...{ dtype, devices: devices ?? null, data },
-    });
+    };
+    const { call } = await connection.ask(greeting, {}, STARTING);
     if ("problem" in call) throw problem(python, call);
     const info = {
       name: "xla" as const,
