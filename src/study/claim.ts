@@ -115,7 +115,7 @@ function finishedRuns(count: number): string {
 /** Settings that may differ between two sittings of one study, by their paths. */
 const mayChange = [
   ...["arms", "seeds", "firstSeed", "grid", "slurm", "anyway"],
-  ...["training.keepCheckpoints", "training.recordedRollouts"],
+  ...["training.keepCheckpoints", "training.recordedRollouts", "engine.python", "engine.patience"],
 ];
 
 interface SettingsCheck {

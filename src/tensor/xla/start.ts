@@ -25,6 +25,8 @@ export interface XlaOptions {
   dtype?: "float32" | "bfloat16" | undefined;
   /** So many devices of a CPU, for trying out how programs are divided. Default: the devices that there are. */
   devices?: number | undefined;
+  /** So many processes that compute one program together, on this machine. Default 1. */
+  processes?: number | undefined;
   /** Groups of devices that each hold all weights. Default 1: weights are divided among all devices. */
   data?: number | undefined;
   /** Seconds that a call may take before the worker counts as hung. Default 1800. */
