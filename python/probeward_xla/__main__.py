@@ -9,24 +9,40 @@ import sys
 import threading
 
 from . import PROTOCOL
-from .message import Malformed, receive, send
+from .message import Malformed, send
+from .peers import join, receive, wait_for
 
 
 def main():
     parser = argparse.ArgumentParser(prog="probeward_xla", description=__doc__)
-    parser.add_argument("--socket", required=True, help="the Unix socket of who started it")
-    address = parser.parse_args().socket
+    parser.add_argument("--socket", help="the Unix socket of who started it; for the first process")
+    parser.add_argument("--peers", help="the Unix socket on which the first process hears the others")
+    parser.add_argument("--process", type=int, default=0, help="which process this is, from 0")
+    parser.add_argument("--processes", type=int, default=1, help="how many compute together")
+    options = parser.parse_args()
     # Who is stopped by the terminal, or by a cluster, ends its own work first. With it the worker ends.
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, signal.SIG_IGN)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        sock.connect(address)
+    token = os.environ.get("PROBEWARD_XLA_TOKEN", "")
+    with connect(options, token) as sock:
         end_with(sock)
+        others = [] if options.process > 0 else wait_for(options.peers, token, options.processes - 1)
+        # Only the first process answers.
+        answer = (lambda *_: None) if options.process > 0 else (lambda *told: send(sock, *told))
         try:
-            serve(sock)
+            serve(lambda: receive(sock, others), answer, options.process)
         except Malformed as error:
-            send(sock, {"fatal": f"a message that cannot be read: {error}"})
+            answer({"fatal": f"a message that cannot be read: {error}"})
             sys.exit(1)
+
+
+def connect(options, token):
+    """To who started this process, or to the first process."""
+    if options.process > 0:
+        return join(options.peers, token)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.connect(options.socket)
+    return sock
 
 
 def end_with(sock):
@@ -42,9 +58,9 @@ def end_with(sock):
         threading.Thread(target=watch, daemon=True).start()
 
 
-def serve(sock):
+def serve(receive, answer, process):
     """The greeting, and then call after call."""
-    message = receive(sock)
+    message = receive()
     if message is None:
         return
     greeting = message.call
@@ -52,19 +68,19 @@ def serve(sock):
         raise Malformed(f"{greeting.get('call')!r} before a greeting")
     if greeting.get("protocol") != PROTOCOL:
         found = f"it speaks protocol {greeting.get('protocol')!r}, and this worker {PROTOCOL}"
-        send(sock, {"problem": "protocol", "error": found})
+        answer({"problem": "protocol", "error": found})
         return
     from .start import start
 
-    worker, answer = start(greeting)
-    send(sock, answer)
+    worker, told = start(greeting, process)
+    answer(told)
     while worker is not None:
-        message = receive(sock)
+        message = receive()
         if message is None:
             return
         answered = worker.handle(message.call, message.tensors)
         if answered is not None:
-            send(sock, *answered)
+            answer(*answered)
         if message.call["call"] == "close":
             return
 

@@ -4,7 +4,7 @@ import os
 import platform
 
 
-def start(greeting):
+def start(greeting, process):
     """A worker, and the answer to the greeting; no worker where the answer is what is wrong."""
     flags = [os.environ.get("XLA_FLAGS", ""), "--xla_gpu_deterministic_ops=true"]
     if greeting["devices"]:
@@ -22,6 +22,9 @@ def start(greeting):
     jax.config.update("jax_compilation_cache_dir", greeting["cache"])
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     try:
+        if greeting["processes"] > 1:
+            jax.config.update("jax_cpu_collectives_implementation", "gloo")
+            jax.distributed.initialize(greeting["coordinator"], greeting["processes"], process)
         from .devices import Devices
         from .worker import Worker
 

@@ -1,7 +1,9 @@
 /** @file Starts a worker with JAX, and makes a runtime of it. */
 
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
-import { createServer, type Socket } from "node:net";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { UsageError } from "../../errors.ts";
@@ -47,24 +49,52 @@ async function compiledPrograms(): Promise<string> {
  * @throws Error where the worker ends before it works
  */
 export async function startXla(options: XlaOptions = {}): Promise<XlaRuntime> {
-  const { dtype = "float32", devices, data = 1, patience = 1800 } = options;
+  const { dtype = "float32", devices, processes = 1, data = 1, patience = 1800 } = options;
   const python = pythonOf(options.python);
-  // Only this user can enter it. It is gone as soon as the worker is in.
+  // Only this user can enter it. It is gone as soon as all processes are in.
   const folder = await mkdtemp(join(tmpdir(), "probeward-xla-"));
   const server = createServer();
-  let worker: WorkerProcess | undefined;
+  const workers: WorkerProcess[] = [];
+  const killAll = () => {
+    for (const worker of workers) worker.kill();
+  };
   try {
     const path = join(folder, "socket");
     await new Promise<void>((resolve, reject) => {
       server.on("error", reject).listen(path, resolve);
     });
     const connected = new Promise<Socket>((resolve) => server.once("connection", resolve));
-    worker = new WorkerProcess(python, ["--socket", path], { NPROC: String(threads()) });
-    const socket = await orEnd(connected, worker);
-    const connection = connect(socket, worker, patience * 1000);
+    const token = randomBytes(32).toString("hex");
+    const env = {
+      NPROC: String(Math.max(1, Math.floor(threads() / processes))),
+      ...(processes > 1 && { PROBEWARD_XLA_TOKEN: token }),
+    };
+    for (let i = 0; i < processes; i++) {
+      const together = ["--peers", join(folder, "peers"), "--process", `${i}`, "--processes", `${processes}`];
+      workers.push(
+        new WorkerProcess(
+          python,
+          [...(i === 0 ? ["--socket", path] : []), ...(processes > 1 ? together : [])],
+          env,
+        ),
+      );
+    }
+    const ended = Promise.race(workers.map((worker) => worker.ended));
+    const socket = await Promise.race([connected, rejected(ended)]);
+    const connection = new Connection(socket, patience * 1000, (error) => {
+      connection.end(error);
+      killAll();
+    });
+    // A worker that is gone is heard of by its socket first; why, by its process.
+    socket.on("error", () => {});
+    ended.then((error) => {
+      connection.end(error);
+      killAll();
+    });
     const greeting = {
       ...{ call: "hello", protocol: PROTOCOL, minimum: MINIMUM_JAX, cache: await compiledPrograms() },
-      ...{ dtype, devices: devices ?? null, data },
+      ...{ dtype, devices: devices ?? null, data, processes },
+      ...(processes > 1 && { coordinator: `127.0.0.1:${await freePort()}` }),
     };
     const { call } = await connection.ask(greeting, {}, STARTING);
     if ("problem" in call) throw problem(python, call);
@@ -73,9 +103,9 @@ export async function startXla(options: XlaOptions = {}): Promise<XlaRuntime> {
       versions: call.versions as Record<string, string>,
       threads: call.devices as number,
     };
-    return new XlaRuntime(info, connection, () => stop(connection, worker!));
+    return new XlaRuntime(info, connection, () => stop(connection, workers));
   } catch (error) {
-    worker?.kill();
+    killAll();
     throw error;
   } finally {
     server.close();
@@ -83,33 +113,28 @@ export async function startXla(options: XlaOptions = {}): Promise<XlaRuntime> {
   }
 }
 
-/** A connection that ends with the worker, and ends the worker where it cannot go on. */
-function connect(socket: Socket, worker: WorkerProcess, patience: number): Connection {
-  const connection = new Connection(socket, patience, (error) => {
-    connection.end(error);
-    worker.kill();
-  });
-  // A worker that is gone is heard of by its socket first; why, by its process.
-  socket.on("error", () => {});
-  worker.ended.then((error) => connection.end(error));
-  return connection;
-}
-
-async function stop(connection: Connection, worker: WorkerProcess): Promise<void> {
+async function stop(connection: Connection, workers: readonly WorkerProcess[]): Promise<void> {
   // One that is gone already is as good.
   await connection.ask({ call: "close" }).catch(() => {});
   connection.end(new Error("xla: the runtime was closed"));
-  const timer = setTimeout(() => worker.kill(), 10_000);
-  await worker.ended;
-  clearTimeout(timer);
+  for (const worker of workers) {
+    const timer = setTimeout(() => worker.kill(), 10_000);
+    await worker.ended;
+    clearTimeout(timer);
+  }
 }
 
-/** @throws Error that says how the worker ended, where it does before */
-async function orEnd<T>(wanted: Promise<T>, worker: WorkerProcess): Promise<T> {
-  const ended = worker.ended.then((error) => {
-    throw error;
-  });
-  return Promise.race([wanted, ended]);
+async function rejected(error: Promise<Error>): Promise<never> {
+  throw await error;
+}
+
+/** A port of this machine that nothing listens on: processes of JAX find each other there. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  return port;
 }
 
 function problem(python: string, { problem, error }: Message["call"]): Error {
