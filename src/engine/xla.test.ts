@@ -16,8 +16,7 @@ import {
   withAdapter,
 } from "../model/index.ts";
 import { randomFor, randomInt } from "../random.ts";
-import { onnxRuntime, type Runtime } from "../tensor/index.ts";
-import { startXla } from "../tensor/xla/start.ts";
+import { onnxRuntime, type Runtime, startXla } from "../tensor/index.ts";
 import { engineContract } from "./contract.ts";
 import { addGradient } from "./gradient.ts";
 import { createEngine, openEngine } from "./index.ts";
@@ -118,6 +117,13 @@ function worst(found: Weights, wanted: Weights): number {
   return Math.max(...shares);
 }
 
+/** The distance of all tensors together, as a share of the length of what they should be. */
+function distance(found: Weights, wanted: Weights): number {
+  const all = (weights: Weights) => Object.keys(wanted).flatMap((name) => [...weights[name]!.data]);
+  const [a, b] = [all(found), all(wanted)];
+  return Math.sqrt(b.reduce((sum, x, i) => sum + (x - a[i]!) ** 2, 0) / b.reduce((sum, x) => sum + x * x, 0));
+}
+
 const llama = withAdapter(tinyLlama, adapter);
 const random = randomFor("adapter");
 /** A fresh adapter's B is zero, and so would be A's gradient. */
@@ -147,19 +153,56 @@ const models: [
 onXla("gradients over XLA", () => {
   describe.each([
     ["on one device", {}],
-    ["on four devices", { devices: 4 }],
+    ["on four devices in two groups", { devices: 4, data: 2 }],
+    ["on two processes of two devices", { devices: 2, processes: 2 }],
   ])("%s", (_, options) => {
-    it.each(models)("of %s are ONNX Runtime's", async (_, tokens, load) => {
+    it.each(models)("of %s are ONNX Runtime's", async (name, tokens, load) => {
       const { config, weights } = await load();
       const runtime = await startXla(options);
       try {
         const found = await gradientOn(runtime, config, weights, tokens);
         const share = worst(found, await gradientOn(onnxRuntime, config, weights, tokens));
-        console.log(_, share);
+        if (process.env.PROBEWARD_SHOW) console.log(name, share);
         expect(share).toBeLessThan(1e-5);
       } finally {
         await runtime.close();
       }
     });
   });
+});
+
+/** Rounded to the nearest bfloat16: the upper half of a float32. */
+const rounded = (weights: Weights): Weights =>
+  Object.fromEntries(
+    Object.entries(weights).map(([name, one]) => {
+      const data = one.data.slice();
+      const bits = new Uint32Array(data.buffer);
+      bits.forEach((word, i) => {
+        bits[i] = (word + 0x7fff + ((word >>> 16) & 1)) & 0xffff0000;
+      });
+      return [name, { ...one, data }];
+    }),
+  );
+
+onXla("in bfloat16", () => {
+  let runtime: Runtime | undefined;
+  afterAll(() => runtime?.close());
+
+  // What is right to expect depends on the model: how many products a gradient goes through, and what they do to errors. The
+  // yardstick is ONNX Runtime's gradient where the weights alone are rounded. The other operands of products, which are as
+  // many, and those of attention, which has no weights, are rounded too: some two or three times as many errors, which add
+  // up as independent ones do.
+  it.each(models)(
+    "the gradient of %s is off by what rounding does, and no more",
+    async (name, tokens, load) => {
+      runtime ??= await startXla({ dtype: "bfloat16" });
+      const { config, weights } = await load();
+      const wanted = await gradientOn(onnxRuntime, config, weights, tokens);
+      const yardstick = distance(await gradientOn(onnxRuntime, config, rounded(weights), tokens), wanted);
+      const share = distance(await gradientOn(runtime, config, weights, tokens), wanted);
+      if (process.env.PROBEWARD_SHOW) console.log(name, share, yardstick);
+      expect(share).toBeLessThan(3 * yardstick);
+      expect(share).toBeGreaterThan(yardstick / 3);
+    },
+  );
 });

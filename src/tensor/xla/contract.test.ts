@@ -11,6 +11,7 @@ const ways: [name: string, options: XlaOptions, devices: number][] = [
   ["on one device", {}, 1],
   ["on four devices", { devices: 4 }, 4],
   ["on four devices in two groups", { devices: 4, data: 2 }, 4],
+  ["in bfloat16", { dtype: "bfloat16" }, 1],
   ["on two processes of two devices", { devices: 2, processes: 2 }, 4],
 ];
 
