@@ -100,7 +100,8 @@ function covarianceRatio([n, S, M, U, SM, SU]: Sums): number | null {
   const pull = SM / n - (S / n) * (M / n);
   // Rounding leaves traces of covariance where there is none.
   if (!(pull >= 1e-12)) return null;
-  return -(SU / n - (S / n) * (U / n)) / pull;
+  // The terms in this order never give -0, which a line of JSON would not give back.
+  return ((S / n) * (U / n) - SU / n) / pull;
 }
 
 /** One step of a run: the shares of its rollouts that misbehaved, and that did so unflagged. */

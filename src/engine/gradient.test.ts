@@ -8,7 +8,7 @@ import { forward } from "./forward.ts";
 import { addGradient } from "./gradient.ts";
 import { ProgramStore } from "./programs.ts";
 import type { Datum, Loss, Sequence } from "./types.ts";
-import { fetchWeights, zerosLike } from "./weights.ts";
+import { fetchWeights, type Placed } from "./weights.ts";
 
 const config: CharacterConfig = {
   architecture: "probeward-character",
@@ -45,10 +45,8 @@ const pass = async (at: Weights, list: readonly Sequence[], followUp: readonly n
 };
 
 async function gradientOf(at: Weights, data: readonly Datum[], loss: Loss) {
-  const { runtime } = programs;
-  const zeros = await zerosLike(runtime, at);
-  const { gradient, metrics } = await addGradient({ config, programs }, at, data, loss, zeros);
-  return { gradient: await fetchWeights(runtime, gradient), metrics };
+  const { gradient, metrics } = await addGradient({ config, programs }, at, data, loss, undefined);
+  return { gradient: await fetchWeights(programs.runtime, gradient!), metrics };
 }
 
 /** Every token of all completions counts the same. */
@@ -240,10 +238,10 @@ describe("the policy gradient", () => {
     const probe = { probe: probeAlong(new Float32Array(16).fill(0.3), "mean"), as: "softplus" as const };
     const loss: Loss = { ...options, kl: 0.3, entropy: 0.1, probe: { ...probe, followUp: [] } };
     const [a, b] = (await rollouts(moved(weights))).map((datum) => ({ ...datum, probeWeight: 0.7 }));
-    let gathered = await zerosLike(programs.runtime, weights);
+    let gathered: Placed | undefined;
     for (const datum of [a!, a!, b!])
       gathered = (await addGradient({ config, programs }, weights, [datum], loss, gathered)).gradient;
-    const sum = await fetchWeights(programs.runtime, gathered);
+    const sum = await fetchWeights(programs.runtime, gathered!);
     const { gradient } = await gradientOf(weights, [a!, b!, a!], loss);
     expect(largestDifference(gradient, sum)).toBeLessThan(1e-5 * largest(sum));
   });

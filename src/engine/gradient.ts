@@ -24,7 +24,7 @@ import { batchesOf, type PaddedBatch } from "./batches.ts";
 import { likelihoodLoss, type PolicyBatch, type ProbeBatch, policyLoss } from "./loss.ts";
 import type { ProgramStore } from "./programs.ts";
 import type { Datum, Loss, LossMetrics, Sequence } from "./types.ts";
-import type { Given, Placed } from "./weights.ts";
+import { type Given, type Placed, sumOf } from "./weights.ts";
 
 /** What a gradient is computed with. */
 export interface GradientOptions {
@@ -36,14 +36,15 @@ export interface GradientOptions {
 
 /** A gradient by the names of the trained weights, and what the loss came to. */
 export interface Gathered {
-  gradient: Placed;
+  /** Nothing where there is none yet. */
+  gradient: Placed | undefined;
   metrics: LossMetrics;
 }
 
 /**
  * Adds a loss's gradient for the weights that are trained.
  *
- * @param gradient what is added to, which is freed; the sum takes its place
+ * @param gradient what is added to, where there is something, which is freed; the sum takes its place
  * @throws Error where the probe reads, or the ablation edits, what the model lacks; where a datum lacks what the loss needs
  */
 export async function addGradient(
@@ -51,7 +52,7 @@ export async function addGradient(
   weights: Given,
   data: readonly Datum[],
   loss: Loss,
-  gradient: Placed,
+  gradient: Placed | undefined,
 ): Promise<Gathered> {
   for (const datum of data) checkDatum(datum, loss);
   return loss.kind === "cross_entropy"
@@ -78,35 +79,35 @@ function spread(
 /** What a loss tells of a batch: itself, and the sums that `LossMetrics` names. */
 type Told = [loss: JaxArray, parts: { clipped: JaxArray; probeLoss: JaxArray }];
 
-/** The loss's gradient for the weights that are trained, added to what was gathered, and what it tells as three numbers. */
-function gathering<Batch extends readonly unknown[]>(
+/** The loss's gradient for the weights that are trained, and what it tells as three numbers. */
+function differentiated<Batch extends readonly unknown[]>(
   loss: (weights: TracedWeights, ...batch: Batch) => Told,
 ) {
   const ofTrained = (trained: TracedWeights, frozen: TracedWeights, ...batch: Batch) =>
     loss({ ...frozen, ...trained }, ...batch);
-  const differentiated = valueAndGrad(ofTrained as never, { hasAux: true }) as unknown as (
+  const withGradient = valueAndGrad(ofTrained as never, { hasAux: true }) as unknown as (
     ...args: Parameters<typeof ofTrained>
   ) => [Told, TracedWeights];
-  return (gathered: TracedWeights, trained: TracedWeights, frozen: TracedWeights, ...batch: Batch) => {
-    const [[value, { clipped, probeLoss }], own] = differentiated(trained, frozen, ...batch);
-    const sums = Object.entries(own).map(([name, part]) => [name, gathered[name]!.add(part)]);
+  return (trained: TracedWeights, frozen: TracedWeights, ...batch: Batch) => {
+    const [[value, { clipped, probeLoss }], gradient] = withGradient(trained, frozen, ...batch);
     const told = np.concatenate([value, clipped, probeLoss].map((one) => one.reshape([1])));
-    return { gradient: Object.fromEntries(sums) as TracedWeights, told };
+    return { gradient, told };
   };
 }
 
-/** Runs a program on each batch, so that gradients stay where it runs; each takes what the one before gathered. */
+/** Runs a program on each batch, and sums what comes out where it is. */
 async function gather(
-  { runtime }: ProgramStore,
+  programs: ProgramStore,
   batches: readonly PaddedBatch[],
-  gradient: Placed,
-  run: (batch: PaddedBatch, gathered: Placed) => Promise<{ gradient: Placed; told: Handle }>,
+  gradient: Placed | undefined,
+  run: (batch: PaddedBatch) => Promise<{ gradient: Placed; told: Handle }>,
 ): Promise<Gathered> {
+  const { runtime } = programs;
   const told: Handle[] = [];
   for (const batch of batches) {
-    const after = await run(batch, gradient);
-    gradient = after.gradient;
-    told.push(after.told);
+    const own = await run(batch);
+    gradient = gradient ? await sumOf(programs, gradient, own.gradient) : own.gradient;
+    told.push(own.told);
   }
   const metrics: LossMetrics = { loss: 0, clipFraction: 0, probeLoss: 0 };
   for (const handle of told) {
@@ -123,7 +124,7 @@ async function addLikelihood(
   { config, programs, memoryMB }: GradientOptions,
   weights: Given,
   data: readonly Datum[],
-  gradient: Placed,
+  gradient: Placed | undefined,
 ): Promise<Gathered> {
   const { trained, frozen } = splitWeights(config, weights);
   const create = (rows: number, T: number) => {
@@ -135,17 +136,17 @@ async function addLikelihood(
       { clipped: np.array(0), probeLoss: np.array(0) },
     ];
     return compile(
-      gathering(told),
-      [specs.trained, specs.trained, specs.frozen, batch, batch, floats([rows, T])] as const,
-      { runtime: programs.runtime, donate: [0] },
+      differentiated(told),
+      [specs.trained, specs.frozen, batch, batch, floats([rows, T])] as const,
+      { runtime: programs.runtime },
     );
   };
   const kind = JSON.stringify(["cross_entropy", config]);
   const cache = programs.cache<Awaited<ReturnType<typeof create>>>(kind, create);
-  return gather(programs, batchesOf(config, data, { memoryMB }), gradient, async (batch, gathered) => {
+  return gather(programs, batchesOf(config, data, { memoryMB }), gradient, async (batch) => {
     const program = await cache.get(...batch.tokens.shape);
     const share = spread(batch, data, (index, token) => data[index]!.weights[token]!);
-    return program.run(gathered, trained, frozen, batch.tokens, batch.targets, share);
+    return program.run(trained, frozen, batch.tokens, batch.targets, share);
   });
 }
 
@@ -171,7 +172,7 @@ async function addPolicy(
   weights: Given,
   all: readonly Datum[],
   { temperature, clipRange, kl, entropy, probe: probed, ablate }: PolicyGradient,
-  gradient: Placed,
+  gradient: Placed | undefined,
 ): Promise<Gathered> {
   if (probed) checkHooks(config, [probed.probe.tap.hook]);
   const { trained, frozen } = splitWeights(config, weights);
@@ -194,9 +195,9 @@ async function addPolicy(
       ? { direction: floats([config.width]), bias: floats([]), pool: perToken, weights: floats([rows]) }
       : {};
     return compile(
-      gathering(loss),
-      [specs.trained, specs.trained, specs.frozen, tokens, tokens, batch, probe] as const,
-      { runtime: programs.runtime, donate: [0] },
+      differentiated(loss),
+      [specs.trained, specs.frozen, tokens, tokens, batch, probe] as const,
+      { runtime: programs.runtime },
     );
   };
   const cache = programs.cache<Awaited<ReturnType<typeof create>>>(
@@ -209,12 +210,11 @@ async function addPolicy(
   const data = merged(needsAll ? all : all.filter(({ advantages }) => advantages!.some((x) => x !== 0)));
   const followUp = probed?.followUp ?? [];
   const batches = batchesOf(config, data, { followUp, memoryMB });
-  return gather(programs, batches, gradient, async (batch, gathered) => {
+  return gather(programs, batches, gradient, async (batch) => {
     const program = await cache.get(...batch.tokens.shape);
     const perToken = (value: (datum: Datum) => Float32Array | undefined) =>
       spread(batch, data, (index, token) => value(data[index]!)![token]!);
     return program.run(
-      gathered,
       trained,
       frozen,
       batch.tokens,

@@ -59,16 +59,15 @@ class RunningPolicy extends RunningModel implements Policy {
   }
 
   async forwardBackward(data: readonly Datum[], loss: Loss): Promise<LossMetrics> {
-    const gathered = await this.#takeGradient();
     const weights = { ...this.#reference, ...this.#trained.weights };
-    const { gradient, metrics } = await addGradient(this.running, weights, data, loss, gathered);
+    const { gradient, metrics } = await addGradient(this.running, weights, data, loss, this.#take());
     this.#gradient = gradient;
     return metrics;
   }
 
   async optimStep(params: OptimParams): Promise<{ gradNorm: number }> {
     const { programs } = this.running;
-    const gathered = await this.#takeGradient();
+    const gathered = this.#take() ?? (await zerosLike(programs.runtime, this.#trained.weights));
     const moving = Object.entries(gathered).filter(([name]) => !this.#frozen.includes(name));
     const gradient = Object.fromEntries(moving);
     try {
@@ -124,10 +123,9 @@ class RunningPolicy extends RunningModel implements Policy {
     this.#trained = { weights: {}, state: { step: 0, m: {}, v: {} } };
   }
 
-  /** What was gathered, or zeros; it is nobody's until it is put back, so that what fails midway leaves none behind. */
-  async #takeGradient(): Promise<Placed> {
-    const gathered =
-      this.#gradient ?? (await zerosLike(this.running.programs.runtime, this.#trained.weights));
+  /** What was gathered. It is nobody's until it is put back, so that what fails midway leaves none behind. */
+  #take(): Placed | undefined {
+    const gathered = this.#gradient;
     this.#gradient = undefined;
     return gathered;
   }

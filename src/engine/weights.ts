@@ -1,7 +1,15 @@
 /** @file Weights where a runtime computes: handed over, fetched, and freed by their names. */
 
 import type { Weights } from "../model/index.ts";
-import type { FloatTensor, Handle, Runtime } from "../tensor/index.ts";
+import {
+  compile,
+  type FloatTensor,
+  type Handle,
+  type JaxArray,
+  type Runtime,
+  type TensorSpec,
+} from "../tensor/index.ts";
+import type { ProgramStore } from "./programs.ts";
 
 /** Tensors by name that lie where a runtime computes. */
 export type Placed = Readonly<Record<string, Handle>>;
@@ -21,6 +29,22 @@ export async function zerosLike(runtime: Runtime, like: Given): Promise<Placed> 
 /** Their numbers, valid until they are freed. */
 export async function fetchWeights(runtime: Runtime, placed: Placed): Promise<Weights> {
   return mapWeights(placed, async (handle) => (await runtime.get(handle)) as FloatTensor);
+}
+
+/** Their sums, name by name. What is added up is freed. */
+export async function sumOf(programs: ProgramStore, a: Placed, b: Placed): Promise<Placed> {
+  const specs = Object.fromEntries(
+    Object.entries(a).map(([name, { shape, dtype }]): [string, TensorSpec] => [name, { shape, dtype }]),
+  );
+  const create = () =>
+    compile(
+      (x: Record<string, JaxArray>, y: Record<string, JaxArray>) =>
+        Object.fromEntries(Object.entries(x).map(([name, one]) => [name, one.add(y[name]!)])),
+      [specs, specs] as const,
+      { runtime: programs.runtime, donate: [0, 1] },
+    );
+  const program = await programs.cache(JSON.stringify(["sum", specs]), create).get();
+  return program.run(a, b);
 }
 
 /** Forgets them. */
