@@ -3,7 +3,8 @@
 import { defaultDevice, init, numpy as np, tree } from "@jax-js/jax";
 import fc from "fast-check";
 import { expect } from "vitest";
-import { compile } from "../src/tensor/compile.ts";
+import { type CompileOptions, compile } from "../src/tensor/compile.ts";
+import type { Runtime } from "../src/tensor/runtime.ts";
 import { type JaxArray, mapTree } from "../src/tensor/trace.ts";
 import { type DType, floats, ints, sizeOf, type Tensor, type Tree } from "../src/tensor/types.ts";
 
@@ -17,6 +18,7 @@ export function jaxArray({ data, dtype, shape }: Tensor): JaxArray {
 const compileAny = compile as unknown as (
   fn: (...args: never[]) => unknown,
   args: Tree<Tensor>[],
+  options: CompileOptions,
 ) => Promise<{
   evaluate(...args: Tree<Tensor>[]): Promise<Tree<Tensor>>;
   close(): Promise<void>;
@@ -31,8 +33,9 @@ export async function expectAgreement(
   fn: (...args: never[]) => unknown,
   args: Tree<Tensor>[],
   tolerance = 2e-5,
+  runtime?: Runtime,
 ): Promise<void> {
-  const program = await compileAny(fn, args);
+  const program = await compileAny(fn, args, { runtime });
   try {
     const actual = await program.evaluate(...args);
     const { arrays, structure } = await onJaxCpu(() => {

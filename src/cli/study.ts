@@ -25,6 +25,7 @@ interface Flags {
   firstSeed?: number;
   steps?: number;
   model?: string;
+  runtime?: "onnx" | "xla";
   out?: string;
   json?: boolean;
   quick?: boolean;
@@ -50,6 +51,12 @@ export async function studyCommand(command: Command): Promise<Command> {
     .option("--first-seed <n>", "the first seed", wholeNumber(0))
     .option("--steps <n>", "steps of training per run", wholeNumber(1))
     .option("--model <path>", "folder of the base model, or its GGUF file")
+    .addOption(
+      new Option(
+        "--runtime <name>",
+        "what computes: ONNX Runtime (default), or XLA in Python with jax",
+      ).choices(["onnx", "xla"]),
+    )
     .option("--out <dir>", "folder of the study (default: runs/<study>, or runs/<study>-quick)")
     .option(
       "--set <path=value>",

@@ -6,6 +6,7 @@ import { type Environment, isTeachable } from "../environment/index.ts";
 import { UsageError } from "../errors.ts";
 import { type AdapterConfig, CharacterTokenizer, type LoadedModel, loadModel } from "../model/index.ts";
 import { shippedModel } from "./base-model.ts";
+import { type EngineSettings, openRuntime } from "./engine-settings.ts";
 
 /** What settings say of the base model. */
 interface ModelSettings {
@@ -13,12 +14,16 @@ interface ModelSettings {
   model?: string | undefined;
   adapter?: AdapterConfig | undefined;
   training?: { memoryMB?: number | undefined };
+  engine?: EngineSettings | undefined;
 }
 
 /**
  * Opens the base model that the settings name, or the one that is given.
  *
- * @throws UsageError where there is none yet, or it cannot write what the environment needs, or takes no such adapter
+ * Closing the engine ends what it runs on, too.
+ *
+ * @throws UsageError where there is none yet, or it cannot write what the environment needs, or takes no such adapter;
+ *   where what it is to run on cannot be had
  */
 export async function openBaseModel(
   environment: Environment,
@@ -27,8 +32,19 @@ export async function openBaseModel(
 ): Promise<Engine> {
   const model = given ?? (await loadBaseModel(settings));
   const { memoryMB } = settings.training ?? {};
-  const engine = createEngine({ ...model, name: settings.model ?? model.name }, { memoryMB });
-  checkModel(engine, environment, settings);
+  const runtime = await openRuntime(settings.engine);
+  const engine = createEngine({ ...model, name: settings.model ?? model.name }, { memoryMB, runtime });
+  const closeEngine = engine.close.bind(engine);
+  engine.close = async () => {
+    await closeEngine();
+    await runtime.close();
+  };
+  try {
+    checkModel(engine, environment, settings);
+  } catch (error) {
+    await engine.close();
+    throw error;
+  }
   return engine;
 }
 

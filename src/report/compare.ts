@@ -7,7 +7,7 @@ import type { StudyData } from "./data.ts";
 
 /** Settings that say where and how runs are trained, and not what. */
 const ELSEWHERE =
-  /^(?:slurm|anyway|training\.(?:keepCheckpoints|recordedRollouts|checkpointEvery|memoryMB))(?:\.|$)/;
+  /^(?:slurm|anyway|engine\.(?:python|patience)|training\.(?:keepCheckpoints|recordedRollouts|checkpointEvery|memoryMB))(?:\.|$)/;
 
 /** @param studies at least two, each with its summary */
 export function compareStudies(studies: readonly { name: string; data: WithSummary }[]): Comparison {

@@ -116,6 +116,7 @@ function finishedRuns(count: number): string {
 const mayChange = [
   ...["arms", "seeds", "firstSeed", "grid", "slurm", "anyway"],
   ...["training.keepCheckpoints", "training.recordedRollouts", "training.alarms", "forecast"],
+  ...["engine.python", "engine.patience"],
 ];
 
 interface SettingsCheck {

@@ -10,6 +10,7 @@ import { environmentChoices } from "../environment/load.ts";
 import { UsageError } from "../errors.ts";
 import { readText } from "../files.ts";
 import { isModulePath, resolveModule } from "../modules.ts";
+import { engineSettingsSchema } from "../prepare/engine-settings.ts";
 import { probeSettingsSchema } from "../prepare/settings.ts";
 import { armIds } from "../store/arms.ts";
 import { trainingSettingsSchema } from "../training/index.ts";
@@ -81,6 +82,10 @@ export const studySchema = z.strictObject({
     .describe(
       "foretell what arms will do before they train, from rollouts of the base model: user code that judges rollouts is asked about these, too",
     ),
+  engine: engineSettingsSchema
+    .optional()
+    .describe("what computes")
+    .meta({ also: ["backend"] }),
   slurm: slurmSettingsSchema.optional().describe("what --launch slurm asks of the cluster"),
   anyway: z
     .boolean()
@@ -107,6 +112,8 @@ export interface StudyOverrides {
   steps?: number | undefined;
   /** Folder of the base model, or its GGUF file. */
   model?: string | undefined;
+  /** What runs programs: `onnx` or `xla`. */
+  runtime?: string | undefined;
   quick?: boolean | undefined;
   anyway?: boolean | undefined;
   /** Settings by their path, such as `training.kl`. They come after all others. */
@@ -196,6 +203,7 @@ function settingsOf(
     ...(overrides.firstSeed !== undefined && { firstSeed: overrides.firstSeed }),
     ...(overrides.steps !== undefined && { training: { steps: overrides.steps } }),
     ...(overrides.model !== undefined && { model: overrides.model }),
+    ...(overrides.runtime !== undefined && { engine: { runtime: overrides.runtime } }),
     ...(overrides.anyway !== undefined && { anyway: overrides.anyway }),
   });
   const launched = overrides.slurm ? withSlurmFlags(withFlags, overrides.slurm) : withFlags;
@@ -217,7 +225,7 @@ function checkStudy(document: unknown, source: string, folder: string): z.infer<
   const study = check(studyFileSchema, document, source);
   const { quick: _, ...settings } = study;
   checkGrid(settings, source);
-  const { model } = study;
+  const { model, engine } = study;
   const { file, sae } = study.probe;
   if (file && sae)
     throw new UsageError(
@@ -227,13 +235,21 @@ function checkStudy(document: unknown, source: string, folder: string): z.infer<
     ...study,
     environment: resolveModule(study.environment, folder),
     arms: study.arms.map((arm) => resolveModule(arm, folder)),
-    ...(model !== undefined && { model: /^\.\.?[\\/]/.test(model) ? resolve(folder, model) : model }),
+    ...(model !== undefined && { model: fromFolder(folder, model) }),
+    ...(engine?.python !== undefined && {
+      engine: { ...engine, python: fromFolder(folder, engine.python) },
+    }),
     probe: {
       ...study.probe,
       ...(file && { file: resolve(folder, file) }),
       ...(sae && { sae: { ...sae, path: resolve(folder, sae.path) } }),
     },
   };
+}
+
+/** A path that begins with a dot is meant from the study file's folder. */
+function fromFolder(folder: string, path: string): string {
+  return /^\.\.?[\\/]/.test(path) ? resolve(folder, path) : path;
 }
 
 /** Objects are merged key by key; everything else is replaced. */

@@ -7,7 +7,7 @@ import { type MapTree, newData, sizeOf, type Tensor, type TensorSpec, type Tree 
 
 export interface CompileOptions {
   /** What runs it. Default: ONNX Runtime, in this process. */
-  runtime?: Runtime;
+  runtime?: Runtime | undefined;
   /** Arguments, by index, whose handles a run frees: their memory may serve its results. */
   donate?: readonly number[];
 }

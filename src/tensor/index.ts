@@ -33,3 +33,4 @@ export {
   type TensorSpec,
   type Tree,
 } from "./types.ts";
+export { startXla, type XlaOptions } from "./xla/start.ts";

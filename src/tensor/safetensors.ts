@@ -4,10 +4,10 @@ import { writeWhole } from "../files.ts";
 import { widenBrainHalves, widenHalves } from "./halves.ts";
 import { floats, ints, sizeOf, type Tensor } from "./types.ts";
 
-/** What can be stored: float32 and int32. */
+/** What can be stored: float32, int32, and booleans as bytes. */
 export interface StorableTensor {
   shape: readonly number[];
-  data: Float32Array | Int32Array;
+  data: Float32Array | Int32Array | Uint8Array;
 }
 
 /** What a file holds. Half-precision tensors were widened to float32. */
@@ -20,7 +20,7 @@ export interface SafetensorsFile {
 export const maxHeaderLength = 100_000_000;
 
 /** What is read; half-precision tensors are widened. */
-const readable = ["F32", "I32", "F16", "BF16"] as const;
+const readable = ["F32", "I32", "F16", "BF16", "BOOL"] as const;
 type StoredType = (typeof readable)[number];
 
 /**
@@ -65,7 +65,8 @@ export function* safetensorsPieces(
       throw new Error(
         `tensor ${name}: shape [${shape}] needs ${sizeOf(shape)} numbers, its data has ${data.length}`,
       );
-    const dtype: StoredType = data instanceof Float32Array ? "F32" : "I32";
+    const dtype: StoredType =
+      data instanceof Float32Array ? "F32" : data instanceof Int32Array ? "I32" : "BOOL";
     entries.push([name, { dtype, shape, data_offsets: [length, length + data.byteLength] }]);
     length += data.byteLength;
   }
@@ -161,7 +162,7 @@ function readEntry(name: string, entry: unknown, source: string): Entry {
   return { name, dtype, shape, begin, end };
 }
 
-const bytesPerElement: Record<string, number> = { F32: 4, I32: 4, F16: 2, BF16: 2 };
+const bytesPerElement: Record<string, number> = { F32: 4, I32: 4, F16: 2, BF16: 2, BOOL: 1 };
 
 /** The tensor of some bytes, which it takes over. Hosts are taken to be little-endian. */
 export function read(dtype: string, shape: number[], buffer: ArrayBuffer): Tensor {
@@ -174,6 +175,8 @@ export function read(dtype: string, shape: number[], buffer: ArrayBuffer): Tenso
       return floats(shape, widenHalves(new Uint16Array(buffer)));
     case "BF16":
       return floats(shape, widenBrainHalves(new Uint16Array(buffer)));
+    case "BOOL":
+      return { shape, dtype: "bool", data: new Uint8Array(buffer) };
   }
 }
 

@@ -1,0 +1,61 @@
+"""A program as it comes in a message, rebuilt as a function of JAX arrays."""
+
+import jax.numpy as jnp
+import numpy as np
+
+from .lazy import Lazy, whole
+from .rules import TYPES, rules
+
+
+class Program:
+    """What a message describes: inputs, equations in order, and outputs, all checked before anything is computed."""
+
+    def __init__(self, described, tensors, dtype):
+        self.rules = rules(dtype)
+        self.inputs = [(one["id"], spec(one)) for one in described["inputs"]]
+        self.outputs = described["outputs"]
+        self.equations = described["equations"]
+        self.constants = [(one["id"], _constant(one, tensors)) for one in described["constants"]]
+        for equation in self.equations:
+            if equation["primitive"] not in self.rules:
+                raise NotImplementedError(f"no XLA rule for jax-js primitive \"{equation['primitive']}\"")
+
+    def __call__(self, *args):
+        """Its outputs, each an array of its own."""
+        known = dict(self.constants)
+        known.update((name, whole(value)) for (name, _), value in zip(self.inputs, args))
+        read = lambda operand: _number(operand) if isinstance(operand, dict) else known[operand]
+        for equation in self.equations:
+            rule = self.rules[equation["primitive"]]
+            results = rule(equation["params"], *map(read, equation["inputs"]))
+            for binder, value in zip(equation["outputs"], results if isinstance(results, list) else [results]):
+                if (value.shape, value.dtype) != spec(binder):
+                    made = f"{value.dtype}{list(value.shape)}"
+                    raise TypeError(f"{equation['primitive']} gave {made}, and should have given {binder}")
+                known[binder["id"]] = value
+        # An output that is an input, or another output, would be that very array: what frees one would free both.
+        return [jnp.array(read(operand).full(), copy=True) for operand in self.outputs]
+
+
+def spec(described):
+    """The shape and element type of something described by them."""
+    return tuple(described["shape"]), np.dtype(TYPES[described["dtype"]])
+
+
+def as_numpy(stored, dtype=None):
+    """A tensor of a message."""
+    kind = {"F32": np.float32, "I32": np.int32, "BOOL": np.uint8}[stored.dtype]
+    array = np.frombuffer(stored.data, kind).reshape(stored.shape)
+    return array != 0 if stored.dtype == "BOOL" else array.view(dtype or kind)
+
+
+def _number(operand):
+    return Lazy(np.array(float(operand["value"])).astype(TYPES[operand["dtype"]]), ())
+
+
+def _constant(one, tensors):
+    shape, dtype = spec(one)
+    if "fill" in one:
+        return Lazy(np.full([1] * len(shape), float(one["fill"])).astype(dtype), shape)
+    array = as_numpy(tensors[one["tensor"]], dtype)
+    return whole(array.reshape(shape))

@@ -1,0 +1,45 @@
+"""What a greeting asks for, set before JAX wakes up: devices, precision, where compiled programs are kept."""
+
+import os
+import platform
+
+
+def start(greeting, process):
+    """A worker, and the answer to the greeting; no worker where the answer is what is wrong."""
+    flags = [os.environ.get("XLA_FLAGS", ""), "--xla_gpu_deterministic_ops=true"]
+    if greeting["devices"]:
+        flags.append(f"--xla_force_host_platform_device_count={greeting['devices']}")
+    os.environ["XLA_FLAGS"] = " ".join(flags).strip()
+    try:
+        import jax
+        import jaxlib
+        import numpy
+    except ImportError as error:
+        return None, {"problem": "no-jax", "error": str(error)}
+    if version(jax.__version__) < version(greeting["minimum"]):
+        return None, {"problem": "old-jax", "error": jax.__version__}
+    jax.config.update("jax_default_matmul_precision", "highest")
+    jax.config.update("jax_compilation_cache_dir", greeting["cache"])
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    try:
+        if greeting["processes"] > 1:
+            jax.config.update("jax_cpu_collectives_implementation", "gloo")
+            jax.distributed.initialize(greeting["coordinator"], greeting["processes"], process)
+        from .devices import Devices
+        from .worker import Worker
+
+        devices = Devices(greeting["data"])
+    except Exception as error:
+        return None, {"problem": "devices", "error": f"{type(error).__name__}: {error}"}
+    versions = {"jax": jax.__version__, "jaxlib": jaxlib.__version__, "numpy": numpy.__version__}
+    return Worker(devices, greeting["dtype"]), {
+        "versions": {**versions, "python": platform.python_version()},
+        "platform": jax.devices()[0].platform,
+        "devices": devices.count,
+        "mesh": devices.sizes,
+    }
+
+
+def version(text):
+    """Its leading numbers."""
+    return tuple(int("".join(c for c in part if c.isdigit()) or 0) for part in text.split(".")[:3])

@@ -1,0 +1,157 @@
+"""The verbs: what a worker does for each call. Arrays and programs are kept by the numbers that the caller gave them."""
+
+import warnings
+
+import jax
+import numpy as np
+
+from .draw import draw_tokens, likeliest
+from .message import Malformed, Stored
+from .program import TYPES, Program, as_numpy, spec
+
+# The caller gives inputs up whether or not their memory can serve.
+warnings.filterwarnings("ignore", message="Some donated buffers were not usable")
+
+LONGEST_ERROR = 4000
+
+
+class Failed(Exception):
+    """What stands in place of an array that a call was to make, and could not: why, with the call's name."""
+
+
+class Worker:
+    """Calls take effect in their order. Those with an answer return it, a table and tensors; the others return None."""
+
+    ANSWERED = {"compile", "get", "draw", "close"}
+    UNANSWERED = {"put", "zeros", "run", "copy", "free", "forget"}
+
+    def __init__(self, devices, dtype):
+        self.devices, self.dtype = devices, dtype
+        self.arrays, self.programs = {}, {}
+        self._copy = jax.jit(_copy_positions, donate_argnums=0)
+        self._draw, self._likeliest = (
+            jax.jit(fn, out_shardings=devices.whole) for fn in (draw_tokens, likeliest)
+        )
+
+    def handle(self, call, tensors):
+        """Answers a call, or does it. What fails is told in the answer, or by those that need what it was to make."""
+        name = call.get("call")
+        if name not in self.ANSWERED | self.UNANSWERED:
+            raise Malformed(f"a call by the name of {name!r}")
+        try:
+            return getattr(self, name)(call, tensors)
+        except Malformed:
+            raise
+        except Failed as error:
+            failed = error
+        except Exception as error:
+            failed = Failed(f"{name}: {type(error).__name__}: {error}"[:LONGEST_ERROR])
+        if name in self.ANSWERED:
+            return {"error": str(failed)}, {}
+        for made in self._made(call):
+            self.arrays[made] = failed
+        return None
+
+    @staticmethod
+    def _made(call):
+        """The arrays that an unanswered call makes, or writes to."""
+        if call["call"] == "copy":
+            return [target for _, target in call["pairs"]]
+        return call["outputs"] if call["call"] == "run" else [call["id"]] if "id" in call else []
+
+    def put(self, call, tensors):
+        self.arrays[call["id"]] = self.devices.put(as_numpy(tensors["tensor"]))
+
+    def zeros(self, call, _):
+        self.arrays[call["id"]] = self.devices.zeros(*spec(call))
+
+    def free(self, call, _):
+        for one in call["ids"]:
+            self.arrays.pop(one, None)
+
+    def forget(self, call, _):
+        self.programs.pop(call["id"], None)
+
+    def get(self, call, _):
+        return {}, {"tensor": stored(self.devices.get(self._array(call["id"])))}
+
+    def compile(self, call, tensors):
+        program = Program(call["program"], tensors, self.dtype)
+        inputs = [jax.ShapeDtypeStruct(*one, sharding=self.devices.sharding(*one)) for _, one in program.inputs]
+        outputs = [self.devices.sharding(*spec(one)) for one in call["outputs"]]
+        jitted = jax.jit(program, donate_argnums=tuple(call["donated"]), out_shardings=outputs)
+        self.programs[call["id"]] = (jitted.lower(*inputs).compile(), call["donated"])
+        return {}, {}
+
+    def run(self, call, _):
+        program, donated = self.programs[call["id"]]
+        try:
+            results = program(*map(self._array, call["inputs"]))
+        finally:
+            for index in donated:
+                self.arrays.pop(call["inputs"][index], None)
+        self.arrays.update(zip(call["outputs"], results, strict=True))
+
+    def copy(self, call, tensors):
+        ids = [target for _, target in call["pairs"]]
+        targets = [self._array(target) for target in ids]
+        sources = [self._array(source) for source, _ in call["pairs"]]
+        positions = self.devices.put_whole(_positions(as_numpy(tensors["moves"]), targets[0].shape[0]))
+        self.arrays.update(zip(ids, self._copy(targets, sources, positions)))
+
+    def draw(self, call, tensors):
+        draws = as_numpy(tensors["draws"], np.uint32)
+        padded = np.zeros((_power_of_two(len(draws)), 4), np.uint32)
+        padded[: len(draws)] = draws
+        inputs = self._array(call["logits"]), self.devices.put_whole(padded)
+        if call["temperature"] == 0:
+            drawn = self._likeliest(*inputs)
+        else:
+            drawn = self._draw(*inputs, np.float32(call["temperature"]))
+        token, logprob = (stored(np.asarray(one)[: len(draws)]) for one in drawn)
+        return {}, {"token": token, "logprob": logprob}
+
+    def close(self, *_):
+        self.arrays.clear()
+        self.programs.clear()
+        return {}, {}
+
+    def _array(self, one):
+        if one not in self.arrays:
+            raise Malformed(f"a call for array {one!r}, which is not there")
+        array = self.arrays[one]
+        if isinstance(array, Failed):
+            raise array
+        return array
+
+
+def stored(array):
+    """An array of this process as a message holds it."""
+    array = np.ascontiguousarray(array)
+    kind = {"float32": "F32", "int32": "I32", "bool": "BOOL"}[array.dtype.name]
+    return Stored(kind, array.shape, memoryview(array.reshape(-1)).cast("B"))
+
+
+def _copy_positions(targets, sources, positions):
+    """Writes positions of the sources [rows, H, positions, D] to the targets, whose memory it takes."""
+    row, at, to_row, to_at = positions
+    return [
+        target.at[to_row, :, to_at].set(source[row, :, at], mode="drop", unique_indices=True)
+        for target, source in zip(targets, sources)
+    ]
+
+
+def _positions(moves, least):
+    """Moves [n, 5] position by position: int32 [4, N], with N one of few numbers. What fills it up is out of range."""
+    row, at, to_row, to_at, count = moves.T
+    step = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+    listed = np.stack([np.repeat(row, count), np.repeat(at, count) + step, np.repeat(to_row, count), np.repeat(to_at, count) + step])
+    total = max(_power_of_two(listed.shape[1]), least)
+    padded = np.zeros((4, total), np.int32)
+    padded[2] = 2**30 + np.arange(total)
+    padded[:, : listed.shape[1]] = listed
+    return padded
+
+
+def _power_of_two(size):
+    return 1 << max(0, size - 1).bit_length()

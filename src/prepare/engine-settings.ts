@@ -1,0 +1,61 @@
+/** @file What a study file may say of what computes. */
+
+import { z } from "zod";
+import { UsageError } from "../errors.ts";
+import { onnxRuntime, type Runtime, startXla } from "../tensor/index.ts";
+
+export const engineSettingsSchema = z.strictObject({
+  runtime: z
+    .enum(["onnx", "xla"])
+    .default("onnx")
+    .describe("what runs programs: ONNX Runtime in this process, or XLA in Python processes with jax"),
+  dtype: z
+    .enum(["float32", "bfloat16"])
+    .optional()
+    .describe("xla: what operands of matrix products are rounded to; all else is float32 (default: float32)"),
+  processes: z
+    .int()
+    .min(1)
+    .optional()
+    .describe("xla: processes that compute one program together, on this machine (default: 1)"),
+  devices: z
+    .int()
+    .min(1)
+    .optional()
+    .describe("xla: so many devices made of a process's CPU, to try out how programs are divided"),
+  data: z
+    .int()
+    .min(1)
+    .optional()
+    .describe(
+      "xla: groups of devices that each hold all weights (default: 1, weights are divided among all)",
+    ),
+  python: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "xla: the Python that has jax, from the study file's folder where it begins with ./ or ../ (default: what PROBEWARD_PYTHON says, else python3)",
+    ),
+  patience: z
+    .number()
+    .positive()
+    .optional()
+    .describe("xla: seconds that a call may take before its process counts as hung (default: 1800)"),
+});
+
+export type EngineSettings = z.infer<typeof engineSettingsSchema>;
+
+/**
+ * Starts what settings name. Close it when done.
+ *
+ * @throws UsageError where it cannot be had, or a setting does not go with it
+ */
+export async function openRuntime(settings: EngineSettings | undefined): Promise<Runtime> {
+  const { runtime = "onnx", ...options } = settings ?? {};
+  if (runtime === "xla") return startXla(options);
+  const idle = Object.entries(options).find(([, value]) => value !== undefined);
+  if (idle)
+    throw new UsageError(`engine.${idle[0]} is for engine.runtime: xla (--runtime xla); this is onnx`);
+  return onnxRuntime;
+}

@@ -1,0 +1,161 @@
+/** @file Calls to a worker, in order: those without an answer are only written, those with one are waited for. */
+
+import type { Socket } from "node:net";
+import type { StorableTensor } from "../safetensors.ts";
+import { type Message, MessageReader, messagePieces } from "./message.ts";
+
+/** Data that is no longer is copied: what it was in may change at once. */
+const COPIED = 2 ** 16;
+
+interface Waiting {
+  name: string;
+  resolve(message: Message): void;
+  reject(error: Error): void;
+  timer: NodeJS.Timeout;
+}
+
+/** A call by its name, with its parameters. */
+export interface Call {
+  call: string;
+  [parameter: string]: unknown;
+}
+
+/** Tensors of a call, by name. */
+export type Tensors = Record<string, StorableTensor>;
+
+/** What crossed, in bytes and calls. */
+export interface Traffic {
+  sent: number;
+  received: number;
+  calls: number;
+  answered: number;
+}
+
+/** One end of the socket. Answers come in the order of their calls. */
+export class Connection {
+  readonly traffic: Traffic = { sent: 0, received: 0, calls: 0, answered: 0 };
+  readonly #socket: Socket;
+  readonly #waiting: Waiting[] = [];
+  readonly #patience: number;
+  readonly #onFailure: (error: Error) => void;
+  #ended: Error | undefined;
+  /** What keeps this process alive: answers and writes that are waited for. */
+  #held = 0;
+
+  /**
+   * @param patience milliseconds that an answer may take
+   * @param onFailure is told of what cannot go on: no answer in time, or an answer that is none
+   */
+  constructor(socket: Socket, patience: number, onFailure: (error: Error) => void) {
+    this.#socket = socket;
+    this.#patience = patience;
+    this.#onFailure = onFailure;
+    const reader = new MessageReader((message) => this.#onMessage(message));
+    socket.on("data", (chunk) => {
+      this.traffic.received += chunk.length;
+      try {
+        reader.push(chunk);
+      } catch (error) {
+        onFailure(error as Error);
+      }
+    });
+    socket.unref();
+  }
+
+  /** Makes a call that is not answered. Resolves once its tensors may change and no more than a little waits to be sent. */
+  async send(call: Call, tensors: Tensors = {}): Promise<void> {
+    this.#check();
+    await this.#write(call, tensors);
+  }
+
+  /** Makes a call and waits for its answer. @throws Error that the worker answers, or that there is none in time */
+  async ask(call: Call, tensors: Tensors = {}, patience = this.#patience): Promise<Message> {
+    this.#check();
+    this.traffic.answered++;
+    const answer = new Promise<Message>((resolve, reject) => {
+      const timer = setTimeout(() => this.#onFailure(unanswered(call.call, patience)), patience);
+      this.#waiting.push({ name: call.call, resolve, reject, timer });
+    });
+    return this.#holding(async () => {
+      // A write that fails is told of by the end of the worker, which rejects the answer.
+      this.#write(call, tensors).catch(() => {});
+      return answer;
+    });
+  }
+
+  /** Nothing is answered any more; all calls, also later ones, fail by this. */
+  end(error: Error): void {
+    this.#ended ??= error;
+    for (const { reject, timer } of this.#waiting.splice(0)) {
+      clearTimeout(timer);
+      reject(this.#ended);
+    }
+    this.#socket.destroy();
+  }
+
+  #check(): void {
+    if (this.#ended) throw this.#ended;
+  }
+
+  async #write(call: Call, tensors: Tensors): Promise<void> {
+    this.traffic.calls++;
+    const written: Promise<void>[] = [];
+    // Many small writes at once go out as one.
+    if (this.#socket.writableCorked === 0) {
+      this.#socket.cork();
+      process.nextTick(() => this.#socket.uncork());
+    }
+    for (const piece of messagePieces(call, tensors)) {
+      this.traffic.sent += piece.length;
+      if (piece.length <= COPIED) this.#socket.write(piece.slice());
+      else written.push(this.#flushed(piece));
+    }
+    if (written.length === 0 && this.#socket.writableLength > 2 ** 24)
+      written.push(this.#flushed(new Uint8Array()));
+    await Promise.all(written);
+  }
+
+  /** Resolves once a piece and all before it have left this process. */
+  #flushed(piece: Uint8Array): Promise<void> {
+    return this.#holding(
+      () =>
+        new Promise((resolve, reject) => {
+          this.#socket.write(piece, (error) => (error ? reject(this.#ended ?? error) : resolve()));
+        }),
+    );
+  }
+
+  async #holding<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#held++ === 0) this.#socket.ref();
+    try {
+      return await work();
+    } finally {
+      if (--this.#held === 0) this.#socket.unref();
+    }
+  }
+
+  #onMessage(message: Message): void {
+    const { fatal, error } = message.call;
+    const waiting = fatal === undefined ? this.#waiting.shift() : undefined;
+    if (!waiting) {
+      this.#onFailure(new Error(`xla: the worker got ${fatal ?? "no question, and answers"}`));
+      return;
+    }
+    clearTimeout(waiting.timer);
+    if (error === undefined || "problem" in message.call) waiting.resolve(message);
+    else waiting.reject(new Error(`xla: ${explained(String(error))}`));
+  }
+}
+
+function unanswered(name: string, patience: number): Error {
+  const seconds = Math.round(patience / 1000);
+  return new Error(
+    `xla: the worker has not answered a call (${name}) for ${seconds} s, and was ended. Where its work takes that long, give it more (engine.patience); else run the same command again: it goes on where it was`,
+  );
+}
+
+/** With what to do, where that is known. */
+function explained(error: string): string {
+  if (!/RESOURCE_EXHAUSTED|out of memory/i.test(error)) return error;
+  return `${error}\nThe devices' memory is full: give a smaller training.memoryMB, more devices, or an adapter in place of all weights; then run the same command again: it goes on where it was`;
+}
