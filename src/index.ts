@@ -115,8 +115,11 @@ export {
   type DType,
   type FloatTensor,
   floats,
+  type RuntimeInfo,
+  startXla,
   type Tensor,
   type TensorSpec,
+  type XlaOptions,
 } from "./tensor/index.ts";
 
 // Training: what an arm is made of, and the loop itself.

@@ -11,7 +11,7 @@ import { CharacterTokenizer, initialWeights, type LoadedModel, loadModel } from 
 import { shippedModel } from "../prepare/index.ts";
 import { randomFor } from "../random.ts";
 import { runtimeContract } from "../tensor/contract.ts";
-import { onnxRuntime, threads } from "../tensor/index.ts";
+import { onnxRuntime, startXla, threads } from "../tensor/index.ts";
 
 /** What is checked, by name; a check passes with a detail or throws. */
 const checks: Record<string, () => Promise<string>> = {
@@ -24,6 +24,16 @@ const checks: Record<string, () => Promise<string>> = {
   "ONNX Runtime keeps its promises": async () => {
     await keptBy(runtimeContract, onnxRuntime);
     return `${runtimeContract.length} of them, with ${threads()} threads`;
+  },
+  "XLA keeps its promises": async () => {
+    if (!process.env.PROBEWARD_PYTHON) return "not asked for: PROBEWARD_PYTHON names no Python with jax";
+    const runtime = await startXla();
+    try {
+      await keptBy(runtimeContract, runtime);
+      return `${runtimeContract.length} of them, on ${runtime.info.threads} ${runtime.platform} device(s)`;
+    } finally {
+      await runtime.close();
+    }
   },
   "the engine keeps its promises": async () => {
     const engine = createEngine(smallModel());

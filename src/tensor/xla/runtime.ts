@@ -45,14 +45,17 @@ class XlaHandle extends Handle {
 /** Runs programs in a worker. `startXla` makes it. */
 export class XlaRuntime implements Runtime {
   readonly info: RuntimeInfo;
+  /** What its devices are: `cpu`, `gpu` or `tpu`. */
+  readonly platform: string;
   readonly #connection: Connection;
   readonly #stop: () => Promise<void>;
   #count = 0;
   /** Numbers of arrays that are to be freed before the next call. */
   #freed: number[] = [];
 
-  constructor(info: RuntimeInfo, connection: Connection, stop: () => Promise<void>) {
+  constructor(info: RuntimeInfo, platform: string, connection: Connection, stop: () => Promise<void>) {
     this.info = info;
+    this.platform = platform;
     this.#connection = connection;
     this.#stop = stop;
   }

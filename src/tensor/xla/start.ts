@@ -103,7 +103,7 @@ export async function startXla(options: XlaOptions = {}): Promise<XlaRuntime> {
       versions: call.versions as Record<string, string>,
       threads: call.devices as number,
     };
-    return new XlaRuntime(info, connection, () => stop(connection, workers));
+    return new XlaRuntime(info, String(call.platform), connection, () => stop(connection, workers));
   } catch (error) {
     killAll();
     throw error;

@@ -1,0 +1,131 @@
+/**
+ * @file A step of training on ONNX Runtime and on XLA beside each other, as JSON: node bench/xla.mjs [steps] [devices].
+ * 16 prompts, 8 completions of each, by the embedded model of `code`; what crosses to the worker, and what that costs.
+ */
+
+import { createEngine } from "../dist/engine/index.js";
+import { createEnvironment } from "../dist/environment/index.js";
+import { loadModel } from "../dist/model/index.js";
+import { randomFor } from "../dist/random.js";
+import { floats, onnxRuntime, startXla } from "../dist/tensor/index.js";
+
+const [steps = 8, devices] = process.argv.slice(2).map(Number);
+const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
+const environment = createEnvironment("code");
+const random = randomFor("bench tasks");
+const prompts = Array.from({ length: 16 }, () => environment.sample("train", random).prompt);
+const model = await loadModel("models/code");
+const hook = "blocks.2.hook_resid_post";
+const probe = {
+  ...{ kind: "logistic", bias: 0, threshold: 0, tap: { hook, positions: "completion", pool: "mean" } },
+  weight_D: Float32Array.from({ length: model.config.width }, (_, d) => Math.cos(d)),
+};
+
+/** @returns milliseconds of a step's parts */
+async function step(engine, policy, index) {
+  const clock = [performance.now()];
+  const tick = () => clock.push(performance.now());
+  const encoded = prompts.map((prompt) => engine.tokenizer.encode(prompt));
+  const sampled = await policy.sample(encoded, {
+    ...{ samples: 8, maxTokens: environment.maxCompletionLength + 1, seed: ["bench", index] },
+  });
+  tick();
+  const sequences = sampled.map(({ tokens }, i) => {
+    const prompt = encoded[Math.floor(i / 8)];
+    return { tokens: [...prompt, ...tokens], promptLength: prompt.length };
+  });
+  const reference = await engine.reference.forward(sequences, { reads: [{ as: "logits", probe }] });
+  tick();
+  const data = sequences.map((sequence, i) => ({
+    ...{
+      ...sequence,
+      logprobs: sampled[i].logprobs,
+      refLogprobs: reference[i].logprobs,
+      probeWeight: 1 / 128,
+    },
+    weights: sampled[i].logprobs.map(() => 1 / 1500),
+    advantages: sampled[i].logprobs.map(() => (i % 3) - 1),
+  }));
+  await policy.forwardBackward(data, {
+    ...{ kind: "policy_gradient", temperature: 1, clipRange: 0.2, kl: 0.02, entropy: 0 },
+    probe: { probe, as: "softplus", followUp: [] },
+  });
+  tick();
+  await policy.optimStep({ kind: "adamw", learningRate: 1e-5, maxGradNorm: 1 });
+  tick();
+  const [sample, forward, gradient, optimizer] = clock.slice(1).map((time, i) => time - clock[i]);
+  return { sample, forward, gradient, optimizer, all: clock.at(-1) - clock[0] };
+}
+
+const xla = await startXla(devices ? { devices } : {});
+const found = {};
+const engines = await Promise.all(
+  [
+    ["onnx", onnxRuntime],
+    ["xla", xla],
+  ].map(async ([name, runtime]) => {
+    const engine = createEngine(model, { runtime });
+    const policy = await engine.createPolicy({ seed: 1 });
+    const before = performance.now();
+    await step(engine, policy, 0);
+    found[name] = { firstStep: performance.now() - before, times: [] };
+    await step(engine, policy, 1);
+    return [name, engine, policy];
+  }),
+);
+const crossed = [];
+/** Milliseconds of processor time of this process in a step of XLA: all that is not the worker. */
+const conductor = [];
+for (let i = 0; i < steps; i++)
+  for (const [name, engine, policy] of engines) {
+    const [before, used] = [xla.traffic, process.cpuUsage()];
+    found[name].times.push(await step(engine, policy, 2 + (i % 2)));
+    const [after, { user, system }] = [xla.traffic, process.cpuUsage(used)];
+    if (name === "xla") conductor.push((user + system) / 1000);
+    if (name === "xla")
+      crossed.push(Object.fromEntries(Object.entries(after).map(([key, n]) => [key, n - before[key]])));
+  }
+
+/** Milliseconds of one call, of those that are answered and those that are not: without any work in them. */
+async function costs() {
+  const handle = await xla.put(floats([1]));
+  const timed = async (work) => {
+    const before = performance.now();
+    await work();
+    return performance.now() - before;
+  };
+  const answered = await timed(async () => {
+    for (let i = 0; i < 500; i++) await xla.get(handle);
+  });
+  const unanswered = await timed(async () => {
+    for (let i = 0; i < 2000; i++) xla.free(await xla.put(floats([1])));
+    await xla.get(handle);
+  });
+  const large = floats([2 ** 24]);
+  const put = await timed(async () => {
+    const there = await xla.put(large);
+    await xla.get(handle);
+    xla.free(there);
+  });
+  return { answered: answered / 500, unanswered: unanswered / 4000, putMBperMs: 64 / put };
+}
+
+const round = (table) =>
+  Object.fromEntries(Object.entries(table).map(([key, x]) => [key, Math.round(x * 100) / 100]));
+const medians = (rows) =>
+  round(Object.fromEntries(Object.keys(rows[0]).map((key) => [key, median(rows.map((row) => row[key]))])));
+const cost = await costs();
+const perStep = medians(crossed);
+const out = { info: xla.info, ms: {}, firstStepMs: {}, perStep, callMs: round(cost) };
+for (const [name, { firstStep, times }] of Object.entries(found)) {
+  out.ms[name] = medians(times);
+  out.firstStepMs[name] = Math.round(firstStep);
+}
+out.conductorMs = Math.round(median(conductor));
+console.log(JSON.stringify(out, null, 2));
+for (const [, engine, policy] of engines) {
+  await policy.close();
+  await engine.close();
+}
+await environment.close();
+await xla.close();
