@@ -66,6 +66,7 @@ export {
   type LogisticOptions,
   loadProbe,
   logit,
+  type Passport,
   type Positions,
   type Probe,
   type ProbeHealth,
