@@ -1,7 +1,7 @@
 /**
  * @file The audit on changes whose verdict is known: node bench/audit-planted.js [edits of a kind and model] [no-ops of a model].
  * Planted edits (bias, scale, rotation, erasure) of the embedded models and of a random Llama; no-ops. Prints a table, and a line of
- * JSON for each change to the file that PLANTED_OUT names.
+ * JSON for each change to the file that PLANTED_OUT names. PLANTED_ONLY names one of the models.
  */
 
 import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -10,19 +10,19 @@ import { join } from "node:path";
 import { createJiti } from "jiti";
 
 const jiti = createJiti(import.meta.url);
-const { judge } = await jiti.import("../src/audit/index.ts");
+const { judge, moveOf, ruleOf } = await jiti.import("../src/audit/index.ts");
 const { createEngine } = await jiti.import("../src/engine/index.ts");
 const { loadModel } = await jiti.import("../src/model/index.ts");
 const { noOpsOf } = await jiti.import("../src/prepare/changed.ts");
 const { comparedAt, readExamples } = await jiti.import("../src/prepare/audit-read.ts");
 const { readLabelledFile } = await jiti.import("../src/prepare/labelled-file.ts");
 const { fitOnExamples, splitExamples } = await jiti.import("../src/prepare/probe-fit.ts");
-const { rows } = await jiti.import("../src/probe/index.ts");
+const { halvesOf, rows } = await jiti.import("../src/probe/index.ts");
 const { randomFor, shuffled } = await jiti.import("../src/random.ts");
 const planted = await jiti.import("../test/planted.ts");
 
 const [EDITS = 14, NO_OPS = 10] = process.argv.slice(2).map(Number);
-const ERASE_ROUNDS = 6;
+const ERASE_ROUNDS = 10;
 const expected = {
   bias: "translated",
   scale: "scaled",
@@ -36,7 +36,7 @@ async function subjects() {
   const code = await shipped("code");
   return [
     { name: "code", model: code, texts: "code", layers: [0, 1, 2, 3] },
-    { name: "facts", model: await shipped("facts"), texts: "facts", layers: [2, 3] },
+    { name: "facts", model: await shipped("facts"), texts: "facts", layers: [3] },
     { name: "tiny Llama", model: planted.randomLlama(code.tokenizer), texts: "marks", layers: [0, 1, 2] },
   ];
 }
@@ -67,6 +67,7 @@ async function rowsOf(model, hook, sequences) {
 
 const counts = {};
 for (const { name, model, texts, layers } of await subjects()) {
+  if (process.env.PLANTED_ONLY && process.env.PLANTED_ONLY !== name) continue;
   const engine = createEngine(model);
   const examples = await labelled(texts, 200, "audit", engine);
   const others = await labelled(texts, 200, "erase", engine);
@@ -87,8 +88,25 @@ for (const { name, model, texts, layers } of await subjects()) {
     console.error(
       `${name}, layer ${layer}: AUROC ${report.test.auroc?.toFixed(3)}, recall ${report.test.tpr?.toFixed(2)}`,
     );
+    // What was planted may not be what took: other examples, all of them judged, say what the edit did.
+    const otherSet = {
+      labels: others.map(({ label }) => label),
+      groups: others.map(({ group }) => group),
+      folds: halvesOf(others.map(({ group }) => group)),
+      falsePositiveRate: 0.05,
+    };
+    const otherBefore = await readExamples(engine, probe, [], others);
+    const tookAs = async (changed) => {
+      const after = await readExamples(changed, probe, [], others);
+      const { judged } = comparedAt(
+        ...[probe, otherSet, { before: otherBefore.logits, after: after.logits }],
+        { before: otherBefore.means[key], after: after.means[key] },
+      );
+      return ruleOf(moveOf(judged));
+    };
     const tell = async (kind, changed, about) => {
       const after = await readExamples(changed, probe, [], examples);
+      const took = await tookAs(changed);
       const { judged } = comparedAt(...[probe, set, { before: before.logits, after: after.logits }], {
         before: before.means[key],
         after: after.means[key],
@@ -98,10 +116,14 @@ for (const { name, model, texts, layers } of await subjects()) {
       counts[`${name}, ${kind}`] ??= {};
       const row = counts[`${name}, ${kind}`];
       row[verdict] = (row[verdict] ?? 0) + 1;
+      if (took === expected[kind]) {
+        row.took = (row.took ?? 0) + 1;
+        if (verdict === took) row.told = (row.told ?? 0) + 1;
+      }
       if (process.env.PLANTED_OUT)
         appendFileSync(
           process.env.PLANTED_OUT,
-          `${JSON.stringify({ model: name, layer, kind, ...about, verdict, rule, support, measures })}\n`,
+          `${JSON.stringify({ model: name, layer, kind, ...about, took, verdict, rule, support, measures })}\n`,
         );
     };
     const share = (all) => Math.ceil(all / layers.length);
@@ -125,12 +147,10 @@ for (const { name, model, texts, layers } of await subjects()) {
     for (let i = 0; i < share(EDITS); i++) {
       const random = randomFor("planted", name, layer, i);
       const within = (low, high) => low + (high - low) * random();
-      // The logit by three to eight deviations, up or down: far enough that the threshold separates nothing.
-      const gap = Math.abs(
-        planted.meanOf(fitLogits.filter((_, k) => set.labels[splits.fit[k]])) -
-          planted.meanOf(fitLogits.filter((_, k) => !set.labels[splits.fit[k]])),
-      );
-      const shift = (random() < 0.5 ? -1 : 1) * (gap + within(1, 3) * deviation);
+      // Until those that the threshold told from the others lie beyond it, and one or two deviations more.
+      const side = random() < 0.5;
+      const centre = planted.meanOf(fitLogits.filter((_, k) => set.labels[splits.fit[k]] === side));
+      const shift = probe.threshold - centre + (side ? -1 : 1) * within(1.5, 2.5) * deviation;
       const along = u.map((x) => (x * shift) / norm);
       const q = planted.randomOrthogonal([u], D, random);
       const biased = model.config.architecture.startsWith("probeward")
@@ -151,7 +171,7 @@ for (const { name, model, texts, layers } of await subjects()) {
         ),
         { factor },
       );
-      const angle = within(82, 98);
+      const angle = within(87, 93);
       const v = planted.randomOrthogonal([u, difference], D, random);
       const turn = planted.rotation(u, v, (angle * Math.PI) / 180);
       await tell(
@@ -172,7 +192,7 @@ for (const { name, model, texts, layers } of await subjects()) {
         );
         const halves = [order.slice(0, order.length / 2), order.slice(order.length / 2)];
         if (i > 0) A = planted.product(A, planted.erasing(rows(read, order.slice(0, 0.8 * order.length))));
-        else if (round > 0 && planted.crossed(read, halves) < 0.6) break;
+        else if (round > 0 && planted.crossed(read, halves) < 0.58) break;
         else A = planted.product(A, planted.erasingAll(read, halves));
       }
       if (i === 0) erased = A;
@@ -186,10 +206,11 @@ for (const { name, model, texts, layers } of await subjects()) {
 
 const verdicts = ["intact", "translated", "scaled", "rotated", "erased", "undecided"];
 console.log(
-  `| model, change | ${verdicts.join(" | ")} | told right |\n|---|${verdicts.map(() => "---").join("|")}|---|`,
+  `| model, change | ${verdicts.join(" | ")} | told as planted | took | told right of these |\n|---|${"---|".repeat(verdicts.length + 3)}`,
 );
 for (const [name, row] of Object.entries(counts)) {
-  const all = Object.values(row).reduce((sum, n) => sum + n, 0);
+  const all = verdicts.reduce((sum, one) => sum + (row[one] ?? 0), 0);
+  const cells = verdicts.map((one) => row[one] ?? "").join(" | ");
   const right = row[expected[name.split(", ").at(-1)]] ?? 0;
-  console.log(`| ${name} | ${verdicts.map((one) => row[one] ?? "").join(" | ")} | ${right} of ${all} |`);
+  console.log(`| ${name} | ${cells} | ${right} of ${all} | ${row.took ?? 0} | ${row.told ?? 0} |`);
 }

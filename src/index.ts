@@ -68,6 +68,7 @@ export {
   type LogisticOptions,
   loadProbe,
   logit,
+  type Passport,
   type Positions,
   type Probe,
   type ProbeHealth,
