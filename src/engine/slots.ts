@@ -6,7 +6,7 @@ import {
   type FloatTensor,
   floats,
   ints,
-  type Move,
+  type RowMove,
   type Runtime,
   type Tensor,
 } from "../tensor/index.ts";
@@ -45,7 +45,7 @@ export async function repack(
   const count = Math.min(source.C, C);
   await runtime.copy(
     pairsOf(source.cache, cache),
-    rows.map((row, to): Move => ({ from: source.of.get(row)!, fromAt: 0, to, toAt: 0, count })),
+    rows.map((row, to): RowMove => ({ from: source.of.get(row)!, fromAt: 0, to, toAt: 0, count })),
   );
   freeCache(runtime, source.cache);
   return {
@@ -77,7 +77,7 @@ export async function keepNewest(
   rows: readonly number[],
   at: (row: number) => number,
 ): Promise<void> {
-  const moves = rows.map((row): Move => {
+  const moves = rows.map((row): RowMove => {
     const slot = of.get(row)!;
     return { from: slot, fromAt: 0, to: slot, toAt: at(row), count: 1 };
   });

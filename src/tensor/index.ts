@@ -10,7 +10,7 @@ export {
   type Drawn,
   type Executable,
   Handle,
-  type Move,
+  type RowMove,
   type Runtime,
   type RuntimeInfo,
 } from "./runtime.ts";

@@ -47,7 +47,7 @@ export interface Runtime {
    * Copies positions of rows between float32 tensors [rows, H, positions, D], in place: caches of keys and values, which a
    * program could only write anew. Every move is made in every pair; moves of one call do not overlap.
    */
-  copy(pairs: readonly CopyPair[], moves: readonly Move[]): Promise<void>;
+  copy(pairs: readonly CopyPair[], moves: readonly RowMove[]): Promise<void>;
   /**
    * Draws a token from softmax(logits / temperature) for each of some rows of logits [N, V]; at 0 the likeliest one, with
    * log-probability 0. `drawToken` is the definition: a draw depends on its row, its key and its position only.
@@ -74,7 +74,7 @@ export interface CopyPair {
 }
 
 /** `count` positions of a row of the source, beginning at `fromAt`, become those of a row of the target from `toAt` on. */
-export interface Move {
+export interface RowMove {
   from: number;
   fromAt: number;
   to: number;

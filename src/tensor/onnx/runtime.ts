@@ -6,7 +6,7 @@ import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import { versions } from "../../versions.ts";
 import { drawToken } from "../draw.ts";
 import type { Program } from "../program.ts";
-import { type CopyPair, type Draw, type Executable, Handle, type Move, type Runtime } from "../runtime.ts";
+import { type CopyPair, type Draw, type Executable, Handle, type RowMove, type Runtime } from "../runtime.ts";
 import type { Tensor } from "../types.ts";
 import { encodeModel } from "./encode.ts";
 import { lower } from "./lower.ts";
@@ -119,7 +119,7 @@ async function compileSession(program: Program, donated: readonly number[]): Pro
   };
 }
 
-function copyRows(pairs: readonly CopyPair[], moves: readonly Move[]): void {
+function copyRows(pairs: readonly CopyPair[], moves: readonly RowMove[]): void {
   for (const pair of pairs) {
     const [source, target] = [hostOf(pair.source).tensor, hostOf(pair.target).tensor];
     const [, H, P, D] = source.shape as [number, number, number, number];

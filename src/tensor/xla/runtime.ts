@@ -7,7 +7,7 @@ import {
   type Drawn,
   type Executable,
   Handle,
-  type Move,
+  type RowMove,
   type Runtime,
   type RuntimeInfo,
 } from "../runtime.ts";
@@ -129,7 +129,7 @@ export class XlaRuntime implements Runtime {
     this.#freed.push(id);
   }
 
-  async copy(pairs: readonly CopyPair[], moves: readonly Move[]): Promise<void> {
+  async copy(pairs: readonly CopyPair[], moves: readonly RowMove[]): Promise<void> {
     if (pairs.length === 0 || moves.length === 0) return;
     const ids = pairs.map(({ source, target }) => [this.#own(source).id, this.#own(target).id]);
     const rows = moves.flatMap(({ from, fromAt, to, toAt, count }) => [from, fromAt, to, toAt, count]);
