@@ -188,6 +188,17 @@ describe("probeward", () => {
     expect((await probeward(["study", "--help"])).stdout).toMatch(/--quick .*smallest study/);
   });
 
+  it("goes on where nobody listens any more, as behind | head", async () => {
+    const child = spawn(process.execPath, [main, "settings"]);
+    child.stdout.destroy();
+    let stderr = "";
+    child.stderr.on("data", (data) => {
+      stderr += data;
+    });
+    const status = await new Promise((resolve) => child.on("close", resolve));
+    expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+  });
+
   it("finds everything in order", async () => {
     const { status, stdout } = await probeward(["doctor"]);
     expect({ status, stdout }).toEqual({ status: 0, stdout: expect.not.stringContaining("failed") });

@@ -29,6 +29,12 @@ for (const [name, { description, fill }] of Object.entries(commands)) {
   command.exitOverride();
 }
 
+// Whoever reads may have seen enough (`| head`): the command goes on to its end, unheard.
+for (const stream of [process.stdout, process.stderr])
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+  });
+
 // Errors, warnings and tables hold what servers, models and other people's files say.
 for (const stream of ["log", "error"] as const) {
   const print = console[stream];
