@@ -189,7 +189,7 @@ describe("probeward", () => {
   });
 
   it("goes on where nobody listens any more, as behind | head", async () => {
-    const child = spawn(process.execPath, [main, "settings"]);
+    const child = spawn(process.execPath, [main, "study", "--help"]);
     child.stdout.destroy();
     let stderr = "";
     child.stderr.on("data", (data) => {
