@@ -95,7 +95,9 @@ describe("probeward audit", () => {
     expect(again.status).toBe(0);
     const told = auditSchema.parse(JSON.parse(again.stdout));
     expect(told.verdict).toBe("rotated");
-    expect(told.series[0]!.measures).toEqual(after.measures);
+    // But for rounding: the first audit took what the fit had read.
+    for (const [name, value] of Object.entries(after.measures))
+      expect(told.series[0]!.measures[name as "spread"]).toBeCloseTo(value!, 4);
   });
 
   it.each([

@@ -10,12 +10,13 @@ import {
   type Fold,
   halvesOf,
   joinCopies,
+  logit,
   type Passport,
   type Positions,
   type Probe,
 } from "../probe/index.ts";
 import type { After, AuditOptions, AuditSetup } from "./audit.ts";
-import type { Place } from "./audit-read.ts";
+import { type Place, placeKey, type ReadExamples } from "./audit-read.ts";
 import { type OpenModel, openChanged, openModel } from "./changed.ts";
 import { type LabelledExample, readLabelledFile } from "./labelled-file.ts";
 import { loadProven, makePassport } from "./passport.ts";
@@ -74,6 +75,7 @@ export async function setUpAudit(asked: FileAudit): Promise<FileSetup> {
       falsePositiveRate: found.rate,
     },
     places: placesOf(asked.hooks, positions, before),
+    earlier: found.earlier,
     warnings: [...missing, ...found.warnings],
   };
 }
@@ -96,6 +98,8 @@ interface FoundProbe {
   folds: Fold[];
   rate: number;
   warnings: string[];
+  /** What the fit has read at every place. */
+  earlier?: ReadExamples;
 }
 
 async function fitHere(
@@ -111,12 +115,15 @@ async function fitHere(
   });
   const passport = await passportOf(fitted, engine, { on: basename(labelled), sha256, seed, precision });
   const { examples: grouped, splits } = splitExamples(examples, seed);
+  const { probe } = fitted;
+  const own = fitted.means[placeKey({ hook: probe.tap.hook, positions: probe.tap.positions })]!;
   return {
-    ...{ probe: fitted.probe, passport, rate: falsePositiveRate },
+    ...{ probe, passport, rate: falsePositiveRate },
     from: `fitted on ${splits.fit.length} examples of the file, on the model before`,
     groups: grouped.map(({ group }) => group),
     folds: [{ fit: splits.fit, calibrate: splits.calibration, judge: splits.test }],
     warnings: fitted.report.warnings,
+    earlier: { logits: own.map((activation_D) => logit(probe, activation_D)), means: fitted.means },
   };
 }
 

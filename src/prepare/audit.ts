@@ -40,6 +40,8 @@ export interface AuditSetup {
   /** The texts of each example, for the baseline; `null` where there are none. */
   texts: readonly { prompt: string; completion: string }[] | null;
   set: JudgedSet;
+  /** What the model before says, where the fit of the probe has read it. */
+  earlier?: ReadExamples | undefined;
   /** Where probes of the map are fitted. */
   places: readonly Place[];
   warnings: string[];
@@ -76,7 +78,8 @@ export async function audit(setup: AuditSetup): Promise<Audited> {
       if (done < total) onStage(`Read ${done} of ${total} examples on ${name}`);
     });
   };
-  const earlier = await read(before.engine, before.loaded.name ?? "the model before", places);
+  const earlier =
+    setup.earlier ?? (await read(before.engine, before.loaded.name ?? "the model before", places));
   const series: AuditPoint[] = [];
   let last: { model: OpenModel; read: ReadExamples; judgement: Judgement } | undefined;
   for (const [i, after] of afters.entries()) {

@@ -49,6 +49,8 @@ export interface FittedProbe {
   report: Omit<ProbeReport, "file" | "model">;
   /** The test split, with the logits as the fit has them. */
   judged: (LabelledExample & { logit: number })[];
+  /** What was read of all examples, as they were given: mean activations by `<hook> <positions>`. */
+  means: Record<string, Float32Array[]>;
 }
 
 /** Parts of the groups that a probe is fitted on, and calibrated on; it is judged on the rest. */
@@ -179,6 +181,7 @@ export async function fitOnExamples(
     probe: best,
     report: { ...report, warnings: [...missing, ...warningsFor(report)] },
     judged: chosen.map((example, i) => ({ ...example, logit: scores[i]! })),
+    means: read,
   };
 }
 
