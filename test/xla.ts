@@ -4,22 +4,26 @@ import { execFileSync } from "node:child_process";
 import { describe } from "vitest";
 import { pythonOf } from "../src/tensor/xla/process.ts";
 
-/** Why there is no XLA here; `undefined` where there is. */
-export const noXla: string | undefined = (() => {
+/** Why a Python cannot do something; `undefined` where it can. */
+function lacking(words: string, what: string): string | undefined {
   const python = pythonOf(undefined);
   try {
-    execFileSync(
-      python,
-      ["-c", "import importlib.util as u; assert u.find_spec('jax') and u.find_spec('numpy')"],
-      {
-        stdio: "ignore",
-      },
-    );
+    execFileSync(python, ["-c", words], { stdio: "ignore" });
     return undefined;
   } catch {
-    return `skipped: ${python} has no jax (PROBEWARD_PYTHON names another)`;
+    return `skipped: ${python} ${what} (PROBEWARD_PYTHON names another)`;
   }
-})();
+}
+
+const noPython = lacking("", "cannot be started");
+const noXla =
+  noPython ??
+  lacking("import importlib.util as u; assert u.find_spec('jax') and u.find_spec('numpy')", "has no jax");
+
+/** Tests that need a Python of any kind. Where there is none, their name says why they are skipped. */
+export function onPython(name: string, tests: () => void): void {
+  describe.skipIf(noPython)(noPython ? `${name} (${noPython})` : name, tests);
+}
 
 /** Tests that need XLA. Where there is none, their name says why they are skipped. */
 export function onXla(name: string, tests: () => void): void {

@@ -33,6 +33,7 @@ def main():
             serve(lambda: receive(sock, others), answer, options.process)
         except Malformed as error:
             answer({"fatal": f"a message that cannot be read: {error}"})
+            read_out(sock)
             sys.exit(1)
 
 
@@ -43,6 +44,16 @@ def connect(options, token):
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     sock.connect(options.socket)
     return sock
+
+
+def read_out(sock):
+    """Takes what is still on its way: closed before, the socket would take back what was just sent."""
+    sock.settimeout(0.2)
+    try:
+        while sock.recv(2**16):
+            pass
+    except OSError:
+        pass
 
 
 def end_with(sock):

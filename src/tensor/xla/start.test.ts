@@ -7,9 +7,9 @@ import { createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, expect, it } from "vitest";
 import { bundle, start } from "../../../test/process.ts";
-import { onXla } from "../../../test/xla.ts";
+import { onPython, onXla } from "../../../test/xla.ts";
 import { packageFolder } from "../../versions.ts";
 import { compile } from "../compile.ts";
 import { floats } from "../types.ts";
@@ -42,7 +42,7 @@ async function isThere(pid: number): Promise<boolean> {
   return !/\) Z/.test(state);
 }
 
-describe("a worker that does not come", () => {
+onPython("a worker that does not come", () => {
   it("for want of a Python", async () => {
     await expect(startXla({ python: "/nowhere/python" })).rejects.toThrow(
       "xla: /nowhere/python cannot be started: there is no such program. Give the path of a Python that has jax",
@@ -72,7 +72,7 @@ describe("a worker that does not come", () => {
   });
 });
 
-describe("a worker that gets what is no message", () => {
+onPython("a worker that gets what is no message", () => {
   const json = (call: unknown, entries = {}) => {
     const header = Buffer.from(JSON.stringify({ __metadata__: { call: JSON.stringify(call) }, ...entries }));
     const length = Buffer.alloc(8);
@@ -131,6 +131,7 @@ async function rawWorker(): Promise<{ socket: Socket; child: ChildProcess }> {
   });
   const [socket] = (await once(server, "connection")) as [Socket];
   server.close();
+  socket.on("error", () => {});
   return { socket, child };
 }
 
