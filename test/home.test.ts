@@ -1,4 +1,4 @@
-/** @file What is left in the user's home folder by every kind of process that computes: nothing. */
+/** @file What is left in the user's home folder by every kind of process that computes: nothing. (XLA keeps compiled programs in the cache's folder, as its page says.) */
 
 import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
@@ -22,7 +22,13 @@ beforeAll(async () => {
   file = await writeTinyStudy(join(place, "study"), { arms: ["none"], seeds: 2, training });
   home = join(place, "home");
   await mkdir(home);
-  const cleared = ["ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"];
+  const cleared = [
+    "ORT_DISABLE_TELEMETRY",
+    "XDG_CACHE_HOME",
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
+    "PROBEWARD_PYTHON",
+  ];
   variables = { HOME: home, ...Object.fromEntries(cleared.map((name) => [name, undefined])) };
 });
 afterAll(() => rm(place, { recursive: true }));
