@@ -1,9 +1,10 @@
 /** @file `probeward forecast`: what a study's arms will do, before any is trained. */
 
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import type { Command } from "commander";
-import { foretell, readStudy, withStudy } from "../study/index.ts";
+import { foretell, withStudy } from "../study/index.ts";
 import { wholeNumber } from "./arguments.ts";
+import { askedStudy } from "./asked-study.ts";
 import { followInTerminal } from "./progress.ts";
 import { settingFlag } from "./setting-flag.ts";
 
@@ -31,14 +32,8 @@ export async function forecastCommand(command: Command): Promise<Command> {
     .option("--quick", "the study's quick form")
     .option("--json", "print only the forecasts, on standard output")
     .action(async (study: string, flags: Flags) => {
-      const { json, out, quick, model, ...overrides } = flags;
-      const settings = await readStudy(study, {
-        ...overrides,
-        quick,
-        ...(model && { model: resolve(model) }),
-      });
-      const name = study.replace(/^.*[\\/]/, "").replace(/\.ya?ml$/, "");
-      const folder = resolve(out ?? join("runs", quick ? `${name}-quick` : name));
+      const { json, ...asked } = flags;
+      const { settings, folder } = await askedStudy(study, asked);
       const progress = json ? undefined : followInTerminal();
       const onEvent = progress?.onEvent ?? (() => {});
       const forecasts = await withStudy(folder, settings, onEvent, {}, (work) =>

@@ -1,20 +1,14 @@
 /** @file `probeward study`: runs a study, or resumes one. */
 
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { UsageError } from "../errors.ts";
 import { dryRun } from "../launch/index.ts";
 import { renderTable } from "../report/index.ts";
 import { armIds } from "../store/index.ts";
-import {
-  arms,
-  estimateInWords,
-  estimateStudy,
-  readStudy,
-  shippedStudies,
-  slurmSettingsSchema,
-} from "../study/index.ts";
+import { arms, estimateInWords, estimateStudy, shippedStudies, slurmSettingsSchema } from "../study/index.ts";
 import { wholeNumber } from "./arguments.ts";
+import { askedStudy } from "./asked-study.ts";
 import { type LauncherName, launchers, thisProgram } from "./launchers.ts";
 import { followInTerminal } from "./progress.ts";
 import { settingFlag } from "./setting-flag.ts";
@@ -92,16 +86,10 @@ export async function studyCommand(command: Command): Promise<Command> {
       return `\nArms:\n${list(ofArms, 28)}\n\nSettings of --slurm, and of slurm: in a study file:\n${list(ofSlurm, 12)}`;
     })
     .action(async (study: string, flags: Flags) => {
-      const { json, out, quick, model, launch, jobs, dryRun: dry, ...overrides } = flags;
+      const { json, launch, jobs, dryRun: dry, ...asked } = flags;
       if (launch === "slurm" && jobs !== undefined)
         throw new UsageError("--jobs is for --launch local; for Slurm, give --slurm throttle=<n>.");
-      const settings = await readStudy(study, {
-        ...overrides,
-        quick,
-        ...(model && { model: resolve(model) }),
-      });
-      const name = study.replace(/^.*[\\/]/, "").replace(/\.ya?ml$/, "");
-      const folder = resolve(out ?? join("runs", quick ? `${name}-quick` : name));
+      const { settings, folder } = await askedStudy(study, asked);
       if (dry && launch === "local") {
         const estimate = await estimateStudy(settings);
         console.log(json ? JSON.stringify(estimate, null, 2) : estimateInWords(estimate));

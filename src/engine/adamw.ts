@@ -1,9 +1,9 @@
 /** @file AdamW as programs, so that weights, gradients and moments stay where they are. */
 
 import { numpy as np } from "@jax-js/jax";
-import { compile, floats, type Handle, type JaxArray, sizeOf, type TensorSpec } from "../tensor/index.ts";
+import { compile, floats, type JaxArray, sizeOf, type TensorSpec } from "../tensor/index.ts";
 import type { ProgramStore } from "./programs.ts";
-import type { Placed } from "./weights.ts";
+import { type Placed, specsOf } from "./weights.ts";
 
 export interface AdamWOptions {
   /** Decay of the first moment. Default 0.9. */
@@ -127,7 +127,6 @@ export async function descend(
 }
 
 type Traced = Record<string, JaxArray>;
-type Specs = Record<string, TensorSpec>;
 
 /** Compiles: for each tensor its weight and moments [w, m, v] after an update. */
 function compileUpdate(
@@ -183,12 +182,6 @@ async function globalNorm(programs: ProgramStore, gradients: Placed): Promise<nu
 
 function mapTraced(tensors: Traced, fn: (tensor: JaxArray, name: string) => JaxArray): Traced {
   return Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, fn(tensor, name)]));
-}
-
-function specsOf(placed: Readonly<Record<string, Handle>>): Specs {
-  return Object.fromEntries(
-    Object.entries(placed).map(([name, { shape, dtype }]) => [name, { shape, dtype }]),
-  );
 }
 
 function scalar(value: number) {

@@ -40,9 +40,7 @@ export function copyWeights(weights: Weights): Weights {
 
 /** Their sums, name by name. What is added up is freed. */
 export async function sumOf(programs: ProgramStore, a: Placed, b: Placed): Promise<Placed> {
-  const specs = Object.fromEntries(
-    Object.entries(a).map(([name, { shape, dtype }]): [string, TensorSpec] => [name, { shape, dtype }]),
-  );
+  const specs = specsOf(a);
   const create = () =>
     compile(
       (x: Record<string, JaxArray>, y: Record<string, JaxArray>) =>
@@ -52,6 +50,13 @@ export async function sumOf(programs: ProgramStore, a: Placed, b: Placed): Promi
     );
   const program = await programs.cache(JSON.stringify(["sum", specs]), create).get();
   return program.run(a, b);
+}
+
+/** What a program that takes them is compiled for. */
+export function specsOf(placed: Placed): Record<string, TensorSpec> {
+  return Object.fromEntries(
+    Object.entries(placed).map(([name, { shape, dtype }]) => [name, { shape, dtype }]),
+  );
 }
 
 /** Forgets them. */
