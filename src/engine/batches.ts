@@ -2,7 +2,7 @@
 
 import { isEmbedded, type ModelConfig, vocabularySize } from "../model/index.ts";
 import { ints, type Tensor } from "../tensor/index.ts";
-import { rowsWithin } from "./memory.ts";
+import { fitting } from "./memory.ts";
 import { powerOfTwo, roundUp } from "./programs.ts";
 import type { Sequence } from "./types.ts";
 
@@ -43,8 +43,8 @@ export interface BatchOptions {
 }
 
 /**
- * Cuts sequences into batches of similar length: T is a multiple of 16, and there are as many rows as `rowsWithin` the
- * memory, at least one. What does not fill a batch of one length goes to the next longer one, so that only the last has
+ * Cuts sequences into batches of similar length: T is a multiple of 16, and there are as many rows as fit the memory, at
+ * least one. What does not fill a batch of one length goes to the next longer one, so that only the last has
  * fewer rows, or empty ones.
  *
  * @throws RangeError where a sequence has a token that the model does not have
@@ -65,7 +65,7 @@ export function batchesOf(
   const batches: PaddedBatch[] = [];
   let waiting: number[] = [];
   for (const T of lengths) {
-    const rows = rowsWithin(config, T, memoryMB);
+    const { rows } = fitting(config, T, memoryMB);
     waiting = [...waiting, ...byLength.get(T)!];
     while (waiting.length >= rows || (T === lengths.at(-1) && waiting.length > 0))
       batches.push(padded(config, sequences, followUp, waiting.splice(0, rows), rows, T));

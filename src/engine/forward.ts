@@ -6,13 +6,15 @@ import {
   ablating,
   checkHooks,
   hiddenStates,
+  isEmbedded,
   type ModelConfig,
   nextTokens,
   type TracedWeights,
   weightSpecs,
 } from "../model/index.ts";
-import { compile, ints, type JaxArray, type Tensor } from "../tensor/index.ts";
-import { batchesOf } from "./batches.ts";
+import { compile, type Handle, ints, type JaxArray } from "../tensor/index.ts";
+import { batchesOf, type PaddedBatch } from "./batches.ts";
+import { forwardByLayers, type LayeredOptions } from "./layered-forward.ts";
 import type { ProgramStore } from "./programs.ts";
 import { hookOf, readBatch } from "./read.ts";
 import type { ForwardOptions, ForwardOutput, Sequence } from "./types.ts";
@@ -41,6 +43,48 @@ export async function forward(
   // In one order, so that a program serves all that reads there.
   const hooks = [...new Set(reads.map(hookOf))].sort();
   checkHooks(config, hooks);
+  const { firsts: sequences, of } = distinct(all, ({ promptLength, tokens }) => `${promptLength}:${tokens}`);
+  const options = { hooks, temperature, ablate, memoryMB };
+  const pass = isEmbedded(config)
+    ? wholePass(config, programs, weights, options)
+    : (batch: PaddedBatch) => forwardByLayers({ config, programs }, weights, batch, sequences, options);
+
+  const results: ForwardOutput[] = new Array(sequences.length);
+  for (const batch of batchesOf(config, sequences, { followUp, memoryMB })) {
+    const { taps, logprobs, entropies } = await pass(batch, sequences);
+    const own = batch.indices.map((index) => sequences[index]!);
+    const read: Float32Array[][] = [];
+    for (const one of reads)
+      read.push(await readBatch(programs, one, taps[hookOf(one)]!, own, followUp.length));
+    batch.indices.forEach((index, row) => {
+      results[index] = {
+        logprobs: logprobs[row]!,
+        entropies: entropies[row]!,
+        reads: read.map((ofRows) => ofRows[row]!),
+      };
+    });
+    for (const handle of Object.values(taps)) runtime.free(handle);
+  }
+  return of.map((index) => results[index]!);
+}
+
+/** What was computed over a batch. */
+export interface Passed {
+  /** Activations [B, T, D] by their hooks. */
+  taps: Record<string, Handle>;
+  /** Of each row's completion, token by token. */
+  logprobs: Float32Array[];
+  entropies: Float32Array[];
+}
+
+/** All layers in one program: for models that compile in a moment. */
+function wholePass(
+  config: ModelConfig,
+  programs: ProgramStore,
+  weights: Given,
+  { hooks, temperature, ablate }: LayeredOptions,
+): (batch: PaddedBatch, sequences: readonly Sequence[]) => Promise<Passed> {
+  const { runtime } = programs;
   const edit = ablate && ablating(config, ablate);
   const pass = (traced: TracedWeights, tokens_BT: JaxArray, targets_BT: JaxArray) => {
     const T = tokens_BT.shape[1]!;
@@ -64,29 +108,20 @@ export async function forward(
   };
   const kind = JSON.stringify(["forward", config, hooks, temperature, ablate]);
   const cache = programs.cache<Awaited<ReturnType<typeof create>>>(kind, create);
-
-  const { firsts: sequences, of } = distinct(all, ({ promptLength, tokens }) => `${promptLength}:${tokens}`);
-  const results: ForwardOutput[] = new Array(sequences.length);
-  for (const { indices, tokens, targets } of batchesOf(config, sequences, { followUp, memoryMB })) {
+  return async ({ indices, tokens, targets }, sequences) => {
     const [rows, T] = tokens.shape as [number, number];
     const program = await cache.get(rows, T);
     const { logProbs, entropies, taps } = await program.run(weights, tokens, targets);
-    const own = indices.map((index) => sequences[index]!);
-    const read: Float32Array[][] = [];
-    for (const one of reads)
-      read.push(await readBatch(programs, one, taps[hookOf(one)]!, own, followUp.length));
-    const [logprobs, entropy] = [await runtime.get(logProbs), await runtime.get(entropies)];
-    own.forEach(({ promptLength, tokens }, row) => {
-      // The token at position t is predicted at position t - 1.
-      const completion = ({ data }: Tensor) =>
-        (data as Float32Array).slice(row * T + promptLength - 1, row * T + tokens.length - 1);
-      results[indices[row]!] = {
-        logprobs: completion(logprobs),
-        entropies: completion(entropy),
-        reads: read.map((ofRows) => ofRows[row]!),
-      };
-    });
-    for (const handle of [logProbs, entropies, ...Object.values(taps)]) runtime.free(handle);
-  }
-  return of.map((index) => results[index]!);
+    const ofCompletions = async (handle: Handle) => {
+      const { data } = await runtime.get(handle);
+      const rows = indices.map((index, row) => {
+        const { promptLength, tokens } = sequences[index]!;
+        // The token at position t is predicted at position t - 1.
+        return (data as Float32Array).slice(row * T + promptLength - 1, row * T + tokens.length - 1);
+      });
+      runtime.free(handle);
+      return rows;
+    };
+    return { taps, logprobs: await ofCompletions(logProbs), entropies: await ofCompletions(entropies) };
+  };
 }

@@ -5,6 +5,7 @@ import { distinct } from "../distinct.ts";
 import {
   ablating,
   checkHooks,
+  isEmbedded,
   type ModelConfig,
   splitWeights,
   type TracedWeights,
@@ -21,7 +22,10 @@ import {
   type Tensor,
 } from "../tensor/index.ts";
 import { batchesOf, type PaddedBatch } from "./batches.ts";
-import { likelihoodLoss, type PolicyBatch, type ProbeBatch, policyLoss } from "./loss.ts";
+import type { TokenLoss } from "./gradient-stages.ts";
+import { type BatchGradient, gradientByLayers } from "./layered-gradient.ts";
+import { likelihoodLoss, type PolicyBatch, type ProbeBatch, policyLoss, tokenTerms } from "./loss.ts";
+import { atPlaces, type Chunk } from "./places.ts";
 import type { ProgramStore } from "./programs.ts";
 import type { Datum, Loss, LossMetrics, Sequence } from "./types.ts";
 import { type Given, type Placed, sumOf } from "./weights.ts";
@@ -100,14 +104,14 @@ async function gather(
   programs: ProgramStore,
   batches: readonly PaddedBatch[],
   gradient: Placed | undefined,
-  run: (batch: PaddedBatch) => Promise<{ gradient: Placed; told: Handle }>,
+  run: (batch: PaddedBatch) => Promise<BatchGradient>,
 ): Promise<Gathered> {
   const { runtime } = programs;
   const told: Handle[] = [];
   for (const batch of batches) {
     const own = await run(batch);
     gradient = gradient ? await sumOf(programs, gradient, own.gradient) : own.gradient;
-    told.push(own.told);
+    told.push(...own.told);
   }
   const metrics: LossMetrics = { loss: 0, clipFraction: 0, probeLoss: 0 };
   for (const handle of told) {
@@ -141,12 +145,27 @@ async function addLikelihood(
       { runtime: programs.runtime },
     );
   };
+  const batches = batchesOf(config, data, { memoryMB });
+  if (!isEmbedded(config)) {
+    const layered: TokenLoss = {
+      ...{ kind: ["cross_entropy"], temperature: 1 },
+      terms: ({ logProbs }, { weights }) => ({
+        loss: np.sum(logProbs.mul(weights!)).neg(),
+        clipped: np.array(0),
+      }),
+      arrays: (chunk) => ({ weights: atPlaces(chunk, ({ index, token }) => data[index]!.weights[token]!) }),
+    };
+    return gather(programs, batches, gradient, (batch) =>
+      gradientByLayers({ config, programs }, weights, batch, data, layered, memoryMB),
+    );
+  }
   const kind = JSON.stringify(["cross_entropy", config]);
   const cache = programs.cache<Awaited<ReturnType<typeof create>>>(kind, create);
-  return gather(programs, batchesOf(config, data, { memoryMB }), gradient, async (batch) => {
+  return gather(programs, batches, gradient, async (batch) => {
     const program = await cache.get(...batch.tokens.shape);
     const share = spread(batch, data, (index, token) => data[index]!.weights[token]!);
-    return program.run(trained, frozen, batch.tokens, batch.targets, share);
+    const { gradient, told } = await program.run(trained, frozen, batch.tokens, batch.targets, share);
+    return { gradient, told: [told] };
   });
 }
 
@@ -180,6 +199,30 @@ async function addPolicy(
     ...{ temperature, clipRange, kl, entropy },
     probe: probed && { hook: probed.probe.tap.hook, pool: probed.probe.tap.pool, as: probed.as },
   };
+  // Without a pull of its own on every sequence, the loss does not see those without an advantage.
+  const needsAll = kl > 0 || entropy > 0 || probed !== undefined;
+  const data = merged(needsAll ? all : all.filter(({ advantages }) => advantages!.some((x) => x !== 0)));
+  const followUp = probed?.followUp ?? [];
+  const batches = batchesOf(config, data, { followUp, memoryMB });
+  if (!isEmbedded(config)) {
+    const of = (name: "weights" | "advantages" | "logprobs" | "refLogprobs") => (chunk: Chunk) =>
+      atPlaces(chunk, ({ index, token }) => data[index]![name]![token]!);
+    const layered = (batch: PaddedBatch): TokenLoss => ({
+      ...{ kind: ["policy_gradient", clipRange, kl, entropy], temperature, ablate },
+      terms: (next, arrays) =>
+        tokenTerms(next, arrays as unknown as PolicyBatch<JaxArray>, { clipRange, kl, entropy }),
+      arrays: (chunk) => ({
+        weights: of("weights")(chunk),
+        advantages: of("advantages")(chunk),
+        oldLogProbs: of("logprobs")(chunk),
+        referenceLogProbs: of("refLogprobs")(chunk),
+      }),
+      probe: fixed.probe && probed && { ...fixed.probe, batch: probeBatch(batch, data, probed) },
+    });
+    return gather(programs, batches, gradient, (batch) =>
+      gradientByLayers({ config, programs }, weights, batch, data, layered(batch), memoryMB),
+    );
+  }
   const create = (rows: number, T: number) => {
     const loss = policyLoss(config, { ...fixed, edit: ablate && ablating(config, ablate) });
     const specs = splitWeights(config, weightSpecs(config));
@@ -205,16 +248,11 @@ async function addPolicy(
     create,
   );
 
-  // Without a pull of its own on every sequence, the loss does not see those without an advantage.
-  const needsAll = kl > 0 || entropy > 0 || probed !== undefined;
-  const data = merged(needsAll ? all : all.filter(({ advantages }) => advantages!.some((x) => x !== 0)));
-  const followUp = probed?.followUp ?? [];
-  const batches = batchesOf(config, data, { followUp, memoryMB });
   return gather(programs, batches, gradient, async (batch) => {
     const program = await cache.get(...batch.tokens.shape);
     const perToken = (value: (datum: Datum) => Float32Array | undefined) =>
       spread(batch, data, (index, token) => value(data[index]!)![token]!);
-    return program.run(
+    const { gradient, told } = await program.run(
       trained,
       frozen,
       batch.tokens,
@@ -227,6 +265,7 @@ async function addPolicy(
       },
       (probed ? probeBatch(batch, data, probed) : {}) as Record<string, never>,
     );
+    return { gradient, told: [told] };
   });
 }
 

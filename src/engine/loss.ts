@@ -1,7 +1,14 @@
 /** @file The losses, as jax-js programs over one padded batch. */
 
 import { nn, numpy as np } from "@jax-js/jax";
-import { type Edit, hiddenStates, type ModelConfig, nextTokens, type TracedWeights } from "../model/index.ts";
+import {
+  type Edit,
+  hiddenStates,
+  type ModelConfig,
+  type NextTokens,
+  nextTokens,
+  type TracedWeights,
+} from "../model/index.ts";
 import type { Tap } from "../probe/types.ts";
 import type { JaxArray } from "../tensor/index.ts";
 
@@ -19,7 +26,10 @@ export function likelihoodLoss(config: ModelConfig) {
   };
 }
 
-/** What the policy loss needs of each token, all [B, T] at the position before the token; 0 outside completions. */
+/**
+ * What the policy loss needs of each token: all [B, T] at the position before the token and 0 outside completions, or [N]
+ * for tokens that are named.
+ */
 export interface PolicyBatch<T> {
   /** The token's share of the loss; sums to 1 over all rollouts of an update (or as the loss type says). */
   weights: T;
@@ -80,28 +90,36 @@ export function policyLoss(config: ModelConfig, options: PolicyLossOptions) {
       },
       edit,
     );
-    const { logProbs, entropies } = nextTokens(weights, states_BTD, targets_BT, temperature, config);
-
-    const ratio = np.exp(logProbs.ref.sub(batch.oldLogProbs));
-    const clipped = np.clip(ratio.ref, 1 - clipRange, 1 + clipRange);
-    const outside = np.abs(ratio.ref.sub(1)).greater(clipRange).astype(np.float32);
-    const surrogate = np.minimum(ratio.mul(batch.advantages.ref), clipped.mul(batch.advantages));
-    const gap = batch.referenceLogProbs.sub(logProbs);
-    const divergence = np.exp(gap.ref).sub(gap).sub(1);
-
-    const total = (x_BT: JaxArray) => np.sum(x_BT.mul(batch.weights.ref));
-    const clippedTotal = total(outside);
+    const next = nextTokens(weights, states_BTD, targets_BT, temperature, config);
+    const { loss, clipped } = tokenTerms(next, batch, { clipRange, kl, entropy });
     const probeLoss = read && probed ? probeTerm(read, probe as ProbeBatch<JaxArray>, probed) : np.array(0);
-    const loss = total(surrogate.sub(divergence.mul(kl)).add(entropies.mul(entropy)))
-      .neg()
-      .add(probeLoss.ref);
-    batch.weights.dispose();
-    return [loss, { clipped: clippedTotal, probeLoss }];
+    return [loss.add(probeLoss.ref), { clipped, probeLoss }];
   };
 }
 
+/** The loss of tokens, and the share of them whose ratio is outside the range; the batch's arrays are shaped as `next`'s. */
+export function tokenTerms(
+  { logProbs, entropies }: NextTokens,
+  { weights, advantages, oldLogProbs, referenceLogProbs }: PolicyBatch<JaxArray>,
+  { clipRange, kl, entropy }: Pick<PolicyLossOptions, "clipRange" | "kl" | "entropy">,
+): { loss: JaxArray; clipped: JaxArray } {
+  const ratio = np.exp(logProbs.ref.sub(oldLogProbs));
+  const clipped = np.clip(ratio.ref, 1 - clipRange, 1 + clipRange);
+  const outside = np.abs(ratio.ref.sub(1)).greater(clipRange).astype(np.float32);
+  const surrogate = np.minimum(ratio.mul(advantages.ref), clipped.mul(advantages));
+  const gap = referenceLogProbs.sub(logProbs);
+  const divergence = np.exp(gap.ref).sub(gap).sub(1);
+  const total = (x: JaxArray) => np.sum(x.mul(weights.ref));
+  const told = {
+    clipped: total(outside),
+    loss: total(surrogate.sub(divergence.mul(kl)).add(entropies.mul(entropy))).neg(),
+  };
+  weights.dispose();
+  return told;
+}
+
 /** Sum over rollouts of their share times softplus, or sigmoid, of the pooled logit, or the logit itself. */
-function probeTerm(
+export function probeTerm(
   activations_BTD: JaxArray,
   { direction, bias, pool, weights }: ProbeBatch<JaxArray>,
   { pool: pooling, as }: NonNullable<PolicyLossOptions["probe"]>,

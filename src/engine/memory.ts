@@ -1,32 +1,52 @@
 /** @file How many sequences are run through a model at a time, so that memory stays within a budget. */
 
 import { isEmbedded, type ModelConfig, vocabularySize } from "../model/index.ts";
+import { powerOfTwo } from "./programs.ts";
 
 /** Megabytes that the activations of one batch may take unless told otherwise. */
 export const DEFAULT_MEMORY_MB = 2048;
 
 /**
- * Tokens beyond which a batch is no faster. For the embedded model: enough to run at full speed, few enough for the
- * working set to stay in the caches. Checkpoints' matrices are at full speed with fewer.
+ * Tokens beyond which a batch is no faster on a processor: enough to run at full speed, few enough for the working set to stay in
+ * the caches, which hold fewer of a wide model.
  */
-const ENOUGH = { embedded: 1024, checkpoint: 256 };
+function enough({ width }: ModelConfig): number {
+  return Math.min(1024, Math.max(256, 2 ** Math.floor(Math.log2(2 ** 17 / width))));
+}
+
+/** The share of the memory that the output's logits may take; activations have the rest. */
+const FOR_LOGITS = 1 / 4;
 
 /**
  * Bytes that training an adapter needs for each token of a sequence of length T, beside weights and gradients: what the
- * backward pass keeps of every layer, and distributions over the vocabulary. The factors were measured on
- * SmolLM2-135M (4.9 MB per token at T = 64, 5.7 at 256, 6.7 at 512); scoring needs less.
+ * backward pass keeps of every layer, or of one layer and the streams between all. The factors were measured on SmolLM2-135M
+ * (4.9 MB per token at T = 64, 5.7 at 256, 6.7 at 512, logits included); scoring needs less.
  */
-export function bytesPerToken(config: ModelConfig, T: number): number {
-  const { layers, heads, width, hidden } = config;
+function bytesPerToken({ layers, heads, width, hidden }: ModelConfig, T: number, keeps: boolean): number {
   const perLayer = 20 * width + 9 * hidden + 4 * heads * T;
-  return Float32Array.BYTES_PER_ELEMENT * (layers * perLayer + 8 * vocabularySize(config));
+  return Float32Array.BYTES_PER_ELEMENT * (keeps ? layers * perLayer : perLayer + layers * width);
+}
+
+/** How a batch is run: its rows, and whether what layers computed is kept for the backward pass, or computed again. */
+export interface Fitting {
+  rows: number;
+  keeps: boolean;
 }
 
 /** Rows of length T that fit the memory and make a batch of full speed; one at least. */
-export function rowsWithin(config: ModelConfig, T: number, memoryMB = DEFAULT_MEMORY_MB): number {
-  const fitting = (memoryMB * 2 ** 20) / bytesPerToken(config, T);
-  return Math.max(
-    1,
-    Math.floor(Math.min(isEmbedded(config) ? ENOUGH.embedded : ENOUGH.checkpoint, fitting) / T),
-  );
+export function fitting(config: ModelConfig, T: number, memoryMB = DEFAULT_MEMORY_MB): Fitting {
+  const most = enough(config);
+  const room = memoryMB * 2 ** 20 * (1 - FOR_LOGITS);
+  const within = (keeps: boolean) => Math.min(most, room / bytesPerToken(config, T, keeps));
+  // Computing again costs a forward pass, which is less than what batches of a few tokens cost.
+  const keeps = isEmbedded(config) || within(true) >= Math.max(most / 8, Math.min(T, most));
+  return { keeps, rows: Math.max(1, Math.floor(within(keeps) / T)) };
+}
+
+/** So many of some positions are given logits at a time. A power of two. */
+export function placesAtOnce(config: ModelConfig, count: number, memoryMB = DEFAULT_MEMORY_MB): number {
+  // Logits, their exponentials, their differences and their gradient.
+  const bytes = 4 * Float32Array.BYTES_PER_ELEMENT * vocabularySize(config);
+  const fit = (memoryMB * 2 ** 20 * FOR_LOGITS) / bytes;
+  return Math.min(powerOfTwo(Math.max(1, count)), 2 ** Math.floor(Math.log2(Math.max(1, fit))));
 }

@@ -14,16 +14,21 @@ export interface Ablation {
   direction_D: Float32Array;
 }
 
-/** @throws Error where the hook is not in the residual stream, or the direction has no length */
-export function ablating(config: ModelConfig, { hook, direction_D }: Ablation): Edit {
+/** The hooks at which it edits. @throws Error where the ablation's is not in the residual stream */
+export function ablatedHooks(config: ModelConfig, { hook }: Pick<Ablation, "hook">): Set<string> {
   const hooks = hookNames(config).filter((name) => name.includes("hook_resid"));
   const first = hooks.indexOf(hook);
   if (first < 0)
     throw new Error(`ablation: ${hook} is not in the residual stream; choose one of ${hooks.join(", ")}`);
+  return new Set(hooks.slice(first).filter((name) => name === hook || !name.endsWith("resid_pre")));
+}
+
+/** @throws Error where the hook is not in the residual stream, or the direction has no length */
+export function ablating(config: ModelConfig, { hook, direction_D }: Ablation): Edit {
+  const edited = ablatedHooks(config, { hook });
   const length = Math.hypot(...direction_D);
   if (!(length > 0)) throw new Error("ablation: the direction has no length");
   const unit = Array.from(direction_D, (x) => x / length);
-  const edited = new Set(hooks.slice(first).filter((name) => name === hook || !name.endsWith("resid_pre")));
   return (name, x_BTD) => {
     if (!edited.has(name)) return x_BTD;
     const u_D1 = np.array(unit).reshape([config.width, 1]);

@@ -2,9 +2,9 @@
 
 import { nn, numpy as np } from "@jax-js/jax";
 import type { JaxArray } from "../tensor/index.ts";
-import type { Attend } from "./attention.ts";
+import type { Attend, KeysValues } from "./attention.ts";
 import type { DecoderConfig } from "./config.ts";
-import { rotation } from "./rotary.ts";
+import { type Turns, turned, turnsAt } from "./rotary.ts";
 import type { Edit, Observe, TracedWeights } from "./types.ts";
 
 /** The projections of a layer, by name, with their sizes: outputs, inputs, and whether they have a bias. */
@@ -83,6 +83,18 @@ export function isTarget(module: string, targets: readonly string[]): boolean {
   return targets.some((target) => module === target || module.endsWith(`.${target}`));
 }
 
+/** The names within layers of the weights that a layer has: `self_attn.q_proj.weight`, `mlp.up_proj.lora_A.weight`, ... */
+export function layerWeights<T>(weights: Readonly<Record<string, T>>, layer: number): Record<string, T> {
+  const prefix = layerPrefix(layer);
+  const own = Object.entries(weights).filter(([name]) => name.startsWith(prefix));
+  return Object.fromEntries(own.map(([name, weight]) => [name.slice(prefix.length), weight]));
+}
+
+/** What the names of a layer's weights begin with. */
+export function layerPrefix(layer: number): string {
+  return `model.layers.${layer}.`;
+}
+
 /** The normalised stream [B, T, D] after the last layer; see `hiddenStates`. */
 export function decoderStates(
   weights: TracedWeights,
@@ -93,64 +105,107 @@ export function decoderStates(
   observe: Observe,
   stream: Edit,
 ): JaxArray {
-  const [B, T] = tokens_BT.shape as [number, number];
+  let { x, turns } = enterDecoder(weights, tokens_BT, positions, config);
+  for (let layer = 0; layer < config.layers; layer++)
+    x = decoderLayer(layerWeights(weights, layer), x, turns, config, {
+      attend: (queries, kv) => attend(layer, queries, kv),
+      observe: (site, value) => observe(`blocks.${layer}.${site}`, value),
+      stream: (site, value) => stream(`blocks.${layer}.${site}`, value),
+    });
+  return leaveDecoder(weights, x, config);
+}
+
+/** The stream [B, T, D] that enters the first layer, and how queries and keys are turned. */
+export function enterDecoder(
+  weights: TracedWeights,
+  tokens_BT: JaxArray,
+  positions: JaxArray,
+  config: DecoderConfig,
+): { x: JaxArray; turns: Turns } {
+  const x = weights["model.embed_tokens.weight"]!.ref.slice(tokens_BT);
+  if (config.rotary) return { x, turns: turnsAt(config.rotary, positions) };
+  return { x: x.add(weights["model.embed_positions.weight"]!.ref.slice(positions)), turns: {} };
+}
+
+/** What is done inside a layer; sites are ends of hooks' names, as in `hook_resid_post`. */
+export interface InLayer {
+  /** See `Attend`. */
+  attend(queries: JaxArray, kv: KeysValues): JaxArray;
+  observe(site: string, value: JaxArray): void;
+  /** Sees the residual stream, which it owns, and gives what goes on. */
+  stream(site: string, value: JaxArray): JaxArray;
+}
+
+/**
+ * One layer: from the stream [B, T, D] that enters it to the one that leaves it.
+ *
+ * @param weights those of the layer, by their names in it; an adapter's where it has one
+ */
+export function decoderLayer(
+  weights: TracedWeights,
+  x: JaxArray,
+  turns: Turns,
+  config: DecoderConfig,
+  { attend, observe, stream }: InLayer,
+): JaxArray {
+  const [B, T] = x.shape as [number, number, number];
   const { heads: H, headDim: Dh, adapter } = config;
-  const W = (name: string) => weights[`${name}.weight`]!.ref;
-  const withBias = (x: JaxArray, name: string) => {
-    const bias = weights[`${name}.bias`];
-    return bias ? x.add(bias.ref) : x;
-  };
-  const norm = (x: JaxArray, name: string) => {
-    const centred = config.norm.kind === "layer" ? x.ref.sub(np.mean(x, -1, { keepdims: true })) : x;
-    const meanSquare = np.mean(np.square(centred.ref), -1, { keepdims: true });
-    const scale = np.reciprocal(np.sqrt(meanSquare.add(config.norm.epsilon)));
-    return withBias(centred.mul(scale).mul(W(name)), name);
-  };
-  const project = (x: JaxArray, name: string): JaxArray => {
-    const y = withBias(np.dot(x.ref, W(name).transpose()), name);
+  const norm = (y: JaxArray, name: string) => normalised(weights, y, name, config);
+  const project = (y: JaxArray, name: string): JaxArray => {
+    const plain = withBias(weights, np.dot(y.ref, weightOf(weights, name).transpose()), name);
     if (!adapter || weights[`${name}.lora_A.weight`] === undefined) {
-      x.dispose();
-      return y;
+      y.dispose();
+      return plain;
     }
-    const low = np.dot(x, W(`${name}.lora_A`).transpose()).mul(adapter.alpha / adapter.rank);
-    return y.add(np.dot(low, W(`${name}.lora_B`).transpose()));
+    const down = np.dot(y, weightOf(weights, `${name}.lora_A`).transpose());
+    const low = down.mul(adapter.alpha / adapter.rank);
+    return plain.add(np.dot(low, weightOf(weights, `${name}.lora_B`).transpose()));
   };
-  const inHeads = (x: JaxArray, count: number) => x.reshape([B, T, count, Dh]).transpose([0, 2, 1, 3]);
+  const inHeads = (y: JaxArray, count: number) => y.reshape([B, T, count, Dh]).transpose([0, 2, 1, 3]);
 
-  let x = W("model.embed_tokens").slice(tokens_BT);
-  let rotate = (y: JaxArray) => y;
-  if (config.rotary === null) x = x.add(W("model.embed_positions").slice(positions));
-  else rotate = rotation(config.rotary, positions);
-  for (let layer = 0; layer < config.layers; layer++) {
-    const hook = `blocks.${layer}`;
-    const block = `model.layers.${layer}`;
-    x = stream(`${hook}.hook_resid_pre`, x);
+  x = stream("hook_resid_pre", x);
+  const normed = norm(x.ref, "input_layernorm");
+  const headsOf = (which: "q" | "k", count: number) => {
+    const y = inHeads(project(normed.ref, `self_attn.${which}_proj`), count);
+    return turned(config.queryKeyNorm ? norm(y, `self_attn.${which}_norm`) : y, turns);
+  };
+  const queries = headsOf("q", H).mul(Dh ** -0.5);
+  const keys = headsOf("k", config.keyValueHeads);
+  const values = inHeads(project(normed, "self_attn.v_proj"), config.keyValueHeads);
+  const mixed = attend(queries, { keys, values })
+    .transpose([0, 2, 1, 3])
+    .reshape([B, T, H * Dh]);
+  const attentionOut = project(mixed, "self_attn.o_proj");
+  observe("hook_attn_out", attentionOut);
+  x = stream("hook_resid_mid", x.add(attentionOut));
 
-    const normed = norm(x.ref, `${block}.input_layernorm`);
-    const headsOf = (which: "q" | "k", count: number) => {
-      const y = inHeads(project(normed.ref, `${block}.self_attn.${which}_proj`), count);
-      return rotate(config.queryKeyNorm ? norm(y, `${block}.self_attn.${which}_norm`) : y);
-    };
-    const queries = headsOf("q", H).mul(Dh ** -0.5);
-    const keys = headsOf("k", config.keyValueHeads);
-    const values = inHeads(project(normed, `${block}.self_attn.v_proj`), config.keyValueHeads);
-    const mixed = attend(layer, queries, { keys, values })
-      .transpose([0, 2, 1, 3])
-      .reshape([B, T, H * Dh]);
-    const attentionOut = project(mixed, `${block}.self_attn.o_proj`);
-    observe(`${hook}.hook_attn_out`, attentionOut);
-    x = x.add(attentionOut);
-    x = stream(`${hook}.hook_resid_mid`, x);
+  const mlpIn = norm(x.ref, "post_attention_layernorm");
+  const gate = config.mlp === "gated-silu" ? nn.silu(project(mlpIn.ref, "mlp.gate_proj")) : null;
+  const up = project(mlpIn, "mlp.up_proj");
+  const mlpOut = project(gate ? gate.mul(up) : geluTanh(up), "mlp.down_proj");
+  observe("hook_mlp_out", mlpOut);
+  return stream("hook_resid_post", x.add(mlpOut));
+}
 
-    const mlpIn = norm(x.ref, `${block}.post_attention_layernorm`);
-    const gate = config.mlp === "gated-silu" ? nn.silu(project(mlpIn.ref, `${block}.mlp.gate_proj`)) : null;
-    const up = project(mlpIn, `${block}.mlp.up_proj`);
-    const mlpOut = project(gate ? gate.mul(up) : geluTanh(up), `${block}.mlp.down_proj`);
-    observe(`${hook}.hook_mlp_out`, mlpOut);
-    x = x.add(mlpOut);
-    x = stream(`${hook}.hook_resid_post`, x);
-  }
-  return norm(x, "model.norm");
+/** The stream [.., D] that leaves the last layer, normalised. */
+export function leaveDecoder(weights: TracedWeights, x: JaxArray, config: DecoderConfig): JaxArray {
+  return normalised(weights, x, "model.norm", config);
+}
+
+function weightOf(weights: TracedWeights, name: string): JaxArray {
+  return weights[`${name}.weight`]!.ref;
+}
+
+function withBias(weights: TracedWeights, x: JaxArray, name: string): JaxArray {
+  const bias = weights[`${name}.bias`];
+  return bias ? x.add(bias.ref) : x;
+}
+
+function normalised(weights: TracedWeights, x: JaxArray, name: string, { norm }: DecoderConfig): JaxArray {
+  const centred = norm.kind === "layer" ? x.ref.sub(np.mean(x, -1, { keepdims: true })) : x;
+  const meanSquare = np.mean(np.square(centred.ref), -1, { keepdims: true });
+  const scale = np.reciprocal(np.sqrt(meanSquare.add(norm.epsilon)));
+  return withBias(weights, centred.mul(scale).mul(weightOf(weights, name)), name);
 }
 
 /** GELU by its tanh formula, x / (1 + exp(-2 sqrt(2 / pi) (x + 0.044715 x^3))) (Hendrycks & Gimpel 2016). */

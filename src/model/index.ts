@@ -1,6 +1,6 @@
 /** @file What others may use of models. */
 
-export { type Ablation, ablating } from "./ablation.ts";
+export { type Ablation, ablatedHooks, ablating } from "./ablation.ts";
 export {
   adapterOff,
   initialAdapter,
@@ -27,12 +27,21 @@ export {
   type Rotary,
   vocabularySize,
 } from "./config.ts";
+export {
+  decoderLayer,
+  enterDecoder,
+  type InLayer,
+  layerPrefix,
+  layerWeights,
+  leaveDecoder,
+} from "./decoder.ts";
 export { fingerprintOf, type TokenizerFingerprint } from "./fingerprint.ts";
 export { type PullOptions, pullModel } from "./hub.ts";
 export { type NextTokens, nextTokens } from "./likelihood.ts";
 export { loadLlama2c } from "./llama2c.ts";
 export { loadChanged } from "./merge.ts";
 export { changeSizes, type Precision, precisionOf, randomlyChanged, roundedTo } from "./no-op.ts";
+export type { Turns } from "./rotary.ts";
 export {
   CharacterTokenizer,
   type ChatMessage,

@@ -6,7 +6,7 @@ import { type ModelConfig, vocabularySize } from "./config.ts";
 import { logitsOf, unembedding } from "./transformer.ts";
 import type { TracedWeights } from "./types.ts";
 
-/** What is known of each position's next token, [B, T] each. */
+/** What is known of each position's next token, shaped as the positions are: [B, T], or [N]. */
 export interface NextTokens {
   /** Log-probability of the target. */
   logProbs: JaxArray;
@@ -20,34 +20,35 @@ const LARGE_VOCABULARY = 1024;
 /**
  * Log-probabilities of targets, and entropies, at a temperature.
  *
- * @param states_BTD what `hiddenStates` gives
+ * @param states what `hiddenStates` gives [B, T, D], or some rows of it [N, D]
+ * @param targets [B, T] or [N]
  */
 export function nextTokens(
   weights: TracedWeights,
-  states_BTD: JaxArray,
-  targets_BT: JaxArray,
+  states: JaxArray,
+  targets: JaxArray,
   temperature: number,
   config: ModelConfig,
 ): NextTokens {
   return vocabularySize(config) < LARGE_VOCABULARY
-    ? fromDistributions(weights, states_BTD, targets_BT, temperature, config)
-    : fromSums(weights, states_BTD, targets_BT, temperature, config);
+    ? fromDistributions(weights, states, targets, temperature, config)
+    : fromSums(weights, states, targets, temperature, config);
 }
 
 /** By the whole table of log-probabilities. */
 function fromDistributions(
   weights: TracedWeights,
-  states_BTD: JaxArray,
-  targets_BT: JaxArray,
+  states: JaxArray,
+  targets: JaxArray,
   temperature: number,
   config: ModelConfig,
 ): NextTokens {
-  const logits = logitsOf(weights, states_BTD, config);
-  const V = logits.shape[2]!;
-  const table_BTV = nn.logSoftmax(temperature === 1 ? logits : logits.mul(1 / temperature), -1);
+  const logits = logitsOf(weights, states, config);
+  const V = logits.shape.at(-1)!;
+  const table = nn.logSoftmax(temperature === 1 ? logits : logits.mul(1 / temperature), -1);
   return {
-    entropies: np.sum(np.exp(table_BTV.ref).mul(table_BTV.ref), -1).neg(),
-    logProbs: np.sum(table_BTV.mul(nn.oneHot(targets_BT, V)), -1),
+    entropies: np.sum(np.exp(table.ref).mul(table.ref), -1).neg(),
+    logProbs: np.sum(table.mul(nn.oneHot(targets, V)), -1),
   };
 }
 
@@ -57,22 +58,22 @@ function fromDistributions(
  */
 function fromSums(
   weights: TracedWeights,
-  states_BTD: JaxArray,
-  targets_BT: JaxArray,
+  states: JaxArray,
+  targets: JaxArray,
   temperature: number,
   config: ModelConfig,
 ): NextTokens {
-  const scaled = temperature === 1 ? states_BTD : states_BTD.mul(1 / temperature);
-  const chosen_BT = np.sum(scaled.ref.mul(unembedding(weights, config).slice(targets_BT)), -1);
-  const logits_BTV = logitsOf(weights, scaled, config);
-  const largest = lax.stopGradient(np.max(logits_BTV.ref, -1, { keepdims: true }));
-  const shifted_BTV = logits_BTV.sub(largest.ref);
-  const odds_BTV = np.exp(shifted_BTV.ref);
-  const total_BT = np.sum(odds_BTV.ref, -1);
-  const logTotal_BT = np.log(total_BT.ref);
-  const meanShifted_BT = np.sum(odds_BTV.mul(shifted_BTV), -1).mul(np.reciprocal(total_BT));
+  const scaled = temperature === 1 ? states : states.mul(1 / temperature);
+  const chosen = np.sum(scaled.ref.mul(unembedding(weights, config).slice(targets)), -1);
+  const logits = logitsOf(weights, scaled, config);
+  const largest = lax.stopGradient(np.max(logits.ref, -1, { keepdims: true }));
+  const shifted = logits.sub(largest.ref);
+  const odds = np.exp(shifted.ref);
+  const total = np.sum(odds.ref, -1);
+  const logTotal = np.log(total.ref);
+  const meanShifted = np.sum(odds.mul(shifted), -1).mul(np.reciprocal(total));
   return {
-    entropies: logTotal_BT.ref.sub(meanShifted_BT),
-    logProbs: chosen_BT.sub(logTotal_BT).sub(np.squeeze(largest, -1)),
+    entropies: logTotal.ref.sub(meanShifted),
+    logProbs: chosen.sub(logTotal).sub(np.squeeze(largest, -1)),
   };
 }

@@ -90,8 +90,11 @@ export function rotary(
   }
 }
 
-/** Rotates [B, H, T, Dh] by its positions; dimension i is paired with i + Dh / 2. Make one per program. */
-export function rotation({ frequencies, magnitude }: Rotary, positions: JaxArray): (x: JaxArray) => JaxArray {
+/** By what dimensions are turned, each [B or 1, 1, T, Dh / 2]; nothing where positions are learned. */
+export type Turns<T = JaxArray> = { cosines: T; sines: T } | Record<string, never>;
+
+/** The turns of positions [T] or [B, T]. */
+export function turnsAt({ frequencies, magnitude }: Rotary, positions: JaxArray): Turns {
   const half = frequencies.length;
   const [B, T] =
     positions.shape.length === 1 ? [1, positions.shape[0]!] : (positions.shape as [number, number]);
@@ -99,16 +102,18 @@ export function rotation({ frequencies, magnitude }: Rotary, positions: JaxArray
     .reshape([B, 1, T, 1])
     .astype(np.float32)
     .mul(np.array([...frequencies]).reshape([1, 1, 1, half]));
-  const cosines = np.cos(angles.ref).mul(magnitude);
-  const sines = np.sin(angles).mul(magnitude);
-  return (x) => {
-    const [first, second] = np.split(x, 2, -1) as [JaxArray, JaxArray];
-    return np.concatenate(
-      [
-        first.ref.mul(cosines.ref).sub(second.ref.mul(sines.ref)),
-        second.mul(cosines.ref).add(first.mul(sines.ref)),
-      ],
-      -1,
-    );
-  };
+  return { cosines: np.cos(angles.ref).mul(magnitude), sines: np.sin(angles).mul(magnitude) };
+}
+
+/** Turns [B, H, T, Dh]: dimension i is paired with i + Dh / 2. */
+export function turned(x: JaxArray, { cosines, sines }: Turns): JaxArray {
+  if (cosines === undefined) return x;
+  const [first, second] = np.split(x, 2, -1) as [JaxArray, JaxArray];
+  return np.concatenate(
+    [
+      first.ref.mul(cosines.ref).sub(second.ref.mul(sines.ref)),
+      second.mul(cosines.ref).add(first.mul(sines.ref)),
+    ],
+    -1,
+  );
 }

@@ -2,7 +2,7 @@
 
 import { onnxRuntime } from "./onnx/runtime.ts";
 import { type Executable, Handle, type Runtime } from "./runtime.ts";
-import { isLeaf, type JaxArray, mapTree, nest, startJax, trace } from "./trace.ts";
+import { isLeaf, type JaxArray, mapTree, nest, startJax, type Traced, trace } from "./trace.ts";
 import { type MapTree, newData, sizeOf, type Tensor, type TensorSpec, type Tree } from "./types.ts";
 
 export interface CompileOptions {
@@ -144,9 +144,19 @@ export async function compile<const Args extends readonly unknown[], Result>(
   { runtime = onnxRuntime, donate = [] }: CompileOptions = {},
 ): Promise<CompiledProgram<Args, MapTree<Result, JaxArray, Tensor>>> {
   await startJax();
-  const trees = specs as readonly Tree<TensorSpec>[];
-  const { program, structure } = trace(fn as (...args: never[]) => unknown, trees);
-  const donated = indicesOf(trees, donate);
+  return compileTraced(trace(fn as (...args: never[]) => unknown, specs as never), specs, {
+    runtime,
+    donate,
+  });
+}
+
+/** Compiles what was traced before, or put together. @throws Error naming the primitive that the runtime has no rule for */
+export async function compileTraced<const Args extends readonly unknown[], Result>(
+  { program, structure }: Traced,
+  specs: Args,
+  { runtime = onnxRuntime, donate = [] }: CompileOptions = {},
+): Promise<CompiledProgram<Args, Result>> {
+  const donated = indicesOf(specs as readonly Tree<TensorSpec>[], donate);
   const executable = await runtime.compile(program, donated);
   return new CompiledProgram(executable, runtime, specs, (leaves) => nest(structure, leaves));
 }

@@ -3,6 +3,7 @@
 export { CompiledProgram, type CompileOptions, compile, type Fed, type JaxTree } from "./compile.ts";
 export { allFinite } from "./finite.ts";
 export { widenBrainHalves, widenHalves } from "./halves.ts";
+export { compileInTwo, type InTwo } from "./in-two.ts";
 export { onnxRuntime, threads } from "./onnx/runtime.ts";
 export {
   type CopyPair,

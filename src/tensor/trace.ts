@@ -117,6 +117,16 @@ export function isLeaf<A extends TensorSpec>(value: Tree<A>): value is A {
   return "dtype" in (value as object) && "shape" in (value as object);
 }
 
+/** The leaves of a result, in the order in which `nest` takes them. */
+export function leavesOf<T>(value: Tree<T>): T[] {
+  return tree.leaves(value as JsTree<T>);
+}
+
+/** How a result is nested. */
+export function structureOf(value: Tree<unknown>): JsTreeDef {
+  return tree.structure(value as JsTree<unknown>);
+}
+
 /** Puts leaves back into the nesting of a result. */
 export function nest<T>(structure: JsTreeDef, leaves: T[]): Tree<T> {
   return tree.unflatten(structure, leaves as never[]) as Tree<T>;

@@ -1,0 +1,213 @@
+/** @file The programs of a decoder's stages backwards: what its gradient is made of. */
+
+import { grad, numpy as np, valueAndGrad } from "@jax-js/jax";
+import {
+  type Ablation,
+  causalAttention,
+  enterDecoder,
+  type NextTokens,
+  splitWeights,
+  type TracedWeights,
+  type Turns,
+  weightSpecs,
+} from "../model/index.ts";
+import {
+  compile,
+  compileInTwo,
+  type FloatTensor,
+  floats,
+  ints,
+  type JaxArray,
+  type Tensor,
+} from "../tensor/index.ts";
+import { type PolicyLossOptions, type ProbeBatch, probeTerm } from "./loss.ts";
+import type { Chunk } from "./places.ts";
+import {
+  type Asked,
+  byStage,
+  kept,
+  layerKind,
+  nextAt,
+  type Staging,
+  turnsSpecs,
+  wholeNames,
+} from "./stages.ts";
+
+/** A loss that is a sum over tokens, and perhaps a probe's term. */
+export interface TokenLoss {
+  /** All that its terms depend on, but for the arrays. */
+  kind: readonly unknown[];
+  temperature: number;
+  /** The loss of tokens [N], and the share of them that was clipped. */
+  terms(next: NextTokens, arrays: Record<string, JaxArray>): { loss: JaxArray; clipped: JaxArray };
+  /** What the terms need, each [N]; all 0 where the chunk is filled up. */
+  arrays(chunk: Chunk): Record<string, FloatTensor>;
+  probe?: (NonNullable<PolicyLossOptions["probe"]> & { batch: ProbeBatch<Tensor> }) | undefined;
+  ablate?: Ablation | undefined;
+}
+
+/** Is the hook in this layer? */
+export function isIn(layer: number, hook: string): boolean {
+  return hook.startsWith(`blocks.${layer}.`);
+}
+
+type Probing = TokenLoss["probe"];
+
+/** A layer with its gradient: what leaves it, and from the pull on that the pull on what enters it. */
+function withGradient({ config }: Staging, layer: number, asked: Asked, probe: Probing, T: number) {
+  const { kind, specs, trace } = layerKind(config, layer, asked);
+  const probing = probe && isIn(layer, probe.hook) ? probe : undefined;
+  const split = splitWeights(config, wholeNames(specs, layer));
+  const names = byStage(config, split.trained).layers[layer]!;
+  const others = byStage(config, split.frozen).layers[layer]!;
+  type Own = { weights: TracedWeights; x: JaxArray };
+  type Rest = [TracedWeights, Turns, JaxArray, ProbeBatch<JaxArray> | Record<string, never>];
+  const pulled = ({ weights, x }: Own, ...[frozen, turns, pull_BTD, batch]: Rest) => {
+    const causal = causalAttention(T);
+    let read: JaxArray | undefined;
+    const attend = (queries: JaxArray, kv: Parameters<typeof causal>[2]) => causal(0, queries, kv);
+    const y_BTD = trace({ ...frozen, ...weights }, x, turns, attend, (_, value) => {
+      read = value.ref;
+    });
+    const along = np.sum(y_BTD.ref.mul(pull_BTD));
+    const terms = read && probing ? [probeTerm(read, batch as ProbeBatch<JaxArray>, probing)] : [];
+    return [terms.reduce((sum, term) => sum.add(term.ref), along), { y_BTD, terms }] as const;
+  };
+  const differentiated = valueAndGrad(pulled as never, { hasAux: true }) as unknown as (
+    ...args: [Own, ...Rest]
+  ) => [[JaxArray, { y_BTD: JaxArray; terms: JaxArray[] }], Own];
+  return {
+    kind: [kind, Object.keys(names), probing && [probing.pool, probing.as]],
+    specs: (B: number) => {
+      const stream = floats([B, T, config.width]);
+      const probes: ProbeBatch<FloatTensor> | Record<string, never> = probing
+        ? { direction: floats([config.width]), bias: floats([]), pool: floats([B, T]), weights: floats([B]) }
+        : {};
+      return {
+        early: [names, others, stream, turnsSpecs(config, 1, T)] as const,
+        late: [stream, probes] as const,
+      };
+    },
+    run: (
+      trained: TracedWeights,
+      frozen: TracedWeights,
+      x: JaxArray,
+      ...rest: [Turns, JaxArray, Rest[3]]
+    ) => {
+      const [[, { y_BTD, terms }], own] = differentiated({ weights: trained, x }, frozen, ...rest);
+      const told = terms.map((term) => threeOf(term.ref, np.array(0), term));
+      return [y_BTD, { gradient: own.weights, pull: own.x, told }] as [JaxArray, LayerPull<JaxArray>];
+    },
+  };
+}
+
+/** What the backward pass makes of a layer. */
+interface LayerPull<T> {
+  gradient: Record<string, T>;
+  pull: T;
+  /** Of the probe's term, where it is in this layer. */
+  told: T[];
+}
+
+/** Forwards and backwards, with what is kept between. */
+export function layerInTwo(
+  staging: Staging,
+  layer: number,
+  [B, T]: readonly [number, number],
+  asked: Asked,
+  probe: Probing,
+) {
+  const { kind, specs, run } = withGradient(staging, layer, asked, probe, T);
+  const { programs } = staging;
+  return kept(programs, ["layer in two", kind, B, T], () =>
+    compileInTwo(run, specs(B).early, specs(B).late, { runtime: programs.runtime }),
+  );
+}
+
+/** Backwards, with the forward pass done again. */
+export function layerAgain(
+  staging: Staging,
+  layer: number,
+  [B, T]: readonly [number, number],
+  asked: Asked,
+  probe: Probing,
+) {
+  const { kind, specs, run } = withGradient(staging, layer, asked, probe, T);
+  const { programs } = staging;
+  return kept(programs, ["layer again", kind, B, T], () =>
+    compile(
+      (...args: Parameters<typeof run>) => run(...args)[1],
+      [...specs(B).early, ...specs(B).late] as const,
+      {
+        runtime: programs.runtime,
+      },
+    ),
+  );
+}
+
+/** Out of the stream: the loss of some tokens, and its gradient for what is trained there and for the stream. */
+export function leaveGradient(
+  { config, programs }: Staging,
+  [B, T, N]: readonly [number, number, number],
+  { kind, temperature, terms }: TokenLoss,
+  names: readonly string[],
+) {
+  const { trained, frozen } = splitWeights(config, weightSpecs(config));
+  const specs = { trained: byStage(config, trained).leave, frozen: byStage(config, frozen).leave };
+  const arrays: Record<string, FloatTensor> = Object.fromEntries(names.map((name) => [name, floats([N])]));
+  type Own = { weights: TracedWeights; x: JaxArray };
+  const lossOf = (
+    { weights, x }: Own,
+    others: TracedWeights,
+    index_N: JaxArray,
+    targets_N: JaxArray,
+    arrays: Record<string, JaxArray>,
+  ) => {
+    const next = nextAt(config, { ...others, ...weights }, x, index_N, targets_N, temperature);
+    const { loss, clipped } = terms(next, arrays);
+    return [loss, clipped] as const;
+  };
+  const differentiated = valueAndGrad(lossOf as never, { hasAux: true }) as unknown as (
+    ...args: Parameters<typeof lossOf>
+  ) => [[JaxArray, JaxArray], Own];
+  return kept(programs, ["leave gradient", config, kind, temperature, B, T, N], () =>
+    compile(
+      (
+        weights: TracedWeights,
+        others: TracedWeights,
+        x: JaxArray,
+        index_N: JaxArray,
+        targets_N: JaxArray,
+        arrays: Record<string, JaxArray>,
+      ) => {
+        const [[loss, clipped], own] = differentiated({ weights, x }, others, index_N, targets_N, arrays);
+        return { gradient: own.weights, pull: own.x, told: threeOf(loss, clipped, np.array(0)) };
+      },
+      [specs.trained, specs.frozen, floats([B, T, config.width]), ints([N]), ints([N]), arrays] as const,
+      { runtime: programs.runtime },
+    ),
+  );
+}
+
+/** Into the stream: the gradient for embeddings. */
+export function enterGradient({ config, programs }: Staging, B: number, T: number) {
+  const specs = byStage(config, splitWeights(config, weightSpecs(config)).trained).enter;
+  const along = (weights: TracedWeights, tokens_BT: JaxArray, pull_BTD: JaxArray) =>
+    np.sum(enterDecoder(weights, tokens_BT, np.arange(T).astype(np.int32), config).x.mul(pull_BTD));
+  return kept(programs, ["enter gradient", config, B, T], () =>
+    compile(
+      (weights: TracedWeights, tokens_BT: JaxArray, pull_BTD: JaxArray) =>
+        (grad(along as never) as unknown as typeof along)(
+          weights,
+          tokens_BT,
+          pull_BTD,
+        ) as unknown as TracedWeights,
+      [specs, ints([B, T]), floats([B, T, config.width])] as const,
+      { runtime: programs.runtime },
+    ),
+  );
+}
+
+function threeOf(...three: JaxArray[]): JaxArray {
+  return np.concatenate(three.map((one) => one.reshape([1])));
+}

@@ -1,0 +1,120 @@
+/**
+ * @file Gradients of a decoder layer by layer: forwards, out of the stream, and backwards. What a layer computed is kept, or
+ * computed again where memory is short (gradient checkpointing: Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost").
+ */
+
+import { splitWeights } from "../model/index.ts";
+import type { Handle } from "../tensor/index.ts";
+import type { PaddedBatch } from "./batches.ts";
+import {
+  enterGradient,
+  isIn,
+  layerAgain,
+  layerInTwo,
+  leaveGradient,
+  type TokenLoss,
+} from "./gradient-stages.ts";
+import type { Entered } from "./layered-forward.ts";
+import { fitting, placesAtOnce } from "./memory.ts";
+import { chunksOf, placesOf } from "./places.ts";
+import { type Asked, byStage, enterProgram, layerProgram, type Staging, wholeNames } from "./stages.ts";
+import type { Sequence } from "./types.ts";
+import { type Given, type Placed, sumOf } from "./weights.ts";
+
+/** The gradient of a batch by the names of the trained weights, and the loss, the clipped share and the probe's term in parts [3]. */
+export interface BatchGradient {
+  gradient: Placed;
+  told: Handle[];
+}
+
+/** The gradient of a loss over a batch. */
+export async function gradientByLayers(
+  staging: Staging,
+  weights: Given,
+  batch: PaddedBatch,
+  sequences: readonly Sequence[],
+  loss: TokenLoss,
+  memoryMB: number | undefined,
+): Promise<BatchGradient> {
+  const { config, programs } = staging;
+  const { runtime } = programs;
+  const [B, T] = batch.tokens.shape as [number, number];
+  const { trained, frozen } = splitWeights(config, weights as Placed);
+  const stages = { trained: byStage(config, trained), frozen: byStage(config, frozen) };
+  const all = byStage(config, weights as Placed);
+  const { keeps } = fitting(config, T, memoryMB);
+  const { probe, ablate } = loss;
+  const asked: Asked = { hooks: probe ? [probe.hook] : [], ablate };
+  const layers = [...all.layers.keys()];
+  /** Nothing is trained below it. */
+  const lowest =
+    Object.keys(stages.trained.enter).length > 0
+      ? 0
+      : stages.trained.layers.findIndex((own) => Object.keys(own).length > 0);
+
+  const enter = await enterProgram(staging, B, T);
+  const { x, turns } = (await enter.run(all.enter, batch.tokens)) as Entered;
+  const given = turns as Record<string, never>;
+  const streams = [x];
+  const keptOf: Handle[][] = [];
+  for (const layer of layers) {
+    const own = [stages.trained.layers[layer]!, stages.frozen.layers[layer]!] as const;
+    const stream = streams.at(-1)!;
+    if (keeps && layer >= lowest) {
+      const { first } = await layerInTwo(staging, layer, [B, T], asked, probe);
+      const [y_BTD, keptHere] = await first.run(...own, stream, given);
+      streams.push(y_BTD);
+      keptOf.push(keptHere);
+    } else {
+      const program = await layerProgram(staging, layer, [B, T], { ablate });
+      streams.push((await program.run(all.layers[layer]!, stream, given)).y_BTD);
+      if (layer < lowest) runtime.free(streams.shift()!);
+    }
+  }
+
+  const told: Handle[] = [];
+  let gradient: Placed = {};
+  const gather = async (more: Placed) => {
+    const both = Object.keys(more).filter((name) => name in gradient);
+    const pick = (from: Placed) => Object.fromEntries(both.map((name) => [name, from[name]!]));
+    const sums = both.length > 0 ? await sumOf(programs, pick(gradient), pick(more)) : {};
+    gradient = { ...gradient, ...more, ...sums };
+  };
+  const places = placesOf(batch, sequences);
+  const N = placesAtOnce(config, places.length, memoryMB);
+  let pull: Placed | undefined;
+  for (const chunk of chunksOf(places, N)) {
+    const arrays = loss.arrays(chunk);
+    const program = await leaveGradient(staging, [B, T, N], loss, Object.keys(arrays));
+    const { leave } = stages.trained;
+    const stream = streams.at(-1)!;
+    const out = await program.run(leave, stages.frozen.leave, stream, chunk.index_N, chunk.targets_N, arrays);
+    told.push(out.told);
+    await gather(out.gradient as Placed);
+    const here = { pull: out.pull };
+    pull = pull ? await sumOf(programs, pull, here) : here;
+  }
+  runtime.free(streams.pop()!);
+
+  let pull_BTD = pull!.pull!;
+  for (const layer of layers.slice(lowest).toReversed()) {
+    const own = [stages.trained.layers[layer]!, stages.frozen.layers[layer]!] as const;
+    const stream = streams.pop()!;
+    const probed = (probe && isIn(layer, probe.hook) ? probe.batch : {}) as Record<string, never>;
+    const args = [...own, stream, given, pull_BTD, probed] as const;
+    const out = keeps
+      ? await (await layerInTwo(staging, layer, [B, T], asked, probe)).second.run(...args, keptOf.pop()!)
+      : await (await layerAgain(staging, layer, [B, T], asked, probe)).run(...args);
+    runtime.free(stream);
+    runtime.free(pull_BTD);
+    pull_BTD = out.pull;
+    told.push(...out.told);
+    await gather(wholeNames(out.gradient as Placed, layer));
+  }
+  if (Object.keys(stages.trained.enter).length > 0) {
+    const program = await enterGradient(staging, B, T);
+    await gather((await program.run(stages.trained.enter, batch.tokens, pull_BTD)) as Placed);
+  }
+  for (const handle of [pull_BTD, ...Object.values(turns)]) runtime.free(handle);
+  return { gradient, told };
+}

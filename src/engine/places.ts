@@ -1,0 +1,56 @@
+/** @file Where the tokens of completions are in a batch: only there is the model asked for the next token. */
+
+import { type FloatTensor, floats, ints, type Tensor } from "../tensor/index.ts";
+import type { PaddedBatch } from "./batches.ts";
+import type { Sequence } from "./types.ts";
+
+/** A token of a completion. */
+export interface Place {
+  /** The position before it, counted through the batch [B, T]. */
+  at: number;
+  target: number;
+  /** Which of the sequences it belongs to, and which of its completion's tokens it is. */
+  index: number;
+  token: number;
+}
+
+/** The tokens of all completions of a batch, sequence by sequence. */
+export function placesOf({ indices, tokens }: PaddedBatch, sequences: readonly Sequence[]): Place[] {
+  const T = tokens.shape[1]!;
+  return indices.flatMap((index, row) => {
+    const { promptLength, tokens } = sequences[index]!;
+    return tokens.slice(promptLength).map((target, token) => ({
+      ...{ target, index, token },
+      at: row * T + promptLength + token - 1,
+    }));
+  });
+}
+
+/** Some places, filled up to N by the batch's first position, which must not count. */
+export interface Chunk {
+  places: readonly Place[];
+  index_N: Tensor;
+  targets_N: Tensor;
+}
+
+/** Places in chunks of N each; one at least. */
+export function chunksOf(places: readonly Place[], N: number): Chunk[] {
+  return Array.from({ length: Math.max(1, Math.ceil(places.length / N)) }, (_, i) => {
+    const own = places.slice(i * N, (i + 1) * N);
+    const [index_N, targets_N] = [ints([N]), ints([N])];
+    own.forEach(({ at, target }, n) => {
+      index_N.data[n] = at;
+      targets_N.data[n] = target;
+    });
+    return { places: own, index_N, targets_N };
+  });
+}
+
+/** A number for each place [N]; 0 where the chunk is filled up. */
+export function atPlaces({ places, index_N }: Chunk, value: (place: Place) => number): FloatTensor {
+  const tensor = floats(index_N.shape);
+  places.forEach((place, n) => {
+    tensor.data[n] = value(place);
+  });
+  return tensor;
+}

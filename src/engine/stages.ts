@@ -1,0 +1,199 @@
+/** @file The programs of a decoder's stages: into the stream, through a layer, out of it. One serves all layers that are alike. */
+
+import { numpy as np } from "@jax-js/jax";
+import {
+  type Ablation,
+  ablatedHooks,
+  ablating,
+  causalAttention,
+  type DecoderConfig,
+  decoderLayer,
+  enterDecoder,
+  type InLayer,
+  type KeysValues,
+  layerPrefix,
+  layerWeights,
+  leaveDecoder,
+  type NextTokens,
+  nextTokens,
+  type TracedWeights,
+  type Turns,
+  weightSpecs,
+} from "../model/index.ts";
+import { compile, type FloatTensor, floats, ints, type JaxArray, type TensorSpec } from "../tensor/index.ts";
+import type { Closable, ProgramStore } from "./programs.ts";
+
+/** What stages are compiled with. */
+export interface Staging {
+  config: DecoderConfig;
+  programs: ProgramStore;
+}
+
+/** Weights by the stage that uses them. A tied embedding is used by two. */
+export interface ByStage<T> {
+  enter: Record<string, T>;
+  /** Of each layer, by their names in it. */
+  layers: Record<string, T>[];
+  leave: Record<string, T>;
+}
+
+/** A model's weights by stage. */
+export function byStage<T>(config: DecoderConfig, weights: Readonly<Record<string, T>>): ByStage<T> {
+  const only = (isIt: (name: string) => boolean) =>
+    Object.fromEntries(Object.entries(weights).filter(([name]) => isIt(name)));
+  const head = config.tied ? "model.embed_tokens." : "lm_head.";
+  return {
+    enter: only((name) => name.startsWith("model.embed_")),
+    layers: Array.from({ length: config.layers }, (_, layer) => layerWeights(weights, layer)),
+    leave: only((name) => name.startsWith("model.norm.") || name.startsWith(head)),
+  };
+}
+
+/** Weights that stages name, by the model's names. */
+export function wholeNames<T>(weights: Readonly<Record<string, T>>, layer: number): Record<string, T> {
+  const prefix = layerPrefix(layer);
+  return Object.fromEntries(Object.entries(weights).map(([name, weight]) => [`${prefix}${name}`, weight]));
+}
+
+/** What is asked of a layer beside what it hands on. */
+export interface Asked {
+  /** Hooks of the model whose activations are wanted. */
+  hooks?: readonly string[];
+  ablate?: Ablation | undefined;
+  /** Are its keys and values wanted? */
+  cache?: boolean;
+}
+
+/** A layer as it is traced, and all that it depends on, but for the sizes: layers of one kind share programs. */
+export interface LayerKind {
+  kind: readonly unknown[];
+  specs: Record<string, TensorSpec>;
+  /** The layer's output [B, T, D]. `see` takes the activations that are asked for, which it does not own. */
+  trace(
+    weights: TracedWeights,
+    x_BTD: JaxArray,
+    turns: Turns,
+    attend: InLayer["attend"],
+    see?: (site: string, value: JaxArray) => void,
+  ): JaxArray;
+}
+
+/** @throws Error where the ablation edits what the model lacks */
+export function layerKind(
+  config: DecoderConfig,
+  layer: number,
+  { hooks = [], ablate, cache = false }: Asked,
+): LayerKind {
+  const block = `blocks.${layer}.`;
+  const inBlock = (names: Iterable<string>) =>
+    [...names].filter((name) => name.startsWith(block)).map((name) => name.slice(block.length));
+  const seen = inBlock(hooks);
+  const edited = ablate ? inBlock(ablatedHooks(config, ablate)) : [];
+  const edit = ablate && edited.length > 0 ? ablating(config, ablate) : undefined;
+  const specs = byStage(config, weightSpecs(config)).layers[layer]!;
+  return {
+    kind: [{ ...config, layers: 1 }, Object.keys(specs), seen, edit ? [edited, ablate] : null, cache],
+    specs,
+    trace(weights, x_BTD, turns, attend, see = () => {}) {
+      const observe = (site: string, value: JaxArray) => {
+        if (seen.includes(site)) see(site, value);
+      };
+      return decoderLayer(weights, x_BTD, turns, config, {
+        attend,
+        observe,
+        stream: (site, value) => {
+          observe(site, value);
+          return edit ? edit(`${block}${site}`, value) : value;
+        },
+      });
+    },
+  };
+}
+
+/** How positions [rows, T] are turned. */
+export function turnsSpecs(config: DecoderConfig, rows: number, T: number): Turns<FloatTensor> {
+  if (!config.rotary) return {};
+  const each = floats([rows, 1, T, config.rotary.frequencies.length]);
+  return { cosines: each, sines: each };
+}
+
+/** The stream [B, T, D] that enters the first layer, from tokens [B, T] that start at position 0, and the turns. */
+export function enterProgram({ config, programs }: Staging, B: number, T: number) {
+  const specs = byStage(config, weightSpecs(config)).enter;
+  return kept(programs, ["enter", config, B, T], () =>
+    compile(
+      (weights: TracedWeights, tokens_BT: JaxArray) =>
+        enterDecoder(weights, tokens_BT, np.arange(T).astype(np.int32), config),
+      [specs, ints([B, T])] as const,
+      { runtime: programs.runtime },
+    ),
+  );
+}
+
+/** A layer over sequences [B, T] that start at position 0: what leaves it, what was asked for, and its keys and values. */
+export function layerProgram(
+  { config, programs }: Staging,
+  layer: number,
+  [B, T]: readonly [number, number],
+  asked: Asked = {},
+) {
+  const { kind, specs, trace } = layerKind(config, layer, asked);
+  return kept(programs, ["layer", kind, B, T], () =>
+    compile(
+      (weights: TracedWeights, x_BTD: JaxArray, turns: Turns) => {
+        const seen: Record<string, JaxArray> = {};
+        const cache: KeysValues[] = [];
+        const causal = causalAttention(T);
+        const attend: InLayer["attend"] = (queries, kv) => {
+          if (asked.cache) cache.push({ keys: kv.keys.ref, values: kv.values.ref });
+          return causal(0, queries, kv);
+        };
+        const y_BTD = trace(weights, x_BTD, turns, attend, (site, value) => {
+          seen[site] = value.ref;
+        });
+        return { y_BTD, seen, cache };
+      },
+      [specs, floats([B, T, config.width]), turnsSpecs(config, 1, T)] as const,
+      { runtime: programs.runtime },
+    ),
+  );
+}
+
+/** Log-probabilities and entropies [N] of the next tokens at some positions, counted through the stream [B, T, D]. */
+export function leaveProgram(
+  { config, programs }: Staging,
+  [B, T, N]: readonly [number, number, number],
+  temperature: number,
+) {
+  const specs = byStage(config, weightSpecs(config)).leave;
+  return kept(programs, ["leave", config, B, T, N, temperature], () =>
+    compile(
+      (weights: TracedWeights, x_BTD: JaxArray, index_N: JaxArray, targets_N: JaxArray) =>
+        nextAt(config, weights, x_BTD, index_N, targets_N, temperature),
+      [specs, floats([B, T, config.width]), ints([N]), ints([N])] as const,
+      { runtime: programs.runtime },
+    ),
+  );
+}
+
+/** What is known of the next tokens at some positions. */
+export function nextAt(
+  config: DecoderConfig,
+  weights: TracedWeights,
+  x_BTD: JaxArray,
+  index_N: JaxArray,
+  targets_N: JaxArray,
+  temperature: number,
+): NextTokens {
+  const rows_ND = x_BTD.reshape([-1, config.width]).slice(index_N);
+  return nextTokens(weights, leaveDecoder(weights, rows_ND, config), targets_N, temperature, config);
+}
+
+/** A program of its own kind, compiled when it is first asked for. */
+export function kept<P extends Closable>(
+  programs: ProgramStore,
+  kind: readonly unknown[],
+  create: () => Promise<P>,
+): Promise<P> {
+  return programs.cache<P>(JSON.stringify(kind), create).get();
+}
