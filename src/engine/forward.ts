@@ -14,7 +14,7 @@ import {
 } from "../model/index.ts";
 import { compile, type Handle, ints, type JaxArray } from "../tensor/index.ts";
 import { batchesOf, type PaddedBatch } from "./batches.ts";
-import { forwardByLayers, type LayeredOptions } from "./layered-forward.ts";
+import { forwardByLayers, type LayeredOptions, type Passed } from "./layered-forward.ts";
 import type { ProgramStore } from "./programs.ts";
 import { hookOf, readBatch } from "./read.ts";
 import type { ForwardOptions, ForwardOutput, Sequence } from "./types.ts";
@@ -66,15 +66,6 @@ export async function forward(
     for (const handle of Object.values(taps)) runtime.free(handle);
   }
   return of.map((index) => results[index]!);
-}
-
-/** What was computed over a batch. */
-export interface Passed {
-  /** Activations [B, T, D] by their hooks. */
-  taps: Record<string, Handle>;
-  /** Of each row's completion, token by token. */
-  logprobs: Float32Array[];
-  entropies: Float32Array[];
 }
 
 /** All layers in one program: for models that compile in a moment. */

@@ -3,12 +3,11 @@
 import type { Ablation } from "../model/index.ts";
 import type { Handle } from "../tensor/index.ts";
 import type { PaddedBatch } from "./batches.ts";
-import type { Passed } from "./forward.ts";
 import { placesAtOnce } from "./memory.ts";
 import { chunksOf, placesOf } from "./places.ts";
-import { byStage, enterProgram, layerProgram, leaveProgram, type Staging } from "./stages.ts";
+import { byStage, leaveProgram, type Staging, throughLayers } from "./stages.ts";
 import type { Sequence } from "./types.ts";
-import type { Given, Placed } from "./weights.ts";
+import type { Given } from "./weights.ts";
 
 /** What a pass is asked for. */
 export interface LayeredOptions {
@@ -16,6 +15,15 @@ export interface LayeredOptions {
   temperature: number;
   ablate?: Ablation | undefined;
   memoryMB?: number | undefined;
+}
+
+/** What was computed over a batch. */
+export interface Passed {
+  /** Activations [B, T, D] by their hooks. */
+  taps: Record<string, Handle>;
+  /** Of each row's completion, token by token. */
+  logprobs: Float32Array[];
+  entropies: Float32Array[];
 }
 
 /** Runs a batch; what was computed is in the order of its rows. */
@@ -29,27 +37,18 @@ export async function forwardByLayers(
   const { config, programs } = staging;
   const { runtime } = programs;
   const [B, T] = batch.tokens.shape as [number, number];
-  const { enter, layers, leave } = byStage(config, weights);
-  let { x, turns } = (await (
-    await enterProgram(staging, B, T)
-  ).run(enter as Placed, batch.tokens)) as Entered;
+  const stages = byStage(config, weights);
   const taps: Record<string, Handle> = {};
-  for (const [layer, own] of layers.entries()) {
-    const program = await layerProgram(staging, layer, [B, T], { hooks, ablate });
-    const { y_BTD, seen } = await program.run(own as Placed, x, turns as Record<string, never>);
-    for (const [site, value] of Object.entries(seen as Placed)) taps[`blocks.${layer}.${site}`] = value;
-    runtime.free(x);
-    x = y_BTD;
-  }
-  for (const handle of Object.values(turns)) runtime.free(handle);
-
+  const x = await throughLayers(staging, stages, batch.tokens, { hooks, ablate }, (layer, { seen }) => {
+    for (const [site, value] of Object.entries(seen)) taps[`blocks.${layer}.${site}`] = value;
+  });
   const places = placesOf(batch, sequences);
   const N = placesAtOnce(config, places.length, memoryMB);
   const program = await leaveProgram(staging, [B, T, N], temperature);
   const told: { logProbs: Handle; entropies: Handle }[] = [];
   const chunks = chunksOf(places, N);
   for (const { index_N, targets_N } of chunks)
-    told.push(await program.run(leave as Placed, x, index_N, targets_N));
+    told.push(await program.run(stages.leave, x, index_N, targets_N));
   runtime.free(x);
   const empty = () =>
     batch.indices.map((index) => {
@@ -68,10 +67,4 @@ export async function forwardByLayers(
     for (const handle of Object.values(told[i]!)) runtime.free(handle);
   }
   return { taps, logprobs, entropies };
-}
-
-/** What enters the first layer. */
-export interface Entered {
-  x: Handle;
-  turns: Placed;
 }

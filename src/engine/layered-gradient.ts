@@ -14,7 +14,6 @@ import {
   leaveGradient,
   type TokenLoss,
 } from "./gradient-stages.ts";
-import type { Entered } from "./layered-forward.ts";
 import { fitting, placesAtOnce } from "./memory.ts";
 import { chunksOf, placesOf } from "./places.ts";
 import { type Asked, byStage, enterProgram, layerProgram, type Staging, wholeNames } from "./stages.ts";
@@ -39,9 +38,9 @@ export async function gradientByLayers(
   const { config, programs } = staging;
   const { runtime } = programs;
   const [B, T] = batch.tokens.shape as [number, number];
-  const { trained, frozen } = splitWeights(config, weights as Placed);
+  const { trained, frozen } = splitWeights(config, weights);
   const stages = { trained: byStage(config, trained), frozen: byStage(config, frozen) };
-  const all = byStage(config, weights as Placed);
+  const all = byStage(config, weights);
   const { keeps } = fitting(config, T, memoryMB);
   const { probe, ablate } = loss;
   const asked: Asked = { hooks: probe ? [probe.hook] : [], ablate };
@@ -53,7 +52,7 @@ export async function gradientByLayers(
       : stages.trained.layers.findIndex((own) => Object.keys(own).length > 0);
 
   const enter = await enterProgram(staging, B, T);
-  const { x, turns } = (await enter.run(all.enter, batch.tokens)) as Entered;
+  const { x, turns } = await enter.run(all.enter, batch.tokens);
   const given = turns as Record<string, never>;
   const streams = [x];
   const keptOf: Handle[][] = [];
@@ -115,6 +114,6 @@ export async function gradientByLayers(
     const program = await enterGradient(staging, B, T);
     await gather((await program.run(stages.trained.enter, batch.tokens, pull_BTD)) as Placed);
   }
-  for (const handle of [pull_BTD, ...Object.values(turns)]) runtime.free(handle);
+  for (const handle of [pull_BTD, ...Object.values(turns as Placed)]) runtime.free(handle);
   return { gradient, told };
 }

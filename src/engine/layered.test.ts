@@ -107,7 +107,11 @@ async function asOneProgram(of: DecoderConfig, at: Weights): Promise<Weights> {
       )[1] as TracedWeights,
     args,
   );
-  const gradient = copyWeights((await program.evaluate(...(args as never))) as unknown as Weights);
+  const gradient = copyWeights(
+    (await program.evaluate(
+      ...(args as unknown as Parameters<typeof program.evaluate>),
+    )) as unknown as Weights,
+  );
   await program.close();
   return gradient;
 }

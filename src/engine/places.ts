@@ -5,7 +5,7 @@ import type { PaddedBatch } from "./batches.ts";
 import type { Sequence } from "./types.ts";
 
 /** A token of a completion. */
-export interface Place {
+export interface TokenPlace {
   /** The position before it, counted through the batch [B, T]. */
   at: number;
   target: number;
@@ -15,7 +15,7 @@ export interface Place {
 }
 
 /** The tokens of all completions of a batch, sequence by sequence. */
-export function placesOf({ indices, tokens }: PaddedBatch, sequences: readonly Sequence[]): Place[] {
+export function placesOf({ indices, tokens }: PaddedBatch, sequences: readonly Sequence[]): TokenPlace[] {
   const T = tokens.shape[1]!;
   return indices.flatMap((index, row) => {
     const { promptLength, tokens } = sequences[index]!;
@@ -28,13 +28,13 @@ export function placesOf({ indices, tokens }: PaddedBatch, sequences: readonly S
 
 /** Some places, filled up to N by the batch's first position, which must not count. */
 export interface Chunk {
-  places: readonly Place[];
+  places: readonly TokenPlace[];
   index_N: Tensor;
   targets_N: Tensor;
 }
 
 /** Places in chunks of N each; one at least. */
-export function chunksOf(places: readonly Place[], N: number): Chunk[] {
+export function chunksOf(places: readonly TokenPlace[], N: number): Chunk[] {
   return Array.from({ length: Math.max(1, Math.ceil(places.length / N)) }, (_, i) => {
     const own = places.slice(i * N, (i + 1) * N);
     const [index_N, targets_N] = [ints([N]), ints([N])];
@@ -47,7 +47,7 @@ export function chunksOf(places: readonly Place[], N: number): Chunk[] {
 }
 
 /** A number for each place [N]; 0 where the chunk is filled up. */
-export function atPlaces({ places, index_N }: Chunk, value: (place: Place) => number): FloatTensor {
+export function atPlaces({ places, index_N }: Chunk, value: (place: TokenPlace) => number): FloatTensor {
   const tensor = floats(index_N.shape);
   places.forEach((place, n) => {
     tensor.data[n] = value(place);

@@ -1,17 +1,10 @@
 /** @file Sampling completions with a cache of keys and values. */
 
-import {
-  type Ablation,
-  ablating,
-  cacheHeads,
-  endTokens,
-  isEmbedded,
-  type ModelConfig,
-} from "../model/index.ts";
+import { type Ablation, cacheHeads, endTokens, isEmbedded, type ModelConfig } from "../model/index.ts";
 import { randomFor, randomWord } from "../random.ts";
 import { type Draw, type Handle, ints } from "../tensor/index.ts";
 import { checkTokens } from "./batches.ts";
-import { compileDecode, compilePrefill } from "./decode.ts";
+import { compileDecode, prefill } from "./decode.ts";
 import { type ProgramStore, powerOfTwo, roundUp } from "./programs.ts";
 import { freeCache, keepNewest, repack, type Source, setNewest } from "./slots.ts";
 import type { SampledSequence, SamplingParams } from "./types.ts";
@@ -92,10 +85,8 @@ function sampler(config: ModelConfig, programs: ProgramStore, ablate: Ablation |
   const { minRows, maxRows, cacheSize } = sizingOf(config);
   /** A power of two, so that few programs serve all sizes. */
   const batchSize = (rows: number) => Math.max(minRows, powerOfTwo(Math.max(1, rows)));
-  const edit = ablate && ablating(config, ablate);
   const kind = JSON.stringify([config, ablate]);
-  const prefills = programs.cache(`prefill ${kind}`, (B, T) => compilePrefill(runtime, config, edit, B!, T!));
-  const decodes = programs.cache(`decode ${kind}`, (B, C) => compileDecode(runtime, config, edit, B!, C!));
+  const decodes = programs.cache(`decode ${kind}`, (B, C) => compileDecode(runtime, config, ablate, B!, C!));
 
   /** Reads the prompts and draws every row's first token. Returns the prompts' keys and values. */
   async function readPrompts(weights: Given, rows: Row[], temperature: number): Promise<Source> {
@@ -116,7 +107,8 @@ function sampler(config: ModelConfig, programs: ProgramStore, ablate: Ablation |
       (tokens.data as Int32Array).set(prompt, i * T);
       last.data[i] = prompt.length - 1;
     });
-    const { logits, cache } = await (await prefills.get(P, T)).run(weights, tokens, last);
+    const read = await prefill(programs, config, ablate, [P, T]);
+    const { logits, cache } = await read(weights, tokens, last);
     const of = new Map(rows.map(({ prompt }, row) => [row, index.get(prompt.join())!]));
     await draw(logits, rows, (i) => of.get(i)!, temperature);
     return { C: T, of, cache };

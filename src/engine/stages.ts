@@ -20,8 +20,18 @@ import {
   type Turns,
   weightSpecs,
 } from "../model/index.ts";
-import { compile, type FloatTensor, floats, ints, type JaxArray, type TensorSpec } from "../tensor/index.ts";
+import {
+  compile,
+  type FloatTensor,
+  floats,
+  type Handle,
+  ints,
+  type JaxArray,
+  type Tensor,
+  type TensorSpec,
+} from "../tensor/index.ts";
 import type { Closable, ProgramStore } from "./programs.ts";
+import type { Placed } from "./weights.ts";
 
 /** What stages are compiled with. */
 export interface Staging {
@@ -157,6 +167,37 @@ export function layerProgram(
       { runtime: programs.runtime },
     ),
   );
+}
+
+/** What was seen on the way through a layer. */
+export interface SeenInLayer {
+  /** Activations [B, T, D] that were asked for, by their sites. */
+  seen: Placed;
+  cache: { keys: Handle; values: Handle }[];
+}
+
+/** Runs tokens [B, T] through all layers. @returns the stream [B, T, D] that leaves the last one */
+export async function throughLayers(
+  staging: Staging,
+  weights: ByStage<Handle | FloatTensor>,
+  tokens_BT: Tensor,
+  asked: Asked,
+  see: (layer: number, seen: SeenInLayer) => void,
+): Promise<Handle> {
+  const { runtime } = staging.programs;
+  const [B, T] = tokens_BT.shape as [number, number];
+  const entered = await (await enterProgram(staging, B, T)).run(weights.enter, tokens_BT);
+  const turns = entered.turns as Record<string, Handle>;
+  let { x } = entered;
+  for (const [layer, own] of weights.layers.entries()) {
+    const program = await layerProgram(staging, layer, [B, T], asked);
+    const { y_BTD, seen, cache } = await program.run(own, x, turns as Record<string, never>);
+    see(layer, { seen, cache });
+    runtime.free(x);
+    x = y_BTD;
+  }
+  for (const handle of Object.values(turns)) runtime.free(handle);
+  return x;
 }
 
 /** Log-probabilities and entropies [N] of the next tokens at some positions, counted through the stream [B, T, D]. */

@@ -143,11 +143,13 @@ export async function compile<const Args extends readonly unknown[], Result>(
   specs: Args,
   { runtime = onnxRuntime, donate = [] }: CompileOptions = {},
 ): Promise<CompiledProgram<Args, MapTree<Result, JaxArray, Tensor>>> {
+  return compileTraced(await traceOf(fn as (...args: never[]) => unknown, specs), specs, { runtime, donate });
+}
+
+/** Traces a function for the shapes of its arguments. @throws Error as `compile` does, but for what a runtime knows */
+export async function traceOf(fn: (...args: never[]) => unknown, specs: readonly unknown[]): Promise<Traced> {
   await startJax();
-  return compileTraced(trace(fn as (...args: never[]) => unknown, specs as never), specs, {
-    runtime,
-    donate,
-  });
+  return trace(fn, specs as readonly Tree<TensorSpec>[]);
 }
 
 /** Compiles what was traced before, or put together. @throws Error naming the primitive that the runtime has no rule for */

@@ -1,6 +1,15 @@
 /** @file What others may use of the engine. */
 
-export { CompiledProgram, type CompileOptions, compile, type Fed, type JaxTree } from "./compile.ts";
+export {
+  CompiledProgram,
+  type CompileOptions,
+  compile,
+  compileTraced,
+  type Fed,
+  type JaxTree,
+  traceOf,
+} from "./compile.ts";
+export { Composer, type Wires } from "./compose.ts";
 export { allFinite } from "./finite.ts";
 export { widenBrainHalves, widenHalves } from "./halves.ts";
 export { compileInTwo, type InTwo } from "./in-two.ts";
@@ -22,7 +31,7 @@ export {
 } from "./safetensors.ts";
 export { bytesAt, openSafetensors, readSafetensors, type TensorSource } from "./safetensors-file.ts";
 export { learningRateAt, type Schedule } from "./schedule.ts";
-export { type JaxArray, startJax } from "./trace.ts";
+export { type JaxArray, startJax, type Traced } from "./trace.ts";
 export {
   type DType,
   type FloatTensor,
