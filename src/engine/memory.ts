@@ -18,13 +18,14 @@ function enough({ width }: ModelConfig): number {
 const FOR_LOGITS = 1 / 4;
 
 /**
- * Bytes that training an adapter needs for each token of a sequence of length T, beside weights and gradients: what the
- * backward pass keeps of every layer, or of one layer and the streams between all. The factors were measured on SmolLM2-135M
- * (4.9 MB per token at T = 64, 5.7 at 256, 6.7 at 512, logits included); scoring needs less.
+ * Bytes that training an adapter needs for each token of a sequence of length T, beside weights, gradients and logits: what is
+ * kept of every layer, or the streams between them, and what one layer computes. Counted in the programs of a Llama's layer
+ * (kept: 3 hidden, 3 width, the keys and values, 2 heads x T, and the adapter's), with a little room.
  */
 function bytesPerToken({ layers, heads, width, hidden }: ModelConfig, T: number, keeps: boolean): number {
-  const perLayer = 20 * width + 9 * hidden + 4 * heads * T;
-  return Float32Array.BYTES_PER_ELEMENT * (keeps ? layers * perLayer : perLayer + layers * width);
+  const inLayer = 20 * width + 9 * hidden + 4 * heads * T;
+  const ofLayer = keeps ? 6 * width + 4 * hidden + 3 * heads * T : width;
+  return Float32Array.BYTES_PER_ELEMENT * (layers * ofLayer + inLayer);
 }
 
 /** How a batch is run: its rows, and whether what layers computed is kept for the backward pass, or computed again. */

@@ -13,8 +13,11 @@ export interface Halves {
   kept: TensorSpec[];
 }
 
-/** They cost next to nothing, and their results may be large: done again in the second half, not kept. */
-const REPEATED = new Set(["broadcast", "reshape", "transpose", "stop_gradient", "neg", "cast"]);
+/** They move elements, or read them under another shape: done again in the second half, not kept. */
+const MOVING = ["broadcast", "reshape", "transpose", "stop_gradient", "neg", "cast"];
+
+/** As cheap to do again, element by element, as to write and read: where all that they need is kept, they are done again. */
+const CHEAP = new Set([...MOVING, "add", "mul", "min", "max", "reciprocal", "compare", "where"]);
 
 /**
  * Cuts a program. Equations on which no output depends are in neither half.
@@ -39,19 +42,17 @@ export function cut(program: Program, early: number, given: readonly number[]): 
     if ("id" in output && isLate.has(output.id))
       throw new Error("tensor: a program cannot be cut where an early output depends on a late input");
 
-  const kept = new Map<number, Binder>();
-  const second = needed(
-    program,
-    program.outputs.filter((_, i) => !given.includes(i)),
-    makers,
-    (operand) => {
-      const maker = makers.get(operand.id);
-      if (maker === undefined || isLate.has(operand.id) || !isEarly.has(operand.id)) return false;
-      if (REPEATED.has(maker.primitive) || operand.dtype === "uint32") return false;
-      kept.set(operand.id, operand);
-      return true;
-    },
-  );
+  const rest = program.outputs.filter((_, i) => !given.includes(i));
+  const crossing = new Map<number, Binder>();
+  needed(program, rest, makers, (operand) => {
+    const maker = makers.get(operand.id);
+    if (maker === undefined || isLate.has(operand.id) || !isEarly.has(operand.id)) return false;
+    if (MOVING.includes(maker.primitive) || operand.dtype === "uint32") return false;
+    crossing.set(operand.id, operand);
+    return true;
+  });
+  const kept = withoutCheap(crossing, makers, isEarly);
+  const second = needed(program, rest, makers, ({ id }) => kept.has(id));
   const keptOutputs = [...kept.values()] as (Binder & { dtype: DType })[];
   const first = needed(program, [...earlyOutputs, ...keptOutputs], makers, () => false);
   return {
@@ -59,6 +60,27 @@ export function cut(program: Program, early: number, given: readonly number[]): 
     second: { ...second, inputs: [...program.inputs, ...keptOutputs] },
     kept: keptOutputs.map(({ shape, dtype }) => ({ shape, dtype })),
   };
+}
+
+/** What has to be kept so that everything that crosses is there: what is made last is given up first. */
+function withoutCheap(
+  crossing: ReadonlyMap<number, Binder>,
+  makers: ReadonlyMap<number, Equation>,
+  isEarly: ReadonlySet<number>,
+): Map<number, Binder> {
+  const kept = new Map(crossing);
+  /** Can it be had from what is kept? */
+  const canMake = (operand: Operand): boolean => {
+    if (!("id" in operand) || kept.has(operand.id) || !isEarly.has(operand.id)) return true;
+    const maker = makers.get(operand.id);
+    return maker === undefined || (CHEAP.has(maker.primitive) && maker.inputs.every(canMake));
+  };
+  for (const id of [...crossing.keys()].sort((a, b) => b - a)) {
+    const binder = kept.get(id)!;
+    kept.delete(id);
+    if (!canMake(binder)) kept.set(id, binder);
+  }
+  return kept;
 }
 
 /** The part of a program that some outputs need, without what is known otherwise. */

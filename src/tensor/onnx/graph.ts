@@ -35,6 +35,12 @@ export interface GraphConstant extends Value {
   data: Float32Array | Int32Array | BigInt64Array | Uint8Array | Uint32Array;
 }
 
+/** What a program is fed: one of its inputs, under its own shape or another one. */
+export interface GraphInput extends Value {
+  /** Which of the program's inputs. */
+  index: number;
+}
+
 /** Operators outside ONNX's own domain. */
 const MICROSOFT_OPS = new Set(["FusedMatMul"]);
 
@@ -43,7 +49,7 @@ const COMMUTATIVE_OPS = new Set(["Add", "Mul", "Min", "Max", "And", "Or"]);
 
 /** Builds a graph in which equal operators on equal inputs, and equal constants, exist once. */
 export class Graph {
-  readonly inputs: Value[] = [];
+  readonly inputs: GraphInput[] = [];
   readonly outputs: Value[] = [];
   readonly nodes: Node[] = [];
   readonly constants: GraphConstant[] = [];
@@ -55,8 +61,12 @@ export class Graph {
     return this.#values.get(name)!;
   }
 
-  input(shape: readonly number[], dtype: ElementType): Value {
-    const value = this.#define(`in${this.inputs.length}`, shape, dtype);
+  input(shape: readonly number[], dtype: ElementType, index = this.inputs.length): Value {
+    const known = this.inputs.find((one) => one.index === index && one.shape.join() === shape.join());
+    if (known) return known;
+    const isFirst = this.inputs.every((one) => one.index !== index);
+    const name = isFirst ? `in${index}` : `in${index}_${shape.join("x")}`;
+    const value = Object.assign(this.#define(name, shape, dtype), { index });
     this.inputs.push(value);
     return value;
   }
@@ -115,11 +125,19 @@ export class Graph {
       throw new Error(`internal: reshape of [${value.shape}] to [${shape}]`);
     const source = this.#reshapedFrom.get(value.name) ?? value;
     if (source !== value) return this.reshape(source, shape);
+    // ONNX Runtime copies what it is fed where an operator gives it another shape; fed under that shape it is not copied.
+    const fed = this.inputs.find(({ name }) => name === value.name);
+    if (fed) return this.input(shape, fed.dtype, fed.index);
     const result = this.apply("Reshape", [value, this.integers(shape)], shape);
     this.#reshapedFrom.set(result.name, value);
     return result;
   }
   readonly #reshapedFrom = new Map<string, Value>();
+
+  /** What an operator made that only gave another shape to it; else the value itself. */
+  beforeReshape(value: Value): Value {
+    return this.#reshapedFrom.get(value.name) ?? value;
+  }
 
   transpose(value: Value, perm: readonly number[]): Value {
     if (perm.every((axis, i) => axis === i)) return value;

@@ -7,7 +7,8 @@ import { type Lowered, rules, settle } from "./rules.ts";
 import { denseView } from "./view.ts";
 
 /**
- * Lowers a program to a graph with the same inputs and outputs, in their order.
+ * Lowers a program to a graph with the same inputs and outputs, in their order. The graph may take and give their elements under
+ * other shapes.
  *
  * @throws Error that names the primitive, where one has no rule
  */
@@ -17,7 +18,8 @@ export function lower(program: Program): Graph {
   const define = ({ id, shape, dtype }: Binder, { name }: Value) => {
     known.set(id, { view: denseView(name, shape), dtype });
   };
-  for (const input of program.inputs) define(input, graph.input(input.shape, input.dtype));
+  for (const [index, input] of program.inputs.entries())
+    define(input, graph.input(input.shape, input.dtype, index));
   for (const constant of program.constants)
     define(constant, graph.constant(constant.data, constant.shape, constant.dtype));
   const lowered = (operand: Operand): Lowered => {
@@ -40,9 +42,9 @@ export function lower(program: Program): Graph {
   return graph;
 }
 
-/** ONNX wants outputs to be made by an operator. */
-function asOutput(graph: Graph, value: Value): Value {
-  const made =
-    !graph.inputs.includes(value) && !graph.constants.some((constant) => constant.name === value.name);
-  return made ? value : graph.apply("Identity", [value], value.shape);
+/** ONNX wants outputs to be made by an operator. One that only gives another shape would copy them. */
+function asOutput(graph: Graph, given: Value): Value {
+  const value = graph.beforeReshape(given);
+  const made = ![...graph.inputs, ...graph.constants].some(({ name }) => name === value.name);
+  return made ? value : graph.apply("Identity", [given], given.shape);
 }

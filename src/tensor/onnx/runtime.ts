@@ -5,7 +5,7 @@ import { availableParallelism } from "node:os";
 import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import { versions } from "../../versions.ts";
 import { drawToken } from "../draw.ts";
-import type { Program } from "../program.ts";
+import { type Program, shapeOfOperand } from "../program.ts";
 import { type CopyPair, type Draw, type Executable, Handle, type RowMove, type Runtime } from "../runtime.ts";
 import type { Tensor } from "../types.ts";
 import { encodeModel } from "./encode.ts";
@@ -41,7 +41,7 @@ export const onnxRuntime: Runtime = {
 /** An array of this process. */
 class HostHandle extends Handle {
   #tensor: Tensor | undefined;
-  #fed: OrtTensor | undefined;
+  #own: OrtTensor | undefined;
   readonly #giveBack: ((tensor: Tensor) => void) | undefined;
 
   /** @param back where the tensor goes once it is freed */
@@ -57,17 +57,18 @@ class HostHandle extends Handle {
     throw new Error(`tensor: a ${this.dtype}[${this.shape}] was used after it had been freed`);
   }
 
-  /** As ONNX Runtime wants it. @throws Error where it was freed */
-  get fed(): OrtTensor {
-    const { data } = this.tensor;
-    this.#fed ??= new OrtTensor(this.dtype, data as Float32Array, this.shape as number[]);
-    return this.#fed;
+  /** As ONNX Runtime wants it, under some shape. @throws Error where it was freed */
+  as(shape: readonly number[]): OrtTensor {
+    const made = () => new OrtTensor(this.dtype, this.tensor.data as Float32Array, shape as number[]);
+    if (shape.join() !== this.shape.join()) return made();
+    this.#own ??= made();
+    return this.#own;
   }
 
   free(): void {
     if (this.#tensor) this.#giveBack?.(this.#tensor);
     this.#tensor = undefined;
-    this.#fed = undefined;
+    this.#own = undefined;
   }
 }
 
@@ -90,9 +91,10 @@ async function compileSession(program: Program, donated: readonly number[]): Pro
     extra: { session: { force_spinning_stop: "1" } },
   });
   // Inputs that no output depends on are not in the graph.
-  const fedNames = new Set(session.inputNames);
+  const fed = graph.inputs.filter(({ name }) => session.inputNames.includes(name));
   const outputs = graph.outputs.map(({ name, shape }, i) => ({
-    ...{ name, shape, dtype: program.outputs[i]!.dtype },
+    ...{ name, fetched: shape, dtype: program.outputs[i]!.dtype },
+    shape: shapeOfOperand(program.outputs[i]!),
     /** Two outputs may be one array, which is written once and copied. */
     first: graph.outputs.findIndex((one) => one.name === name),
   }));
@@ -100,13 +102,11 @@ async function compileSession(program: Program, donated: readonly number[]): Pro
     text: graph.toString(),
     async run(inputs) {
       const feeds: Record<string, OrtTensor> = {};
-      inputs.forEach((handle, i) => {
-        if (fedNames.has(`in${i}`)) feeds[`in${i}`] = hostOf(handle).fed;
-      });
+      for (const { name, index, shape } of fed) feeds[name] = hostOf(inputs[index]!).as(shape);
       const results = outputs.map((spec) => new HostHandle(takeTensor(spec), giveBack));
       const fetches: Record<string, OrtTensor> = {};
-      outputs.forEach(({ name, first }, i) => {
-        if (first === i) fetches[name] = results[i]!.fed;
+      outputs.forEach(({ name, first, fetched }, i) => {
+        if (first === i) fetches[name] = results[i]!.as(fetched);
       });
       await session.run(feeds, fetches);
       outputs.forEach(({ first }, i) => {
