@@ -23,57 +23,51 @@ describe("lowered programs", () => {
     };
     const spec = floats([B, T, H * K]);
     expect(lowered(attention, spec, spec, spec)).toMatchInlineSnapshot(`
-      "inputs  in0:float32[2,3,8], in1:float32[2,3,8], in2:float32[2,3,8]
+      "inputs  in0:float32[2,3,8], in1:float32[2,3,8], in2:float32[2,3,8], in0_2x3x2x4:float32[2,3,2,4], in1_2x3x2x4:float32[2,3,2,4], in2_2x3x2x4:float32[2,3,2,4]
       c0:float32[] = {0.5}
-      c1:int64[4] = {2,3,2,4}
+      c2:int64[4] = {2,3,2,4}
       c3:int64[3] = {4,3,4}
       c5:int64[2] = {12,3}
       c6:int64[1] = {1}
       c8:int64[2] = {12,1}
       c10:int64[3] = {4,3,3}
       c11:int64[4] = {2,2,3,4}
-      c12:int64[3] = {2,3,8}
-      t2:float32[2,3,8] = Mul(c0, in0)
-      t3:float32[2,3,2,4] = Reshape(t2, c1)
-      t4:float32[2,2,3,4] = Transpose(t3) {perm=0,2,1,3}
-      t5:float32[4,3,4] = Reshape(t4, c3)
-      t6:float32[2,3,2,4] = Reshape(in1, c1)
-      t7:float32[2,2,3,4] = Transpose(t6) {perm=0,2,1,3}
-      t8:float32[4,3,4] = Reshape(t7, c3)
-      t9:float32[4,3,3] = FusedMatMul(t5, t8) {transA=0 transB=1}
-      t11:float32[12,3] = Reshape(t9, c5)
-      t12:float32[12] = ReduceMax(t11, c6) {keepdims=0}
-      t14:float32[12,1] = Reshape(t12, c8)
-      t15:float32[12,3] = Sub(t11, t14)
-      t17:float32[12,3] = Exp(t15)
-      t19:float32[12] = ReduceSum(t17, c6) {keepdims=0}
-      t21:float32[12] = Reciprocal(t19)
-      t23:float32[12,1] = Reshape(t21, c8)
-      t24:float32[12,3] = Mul(t17, t23)
-      t26:float32[4,3,3] = Reshape(t24, c10)
-      t27:float32[2,3,2,4] = Reshape(in2, c1)
-      t28:float32[2,2,3,4] = Transpose(t27) {perm=0,2,1,3}
-      t29:float32[4,3,4] = Reshape(t28, c3)
-      t30:float32[4,3,4] = MatMul(t26, t29)
-      t31:float32[2,2,3,4] = Reshape(t30, c11)
-      t32:float32[2,3,2,4] = Transpose(t31) {perm=0,2,1,3}
-      t33:float32[2,3,8] = Reshape(t32, c12)
-      outputs t33:float32[2,3,8]"
+      t1:float32[2,3,8] = Mul(c0, in0)
+      t2:float32[2,3,2,4] = Reshape(t1, c2)
+      t3:float32[2,2,3,4] = Transpose(t2) {perm=0,2,1,3}
+      t4:float32[4,3,4] = Reshape(t3, c3)
+      t5:float32[2,2,3,4] = Transpose(in1_2x3x2x4) {perm=0,2,1,3}
+      t6:float32[4,3,4] = Reshape(t5, c3)
+      t7:float32[4,3,3] = FusedMatMul(t4, t6) {transA=0 transB=1}
+      t9:float32[12,3] = Reshape(t7, c5)
+      t10:float32[12] = ReduceMax(t9, c6) {keepdims=0}
+      t12:float32[12,1] = Reshape(t10, c8)
+      t13:float32[12,3] = Sub(t9, t12)
+      t15:float32[12,3] = Exp(t13)
+      t17:float32[12] = ReduceSum(t15, c6) {keepdims=0}
+      t19:float32[12] = Reciprocal(t17)
+      t21:float32[12,1] = Reshape(t19, c8)
+      t22:float32[12,3] = Mul(t15, t21)
+      t24:float32[4,3,3] = Reshape(t22, c10)
+      t25:float32[2,2,3,4] = Transpose(in2_2x3x2x4) {perm=0,2,1,3}
+      t26:float32[4,3,4] = Reshape(t25, c3)
+      t27:float32[4,3,4] = MatMul(t24, t26)
+      t28:float32[2,2,3,4] = Reshape(t27, c11)
+      t29:float32[2,3,2,4] = Transpose(t28) {perm=0,2,1,3}
+      outputs t29:float32[2,3,2,4]"
     `);
   });
 
   it("take the gradient of a weight as a product with a transposed operand, without a transpose", () => {
     const loss = (w: JaxArray, x: JaxArray) => np.sum(np.square(np.dot(x, w)));
     expect(lowered(grad(loss), floats([4, 5]), floats([2, 3, 4]))).toMatchInlineSnapshot(`
-      "inputs  in0:float32[4,5], in1:float32[2,3,4]
-      c0:int64[2] = {6,4}
-      c1:float32[] = {1}
-      t0:float32[6,4] = Reshape(in1, c0)
-      t1:float32[6,5] = MatMul(t0, in0)
-      t4:float32[6,5] = Mul(c1, t1)
-      t6:float32[6,5] = Add(t4, t4)
-      t8:float32[4,5] = FusedMatMul(t0, t6) {transA=1 transB=0}
-      outputs t8:float32[4,5]"
+      "inputs  in0:float32[4,5], in1:float32[2,3,4], in1_6x4:float32[6,4]
+      c0:float32[] = {1}
+      t0:float32[6,5] = MatMul(in1_6x4, in0)
+      t3:float32[6,5] = Mul(c0, t0)
+      t5:float32[6,5] = Add(t3, t3)
+      t7:float32[4,5] = FusedMatMul(in1_6x4, t5) {transA=1 transB=0}
+      outputs t7:float32[4,5]"
     `);
   });
 
