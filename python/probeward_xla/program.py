@@ -23,7 +23,9 @@ class Program:
     def __call__(self, *args):
         """Its outputs, each an array of its own."""
         known = dict(self.constants)
-        known.update((name, whole(value)) for (name, _), value in zip(self.inputs, args))
+        # Weights may be kept as operands of products: XLA takes the pair of casts away where they are only that.
+        inputs = (value.astype(dtype) for (_, (_, dtype)), value in zip(self.inputs, args))
+        known.update((name, whole(value)) for (name, _), value in zip(self.inputs, inputs))
         read = lambda operand: _number(operand) if isinstance(operand, dict) else known[operand]
         for equation in self.equations:
             rule = self.rules[equation["primitive"]]

@@ -3,8 +3,10 @@
 import warnings
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from .decode import decoder
 from .draw import draw_tokens, likeliest
 from .message import Malformed, Stored
 from .program import TYPES, Program, as_numpy, spec
@@ -22,12 +24,12 @@ class Failed(Exception):
 class Worker:
     """Calls take effect in their order. Those with an answer return it, a table and tensors; the others return None."""
 
-    ANSWERED = {"compile", "get", "draw", "close"}
+    ANSWERED = {"compile", "get", "draw", "decode", "close"}
     UNANSWERED = {"put", "zeros", "run", "copy", "free", "forget"}
 
     def __init__(self, devices, dtype):
         self.devices, self.dtype = devices, dtype
-        self.arrays, self.programs = {}, {}
+        self.arrays, self.programs, self.decoders = {}, {}, {}
         self._copy = jax.jit(_copy_positions, donate_argnums=0)
         self._draw, self._likeliest = (
             jax.jit(fn, out_shardings=devices.whole) for fn in (draw_tokens, likeliest)
@@ -60,7 +62,10 @@ class Worker:
         return call["outputs"] if call["call"] == "run" else [call["id"]] if "id" in call else []
 
     def put(self, call, tensors):
-        self.arrays[call["id"]] = self.devices.put(as_numpy(tensors["tensor"]))
+        array = as_numpy(tensors["tensor"])
+        if call["asOperand"] and self.dtype == "bfloat16" and array.dtype == np.float32:
+            array = array.astype(jnp.bfloat16)
+        self.arrays[call["id"]] = self.devices.put(array)
 
     def zeros(self, call, _):
         self.arrays[call["id"]] = self.devices.zeros(*spec(call))
@@ -71,26 +76,60 @@ class Worker:
 
     def forget(self, call, _):
         self.programs.pop(call["id"], None)
+        for key in [key for key in self.decoders if key[0] == call["id"]]:
+            del self.decoders[key]
 
     def get(self, call, _):
-        return {}, {"tensor": stored(self.devices.get(self._array(call["id"])))}
+        array = self.devices.get(self._array(call["id"]))
+        return {}, {"tensor": stored(array.astype(np.float32) if array.dtype == jnp.bfloat16 else array)}
 
     def compile(self, call, tensors):
         program = Program(call["program"], tensors, self.dtype)
-        inputs = [jax.ShapeDtypeStruct(*one, sharding=self.devices.sharding(*one)) for _, one in program.inputs]
         outputs = [self.devices.sharding(*spec(one)) for one in call["outputs"]]
         jitted = jax.jit(program, donate_argnums=tuple(call["donated"]), out_shardings=outputs)
-        self.programs[call["id"]] = (jitted.lower(*inputs).compile(), call["donated"])
+        compiled = {}
+        if self.dtype == "float32":
+            compiled[None] = jitted.lower(*self._inputs(program)).compile()
+        self.programs[call["id"]] = (program, jitted, compiled, call["donated"])
         return {}, {}
 
+    def _inputs(self, program):
+        return [jax.ShapeDtypeStruct(*one, sharding=self.devices.sharding(*one)) for _, one in program.inputs]
+
     def run(self, call, _):
-        program, donated = self.programs[call["id"]]
+        program, jitted, compiled, donated = self.programs[call["id"]]
         try:
-            results = program(*map(self._array, call["inputs"]))
+            arrays = [self._array(one) for one in call["inputs"]]
+            # Which weights are kept as operands is known when they are there.
+            results = compiled[None](*arrays) if compiled else jitted(*arrays)
         finally:
             for index in donated:
                 self.arrays.pop(call["inputs"][index], None)
         self.arrays.update(zip(call["outputs"], results, strict=True))
+
+    def decode(self, call, tensors):
+        program = self.programs[call["id"]][0]
+        caches = [self._array(one) for one in call["caches"]]
+        weights = [self._array(one) for one in call["weights"]]
+        greedy = call["temperature"] == 0
+        key = (call["id"], greedy)
+        if key not in self.decoders:
+            self.decoders[key] = jax.jit(decoder(program, greedy), donate_argnums=1)
+        rows = as_numpy(tensors["rows"], np.uint32)
+        slots = np.zeros((caches[0].shape[0], 6), np.uint32)
+        slots[rows[:, 0]] = rows
+        active = np.zeros(len(slots), np.bool_)
+        active[rows[:, 0]] = True
+        ends = np.full(_power_of_two(max(1, len(call["ends"]))), -1, np.int32)
+        ends[: len(call["ends"])] = call["ends"]
+        numbers = [self.devices.put_whole(one) for one in (slots, active, ends)]
+        state = self.decoders[key](weights, caches, *numbers, np.int32(call["count"]), np.float32(call["temperature"]))
+        tokens, logprobs, made, caches = state
+        self.arrays.update(zip(call["caches"], caches, strict=True))
+        made = int(self.devices.get(made))
+        drawn = (self.devices.get(one)[:made, rows[:, 0]].T for one in (tokens, logprobs))
+        token, logprob = (stored(one) for one in drawn)
+        return {}, {"token": token, "logprob": logprob}
 
     def copy(self, call, tensors):
         ids = [target for _, target in call["pairs"]]

@@ -30,7 +30,7 @@ const checks: Record<string, () => Promise<string>> = {
     const runtime = await startXla();
     try {
       await keptBy(runtimeContract, runtime);
-      return `${runtimeContract.length} of them, on ${runtime.info.threads} ${runtime.platform} device(s)`;
+      return `${runtimeContract.length} of them, on ${runtime.info.threads} ${runtime.info.platform} device(s)`;
     } finally {
       await runtime.close();
     }

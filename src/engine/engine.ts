@@ -31,7 +31,8 @@ export async function openEngine(path: string, options: EngineOptions = {}): Pro
 /** An engine over a model that is loaded. Close it when done. @throws Error where the model takes no such adapter */
 export function createEngine(model: LoadedModel, options: EngineOptions = {}): Engine {
   const programs = new ProgramStore(options.runtime);
-  const placed = once(() => place(programs.runtime, model.weights));
+  // The embedded model's weights are float32, and a policy that trains all of them starts as the reference.
+  const placed = once(() => place(programs.runtime, model.weights, !isEmbedded(model.config)));
   return new RuntimeEngine({ model: describe(model), loaded: model, programs, placed }, options);
 }
 

@@ -1,12 +1,12 @@
 /** @file Sampling completions with a cache of keys and values. */
 
-import { type Ablation, cacheHeads, endTokens, isEmbedded, type ModelConfig } from "../model/index.ts";
+import { type Ablation, cacheHeads, endTokens, isEmbedded, type ModelConfig, weightSpecs } from "../model/index.ts";
 import { randomFor, randomWord } from "../random.ts";
-import { type Draw, type Handle, ints } from "../tensor/index.ts";
+import { type DecodeRow, type Draw, type Drawn, Handle, ints } from "../tensor/index.ts";
 import { checkTokens } from "./batches.ts";
 import { compileDecode, prefill } from "./decode.ts";
 import { type ProgramStore, powerOfTwo, roundUp } from "./programs.ts";
-import { freeCache, keepNewest, repack, type Source, setNewest } from "./slots.ts";
+import { freeCache, repack, type Source } from "./slots.ts";
 import type { SampledSequence, SamplingParams } from "./types.ts";
 import type { Given } from "./weights.ts";
 
@@ -49,6 +49,11 @@ interface Row {
 
 const lengthOf = ({ prompt, tokens }: Row) => prompt.length + tokens.length;
 
+function take({ tokens, logprobs }: Row, { token, logprob }: Drawn): void {
+  tokens.push(token);
+  logprobs.push(logprob);
+}
+
 /** Samples with a model's weights; see `Model.sample`. */
 export async function sample(
   config: ModelConfig,
@@ -58,7 +63,7 @@ export async function sample(
   { samples = 1, maxTokens, temperature = 1, seed, ablate }: SamplingParams,
 ): Promise<SampledSequence[]> {
   for (const prompt of prompts) checkPrompt(prompt, maxTokens, config);
-  const { readPrompts, finishRows, isFinished, maxRows } = sampler(config, programs, ablate);
+  const { readPrompts, finishRows, inOrder, isFinished, maxRows } = sampler(config, programs, ablate);
   const rows = prompts
     .flatMap((prompt) => Array.from({ length: samples }, () => prompt))
     .map((prompt, index): Row => {
@@ -68,7 +73,8 @@ export async function sample(
   const together = maxRows(Math.max(0, ...prompts.map((prompt) => prompt.length)) + maxTokens);
   for (let start = 0; start < rows.length; start += together) {
     const batch = rows.slice(start, start + together);
-    await finishRows(weights, batch, await readPrompts(weights, batch, temperature), maxTokens, temperature);
+    const read = await readPrompts(weights, batch, temperature);
+    await finishRows(await inOrder(weights), batch, read, maxTokens, temperature);
   }
   return rows.map((row) => ({
     tokens: row.tokens,
@@ -116,7 +122,7 @@ function sampler(config: ModelConfig, programs: ProgramStore, ablate: Ablation |
 
   /** Goes on until every row has ended, in a batch that shrinks with them and a cache that grows with their length. */
   async function finishRows(
-    weights: Given,
+    weights: readonly Handle[],
     rows: Row[],
     prompts: Source,
     maxTokens: number,
@@ -128,25 +134,39 @@ function sampler(config: ModelConfig, programs: ProgramStore, ablate: Ablation |
     let slots = await repack(runtime, prompts, active, ...sized, config);
     while (active.length > 0) {
       const B = batchSize(active.length);
-      const C = cacheSize(Math.max(...active.map((i) => lengthOf(rows[i]!))));
+      // All that go on have drawn as many.
+      const count = Math.min(runtime.info.tokensPerCall, maxTokens - rows[active[0]!]!.tokens.length);
+      const longest = Math.max(...active.map((i) => lengthOf(rows[i]!)));
+      const C = cacheSize(longest + count - 1);
       if (B !== slots.B || C !== slots.C) slots = await repack(runtime, slots, active, B, C, config);
-      const newestAt = (i: number) => lengthOf(rows[i]!) - 1;
-      for (const i of active) setNewest(slots, i, rows[i]!.tokens.at(-1)!, newestAt(i));
       const program = await decodes.get(B, C);
-      const { logits, fresh } = await program.run(
-        weights,
-        slots.token,
-        slots.position,
-        slots.cache,
-        slots.mask,
-      );
-      await keepNewest(runtime, slots, fresh, active, newestAt);
-      const { of } = slots;
-      const drawing = active.map((i) => rows[i]!);
-      await draw(logits, drawing, (i) => of.get(active[i]!)!, temperature);
+      const { of, cache } = slots;
+      const decoding = {
+        ...{ weights, temperature, ends: [...ends] },
+        caches: cache.flatMap(({ keys, values }) => [keys, values]),
+        rows: active.map((i): DecodeRow => {
+          const { key, tokens } = rows[i]!;
+          const position = lengthOf(rows[i]!) - 1;
+          return { slot: of.get(i)!, token: tokens.at(-1)!, position, key, drawn: tokens.length };
+        }),
+      };
+      const drawn = await runtime.decode(program.executable, decoding, count);
+      active.forEach((i, r) => {
+        for (const one of drawn[r]!) if (goesOn(i)) take(rows[i]!, one);
+      });
       active = active.filter(goesOn);
     }
     freeCache(runtime, slots.cache);
+  }
+
+  /** Weights in the order of the decoding program. */
+  async function inOrder(weights: Given): Promise<Handle[]> {
+    const placed: Handle[] = [];
+    for (const name of Object.keys(weightSpecs(config))) {
+      const weight = weights[name]!;
+      placed.push(weight instanceof Handle ? weight : await runtime.put(weight));
+    }
+    return placed;
   }
 
   /** Draws every row's next token from its place in the logits [B, V], and frees those. */
@@ -154,13 +174,12 @@ function sampler(config: ModelConfig, programs: ProgramStore, ablate: Ablation |
     const draws = rows.map(({ key, tokens }, i): Draw => ({ row: placeOf(i), key, position: tokens.length }));
     const drawn = await runtime.draw(logits, draws, temperature);
     runtime.free(logits);
-    drawn.forEach(({ token, logprob }, i) => {
-      rows[i]!.tokens.push(token);
-      rows[i]!.logprobs.push(logprob);
+    drawn.forEach((one, i) => {
+      take(rows[i]!, one);
     });
   }
 
-  return { readPrompts, finishRows, isFinished, maxRows };
+  return { readPrompts, finishRows, inOrder, isFinished, maxRows };
 }
 
 function checkPrompt(prompt: readonly number[], maxTokens: number, config: ModelConfig): void {

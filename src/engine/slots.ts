@@ -1,28 +1,16 @@
-/** @file What is fed to the decoding program: a slot per unfinished completion, with its keys and values. */
+/** @file Where completions are decoded: a slot for each that is unfinished, with its keys and values. */
 
 import { cacheHeads, type ModelConfig } from "../model/index.ts";
-import {
-  type CopyPair,
-  type FloatTensor,
-  floats,
-  ints,
-  type RowMove,
-  type Runtime,
-  type Tensor,
-} from "../tensor/index.ts";
+import type { CopyPair, RowMove, Runtime } from "../tensor/index.ts";
 import type { CacheLayer } from "./decode.ts";
 
-/** Rows of completions in the slots of a batch. */
+/** Rows of completions in the slots of a batch, whose keys and values are cached. */
 export interface Slots {
   /** Number of slots, and of positions that each has room for. */
   B: number;
   C: number;
   /** The slot of each row. */
   of: Map<number, number>;
-  token: Tensor;
-  position: Tensor;
-  /** [B, C]: 0 where the cache holds a token of the row, a large negative number elsewhere. */
-  mask: FloatTensor;
   cache: CacheLayer[];
 }
 
@@ -48,41 +36,7 @@ export async function repack(
     rows.map((row, to): RowMove => ({ from: source.of.get(row)!, fromAt: 0, to, toAt: 0, count })),
   );
   freeCache(runtime, source.cache);
-  return {
-    ...{ B, C, of: new Map(rows.map((row, slot) => [row, slot])), cache },
-    token: ints([B, 1]),
-    position: ints([B, 1]),
-    mask: floats([B, C], new Float32Array(B * C).fill(-1e9)),
-  };
-}
-
-/** Sets a row's newest token, at its position; the cache holds all that came before. */
-export function setNewest(
-  { of, token, position, mask, C }: Slots,
-  row: number,
-  newest: number,
-  at: number,
-): void {
-  const slot = of.get(row)!;
-  token.data[slot] = newest;
-  position.data[slot] = at;
-  mask.data.fill(0, slot * C, slot * C + at).fill(-1e9, slot * C + at, (slot + 1) * C);
-}
-
-/** Copies the keys and values [B, H, 1, Dh] of rows' newest tokens into the cache, at their positions, and frees them. */
-export async function keepNewest(
-  runtime: Runtime,
-  { of, cache }: Slots,
-  newest: readonly CacheLayer[],
-  rows: readonly number[],
-  at: (row: number) => number,
-): Promise<void> {
-  const moves = rows.map((row): RowMove => {
-    const slot = of.get(row)!;
-    return { from: slot, fromAt: 0, to: slot, toAt: at(row), count: 1 };
-  });
-  await runtime.copy(pairsOf(newest, cache), moves);
-  freeCache(runtime, newest);
+  return { B, C, of: new Map(rows.map((row, slot) => [row, slot])), cache };
 }
 
 /** Forgets keys and values. */

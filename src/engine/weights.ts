@@ -16,9 +16,15 @@ export type Placed = Readonly<Record<string, Handle>>;
 /** What a program may be given as weights: placed, or of this process. */
 export type Given = Readonly<Record<string, Handle | FloatTensor>>;
 
-/** Hands tensors over, which must not be changed afterwards. */
-export async function place(runtime: Runtime, weights: Weights): Promise<Placed> {
-  return mapWeights(weights, (tensor) => runtime.put(tensor));
+/**
+ * Hands tensors over, which must not be changed afterwards.
+ *
+ * @param frozen are they never trained? Matrices may then be kept in the precision that products are computed in
+ */
+export async function place(runtime: Runtime, weights: Weights, frozen = false): Promise<Placed> {
+  return mapWeights(weights, (tensor) =>
+    runtime.put(tensor, { asOperand: frozen && tensor.shape.length > 1 }),
+  );
 }
 
 /** Zeros of the same shapes. */

@@ -24,7 +24,8 @@ export type Fed<Args> = { [K in keyof Args]: MapTree<Args[K], TensorSpec, Tensor
  * Weights are inputs like any other, so that two models of one shape share a program.
  */
 export class CompiledProgram<Args extends readonly unknown[], Result> {
-  readonly #executable: Executable;
+  /** What its runtime made of it. */
+  readonly executable: Executable;
   readonly #runtime: Runtime;
   readonly #specs: Args;
   readonly #nest: <T>(leaves: T[]) => Tree<T>;
@@ -38,7 +39,7 @@ export class CompiledProgram<Args extends readonly unknown[], Result> {
     specs: Args,
     nestResult: <T>(leaves: T[]) => Tree<T>,
   ) {
-    this.#executable = executable;
+    this.executable = executable;
     this.#runtime = runtime;
     this.#specs = specs;
     this.#nest = nestResult;
@@ -46,7 +47,7 @@ export class CompiledProgram<Args extends readonly unknown[], Result> {
 
   /** The program as its runtime runs it. */
   get text(): string {
-    return this.#executable.text;
+    return this.executable.text;
   }
 
   /**
@@ -80,7 +81,7 @@ export class CompiledProgram<Args extends readonly unknown[], Result> {
       inputs.push(handle);
     }
     try {
-      return await this.#executable.run(inputs);
+      return await this.executable.run(inputs);
     } finally {
       for (const handle of handed) this.#runtime.free(handle);
     }
@@ -89,7 +90,7 @@ export class CompiledProgram<Args extends readonly unknown[], Result> {
   /** Frees the runtime's memory; the program cannot run afterwards. */
   async close(): Promise<void> {
     for (const handle of this.#evaluated) this.#runtime.free(handle);
-    await this.#executable.close();
+    await this.executable.close();
   }
 }
 

@@ -16,10 +16,13 @@ export { compileInTwo, type InTwo } from "./in-two.ts";
 export { onnxRuntime, threads } from "./onnx/runtime.ts";
 export {
   type CopyPair,
+  type DecodeRow,
+  type Decoding,
   type Draw,
   type Drawn,
   type Executable,
   Handle,
+  type PutOptions,
   type RowMove,
   type Runtime,
   type RuntimeInfo,

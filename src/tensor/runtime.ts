@@ -21,6 +21,10 @@ export interface RuntimeInfo {
   versions: Readonly<Record<string, string>>;
   /** Threads, or devices, that a program is computed with. */
   threads: number;
+  /** What those are. */
+  platform: "cpu" | "gpu" | "tpu";
+  /** So many tokens are best decoded in one call. */
+  tokensPerCall: number;
 }
 
 /**
@@ -36,7 +40,7 @@ export interface Runtime {
    */
   compile(program: Program, donated?: readonly number[]): Promise<Executable>;
   /** Hands a tensor over, which must not be changed afterwards: a runtime of this process need not copy it. */
-  put(tensor: Tensor): Promise<Handle>;
+  put(tensor: Tensor, options?: PutOptions): Promise<Handle>;
   /** A tensor of zeros. */
   zeros(spec: TensorSpec): Promise<Handle>;
   /** The tensor's numbers; valid until the handle is freed, and not to be written to. @throws Error where it was freed */
@@ -53,6 +57,15 @@ export interface Runtime {
    * log-probability 0. `drawToken` is the definition: a draw depends on its row, its key and its position only.
    */
   draw(logits: Handle, draws: readonly Draw[], temperature: number): Promise<Drawn[]>;
+  /**
+   * Draws `count` tokens for each row, one after the other: a decoding program gives the logits [B, V] after a token, and the
+   * token's keys and values, which are written to the caches.
+   *
+   * @param program takes the weights, tokens and positions (int32 [B, 1]), the caches, and a mask [B, C], which is 0 where the cache
+   *   holds a token and -1e9 elsewhere; gives logits, and a [B, H, 1, D] for each cache
+   * @returns what was drawn for each row; where all rows have drawn one of `ends`, what comes later may be missing
+   */
+  decode(program: Executable, decoding: Decoding, count: number): Promise<Drawn[][]>;
   /** Frees everything. Nothing can be run afterwards. */
   close(): Promise<void>;
 }
@@ -65,6 +78,34 @@ export interface Executable {
   run(inputs: readonly Handle[]): Promise<Handle[]>;
   /** Forgets the program. What it made stays. */
   close(): Promise<void>;
+}
+
+/** How a tensor is kept. */
+export interface PutOptions {
+  /** It is read by products of matrices, or is a table that is looked up: the precision of their operands does for it. */
+  asOperand?: boolean;
+}
+
+/** What tokens are decoded from. */
+export interface Decoding {
+  weights: readonly Handle[];
+  /** Keys and values [B, H, C, D], in the program's order. They are written to in place. */
+  caches: readonly Handle[];
+  rows: readonly DecodeRow[];
+  temperature: number;
+  /** Tokens after which a row needs no more. */
+  ends: readonly number[];
+}
+
+/** A row that is decoded, in a slot of the batch. */
+export interface DecodeRow {
+  slot: number;
+  /** Its newest token, and where that is; the caches hold what came before. */
+  token: number;
+  position: number;
+  /** Addresses its draws; so many were made before. */
+  key: Draw["key"];
+  drawn: number;
 }
 
 /** From one tensor to another. */

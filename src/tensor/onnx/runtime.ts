@@ -4,6 +4,7 @@ import "./telemetry.ts";
 import { availableParallelism } from "node:os";
 import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import { versions } from "../../versions.ts";
+import { decodeByRuns } from "../decode.ts";
 import { drawToken } from "../draw.ts";
 import { type Program, shapeOfOperand } from "../program.ts";
 import { type CopyPair, type Draw, type Executable, Handle, type RowMove, type Runtime } from "../runtime.ts";
@@ -22,7 +23,10 @@ export function threads(): number {
 export const onnxRuntime: Runtime = {
   get info() {
     const name = "onnxruntime" as const;
-    return { name, versions: versions(["onnxruntime-node", "@jax-js/jax"]).of, threads: threads() };
+    return {
+      ...{ name, versions: versions(["onnxruntime-node", "@jax-js/jax"]).of, threads: threads() },
+      ...{ platform: "cpu" as const, tokensPerCall: 1 },
+    };
   },
   compile: (program, donated = []) => compileSession(program, donated),
   put: async (tensor) => new HostHandle(tensor),
@@ -35,6 +39,7 @@ export const onnxRuntime: Runtime = {
   free: (handle) => hostOf(handle).free(),
   copy: async (pairs, moves) => copyRows(pairs, moves),
   draw: async (logits, draws, temperature) => drawTokens(logits, draws, temperature),
+  decode: (...args) => decodeByRuns(onnxRuntime, ...args),
   close: async () => {},
 };
 

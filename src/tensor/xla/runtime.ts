@@ -3,10 +3,12 @@
 import type { Program } from "../program.ts";
 import {
   type CopyPair,
+  type Decoding,
   type Draw,
   type Drawn,
   type Executable,
   Handle,
+  type PutOptions,
   type RowMove,
   type Runtime,
   type RuntimeInfo,
@@ -45,17 +47,14 @@ class XlaHandle extends Handle {
 /** Runs programs in a worker. `startXla` makes it. */
 export class XlaRuntime implements Runtime {
   readonly info: RuntimeInfo;
-  /** What its devices are: `cpu`, `gpu` or `tpu`. */
-  readonly platform: string;
   readonly #connection: Connection;
   readonly #stop: () => Promise<void>;
   #count = 0;
   /** Numbers of arrays that are to be freed before the next call. */
   #freed: number[] = [];
 
-  constructor(info: RuntimeInfo, platform: string, connection: Connection, stop: () => Promise<void>) {
+  constructor(info: RuntimeInfo, connection: Connection, stop: () => Promise<void>) {
     this.info = info;
-    this.platform = platform;
     this.#connection = connection;
     this.#stop = stop;
   }
@@ -65,7 +64,7 @@ export class XlaRuntime implements Runtime {
     return { ...this.#connection.traffic };
   }
 
-  async compile(program: Program, donated: readonly number[] = []): Promise<Executable> {
+  async compile(program: Program, donated: readonly number[] = []): Promise<Executable & { id: number }> {
     const id = this.#count++;
     const outputs = program.outputs.map(
       (output): TensorSpec => ({
@@ -84,6 +83,7 @@ export class XlaRuntime implements Runtime {
       constants: program.constants.map(({ data, ...binder }) => ({ ...binder, data: data.slice(0, 0) })),
     };
     return {
+      id,
       get text() {
         return programText(outline);
       },
@@ -100,10 +100,10 @@ export class XlaRuntime implements Runtime {
     };
   }
 
-  async put(tensor: Tensor): Promise<Handle> {
+  async put(tensor: Tensor, { asOperand = false }: PutOptions = {}): Promise<Handle> {
     const handle = new XlaHandle(this, this.#count++, tensor);
     this.#flush();
-    await this.#connection.send({ call: "put", id: handle.id }, { tensor });
+    await this.#connection.send({ call: "put", id: handle.id, asOperand }, { tensor });
     return handle;
   }
 
@@ -146,6 +146,35 @@ export class XlaRuntime implements Runtime {
       draws: { shape: [draws.length, 4], data: Int32Array.from(rows) },
     });
     return draws.map((_, i) => ({ token: tensors.token!.data[i]!, logprob: tensors.logprob!.data[i]! }));
+  }
+
+  async decode(program: Executable, decoding: Decoding, count: number): Promise<Drawn[][]> {
+    const { weights, caches, rows, temperature, ends } = decoding;
+    const call = {
+      ...{ call: "decode", id: (program as { id?: number }).id, count, temperature, ends },
+      weights: weights.map((handle) => this.#own(handle).id),
+      caches: caches.map((handle) => this.#own(handle).id),
+    };
+    const numbers = rows.flatMap(({ slot, token, position, key: [a, b], drawn }) => [
+      slot,
+      token,
+      position,
+      a,
+      b,
+      drawn,
+    ]);
+    this.#flush();
+    const { tensors } = await this.#connection.ask(call, {
+      rows: { shape: [rows.length, 6], data: Int32Array.from(numbers) },
+    });
+    const { token, logprob } = tensors;
+    const made = token!.shape[1]!;
+    return rows.map((_, r) =>
+      Array.from({ length: made }, (_, i) => ({
+        token: token!.data[r * made + i]!,
+        logprob: logprob!.data[r * made + i]!,
+      })),
+    );
   }
 
   async close(): Promise<void> {

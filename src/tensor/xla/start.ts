@@ -8,6 +8,7 @@ import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { UsageError } from "../../errors.ts";
 import { threads } from "../onnx/runtime.ts";
+import type { RuntimeInfo } from "../runtime.ts";
 import { Connection } from "./connection.ts";
 import { type Message, PROTOCOL } from "./message.ts";
 import { CHOOSE, pythonOf, WorkerProcess } from "./process.ts";
@@ -15,6 +16,9 @@ import { XlaRuntime } from "./runtime.ts";
 
 /** The oldest jax that is known to do. */
 export const MINIMUM_JAX = "0.6.0";
+
+/** What is decoded beyond a row's end is lost; what crosses the socket costs as much for one token as for many. */
+const TOKENS_PER_CALL = 16;
 
 /** Milliseconds that JAX may take to find its devices. */
 const STARTING = 300_000;
@@ -102,8 +106,10 @@ export async function startXla(options: XlaOptions = {}): Promise<XlaRuntime> {
       name: "xla" as const,
       versions: call.versions as Record<string, string>,
       threads: call.devices as number,
+      platform: call.platform as RuntimeInfo["platform"],
+      tokensPerCall: TOKENS_PER_CALL,
     };
-    return new XlaRuntime(info, String(call.platform), connection, () => stop(connection, workers));
+    return new XlaRuntime(info, connection, () => stop(connection, workers));
   } catch (error) {
     killAll();
     throw error;
