@@ -35,6 +35,7 @@ def start(greeting, process):
     return Worker(devices, greeting["dtype"]), {
         "versions": {**versions, "python": platform.python_version()},
         "platform": jax.devices()[0].platform,
+        "device": jax.devices()[0].device_kind,
         "devices": devices.count,
         "mesh": devices.sizes,
     }

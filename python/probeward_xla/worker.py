@@ -30,6 +30,7 @@ class Worker:
     def __init__(self, devices, dtype):
         self.devices, self.dtype = devices, dtype
         self.arrays, self.programs, self.decoders = {}, {}, {}
+        self._round = jax.jit(lambda array: array.astype(jnp.bfloat16), donate_argnums=0)
         self._copy = jax.jit(_copy_positions, donate_argnums=0)
         self._draw, self._likeliest = (
             jax.jit(fn, out_shardings=devices.whole) for fn in (draw_tokens, likeliest)
@@ -62,10 +63,9 @@ class Worker:
         return call["outputs"] if call["call"] == "run" else [call["id"]] if "id" in call else []
 
     def put(self, call, tensors):
-        array = as_numpy(tensors["tensor"])
-        if call["asOperand"] and self.dtype == "bfloat16" and array.dtype == np.float32:
-            array = array.astype(jnp.bfloat16)
-        self.arrays[call["id"]] = self.devices.put(array)
+        array = self.devices.put(as_numpy(tensors["tensor"]))
+        rounded = call["asOperand"] and self.dtype == "bfloat16" and array.dtype == np.float32
+        self.arrays[call["id"]] = self._round(array) if rounded else array
 
     def zeros(self, call, _):
         self.arrays[call["id"]] = self.devices.zeros(*spec(call))

@@ -2,7 +2,7 @@
 
 import { isEmbedded, type ModelConfig, vocabularySize } from "../model/index.ts";
 import { ints, type Tensor } from "../tensor/index.ts";
-import { fitting } from "./memory.ts";
+import { fitting, type Room } from "./memory.ts";
 import { powerOfTwo, roundUp } from "./programs.ts";
 import type { Sequence } from "./types.ts";
 
@@ -32,14 +32,12 @@ export interface PaddedBatch {
   targets: Tensor;
 }
 
-export interface BatchOptions {
+export interface BatchOptions extends Room {
   /**
    * Tokens put behind every sequence, here and nowhere else. Sequences do not hold them, so that whatever is made of a
    * completion, such as its log-probabilities or its share of a loss, leaves them out.
    */
   followUp?: readonly number[];
-  /** Megabytes that the activations of one batch may take. Default `DEFAULT_MEMORY_MB`. */
-  memoryMB?: number | undefined;
 }
 
 /**
@@ -52,7 +50,7 @@ export interface BatchOptions {
 export function batchesOf(
   config: ModelConfig,
   sequences: readonly Sequence[],
-  { followUp = [], memoryMB }: BatchOptions = {},
+  { followUp = [], ...room }: BatchOptions = {},
 ): PaddedBatch[] {
   checkTokens(followUp, config);
   for (const { tokens } of sequences) checkTokens(tokens, config);
@@ -65,7 +63,7 @@ export function batchesOf(
   const batches: PaddedBatch[] = [];
   let waiting: number[] = [];
   for (const T of lengths) {
-    const { rows } = fitting(config, T, memoryMB);
+    const { rows } = fitting(config, T, room);
     waiting = [...waiting, ...byLength.get(T)!];
     while (waiting.length >= rows || (T === lengths.at(-1) && waiting.length > 0))
       batches.push(padded(config, sequences, followUp, waiting.splice(0, rows), rows, T));

@@ -44,13 +44,14 @@ export async function forward(
   const hooks = [...new Set(reads.map(hookOf))].sort();
   checkHooks(config, hooks);
   const { firsts: sequences, of } = distinct(all, ({ promptLength, tokens }) => `${promptLength}:${tokens}`);
-  const options = { hooks, temperature, ablate, memoryMB };
+  const room = { memoryMB, platform: runtime.info.platform };
+  const options = { hooks, temperature, ablate, room };
   const pass = isEmbedded(config)
     ? wholePass(config, programs, weights, options)
     : (batch: PaddedBatch) => forwardByLayers({ config, programs }, weights, batch, sequences, options);
 
   const results: ForwardOutput[] = new Array(sequences.length);
-  for (const batch of batchesOf(config, sequences, { followUp, memoryMB })) {
+  for (const batch of batchesOf(config, sequences, { followUp, ...room })) {
     const { taps, logprobs, entropies } = await pass(batch, sequences);
     const own = batch.indices.map((index) => sequences[index]!);
     const read: Float32Array[][] = [];

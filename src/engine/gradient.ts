@@ -145,7 +145,8 @@ async function addLikelihood(
       { runtime: programs.runtime },
     );
   };
-  const batches = batchesOf(config, data, { memoryMB });
+  const room = { memoryMB, platform: programs.runtime.info.platform };
+  const batches = batchesOf(config, data, room);
   if (!isEmbedded(config)) {
     const layered: TokenLoss = {
       ...{ kind: ["cross_entropy"], temperature: 1 },
@@ -156,7 +157,7 @@ async function addLikelihood(
       arrays: (chunk) => ({ weights: atPlaces(chunk, ({ index, token }) => data[index]!.weights[token]!) }),
     };
     return gather(programs, batches, gradient, (batch) =>
-      gradientByLayers({ config, programs }, weights, batch, data, layered, memoryMB),
+      gradientByLayers({ config, programs }, weights, batch, data, layered, room),
     );
   }
   const kind = JSON.stringify(["cross_entropy", config]);
@@ -203,7 +204,8 @@ async function addPolicy(
   const needsAll = kl > 0 || entropy > 0 || probed !== undefined;
   const data = merged(needsAll ? all : all.filter(({ advantages }) => advantages!.some((x) => x !== 0)));
   const followUp = probed?.followUp ?? [];
-  const batches = batchesOf(config, data, { followUp, memoryMB });
+  const room = { memoryMB, platform: programs.runtime.info.platform };
+  const batches = batchesOf(config, data, { followUp, ...room });
   if (!isEmbedded(config)) {
     const of = (name: "weights" | "advantages" | "logprobs" | "refLogprobs") => (chunk: Chunk) =>
       atPlaces(chunk, ({ index, token }) => data[index]![name]![token]!);
@@ -220,7 +222,7 @@ async function addPolicy(
       probe: fixed.probe && probed && { ...fixed.probe, batch: probeBatch(batch, data, probed) },
     });
     return gather(programs, batches, gradient, (batch) =>
-      gradientByLayers({ config, programs }, weights, batch, data, layered(batch), memoryMB),
+      gradientByLayers({ config, programs }, weights, batch, data, layered(batch), room),
     );
   }
   const create = (rows: number, T: number) => {

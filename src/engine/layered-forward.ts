@@ -3,7 +3,7 @@
 import type { Ablation } from "../model/index.ts";
 import type { Handle } from "../tensor/index.ts";
 import type { PaddedBatch } from "./batches.ts";
-import { placesAtOnce } from "./memory.ts";
+import { placesAtOnce, type Room } from "./memory.ts";
 import { chunksOf, placesOf } from "./places.ts";
 import { byStage, leaveProgram, type Staging, throughLayers } from "./stages.ts";
 import type { Sequence } from "./types.ts";
@@ -14,7 +14,7 @@ export interface LayeredOptions {
   hooks: readonly string[];
   temperature: number;
   ablate?: Ablation | undefined;
-  memoryMB?: number | undefined;
+  room: Room;
 }
 
 /** What was computed over a batch. */
@@ -32,7 +32,7 @@ export async function forwardByLayers(
   weights: Given,
   batch: PaddedBatch,
   sequences: readonly Sequence[],
-  { hooks, temperature, ablate, memoryMB }: LayeredOptions,
+  { hooks, temperature, ablate, room }: LayeredOptions,
 ): Promise<Passed> {
   const { config, programs } = staging;
   const { runtime } = programs;
@@ -43,7 +43,7 @@ export async function forwardByLayers(
     for (const [site, value] of Object.entries(seen)) taps[`blocks.${layer}.${site}`] = value;
   });
   const places = placesOf(batch, sequences);
-  const N = placesAtOnce(config, places.length, memoryMB);
+  const N = placesAtOnce(config, places.length, room);
   const program = await leaveProgram(staging, [B, T, N], temperature);
   const told: { logProbs: Handle; entropies: Handle }[] = [];
   const chunks = chunksOf(places, N);

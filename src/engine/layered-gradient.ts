@@ -14,7 +14,7 @@ import {
   leaveGradient,
   type TokenLoss,
 } from "./gradient-stages.ts";
-import { fitting, placesAtOnce } from "./memory.ts";
+import { fitting, placesAtOnce, type Room } from "./memory.ts";
 import { chunksOf, placesOf } from "./places.ts";
 import { type Asked, byStage, enterProgram, layerProgram, type Staging, wholeNames } from "./stages.ts";
 import type { Sequence } from "./types.ts";
@@ -33,7 +33,7 @@ export async function gradientByLayers(
   batch: PaddedBatch,
   sequences: readonly Sequence[],
   loss: TokenLoss,
-  memoryMB: number | undefined,
+  room: Room,
 ): Promise<BatchGradient> {
   const { config, programs } = staging;
   const { runtime } = programs;
@@ -41,7 +41,7 @@ export async function gradientByLayers(
   const { trained, frozen } = splitWeights(config, weights);
   const stages = { trained: byStage(config, trained), frozen: byStage(config, frozen) };
   const all = byStage(config, weights);
-  const { keeps } = fitting(config, T, memoryMB);
+  const { keeps } = fitting(config, T, room);
   const { probe, ablate } = loss;
   const asked: Asked = { hooks: probe ? [probe.hook] : [], ablate };
   const layers = [...all.layers.keys()];
@@ -80,7 +80,7 @@ export async function gradientByLayers(
     gradient = { ...gradient, ...more, ...sums };
   };
   const places = placesOf(batch, sequences);
-  const N = placesAtOnce(config, places.length, memoryMB);
+  const N = placesAtOnce(config, places.length, room);
   let pull: Placed | undefined;
   for (const chunk of chunksOf(places, N)) {
     const arrays = loss.arrays(chunk);

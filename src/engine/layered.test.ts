@@ -143,7 +143,7 @@ describe("layer by layer", () => {
     const at = weights(of);
     const wanted = await asOneProgram(of, at);
     // Room for everything; for one layer at a time; for the logits of a few tokens only.
-    expect([fitting(of, 16, 2048).keeps, fitting(of, 16, 0.05).keeps]).toEqual([true, false]);
+    expect([fitting(of, 16).keeps, fitting(of, 16, { memoryMB: 0.05 }).keeps]).toEqual([true, false]);
     for (const memoryMB of [2048, 0.05, 0.0001]) {
       const { gradient } = await addGradient({ config: of, programs, memoryMB }, at, data, loss, undefined);
       expect(worst(await fetchWeights(programs.runtime, gradient!), wanted), `${memoryMB}`).toBeLessThan(

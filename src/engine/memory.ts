@@ -1,16 +1,29 @@
 /** @file How many sequences are run through a model at a time, so that memory stays within a budget. */
 
 import { isEmbedded, type ModelConfig, vocabularySize } from "../model/index.ts";
+import type { RuntimeInfo } from "../tensor/index.ts";
 import { powerOfTwo } from "./programs.ts";
 
 /** Megabytes that the activations of one batch may take unless told otherwise. */
 export const DEFAULT_MEMORY_MB = 2048;
 
+/** What batches have to fit. */
+export interface Room {
+  /** Megabytes that the activations of one batch may take. Default `DEFAULT_MEMORY_MB`. */
+  memoryMB?: number | undefined;
+  /** What computes. */
+  platform?: RuntimeInfo["platform"];
+}
+
+/** Tokens beyond which a batch is no faster on an accelerator, whose units wait for work in smaller ones. */
+const ENOUGH_FOR_AN_ACCELERATOR = 8192;
+
 /**
  * Tokens beyond which a batch is no faster on a processor: enough to run at full speed, few enough for the working set to stay in
  * the caches, which hold fewer of a wide model.
  */
-function enough({ width }: ModelConfig): number {
+function enough({ width }: ModelConfig, platform: Room["platform"]): number {
+  if (platform === "gpu" || platform === "tpu") return ENOUGH_FOR_AN_ACCELERATOR;
   return Math.min(1024, Math.max(256, 2 ** Math.floor(Math.log2(2 ** 17 / width))));
 }
 
@@ -35,8 +48,12 @@ export interface Fitting {
 }
 
 /** Rows of length T that fit the memory and make a batch of full speed; one at least. */
-export function fitting(config: ModelConfig, T: number, memoryMB = DEFAULT_MEMORY_MB): Fitting {
-  const most = enough(config);
+export function fitting(
+  config: ModelConfig,
+  T: number,
+  { memoryMB = DEFAULT_MEMORY_MB, platform }: Room = {},
+): Fitting {
+  const most = enough(config, platform);
   const room = memoryMB * 2 ** 20 * (1 - FOR_LOGITS);
   const within = (keeps: boolean) => Math.min(most, room / bytesPerToken(config, T, keeps));
   // Computing again costs a forward pass, which is less than what batches of a few tokens cost.
@@ -45,7 +62,11 @@ export function fitting(config: ModelConfig, T: number, memoryMB = DEFAULT_MEMOR
 }
 
 /** So many of some positions are given logits at a time. A power of two. */
-export function placesAtOnce(config: ModelConfig, count: number, memoryMB = DEFAULT_MEMORY_MB): number {
+export function placesAtOnce(
+  config: ModelConfig,
+  count: number,
+  { memoryMB = DEFAULT_MEMORY_MB }: Room = {},
+): number {
   // Logits, their exponentials, their differences and their gradient.
   const bytes = 4 * Float32Array.BYTES_PER_ELEMENT * vocabularySize(config);
   const fit = (memoryMB * 2 ** 20 * FOR_LOGITS) / bytes;

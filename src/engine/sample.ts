@@ -1,6 +1,13 @@
 /** @file Sampling completions with a cache of keys and values. */
 
-import { type Ablation, cacheHeads, endTokens, isEmbedded, type ModelConfig, weightSpecs } from "../model/index.ts";
+import {
+  type Ablation,
+  cacheHeads,
+  endTokens,
+  isEmbedded,
+  type ModelConfig,
+  weightSpecs,
+} from "../model/index.ts";
 import { randomFor, randomWord } from "../random.ts";
 import { type DecodeRow, type Draw, type Drawn, Handle, ints } from "../tensor/index.ts";
 import { checkTokens } from "./batches.ts";

@@ -23,6 +23,8 @@ export interface RuntimeInfo {
   threads: number;
   /** What those are. */
   platform: "cpu" | "gpu" | "tpu";
+  /** What the first of them is called, where it has a name. */
+  device?: string;
   /** So many tokens are best decoded in one call. */
   tokensPerCall: number;
 }

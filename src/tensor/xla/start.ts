@@ -107,6 +107,7 @@ export async function startXla(options: XlaOptions = {}): Promise<XlaRuntime> {
       versions: call.versions as Record<string, string>,
       threads: call.devices as number,
       platform: call.platform as RuntimeInfo["platform"],
+      device: String(call.device),
       tokensPerCall: TOKENS_PER_CALL,
     };
     return new XlaRuntime(info, connection, () => stop(connection, workers));
