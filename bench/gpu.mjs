@@ -116,6 +116,7 @@ async function step(part, config, { adapter, rows, T, prompt, memoryMB }) {
   const first = await seconds(once);
   const times = [];
   for (let i = 0; i < 5; i++) times.push(await seconds(once));
+  const gradient = await seconds(() => policy.forwardBackward(data, loss));
   const tokens = rows * T;
   const passes = adapter ? 4 : 6;
   const head = config.vocabulary * config.width * rows * (T - prompt);
@@ -125,6 +126,7 @@ async function step(part, config, { adapter, rows, T, prompt, memoryMB }) {
   const time = median(times);
   tell(part, {
     ...{ rows, T, prompt, memoryMB, firstStepS: rounded(first), stepS: rounded(time) },
+    gradientS: rounded(gradient),
     tokensPerSecond: Math.round(tokens / time),
     ...{ teraflops: rounded(operations / 1e12), mfu: peak && rounded(operations / time / peak) },
   });
@@ -215,13 +217,16 @@ const parts = {
     const config = SHAPES["4b"];
     const engine = createEngine(randomModel(config), { runtime, adapter: lora });
     const policy = await engine.createPolicy({ seed: 1 });
-    const prompts = [Array.from({ length: 64 }, (_, t) => t + 1)];
+    // Long enough for all tokens to be decoded with room for 256.
+    const prompts = [Array.from({ length: 130 }, (_, t) => t + 1)];
     for (const samples of [1, 16, 64]) {
       const draw = (maxTokens) => policy.sample(prompts, { samples, maxTokens, seed: ["gpu"] });
-      const first = await seconds(() => draw(193));
-      const short = median([await seconds(() => draw(65)), await seconds(() => draw(65))]);
-      const long = median([await seconds(() => draw(193)), await seconds(() => draw(193))]);
-      const perStep = (long - short) / 128;
+      const first = await seconds(() => draw(113));
+      const best = async (count) => {
+        await draw(count);
+        return Math.min(await seconds(() => draw(count)), await seconds(() => draw(count)));
+      };
+      const perStep = ((await best(113)) - (await best(33))) / 80;
       const bytes = 2 * (inLayers(config) + config.vocabulary * config.width);
       const cache = samples * 256 * config.layers * 2 * config.keyValueHeads * config.headDim * 4;
       tell("decode-4b", {

@@ -40,8 +40,8 @@ def _dot_rule(dtype):
         # A product with a single vector is bound by memory and often a reading of a probe: it keeps its precision.
         if dtype == "bfloat16" and is_product and kept == jnp.float32:
             a, b = a.astype(jnp.bfloat16), b.astype(jnp.bfloat16)
-        highest = lax.Precision.HIGHEST
-        return lax.dot_general(a, b, dimensions, precision=highest, preferred_element_type=kept)
+        precision = lax.Precision.HIGHEST if a.dtype == jnp.float32 else lax.Precision.DEFAULT
+        return lax.dot_general(a, b, dimensions, precision=precision, preferred_element_type=kept)
 
     return lambda _, x, y: dot(x, y, multiply)
 

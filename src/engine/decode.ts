@@ -5,6 +5,7 @@ import {
   type Ablation,
   type Attend,
   ablating,
+  byStage,
   cacheAttention,
   cacheHeads,
   causalAttention,
@@ -38,7 +39,7 @@ import {
   type Wires,
 } from "../tensor/index.ts";
 import type { ProgramStore } from "./programs.ts";
-import { byStage, kept, layerKind, throughLayers, turnsSpecs } from "./stages.ts";
+import { kept, layerKind, stageSpecs, throughLayers, turnsSpecs } from "./stages.ts";
 import type { Given } from "./weights.ts";
 
 /** One layer's keys and values, each [slots, Hkv, positions, Dh]. */
@@ -95,7 +96,7 @@ async function prefillByLayers(
 ): Promise<Prefill> {
   const { runtime } = programs;
   const staging = { config, programs };
-  const specs = byStage(config, weightSpecs(config)).leave;
+  const specs = stageSpecs(config).all.leave;
   const leave = await kept(programs, ["leave last", config, B, T], () =>
     compile(
       (weights: TracedWeights, x_BTD: JaxArray, last_B: JaxArray) => {
@@ -195,8 +196,7 @@ async function decoderStep(
   let { x, turns } = whole.call(enter, inputs.enter, newest!, at!) as { x: Wires; turns: Wires };
   const fresh: Wires[] = [];
   for (const [layer, own] of inputs.layers.entries()) {
-    const { kind, specs: ofLayer, trace } = layerKind(config, layer, { ablate });
-    const name = JSON.stringify(kind);
+    const { kind, trace } = layerKind(config, layer, { ablate });
     const step = (
       own: TracedWeights,
       x_B1D: JaxArray,
@@ -213,10 +213,13 @@ async function decoderStep(
       mask_BC.dispose();
       return [y_B1D, kept[0]!];
     };
-    if (!kinds.has(name))
-      kinds.set(name, await traceOf(step, [ofLayer, stream, turnsSpecs(config, B, 1), layerCache!, mask]));
+    if (!kinds.has(kind))
+      kinds.set(
+        kind,
+        await traceOf(step, [stages.layers[layer]!, stream, turnsSpecs(config, B, 1), layerCache!, mask]),
+      );
     const cache = (caches as Wires[])[layer]!;
-    const [y, added] = whole.call(kinds.get(name)!, own, x, turns, cache, masked!) as Wires[];
+    const [y, added] = whole.call(kinds.get(kind)!, own, x, turns, cache, masked!) as Wires[];
     x = y!;
     fresh.push(added!);
   }

@@ -6,10 +6,8 @@ import {
   causalAttention,
   enterDecoder,
   type NextTokens,
-  splitWeights,
   type TracedWeights,
   type Turns,
-  weightSpecs,
 } from "../model/index.ts";
 import {
   compile,
@@ -24,13 +22,13 @@ import { type PolicyLossOptions, type ProbeBatch, probeTerm } from "./loss.ts";
 import type { Chunk } from "./places.ts";
 import {
   type Asked,
-  byStage,
   kept,
   layerKind,
-  nextAt,
+  nextOf,
+  rowsAt,
   type Staging,
+  stageSpecs,
   turnsSpecs,
-  wholeNames,
 } from "./stages.ts";
 
 /** A loss that is a sum over tokens, and perhaps a probe's term. */
@@ -55,11 +53,10 @@ type Probing = TokenLoss["probe"];
 
 /** A layer with its gradient: what leaves it, and from the pull on that the pull on what enters it. */
 function withGradient({ config }: Staging, layer: number, asked: Asked, probe: Probing, T: number) {
-  const { kind, specs, trace } = layerKind(config, layer, asked);
+  const { kind, trace } = layerKind(config, layer, asked);
   const probing = probe && isIn(layer, probe.hook) ? probe : undefined;
-  const split = splitWeights(config, wholeNames(specs, layer));
-  const names = byStage(config, split.trained).layers[layer]!;
-  const others = byStage(config, split.frozen).layers[layer]!;
+  const { trained, frozen } = stageSpecs(config);
+  const [names, others] = [trained.layers[layer]!, frozen.layers[layer]!];
   type Own = { weights: TracedWeights; x: JaxArray };
   type Rest = [TracedWeights, Turns, JaxArray, ProbeBatch<JaxArray> | Record<string, never>];
   const pulled = ({ weights, x }: Own, ...[frozen, turns, pull_BTD, batch]: Rest) => {
@@ -77,7 +74,7 @@ function withGradient({ config }: Staging, layer: number, asked: Asked, probe: P
     ...args: [Own, ...Rest]
   ) => [[JaxArray, { y_BTD: JaxArray; terms: JaxArray[] }], Own];
   return {
-    kind: [kind, Object.keys(names), probing && [probing.pool, probing.as]],
+    kind: [kind, probing && [probing.pool, probing.as]],
     specs: (B: number) => {
       const stream = floats([B, T, config.width]);
       const probes: ProbeBatch<FloatTensor> | Record<string, never> = probing
@@ -145,25 +142,23 @@ export function layerAgain(
   );
 }
 
-/** Out of the stream: the loss of some tokens, and its gradient for what is trained there and for the stream. */
+/** Out of the stream: the loss of some tokens, and its gradient for what is trained there and for their rows of the stream [N, D]. */
 export function leaveGradient(
   { config, programs }: Staging,
   [B, T, N]: readonly [number, number, number],
   { kind, temperature, terms }: TokenLoss,
   names: readonly string[],
 ) {
-  const { trained, frozen } = splitWeights(config, weightSpecs(config));
-  const specs = { trained: byStage(config, trained).leave, frozen: byStage(config, frozen).leave };
+  const { trained, frozen } = stageSpecs(config);
   const arrays: Record<string, FloatTensor> = Object.fromEntries(names.map((name) => [name, floats([N])]));
-  type Own = { weights: TracedWeights; x: JaxArray };
+  type Own = { weights: TracedWeights; rows_ND: JaxArray };
   const lossOf = (
-    { weights, x }: Own,
+    { weights, rows_ND }: Own,
     others: TracedWeights,
-    index_N: JaxArray,
     targets_N: JaxArray,
     arrays: Record<string, JaxArray>,
   ) => {
-    const next = nextAt(config, { ...others, ...weights }, x, index_N, targets_N, temperature);
+    const next = nextOf(config, { ...others, ...weights }, rows_ND, targets_N, temperature);
     const { loss, clipped } = terms(next, arrays);
     return [loss, clipped] as const;
   };
@@ -175,15 +170,35 @@ export function leaveGradient(
       (
         weights: TracedWeights,
         others: TracedWeights,
-        x: JaxArray,
+        x_BTD: JaxArray,
         index_N: JaxArray,
         targets_N: JaxArray,
         arrays: Record<string, JaxArray>,
       ) => {
-        const [[loss, clipped], own] = differentiated({ weights, x }, others, index_N, targets_N, arrays);
-        return { gradient: own.weights, pull: own.x, told: threeOf(loss, clipped, np.array(0)) };
+        const rows_ND = rowsAt(config, x_BTD, index_N);
+        const [[loss, clipped], own] = differentiated({ weights, rows_ND }, others, targets_N, arrays);
+        return { gradient: own.weights, pull: own.rows_ND, told: threeOf(loss, clipped, np.array(0)) };
       },
-      [specs.trained, specs.frozen, floats([B, T, config.width]), ints([N]), ints([N]), arrays] as const,
+      [trained.leave, frozen.leave, floats([B, T, config.width]), ints([N]), ints([N]), arrays] as const,
+      { runtime: programs.runtime },
+    ),
+  );
+}
+
+/**
+ * The pull on the whole stream [B, T, D] from those on chunks of its rows [N, D]: `from` says which row is which, counted through
+ * the chunks, and names the one behind them where there is none. A look-up, where adding rows up would take devices turns.
+ */
+export function spreadPull(
+  { config, programs }: Staging,
+  [B, T, N]: readonly [number, number, number],
+  chunks: number,
+) {
+  const D = config.width;
+  return kept(programs, ["spread pull", D, B, T, N, chunks], () =>
+    compile(
+      (pulls: JaxArray[], from_BT: JaxArray) => np.concatenate([...pulls, np.zeros([1, D])]).slice(from_BT),
+      [Array<FloatTensor>(chunks).fill(floats([N, D])), ints([B, T])] as const,
       { runtime: programs.runtime },
     ),
   );
@@ -191,7 +206,7 @@ export function leaveGradient(
 
 /** Into the stream: the gradient for embeddings. */
 export function enterGradient({ config, programs }: Staging, B: number, T: number) {
-  const specs = byStage(config, splitWeights(config, weightSpecs(config)).trained).enter;
+  const specs = stageSpecs(config).trained.enter;
   const along = (weights: TracedWeights, tokens_BT: JaxArray, pull_BTD: JaxArray) =>
     np.sum(enterDecoder(weights, tokens_BT, np.arange(T).astype(np.int32), config).x.mul(pull_BTD));
   return kept(programs, ["enter gradient", config, B, T], () =>

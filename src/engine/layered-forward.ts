@@ -1,11 +1,11 @@
 /** @file Teacher forcing a decoder layer by layer: nothing is compiled twice for layers that are alike. */
 
-import type { Ablation } from "../model/index.ts";
+import { type Ablation, byStage } from "../model/index.ts";
 import type { Handle } from "../tensor/index.ts";
 import type { PaddedBatch } from "./batches.ts";
 import { placesAtOnce, type Room } from "./memory.ts";
 import { chunksOf, placesOf } from "./places.ts";
-import { byStage, leaveProgram, type Staging, throughLayers } from "./stages.ts";
+import { leaveProgram, type Staging, throughLayers } from "./stages.ts";
 import type { Sequence } from "./types.ts";
 import type { Given } from "./weights.ts";
 

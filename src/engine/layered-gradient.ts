@@ -3,8 +3,8 @@
  * computed again where memory is short (gradient checkpointing: Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost").
  */
 
-import { splitWeights } from "../model/index.ts";
-import type { Handle } from "../tensor/index.ts";
+import { byStage, splitWeights, wholeNames } from "../model/index.ts";
+import { type Handle, ints } from "../tensor/index.ts";
 import type { PaddedBatch } from "./batches.ts";
 import {
   enterGradient,
@@ -12,11 +12,12 @@ import {
   layerAgain,
   layerInTwo,
   leaveGradient,
+  spreadPull,
   type TokenLoss,
 } from "./gradient-stages.ts";
 import { fitting, placesAtOnce, type Room } from "./memory.ts";
 import { chunksOf, placesOf } from "./places.ts";
-import { type Asked, byStage, enterProgram, layerProgram, type Staging, wholeNames } from "./stages.ts";
+import { type Asked, enterProgram, layerProgram, type Staging } from "./stages.ts";
 import type { Sequence } from "./types.ts";
 import { type Given, type Placed, sumOf } from "./weights.ts";
 
@@ -81,21 +82,27 @@ export async function gradientByLayers(
   };
   const places = placesOf(batch, sequences);
   const N = placesAtOnce(config, places.length, room);
-  let pull: Placed | undefined;
-  for (const chunk of chunksOf(places, N)) {
+  const chunks = chunksOf(places, N);
+  const pulls: Handle[] = [];
+  for (const chunk of chunks) {
     const arrays = loss.arrays(chunk);
     const program = await leaveGradient(staging, [B, T, N], loss, Object.keys(arrays));
     const { leave } = stages.trained;
     const stream = streams.at(-1)!;
     const out = await program.run(leave, stages.frozen.leave, stream, chunk.index_N, chunk.targets_N, arrays);
     told.push(out.told);
+    pulls.push(out.pull);
     await gather(out.gradient as Placed);
-    const here = { pull: out.pull };
-    pull = pull ? await sumOf(programs, pull, here) : here;
   }
   runtime.free(streams.pop()!);
 
-  let pull_BTD = pull!.pull!;
+  const from_BT = ints([B, T]);
+  from_BT.data.fill(chunks.length * N);
+  places.forEach(({ at }, n) => {
+    from_BT.data[at] = n;
+  });
+  let pull_BTD = await (await spreadPull(staging, [B, T, N], chunks.length)).run(pulls, from_BT);
+  for (const handle of pulls) runtime.free(handle);
   for (const layer of layers.slice(lowest).toReversed()) {
     const own = [stages.trained.layers[layer]!, stages.frozen.layers[layer]!] as const;
     const stream = streams.pop()!;

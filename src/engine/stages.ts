@@ -5,17 +5,18 @@ import {
   type Ablation,
   ablatedHooks,
   ablating,
+  type ByStage,
+  byStage,
   causalAttention,
   type DecoderConfig,
   decoderLayer,
   enterDecoder,
   type InLayer,
   type KeysValues,
-  layerPrefix,
-  layerWeights,
   leaveDecoder,
   type NextTokens,
   nextTokens,
+  splitWeights,
   type TracedWeights,
   type Turns,
   weightSpecs,
@@ -39,30 +40,25 @@ export interface Staging {
   programs: ProgramStore;
 }
 
-/** Weights by the stage that uses them. A tied embedding is used by two. */
-export interface ByStage<T> {
-  enter: Record<string, T>;
-  /** Of each layer, by their names in it. */
-  layers: Record<string, T>[];
-  leave: Record<string, T>;
+/** What is specified of a model's weights, by stage: of all, of those that are trained, and of the others. */
+interface StageSpecs {
+  all: ByStage<TensorSpec>;
+  trained: ByStage<TensorSpec>;
+  frozen: ByStage<TensorSpec>;
 }
 
-/** A model's weights by stage. */
-export function byStage<T>(config: DecoderConfig, weights: Readonly<Record<string, T>>): ByStage<T> {
-  const only = (isIt: (name: string) => boolean) =>
-    Object.fromEntries(Object.entries(weights).filter(([name]) => isIt(name)));
-  const head = config.tied ? "model.embed_tokens." : "lm_head.";
-  return {
-    enter: only((name) => name.startsWith("model.embed_")),
-    layers: Array.from({ length: config.layers }, (_, layer) => layerWeights(weights, layer)),
-    leave: only((name) => name.startsWith("model.norm.") || name.startsWith(head)),
-  };
-}
+const specified = new WeakMap<DecoderConfig, StageSpecs>();
 
-/** Weights that stages name, by the model's names. */
-export function wholeNames<T>(weights: Readonly<Record<string, T>>, layer: number): Record<string, T> {
-  const prefix = layerPrefix(layer);
-  return Object.fromEntries(Object.entries(weights).map(([name, weight]) => [`${prefix}${name}`, weight]));
+/** Made once for a configuration: a step asks for them hundreds of times. */
+export function stageSpecs(config: DecoderConfig): StageSpecs {
+  const known = specified.get(config);
+  if (known) return known;
+  const specs = weightSpecs(config);
+  const { trained, frozen } = splitWeights(config, specs);
+  const [all, ...split] = [specs, trained, frozen].map((some) => byStage(config, some));
+  const made = { all: all!, trained: split[0]!, frozen: split[1]! };
+  specified.set(config, made);
+  return made;
 }
 
 /** What is asked of a layer beside what it hands on. */
@@ -76,8 +72,7 @@ export interface Asked {
 
 /** A layer as it is traced, and all that it depends on, but for the sizes: layers of one kind share programs. */
 export interface LayerKind {
-  kind: readonly unknown[];
-  specs: Record<string, TensorSpec>;
+  kind: string;
   /** The layer's output [B, T, D]. `see` takes the activations that are asked for, which it does not own. */
   trace(
     weights: TracedWeights,
@@ -88,8 +83,19 @@ export interface LayerKind {
   ): JaxArray;
 }
 
+const kinds = new WeakMap<DecoderConfig, Map<string, LayerKind>>();
+
 /** @throws Error where the ablation edits what the model lacks */
-export function layerKind(
+export function layerKind(config: DecoderConfig, layer: number, asked: Asked): LayerKind {
+  const known = kinds.get(config) ?? new Map<string, LayerKind>();
+  kinds.set(config, known);
+  const key = JSON.stringify([layer, asked]);
+  const kind = known.get(key) ?? describeLayer(config, layer, asked);
+  known.set(key, kind);
+  return kind;
+}
+
+function describeLayer(
   config: DecoderConfig,
   layer: number,
   { hooks = [], ablate, cache = false }: Asked,
@@ -100,10 +106,10 @@ export function layerKind(
   const seen = inBlock(hooks);
   const edited = ablate ? inBlock(ablatedHooks(config, ablate)) : [];
   const edit = ablate && edited.length > 0 ? ablating(config, ablate) : undefined;
-  const specs = byStage(config, weightSpecs(config)).layers[layer]!;
+  const { all, trained } = stageSpecs(config);
+  const names = [all, trained].map(({ layers }) => Object.keys(layers[layer]!));
   return {
-    kind: [{ ...config, layers: 1 }, Object.keys(specs), seen, edit ? [edited, ablate] : null, cache],
-    specs,
+    kind: JSON.stringify([{ ...config, layers: 1 }, names, seen, edit ? [edited, ablate] : null, cache]),
     trace(weights, x_BTD, turns, attend, see = () => {}) {
       const observe = (site: string, value: JaxArray) => {
         if (seen.includes(site)) see(site, value);
@@ -129,7 +135,7 @@ export function turnsSpecs(config: DecoderConfig, rows: number, T: number): Turn
 
 /** The stream [B, T, D] that enters the first layer, from tokens [B, T] that start at position 0, and the turns. */
 export function enterProgram({ config, programs }: Staging, B: number, T: number) {
-  const specs = byStage(config, weightSpecs(config)).enter;
+  const specs = stageSpecs(config).all.enter;
   return kept(programs, ["enter", config, B, T], () =>
     compile(
       (weights: TracedWeights, tokens_BT: JaxArray) =>
@@ -147,7 +153,8 @@ export function layerProgram(
   [B, T]: readonly [number, number],
   asked: Asked = {},
 ) {
-  const { kind, specs, trace } = layerKind(config, layer, asked);
+  const { kind, trace } = layerKind(config, layer, asked);
+  const specs = stageSpecs(config).all.layers[layer]!;
   return kept(programs, ["layer", kind, B, T], () =>
     compile(
       (weights: TracedWeights, x_BTD: JaxArray, turns: Turns) => {
@@ -206,27 +213,30 @@ export function leaveProgram(
   [B, T, N]: readonly [number, number, number],
   temperature: number,
 ) {
-  const specs = byStage(config, weightSpecs(config)).leave;
+  const specs = stageSpecs(config).all.leave;
   return kept(programs, ["leave", config, B, T, N, temperature], () =>
     compile(
       (weights: TracedWeights, x_BTD: JaxArray, index_N: JaxArray, targets_N: JaxArray) =>
-        nextAt(config, weights, x_BTD, index_N, targets_N, temperature),
+        nextOf(config, weights, rowsAt(config, x_BTD, index_N), targets_N, temperature),
       [specs, floats([B, T, config.width]), ints([N]), ints([N])] as const,
       { runtime: programs.runtime },
     ),
   );
 }
 
-/** What is known of the next tokens at some positions. */
-export function nextAt(
+/** Rows [N, D] of the stream at some positions, counted through the batch. */
+export function rowsAt({ width }: DecoderConfig, x_BTD: JaxArray, index_N: JaxArray): JaxArray {
+  return x_BTD.reshape([-1, width]).slice(index_N);
+}
+
+/** What is known of the next tokens after rows of the stream that leaves the last layer. */
+export function nextOf(
   config: DecoderConfig,
   weights: TracedWeights,
-  x_BTD: JaxArray,
-  index_N: JaxArray,
+  rows_ND: JaxArray,
   targets_N: JaxArray,
   temperature: number,
 ): NextTokens {
-  const rows_ND = x_BTD.reshape([-1, config.width]).slice(index_N);
   return nextTokens(weights, leaveDecoder(weights, rows_ND, config), targets_N, temperature, config);
 }
 

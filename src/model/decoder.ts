@@ -5,6 +5,7 @@ import type { JaxArray } from "../tensor/index.ts";
 import type { Attend, KeysValues } from "./attention.ts";
 import type { DecoderConfig } from "./config.ts";
 import { type Turns, turned, turnsAt } from "./rotary.ts";
+import { byStage } from "./stages.ts";
 import type { Edit, Observe, TracedWeights } from "./types.ts";
 
 /** The projections of a layer, by name, with their sizes: outputs, inputs, and whether they have a bias. */
@@ -83,18 +84,6 @@ export function isTarget(module: string, targets: readonly string[]): boolean {
   return targets.some((target) => module === target || module.endsWith(`.${target}`));
 }
 
-/** The names within layers of the weights that a layer has: `self_attn.q_proj.weight`, `mlp.up_proj.lora_A.weight`, ... */
-export function layerWeights<T>(weights: Readonly<Record<string, T>>, layer: number): Record<string, T> {
-  const prefix = layerPrefix(layer);
-  const own = Object.entries(weights).filter(([name]) => name.startsWith(prefix));
-  return Object.fromEntries(own.map(([name, weight]) => [name.slice(prefix.length), weight]));
-}
-
-/** What the names of a layer's weights begin with. */
-export function layerPrefix(layer: number): string {
-  return `model.layers.${layer}.`;
-}
-
 /** The normalised stream [B, T, D] after the last layer; see `hiddenStates`. */
 export function decoderStates(
   weights: TracedWeights,
@@ -106,8 +95,8 @@ export function decoderStates(
   stream: Edit,
 ): JaxArray {
   let { x, turns } = enterDecoder(weights, tokens_BT, positions, config);
-  for (let layer = 0; layer < config.layers; layer++)
-    x = decoderLayer(layerWeights(weights, layer), x, turns, config, {
+  for (const [layer, own] of byStage(config, weights).layers.entries())
+    x = decoderLayer(own, x, turns, config, {
       attend: (queries, kv) => attend(layer, queries, kv),
       observe: (site, value) => observe(`blocks.${layer}.${site}`, value),
       stream: (site, value) => stream(`blocks.${layer}.${site}`, value),

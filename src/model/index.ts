@@ -31,8 +31,6 @@ export {
   decoderLayer,
   enterDecoder,
   type InLayer,
-  layerPrefix,
-  layerWeights,
   leaveDecoder,
 } from "./decoder.ts";
 export { fingerprintOf, type TokenizerFingerprint } from "./fingerprint.ts";
@@ -42,6 +40,7 @@ export { loadLlama2c } from "./llama2c.ts";
 export { loadChanged } from "./merge.ts";
 export { changeSizes, type Precision, precisionOf, randomlyChanged, roundedTo } from "./no-op.ts";
 export type { Turns } from "./rotary.ts";
+export { type ByStage, byStage, wholeNames } from "./stages.ts";
 export {
   CharacterTokenizer,
   type ChatMessage,
