@@ -27,7 +27,9 @@ def decoder(program, greedy):
             made, token, position, live, caches, tokens, logprobs = state
             mask = jnp.where(room[None] < position[:, None], 0.0, HIDDEN).astype(jnp.float32)
             logits, *fresh = program(*weights, token[:, None], position[:, None], *caches, mask)
-            caches = [cache.at[row, :, position].set(new[:, :, 0], mode="drop", unique_indices=True) for cache, new in zip(caches, fresh)]
+            # Where devices have to give the same bits again, they write scattered rows one by one: all is written anew instead.
+            here = (room[None] == position[:, None])[:, None, :, None]
+            caches = [jnp.where(here, new, cache) for cache, new in zip(caches, fresh)]
             draws = jnp.stack([row.astype(jnp.uint32), slots[:, 3], slots[:, 4], slots[:, 5] + made.astype(jnp.uint32)], 1)
             token, logprob = likeliest(logits, draws) if greedy else draw_tokens(logits, draws, temperature)
             live = live & ~jnp.any(token[:, None] == ends[None], 1)

@@ -24,7 +24,7 @@ class Program:
         """Its outputs, each an array of its own."""
         known = dict(self.constants)
         # Weights may be kept as operands of products: XLA takes the pair of casts away where they are only that.
-        inputs = (value.astype(dtype) for (_, (_, dtype)), value in zip(self.inputs, args))
+        inputs = [value.astype(dtype) for (_, (_, dtype)), value in zip(self.inputs, args)]
         known.update((name, whole(value)) for (name, _), value in zip(self.inputs, inputs))
         read = lambda operand: _number(operand) if isinstance(operand, dict) else known[operand]
         for equation in self.equations:
@@ -36,7 +36,12 @@ class Program:
                     raise TypeError(f"{equation['primitive']} gave {made}, and should have given {binder}")
                 known[binder["id"]] = value
         # An output that is an input, or another output, would be that very array: what frees one would free both.
-        return [jnp.array(read(operand).full(), copy=True) for operand in self.outputs]
+        given, results = {id(value) for value in (*args, *inputs)}, []
+        for operand in self.outputs:
+            array = jnp.asarray(read(operand).full())
+            results.append(jnp.array(array, copy=True) if id(array) in given else array)
+            given.add(id(array))
+        return results
 
 
 def spec(described):
