@@ -8,3 +8,6 @@ export class StoppedError extends Error {
   /** What asked it to. */
   signal: NodeJS.Signals = "SIGTERM";
 }
+
+/** What computes is gone: a process, its machine, or the way there. Runs stand on their checkpoints, and go on from there. */
+export class LostError extends Error {}

@@ -1,49 +1,79 @@
-"""Starts a worker: connects to who started it, greets, and does what it is called for until that one is gone."""
+"""Starts a process of a worker: joins its conductor, and does what it is called for until that one is gone."""
 
 import argparse
 import os
-import select
 import signal
-import socket
 import sys
-import threading
 
 from . import PROTOCOL
-from .message import Malformed, send
-from .peers import join, receive, wait_for
+from .join import Refused, end_with, join, listen, meet, wait_for
+from .message import Malformed, pass_on, receive, send
 
 
 def main():
     parser = argparse.ArgumentParser(prog="probeward_xla", description=__doc__)
-    parser.add_argument("--socket", help="the Unix socket of who started it; for the first process")
-    parser.add_argument("--peers", help="the Unix socket on which the first process hears the others")
-    parser.add_argument("--process", type=int, default=0, help="which process this is, from 0")
-    parser.add_argument("--processes", type=int, default=1, help="how many compute together")
+    parser.add_argument(
+        "--conductor",
+        required=True,
+        help="where the process that conducts listens: a Unix socket's path, or HOST:PORT; of :PORT under Slurm, the host that called srun",
+    )
+    parser.add_argument("--peers", help="the Unix socket on which the first process hears the others; a free port of TCP unless given")
+    parser.add_argument("--token-file", help="holds the token that the conductor knows; else the variable PROBEWARD_XLA_TOKEN is it")
+    parser.add_argument(
+        "--process",
+        type=int,
+        default=int(os.environ.get("SLURM_PROCID", 0)),
+        help="which process this is, from 0; under srun, which task",
+    )
     options = parser.parse_args()
     # Who is stopped by the terminal, or by a cluster, ends its own work first. With it the worker ends.
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, signal.SIG_IGN)
-    token = os.environ.get("PROBEWARD_XLA_TOKEN", "")
-    with connect(options, token) as sock:
-        end_with(sock)
-        others = [] if options.process > 0 else wait_for(options.peers, token, options.processes - 1)
-        # Only the first process answers.
-        answer = (lambda *_: None) if options.process > 0 else (lambda *told: send(sock, *told))
+    try:
+        conduct(options, token_of(options))
+    except (Refused, OSError) as error:
+        sys.exit(f"probeward_xla: {error}")
+
+
+def token_of(options):
+    if options.token_file is None:
+        return os.environ.pop("PROBEWARD_XLA_TOKEN", "")
+    with open(options.token_file, encoding="utf8") as file:
+        return file.read().strip()
+
+
+def conduct(options, token):
+    first = options.process == 0
+    peers = listen(options.peers, options.conductor) if first else None
+    with join(options, token, peers) as conductor:
+        end_with(conductor)
+        if first:
+            source, others = conductor, []
+        else:
+            source, others = meet(conductor, token), []
+            end_with(source)
+
+        def next_call():
+            message = receive(source)
+            if message is None:
+                return None
+            if first and message.call.get("call") == "hello" and peers is not None:
+                others.extend(wait_for(peers, token, message.call.get("processes", 1) - 1))
+            for other in others:
+                pass_on(other, message)
+            return message
+
+        # Only the first process answers. What keeps another one from working, the conductor hears from itself.
+        def answer(call, tensors=None):
+            if first or "problem" in call or "fatal" in call:
+                send(conductor, call, tensors)
+
         try:
-            serve(lambda: receive(sock, others), answer, options.process)
+            serve(next_call, answer, options.process)
         except Malformed as error:
             answer({"fatal": f"a message that cannot be read: {error}"})
-            read_out(sock)
+            read_out(conductor)
             sys.exit(1)
-
-
-def connect(options, token):
-    """To who started this process, or to the first process."""
-    if options.process > 0:
-        return join(options.peers, token)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    sock.connect(options.socket)
-    return sock
 
 
 def read_out(sock):
@@ -54,19 +84,6 @@ def read_out(sock):
             pass
     except OSError:
         pass
-
-
-def end_with(sock):
-    """Ends this process as soon as the other side is gone, whatever it computes."""
-
-    def watch():
-        poll = select.poll()
-        poll.register(sock, getattr(select, "POLLRDHUP", 0) | select.POLLHUP)
-        poll.poll()
-        os._exit(0)
-
-    if hasattr(select, "POLLRDHUP"):
-        threading.Thread(target=watch, daemon=True).start()
 
 
 def serve(receive, answer, process):

@@ -33,16 +33,16 @@ class Message(NamedTuple):
     pieces: tuple
 
 
-def receive(sock):
-    """The next message; None where the other side has ended. Raises Malformed."""
+def receive(sock, most=MAX_DATA):
+    """The next message, of so many bytes; None where the other side has ended. Raises Malformed."""
     prefix = _read(sock, 8, may_end=True)
     if prefix is None:
         return None
     (length,) = struct.unpack("<Q", prefix)
-    if length > MAX_HEADER:
-        raise Malformed(f"a header of {length} bytes; at most {MAX_HEADER} are read")
+    if length > min(MAX_HEADER, most):
+        raise Malformed(f"a header of {length} bytes; at most {min(MAX_HEADER, most)} are read")
     header = _read(sock, length)
-    call, entries, size = _parse(header)
+    call, entries, size = _parse(header, most)
     data = memoryview(_read(sock, size))
     tensors = {name: Stored(dtype, shape, data[begin:end]) for name, dtype, shape, begin, end in entries}
     return Message(call, tensors, (prefix, header, data))
@@ -83,7 +83,7 @@ def _read(sock, length, may_end=False):
     return data
 
 
-def _parse(header):
+def _parse(header, most):
     """The call, the tensors' entries, and the length of the data. Offsets must tile it."""
     try:
         table = json.loads(header)
@@ -98,8 +98,8 @@ def _parse(header):
         if begin != at:
             raise Malformed(f"tensor {name!r} begins at byte {begin} of the data and not at {at}")
         at = end
-    if at > MAX_DATA:
-        raise Malformed(f"{at} bytes of tensors; at most {MAX_DATA} are read")
+    if at > most:
+        raise Malformed(f"{at} bytes of tensors; at most {most} are read")
     return call, entries, at
 
 

@@ -17,7 +17,25 @@ export const engineSettingsSchema = z.strictObject({
     .int()
     .min(1)
     .optional()
-    .describe("xla: processes that compute one program together, on this machine (default: 1)"),
+    .describe("xla: processes on each machine; all compute one program together (default: 1)"),
+  nodes: z
+    .int()
+    .min(1)
+    .optional()
+    .describe(
+      "xla: machines that compute one program together: nodes of a Slurm job, or see listen (default: 1)",
+    ),
+  listen: z
+    .string()
+    .optional()
+    .describe("xla: HOST:PORT of this machine, where processes join that are started by hand"),
+  tokenFile: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "xla: a file with the token of processes that are started by hand, from the study file's folder where it begins with ./ or ../",
+    ),
   devices: z
     .int()
     .min(1)

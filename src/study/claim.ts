@@ -116,7 +116,7 @@ function finishedRuns(count: number): string {
 const mayChange = [
   ...["arms", "seeds", "firstSeed", "grid", "slurm", "anyway"],
   ...["training.keepCheckpoints", "training.recordedRollouts", "training.alarms", "forecast"],
-  ...["engine.python", "engine.patience"],
+  ...["engine.python", "engine.patience", "engine.listen", "engine.tokenFile"],
 ];
 
 interface SettingsCheck {

@@ -2,7 +2,7 @@
 
 import { join } from "node:path";
 import type { Policy } from "../engine/index.ts";
-import { StoppedError } from "../errors.ts";
+import { LostError, StoppedError } from "../errors.ts";
 import { appendLines, flush, readDocument, writeJson } from "../files.ts";
 import {
   cutTo,
@@ -146,7 +146,9 @@ export async function runToEnd(
         ? writeStatus("stopped", step)
         : error instanceof AlarmError
           ? writeStatus("stopped", step, error.message, "alarm")
-          : writeStatus("failed", step, (error as Error).message);
+          : error instanceof LostError
+            ? writeStatus("stopped", step, error.message)
+            : writeStatus("failed", step, (error as Error).message);
     await written.catch(() => {});
     throw error;
   } finally {

@@ -236,8 +236,12 @@ function checkStudy(document: unknown, source: string, folder: string): z.infer<
     environment: resolveModule(study.environment, folder),
     arms: study.arms.map((arm) => resolveModule(arm, folder)),
     ...(model !== undefined && { model: fromFolder(folder, model) }),
-    ...(engine?.python !== undefined && {
-      engine: { ...engine, python: fromFolder(folder, engine.python) },
+    ...(engine && {
+      engine: {
+        ...engine,
+        ...(engine.python !== undefined && { python: fromFolder(folder, engine.python) }),
+        ...(engine.tokenFile !== undefined && { tokenFile: fromFolder(folder, engine.tokenFile) }),
+      },
     }),
     probe: {
       ...study.probe,

@@ -2,7 +2,7 @@
 
 import { rmdir } from "node:fs/promises";
 import { join } from "node:path";
-import { StoppedError, UsageError } from "../errors.ts";
+import { LostError, StoppedError, UsageError } from "../errors.ts";
 import { FileError, readDocument, writeJson } from "../files.ts";
 import { baseProblems, chargesOf, isWatchedAlike, penaltyWarning } from "../prepare/index.ts";
 import { loadStudy, writeReport } from "../report/index.ts";
@@ -22,7 +22,7 @@ import { isPrepared, openWork, type StudyParts, type Work } from "./work.ts";
  * Trains what is not done yet of a study's runs, each to its end or its failure, which is in its `status.json`.
  *
  * @param signal once it is aborted, runs keep the step that they are in, and no other is begun
- * @throws StoppedError, FileError
+ * @throws StoppedError, FileError, LostError
  */
 export type TrainRuns = (work: Work, onEvent: OnEvent, signal?: AbortSignal) => Promise<void>;
 
@@ -165,7 +165,8 @@ async function foretellIfCan(work: Work, onEvent: OnEvent): Promise<void> {
   // What is damaged is told before hours are spent.
   await readForecasts(work.folder);
   await foretell(work, onEvent).catch((error: Error) => {
-    if (error instanceof FileError || error instanceof StoppedError) throw error;
+    if (error instanceof FileError || error instanceof StoppedError || error instanceof LostError)
+      throw error;
     onEvent({ kind: "warning", detail: `nothing could be foretold: ${error.message}` });
   });
 }
@@ -174,7 +175,7 @@ const inThisProcess: TrainRuns = async (work, onEvent, signal) => {
   await trainInTurn(work, work.table, onEvent, signal);
 };
 
-/** Returns how many failed. @throws StoppedError, FileError */
+/** Returns how many failed. @throws StoppedError, FileError, LostError */
 async function trainInTurn(
   work: Work,
   runs: readonly PlannedRun[],
@@ -187,8 +188,9 @@ async function trainInTurn(
     if (signal?.aborted) throw new StoppedError(`stopped before the run ${runName(planned)}`);
     const { onStep, onWarning, onEnd } = follow(planned);
     await work.train(planned, { onStep, onWarning, signal }).catch((error: Error) => {
-      // What ails a disk ails every run; anything else is this run's own.
-      if (error instanceof FileError || error instanceof StoppedError) throw error;
+      // What ails a disk, or what computes, ails every run; anything else is this run's own.
+      if (error instanceof FileError || error instanceof StoppedError || error instanceof LostError)
+        throw error;
       onWarning(`the run failed: ${error.message}`);
       failed++;
     });

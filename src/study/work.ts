@@ -58,7 +58,7 @@ export interface Work {
    * Trains a run in this process, which has the run's folder to itself; where another one has it, its end is waited for. Only
    * reads where it is done.
    *
-   * @throws StoppedError, FileError; any other error is the run's own
+   * @throws StoppedError, FileError, LostError; any other error is the run's own
    */
   train(planned: PlannedRun, listener: RunListener): Promise<void>;
   close(): Promise<void>;

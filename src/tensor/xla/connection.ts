@@ -1,6 +1,7 @@
 /** @file Calls to a worker, in order: those without an answer are only written, those with one are waited for. */
 
 import type { Socket } from "node:net";
+import { LostError } from "../../errors.ts";
 import type { StorableTensor } from "../safetensors.ts";
 import { type Message, MessageReader, messagePieces } from "./message.ts";
 
@@ -149,7 +150,7 @@ export class Connection {
 
 function unanswered(name: string, patience: number): Error {
   const seconds = Math.round(patience / 1000);
-  return new Error(
+  return new LostError(
     `xla: the worker has not answered a call (${name}) for ${seconds} s, and was ended. Where its work takes that long, give it more (engine.patience); else run the same command again: it goes on where it was`,
   );
 }

@@ -10,7 +10,7 @@ export interface Message {
 }
 
 /** The form of messages and calls; both sides refuse to go on where it differs. */
-export const PROTOCOL = 1;
+export const PROTOCOL = 2;
 
 /** The bytes of a message, piece by piece: the header, then every tensor's where they lie. */
 export function messagePieces(call: object, tensors: Record<string, StorableTensor>): Iterable<Uint8Array> {
@@ -19,18 +19,25 @@ export function messagePieces(call: object, tensors: Record<string, StorableTens
 
 /** Longest header that is read, in bytes. */
 const MAX_HEADER = 100_000_000;
-const SOURCE = "the worker's answer";
 
 /** Puts messages together from the chunks in which a socket brings them. */
 export class MessageReader {
   readonly #onMessage: (message: Message) => void;
+  readonly #source: string;
+  readonly #most: number;
   /** What is being filled, and how far it is. */
   #target = new Uint8Array(8);
   #filled = 0;
   #then: (bytes: Uint8Array) => void;
 
-  constructor(onMessage: (message: Message) => void) {
+  /** @param most bytes of a header, and of the tensors behind it, that are read @param source whose messages they are, in words */
+  constructor(
+    onMessage: (message: Message) => void,
+    { most = Number.POSITIVE_INFINITY, source = "the worker's answer" } = {},
+  ) {
     this.#onMessage = onMessage;
+    this.#most = most;
+    this.#source = source;
     this.#then = this.#onLength;
   }
 
@@ -53,17 +60,19 @@ export class MessageReader {
 
   #onLength(bytes: Uint8Array): void {
     const length = Number(new DataView(bytes.buffer).getBigUint64(0, true));
-    if (length === 0 || length > MAX_HEADER) throw new Error(`${SOURCE} has a header of ${length} bytes`);
+    if (length === 0 || length > Math.min(MAX_HEADER, this.#most))
+      throw new Error(`${this.#source} has a header of ${length} bytes`);
     this.#expect(length, this.#onHeader);
   }
 
   #onHeader(bytes: Uint8Array): void {
-    const table = parseHeader(bytes, SOURCE);
+    const table = parseHeader(bytes, this.#source);
     const ends = Object.entries(table).map(([name, entry]) =>
       name === "__metadata__" ? 0 : (entry as { data_offsets: [number, number] }).data_offsets[1],
     );
     const size = Math.max(0, ...ends);
-    const { entries, metadata } = readHeader(table, size, SOURCE);
+    const { entries, metadata } = readHeader(table, size, this.#source);
+    if (size > this.#most) throw new Error(`${this.#source} has ${size} bytes of tensors`);
     this.#expect(size, ({ buffer }) => {
       const tensors = entries.map(({ name, dtype, shape, begin, end }) => {
         // What is alone need not be copied.

@@ -13,7 +13,7 @@ import { onPython, onXla } from "../../../test/xla.ts";
 import { packageFolder } from "../../versions.ts";
 import { compile } from "../compile.ts";
 import { floats } from "../types.ts";
-import { type Message, MessageReader, PROTOCOL } from "./message.ts";
+import { type Message, MessageReader, messagePieces, PROTOCOL } from "./message.ts";
 import { pythonOf } from "./process.ts";
 import { startXla } from "./start.ts";
 
@@ -101,10 +101,7 @@ onPython("a worker that gets what is no message", () => {
   ];
   it.each(cases)("%s", async (_, bytes, answer) => {
     const { socket, child } = await rawWorker();
-    const told = new Promise<Message>((resolve) => {
-      const reader = new MessageReader(resolve);
-      socket.on("data", (chunk) => reader.push(chunk));
-    });
+    const told = nextMessage(socket);
     socket.write(bytes);
     expect(JSON.stringify((await told).call)).toMatch(answer);
     await once(child, "close");
@@ -117,6 +114,17 @@ onPython("a worker that gets what is no message", () => {
   });
 });
 
+function nextMessage(socket: Socket): Promise<Message> {
+  return new Promise((resolve) => {
+    const reader = new MessageReader((message) => {
+      socket.off("data", push);
+      resolve(message);
+    });
+    const push = (chunk: Buffer) => reader.push(chunk);
+    socket.on("data", push);
+  });
+}
+
 /** A worker that only the test speaks to. */
 async function rawWorker(): Promise<{ socket: Socket; child: ChildProcess }> {
   const path = join(await mkdtemp(join(tmpdir(), "probeward-raw-")), "socket");
@@ -124,7 +132,7 @@ async function rawWorker(): Promise<{ socket: Socket; child: ChildProcess }> {
   await once(server, "listening");
   const cwd = fileURLToPath(new URL("python", packageFolder()));
   const env = { ...process.env, PYTHONDONTWRITEBYTECODE: "1" };
-  const child = spawn(pythonOf(undefined), ["-m", "probeward_xla", "--socket", path], {
+  const child = spawn(pythonOf(undefined), ["-m", "probeward_xla", "--conductor", path], {
     cwd,
     env,
     stdio: "ignore",
@@ -132,6 +140,8 @@ async function rawWorker(): Promise<{ socket: Socket; child: ChildProcess }> {
   const [socket] = (await once(server, "connection")) as [Socket];
   server.close();
   socket.on("error", () => {});
+  expect((await nextMessage(socket)).call).toMatchObject({ call: "join", protocol: PROTOCOL, process: 0 });
+  for (const piece of messagePieces({ call: "welcome" }, {})) socket.write(piece);
   return { socket, child };
 }
 

@@ -1,18 +1,17 @@
-/** @file Starts a worker with JAX, and makes a runtime of it. */
+/** @file Starts a worker with JAX, on one machine or several, and makes a runtime of it. */
 
-import { randomBytes } from "node:crypto";
-import { once } from "node:events";
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
-import { type AddressInfo, createServer, type Socket } from "node:net";
-import { homedir, tmpdir } from "node:os";
+import { mkdir } from "node:fs/promises";
+import { homedir } from "node:os";
 import { join } from "node:path";
-import { UsageError } from "../../errors.ts";
-import { threads } from "../onnx/runtime.ts";
+import { setTimeout } from "node:timers/promises";
+import { LostError, UsageError } from "../../errors.ts";
 import type { RuntimeInfo } from "../runtime.ts";
 import { Connection } from "./connection.ts";
-import { type Message, PROTOCOL } from "./message.ts";
-import { CHOOSE, pythonOf, WorkerProcess } from "./process.ts";
+import { gather, type Joined, tell } from "./gather.ts";
+import { type Message, MessageReader, PROTOCOL } from "./message.ts";
+import { AGAIN, CHOOSE, pythonOf } from "./process.ts";
 import { XlaRuntime } from "./runtime.ts";
+import { startWorkers, type Workers } from "./workers.ts";
 
 /** The oldest jax that is known to do. */
 export const MINIMUM_JAX = "0.6.0";
@@ -31,8 +30,14 @@ export interface XlaOptions {
   dtype?: "float32" | "bfloat16" | undefined;
   /** So many devices of a CPU, for trying out how programs are divided. Default: the devices that there are. */
   devices?: number | undefined;
-  /** So many processes that compute one program together, on this machine. Default 1. */
+  /** So many processes on each machine. All compute one program together. Default 1. */
   processes?: number | undefined;
+  /** So many machines: nodes of the Slurm job that this process is in, or see `listen`. Default 1: this one. */
+  nodes?: number | undefined;
+  /** Processes are started by hand, on any machines, and join at this address of this one: HOST:PORT. */
+  listen?: string | undefined;
+  /** A file with the token by which they are known. */
+  tokenFile?: string | undefined;
   /** Groups of devices that each hold all weights. Default 1: weights are divided among all devices. */
   data?: number | undefined;
   /** Seconds that a call may take before the worker counts as hung. Default 1800. */
@@ -49,59 +54,41 @@ async function compiledPrograms(): Promise<string> {
 /**
  * Starts a worker. Close the runtime when done; where this process ends without, the worker ends with it.
  *
- * @throws UsageError where there is no Python, or no jax in it, or one that is too old
- * @throws Error where the worker ends before it works
+ * @throws UsageError where there is no Python, or no jax in it, or one that is too old; where options do not go together
+ * @throws Error where the worker ends before it works, or not all of its processes come
  */
 export async function startXla(options: XlaOptions = {}): Promise<XlaRuntime> {
-  const { dtype = "float32", devices, processes = 1, data = 1, patience = 1800 } = options;
-  const python = pythonOf(options.python);
-  // Only this user can enter it. It is gone as soon as all processes are in.
-  const folder = await mkdtemp(join(tmpdir(), "probeward-xla-"));
-  const server = createServer();
-  const workers: WorkerProcess[] = [];
+  const { dtype = "float32", devices, data = 1, patience = 1800 } = options;
+  const workers = await startWorkers(options);
   const killAll = () => {
-    for (const worker of workers) worker.kill();
+    for (const child of workers.children) child.kill();
   };
+  const gone = new AbortController();
+  for (const child of workers.children) child.ended.then((error) => gone.abort(error));
+  let connection: Connection | undefined;
+  let closing = false;
   try {
-    const path = join(folder, "socket");
-    await new Promise<void>((resolve, reject) => {
-      server.on("error", reject).listen(path, resolve);
-    });
-    const connected = new Promise<Socket>((resolve) => server.once("connection", resolve));
-    const token = randomBytes(32).toString("hex");
-    const env = {
-      NPROC: String(Math.max(1, Math.floor(threads() / processes))),
-      ...(processes > 1 && { PROBEWARD_XLA_TOKEN: token }),
+    const { server, token, count } = workers;
+    const joined = await gather(server, token, count, { patience: workers.patience, signal: gone.signal });
+    const [first, ...others] = joined as [Joined, ...Joined[]];
+    const end = (error: Error) => {
+      if (closing) return;
+      connection?.end(error);
+      for (const { socket } of others) socket.destroy();
+      killAll();
     };
-    for (let i = 0; i < processes; i++) {
-      const together = ["--peers", join(folder, "peers"), "--process", `${i}`, "--processes", `${processes}`];
-      workers.push(
-        new WorkerProcess(
-          python,
-          [...(i === 0 ? ["--socket", path] : []), ...(processes > 1 ? together : [])],
-          env,
-        ),
-      );
-    }
-    const ended = Promise.race(workers.map((worker) => worker.ended));
-    const socket = await Promise.race([connected, rejected(ended)]);
-    const connection = new Connection(socket, patience * 1000, (error) => {
-      connection.end(error);
-      killAll();
-    });
-    // A worker that is gone is heard of by its socket first; why, by its process.
-    socket.on("error", () => {});
-    ended.then((error) => {
-      connection.end(error);
-      killAll();
-    });
+    connection = new Connection(first.socket, patience * 1000, (error) => end(error));
+    gone.signal.addEventListener("abort", () => end(gone.signal.reason as Error));
+    for (const one of joined) one.socket.once("close", () => lost(one, workers).then((e) => gone.abort(e)));
+    for (const one of others) watch(one, (call) => gone.abort(problem(one, options, call)));
+    for (const one of others) tell(one.socket, { call: "meet", address: addressFor(one, first) });
     const greeting = {
       ...{ call: "hello", protocol: PROTOCOL, minimum: MINIMUM_JAX, cache: await compiledPrograms() },
-      ...{ dtype, devices: devices ?? null, data, processes },
-      ...(processes > 1 && { coordinator: `127.0.0.1:${await freePort()}` }),
+      ...{ dtype, devices: devices ?? null, data, processes: count },
+      ...(count > 1 && { coordinator: `${hostFor(others[0]!, first) ?? "127.0.0.1"}:${first.coordinator}` }),
     };
     const { call } = await connection.ask(greeting, {}, STARTING);
-    if ("problem" in call) throw problem(python, call);
+    if ("problem" in call) throw problem(first, options, call);
     const info = {
       name: "xla" as const,
       versions: call.versions as Record<string, string>,
@@ -110,45 +97,81 @@ export async function startXla(options: XlaOptions = {}): Promise<XlaRuntime> {
       device: String(call.device),
       tokensPerCall: TOKENS_PER_CALL,
     };
-    return new XlaRuntime(info, connection, () => stop(connection, workers));
+    const opened = connection;
+    return new XlaRuntime(info, opened, () => {
+      closing = true;
+      return stop(opened, others, workers);
+    });
   } catch (error) {
+    connection?.end(error as Error);
     killAll();
     throw error;
   } finally {
-    server.close();
-    await rm(folder, { recursive: true, force: true });
+    workers.server.close();
+    await workers.tidy();
   }
 }
 
-async function stop(connection: Connection, workers: readonly WorkerProcess[]): Promise<void> {
+/** Where another process finds the first one. */
+function addressFor(other: Joined, first: Joined): string | [host: string, port: number] {
+  if (typeof first.peers === "string") return first.peers;
+  return [hostFor(other, first)!, first.peers!];
+}
+
+/** The first one's machine: this one, at the address by which the other came here, or the one that it came from. */
+function hostFor({ socket: other }: Joined, { socket: first }: Joined): string | undefined {
+  const isHere = /^(::ffff:)?127\.|^::1$/.test(first.remoteAddress ?? "");
+  return (isHere ? other.localAddress : first.remoteAddress)?.replace(/^::ffff:/, "");
+}
+
+/** Hears what a process that does not answer calls has to say: that it cannot go on. */
+function watch({ socket }: Joined, onProblem: (call: Message["call"]) => void): void {
+  const reader = new MessageReader(({ call }) => onProblem(call));
+  socket.on("data", (chunk) => {
+    try {
+      reader.push(chunk);
+    } catch (error) {
+      onProblem({ fatal: (error as Error).message });
+    }
+  });
+  socket.unref();
+}
+
+/** A process whose connection has ended. Where it is this one's child, that one says more in a moment. */
+async function lost({ process: which, host }: Joined, { children, count }: Workers): Promise<Error> {
+  await Promise.race([setTimeout(500, undefined, { ref: false }), ...children.map(({ ended }) => ended)]);
+  const name = count > 1 ? `process ${which} of the worker, on ${host},` : `the worker, on ${host},`;
+  return new LostError(
+    `xla: ${name} is gone: it was ended, or its machine was, or the way there. ${AGAIN}${children[0]?.lastWords ?? ""}`,
+  );
+}
+
+async function stop(connection: Connection, others: readonly Joined[], workers: Workers): Promise<void> {
   // One that is gone already is as good.
   await connection.ask({ call: "close" }).catch(() => {});
   connection.end(new Error("xla: the runtime was closed"));
-  for (const worker of workers) {
-    const timer = setTimeout(() => worker.kill(), 10_000);
-    await worker.ended;
-    clearTimeout(timer);
+  for (const { socket } of others) socket.destroy();
+  for (const child of workers.children) {
+    const late = new AbortController();
+    setTimeout(10_000, undefined, { signal: late.signal }).then(
+      () => child.kill(),
+      () => {},
+    );
+    await child.ended;
+    late.abort();
   }
 }
 
-async function rejected(error: Promise<Error>): Promise<never> {
-  throw await error;
-}
-
-/** A port of this machine that nothing listens on: processes of JAX find each other there. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  return port;
-}
-
-function problem(python: string, { problem, error }: Message["call"]): Error {
-  if (problem === "no-jax") return new UsageError(`xla: ${python} has no jax (${error}). ${CHOOSE}`);
+function problem(from: Joined, options: XlaOptions, call: Message["call"]): Error {
+  const { problem, error, fatal } = call;
+  const elsewhere = from.process > 0 || (options.nodes ?? 1) > 1 || options.listen !== undefined;
+  const where = elsewhere ? `process ${from.process} on ${from.host}: ` : "";
+  const python = options.listen === undefined ? pythonOf(options.python) : "its Python";
+  if (problem === "no-jax") return new UsageError(`xla: ${where}${python} has no jax (${error}). ${CHOOSE}`);
   if (problem === "old-jax")
     return new UsageError(
-      `xla: ${python} has jax ${error}, and ${MINIMUM_JAX} or later is needed: ${python} -m pip install --upgrade jax`,
+      `xla: ${where}${python} has jax ${error}, and ${MINIMUM_JAX} or later is needed: ${python} -m pip install --upgrade jax`,
     );
-  return new UsageError(`xla: ${error}`);
+  if (problem === undefined) return new Error(`xla: ${where}the worker got ${fatal}`);
+  return new UsageError(`xla: ${where}${error}`);
 }
