@@ -19,7 +19,7 @@ export function taskCommand(task: Command): Command {
     .argument("<folder>", "folder of the study")
     .action((folder: string) => {
       const { onEvent } = followInTerminal();
-      return withClaimed(folder, onEvent, (work) => prepare(work, onEvent));
+      return withClaimed(folder, onEvent, {}, (work) => prepare(work, onEvent));
     });
   task
     .command("train")

@@ -90,11 +90,12 @@ export async function withStudy<T>(
 export async function withClaimed<T>(
   folder: string,
   onEvent: OnEvent,
+  parts: StudyParts,
   action: (work: Work) => Promise<T>,
 ): Promise<T> {
   const unlock = await lockSoon(folder);
   try {
-    return await withWork(await openClaimed(folder, onEvent), action);
+    return await withWork(await openClaimed(folder, onEvent, parts), action);
   } finally {
     await unlock();
   }
@@ -250,9 +251,9 @@ function keepWhatWasSaid(summary: Summary, earlier: Summary | undefined, arms: R
   }
 }
 
-async function openClaimed(folder: string, onEvent: OnEvent): Promise<Work> {
+async function openClaimed(folder: string, onEvent: OnEvent, parts: StudyParts = {}): Promise<Work> {
   const { settings, origins } = await claimed(folder);
-  const work = await openWork(folder, settings, onEvent);
+  const work = await openWork(folder, settings, onEvent, parts);
   try {
     await requireUnchanged(work, origins);
     return work;

@@ -35,6 +35,8 @@ export interface StudyParts {
   environment?: Environment;
   /** In the place of the base model that the settings name. */
   model?: LoadedModel;
+  /** In the place of what the settings say computes: for who only looks after the study. */
+  compute?: StudySettings["engine"];
   /** Arms beside those that the settings name, by their id. */
   arms?: Readonly<Record<string, MakeArm>>;
 }
@@ -84,7 +86,8 @@ export async function openWork(
     checkEnvironment(environment, settings);
     const arms = await armsOf(settings.arms, parts.arms);
     if (settings.model) onEvent({ kind: "stage", detail: `Loading ${settings.model}` });
-    engine = await openBaseModel(environment, settings, parts.model);
+    const compute = parts.compute ?? settings.engine;
+    engine = await openBaseModel(environment, { ...settings, engine: compute }, parts.model);
     const baseModel = engine;
     for (const planned of firstOf(expand(settings, Object.keys(parts.arms ?? {}))))
       if (!Object.hasOwn(builtIn, planned.arm)) await tryArm(arms[planned.arm]!, standIns(planned, engine));

@@ -6,6 +6,7 @@ import { setTimeout } from "node:timers/promises";
 import { withFile } from "../../files.ts";
 import { runFolder, runName } from "../../store/index.ts";
 import {
+  claimed,
   conclude,
   expand,
   isPrepared,
@@ -13,6 +14,7 @@ import {
   type PlannedRun,
   readSeconds,
   readStatus,
+  type StudyParts,
   type StudySettings,
   slurmSettingsSchema,
   withClaimed,
@@ -41,7 +43,7 @@ export interface SlurmOptions {
 export function slurmLauncher({ program }: SlurmOptions): Launcher {
   return {
     launch: (folder, settings, onEvent) =>
-      withStudy(folder, settings, onEvent, {}, async (work, earlier) => {
+      withStudy(folder, settings, onEvent, alone(settings), async (work, earlier) => {
         const active = await activeRuns(folder);
         const submission = await plan(folder, settings, program, [...active.keys()]);
         if (submission.runs.length > 0) {
@@ -56,6 +58,13 @@ export function slurmLauncher({ program }: SlurmOptions): Launcher {
     cancel,
     log: lastLog,
   };
+}
+
+/** A process that only submits or finishes has no job of several nodes, and computes nothing. */
+function alone({ engine }: StudySettings): StudyParts {
+  return engine === undefined
+    ? {}
+    : { compute: { ...engine, nodes: undefined, processes: undefined, data: undefined } };
 }
 
 /** What `launch` would submit, as a script for bash. Writes nothing. */
@@ -98,6 +107,8 @@ async function plan(
     program,
     runs: runs.map(runName),
     prepare: prepared.includes(false),
+    nodes: settings.engine?.nodes ?? 1,
+    processes: settings.engine?.processes ?? 1,
   };
 }
 
@@ -160,7 +171,8 @@ export async function finishOnSlurm(
   onEvent: OnEvent,
 ): Promise<void> {
   const tell = (detail: string) => onEvent({ kind: "stage", detail });
-  await withClaimed(folder, onEvent, async (work) => {
+  const parts = alone((await claimed(folder)).settings);
+  await withClaimed(folder, onEvent, parts, async (work) => {
     const active = await activeRuns(folder);
     if (active.size > 0) return tell(`${active.size} runs are still in Slurm's queue: their job finishes.`);
     const array = (await readRecords(folder)).filter(isArray).find((record) => record.launch === launch)!;

@@ -15,7 +15,7 @@ import { launchFolder, type Submission, scriptsOf, shellWord } from "./scripts.t
 const run = promisify(execFile);
 
 const submission = (study: string, runs: readonly string[], settings: object = {}): Submission => ({
-  ...{ study, launch: 3, runs, prepare: true },
+  ...{ study, launch: 3, runs, prepare: true, nodes: 1, processes: 1 },
   settings: slurmSettingsSchema.parse(settings),
   program: ["/opt/node", "/opt/probeward/main.js"],
 });
@@ -64,6 +64,22 @@ exec node /opt/probeward/main.js task train '/data/50% map' "\${runs[@]}"
     ["runs", "prepare"],
     ["finish", "runs"],
   ]);
+});
+
+it("asks for all nodes of a run where it computes, and for one where it only looks", () => {
+  const settings = { cpus: 8, gpus: 4 };
+  const over = { ...submission("/data/map", ["none/seed-1"], settings), nodes: 2, processes: 4 };
+  const { files } = scriptsOf(over);
+  const wanted =
+    "\n#SBATCH --nodes=2\n#SBATCH --ntasks=8\n#SBATCH --ntasks-per-node=4\n#SBATCH --cpus-per-task=2\n";
+  for (const name of ["prepare.sh", "runs.sh"]) {
+    expect(files[name]).toContain(wanted);
+    expect(files[name]).toContain("\n#SBATCH --gres=gpu:4\n");
+  }
+  expect(files["finish.sh"]).toContain(
+    "\n#SBATCH --nodes=1\n#SBATCH --ntasks=1\n#SBATCH --cpus-per-task=8\n",
+  );
+  expect(files["finish.sh"]).not.toContain("gres");
 });
 
 it("leaves out what need not be prepared again", () => {

@@ -17,6 +17,9 @@ export interface Submission {
   runs: readonly string[];
   /** Whether what they start from is to be made. */
   prepare: boolean;
+  /** Machines that a run computes on, and processes on each. */
+  nodes: number;
+  processes: number;
 }
 
 /** Where scripts and logs of a submission are. */
@@ -35,17 +38,18 @@ export function scriptsOf(submission: Submission): {
   commands: { role: Role; script: string; options: string[]; after?: Role }[];
 } {
   const { study, launch, settings, runs, prepare } = submission;
+  const gpus = settings.gpus ? [`--gres=gpu:${settings.gpus}`] : [];
   const folder = launchFolder(study, launch);
   const tasks = taskCount(submission);
   const program = settings.node ? [settings.node, ...submission.program.slice(1)] : submission.program;
   const task = (...args: string[]) => `exec ${[...program, "task", ...args].map(shellWord).join(" ")}`;
-  const script = (role: Role, own: readonly string[], log: string, commands: readonly string[]) =>
+  const script = (role: Role, { own = [], log, commands, over = submission }: Script) =>
     [
       "#!/bin/bash",
       ...[
         `--job-name=${basename(study)}:${role}`,
         ...own,
-        ...optionsFor(settings),
+        ...optionsFor(settings, over),
         ...settings.options,
         `--output=${folder.replaceAll("%", "%%")}/${log}`,
       ].map((option) => `#SBATCH ${optionWord(option)}`),
@@ -60,22 +64,32 @@ export function scriptsOf(submission: Submission): {
   return {
     files: {
       "runs.txt": runs.map((run) => `${run}\n`).join(""),
-      ...(prepare && { "prepare.sh": script("prepare", [], "prepare.log", [task("prepare", study)]) }),
-      "runs.sh": script(
-        "runs",
-        [
+      ...(prepare && {
+        "prepare.sh": script("prepare", {
+          own: gpus,
+          log: "prepare.log",
+          commands: [task("prepare", study)],
+        }),
+      }),
+      "runs.sh": script("runs", {
+        own: [
           `--array=0-${tasks - 1}%${settings.throttle}`,
           // To the batch script itself, which has become the program by then.
           `--signal=B:TERM@${settings.warning}`,
-          ...(settings.gpus ? [`--gres=gpu:${settings.gpus}`] : []),
+          ...gpus,
         ],
-        "run-%a.log",
-        [
+        log: "run-%a.log",
+        commands: [
           `mapfile -t runs < <(awk "(NR - 1) % ${tasks} == $SLURM_ARRAY_TASK_ID" ${list})`,
           `${task("train", study)} "\${runs[@]}"`,
         ],
-      ),
-      "finish.sh": script("finish", [], "finish.log", [task("finish", study, String(launch))]),
+      }),
+      // It reads what was trained.
+      "finish.sh": script("finish", {
+        log: "finish.log",
+        commands: [task("finish", study, String(launch))],
+        over: { nodes: 1, processes: 1 },
+      }),
     },
     commands: [
       ...(prepare ? [{ role: "prepare" as const, script: join(folder, "prepare.sh"), options: [] }] : []),
@@ -96,12 +110,28 @@ export function dependency(after: Role, job: string): string {
   return `--dependency=${after === "prepare" ? "afterok" : "afterany"}:${job}`;
 }
 
-function optionsFor({ partition, account, qos, time, memory, cpus }: SlurmSettings): string[] {
+/** What is in a script of its own. */
+interface Script {
+  own?: readonly string[];
+  log: string;
+  commands: readonly string[];
+  over?: Pick<Submission, "nodes" | "processes">;
+}
+
+function optionsFor(
+  { partition, account, qos, time, memory, cpus }: SlurmSettings,
+  { nodes, processes }: Pick<Submission, "nodes" | "processes">,
+): string[] {
+  // On one node, a run's processes are this program's children.
+  const tasks = nodes > 1 ? nodes * processes : 1;
   return [
     ...Object.entries({ partition, account, qos }).flatMap(([name, value]) =>
       value === undefined ? [] : [`--${name}=${value}`],
     ),
-    ...[`--time=${time}`, `--mem=${memory}`, "--nodes=1", "--ntasks=1", `--cpus-per-task=${cpus}`],
+    ...[`--time=${time}`, `--mem=${memory}`],
+    ...[`--nodes=${nodes}`, `--ntasks=${tasks}`],
+    ...(nodes > 1 ? [`--ntasks-per-node=${processes}`] : []),
+    `--cpus-per-task=${nodes > 1 ? Math.max(1, Math.floor(cpus / processes)) : cpus}`,
     // A task whose node fails, or that gives way to others, begins again, and goes on from its checkpoint.
     ...["--requeue", "--open-mode=append"],
   ];

@@ -39,6 +39,7 @@ export class Connection {
   readonly #waiting: Waiting[] = [];
   readonly #patience: number;
   readonly #onFailure: (error: Error) => void;
+  readonly #explain: (error: Error) => Promise<Error>;
   #ended: Error | undefined;
   /** What keeps this process alive: answers and writes that are waited for. */
   #held = 0;
@@ -46,11 +47,18 @@ export class Connection {
   /**
    * @param patience milliseconds that an answer may take
    * @param onFailure is told of what cannot go on: no answer in time, or an answer that is none
+   * @param explain makes of an error that is answered the one that is thrown
    */
-  constructor(socket: Socket, patience: number, onFailure: (error: Error) => void) {
+  constructor(
+    socket: Socket,
+    patience: number,
+    onFailure: (error: Error) => void,
+    explain: (error: Error) => Promise<Error> = async (error) => error,
+  ) {
     this.#socket = socket;
     this.#patience = patience;
     this.#onFailure = onFailure;
+    this.#explain = explain;
     const reader = new MessageReader((message) => this.#onMessage(message));
     socket.on("data", (chunk) => {
       this.traffic.received += chunk.length;
@@ -144,7 +152,7 @@ export class Connection {
     }
     clearTimeout(waiting.timer);
     if (error === undefined || "problem" in message.call) waiting.resolve(message);
-    else waiting.reject(new Error(`xla: ${explained(String(error))}`));
+    else this.#explain(new Error(`xla: ${explained(String(error))}`)).then(waiting.reject);
   }
 }
 

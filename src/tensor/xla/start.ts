@@ -72,12 +72,16 @@ export async function startXla(options: XlaOptions = {}): Promise<XlaRuntime> {
     const joined = await gather(server, token, count, { patience: workers.patience, signal: gone.signal });
     const [first, ...others] = joined as [Joined, ...Joined[]];
     const end = (error: Error) => {
-      if (closing) return;
       connection?.end(error);
       for (const { socket } of others) socket.destroy();
-      killAll();
+      if (!closing) killAll();
     };
-    connection = new Connection(first.socket, patience * 1000, (error) => end(error));
+    // What goes wrong in one process because another one is gone is heard of before that is.
+    const isGone = new Promise<Error>((resolve) => {
+      gone.signal.addEventListener("abort", () => resolve(gone.signal.reason as Error));
+    });
+    const explain = (error: Error) => Promise.race([isGone, setTimeout(1000, error)]);
+    connection = new Connection(first.socket, patience * 1000, end, others.length > 0 ? explain : undefined);
     gone.signal.addEventListener("abort", () => end(gone.signal.reason as Error));
     for (const one of joined) one.socket.once("close", () => lost(one, workers).then((e) => gone.abort(e)));
     for (const one of others) watch(one, (call) => gone.abort(problem(one, options, call)));
