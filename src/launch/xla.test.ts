@@ -1,25 +1,28 @@
 /** @file Runs on several processes and several nodes: the same as in one sitting, whatever is killed on the way. */
 
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { probeward, readSummary, slow, writeTinyStudy } from "../../test/launched-study.ts";
+import { probeward, readStates, slow, writeTinyStudy } from "../../test/launched-study.ts";
 import { leftIn } from "../../test/left.ts";
 import { type Cluster, startCluster, until, whyNoCluster } from "../../test/slurm-cluster.ts";
 import { tinySettings } from "../../test/tiny-study.ts";
 import { onXla } from "../../test/xla.ts";
 import { randomFor, randomInt } from "../random.ts";
 
-/** How many workers are killed. Some, so that all tests take minutes; twenty, and nodes too, where it is asked for. */
-const KILLS = Number(process.env.PROBEWARD_KILLS ?? 3);
+/** Workers and nodes that are killed. Few, so that the test takes half a minute each, and more where it is asked for. */
+const [WORKERS, NODES] = (process.env.PROBEWARD_KILLS ?? "2,1").split(",").map(Number) as [number, number];
 
+/** One thread, as tasks of the cluster have. */
 const alone = { PROBEWARD_THREADS: "1" };
 const settings = {
-  ...{ arms: ["probe-penalty"], seeds: 1, anyway: true },
-  training: { ...tinySettings().training, steps: 8, checkpointEvery: 2 },
+  ...{ arms: ["probe-penalty"], seeds: 1 },
+  training: { ...tinySettings().training, steps: 4 + 4 * NODES, checkpointEvery: 2 },
 };
 const missing = whyNoCluster();
+if (missing) console.warn(`Nothing is tested on several nodes: ${missing}`);
 
 onXla("a run on two processes", () => {
   let place: string;
@@ -27,83 +30,95 @@ onXla("a run on two processes", () => {
   let cluster: Cluster | undefined;
   beforeAll(async () => {
     place = await mkdtemp(join(tmpdir(), "probeward-launch-xla-"));
-    const folder = join(place, "whole");
-    const { ended } = await study("whole", folder, { processes: 2 });
+    const { ended, runs } = await study("whole", { processes: 2 });
     expect(await ended).toMatchObject({ status: 0 });
-    whole = await leftIn(join(folder, "runs"));
+    whole = await leftIn(runs);
   }, 300_000);
   afterAll(async () => {
     await cluster?.stop();
     await rm(place, { recursive: true });
   });
 
-  async function study(name: string, folder: string, engine: object, flags: string[] = [], own: object = {}) {
-    const file = await writeTinyStudy(join(place, name), {
-      ...settings,
-      ...own,
+  /** The study as a process. */
+  async function study(name: string, engine: object, flags: string[] = [], own: object = {}) {
+    const file = await writeTinyStudy(join(place, name, "file"), {
+      ...{ ...settings, ...own },
       engine: { runtime: "xla", ...engine },
     });
-    return probeward(["study", file, "--out", folder, ...flags], { ...alone, ...cluster?.environment });
+    const folder = join(place, name, "study");
+    const args = ["study", file, "--out", folder, ...flags];
+    const runs = join(folder, "runs");
+    return { ...probeward(args, { ...alone, ...cluster?.environment }), folder, runs };
   }
 
-  it(`comes to the same, after ${KILLS} of its workers were killed`, async () => {
+  it(`comes to the same after ${WORKERS} of its workers were killed`, async () => {
     const random = randomFor("killed workers");
-    const folder = join(place, "killed");
-    const said = new Set<string>();
-    for (let kills = 0; ; ) {
-      const { child, ended } = await study("killed", folder, { processes: 2 });
-      const over = ended.then(() => true);
-      // Some moments after its workers are there.
-      const wait = 1500 + randomInt(random, 6000);
-      if (
-        kills < KILLS &&
-        !(await Promise.race([over, new Promise((resolve) => setTimeout(resolve, wait, false))]))
-      ) {
-        const workers = await workersOf(child.pid!);
-        const victim = workers[randomInt(random, Math.max(1, workers.length))];
-        if (victim !== undefined) {
-          process.kill(victim, "SIGKILL");
-          kills++;
-        }
-      }
-      const { status, stderr } = await ended;
-      if (status === 0) break;
-      said.add(
-        stderr
-          .trim()
-          .split("\n")
-          .find((line) => line.includes("xla")) ?? stderr,
-      );
-    }
-    console.log([...said].join("\n"));
-    expect(await leftIn(join(folder, "runs"))).toEqual(whole);
-  }, 900_000);
-
-  it.skipIf(missing)(
-    "comes to the same on two nodes of a cluster, of which one dies",
-    async () => {
-      cluster = await startCluster();
-      const folder = join(place, "nodes");
-      const flags = ["--launch", "slurm", "--slurm", "memory=0"];
-      const { ended } = await study("nodes", folder, { nodes: 2 }, flags, slow);
-      expect(await ended).toMatchObject({ status: 0 });
-      await until(async () => {
-        const lines = await readFile(join(folder, "runs/probe-penalty/seed-1/metrics.jsonl"), "utf8").catch(
+    const moments: string[] = [];
+    for (let status: number | null = 1; status !== 0; ) {
+      const { child, ended, runs } = await study("killed", { processes: 2 });
+      if (moments.length < WORKERS) {
+        const workers = () => workersOf(child.pid!);
+        await until(async () => (await workers()).length === 2 || child.exitCode !== null);
+        await Promise.race([ended, setTimeout(randomInt(random, 8000))]);
+        const victim = randomInt(random, 2);
+        const lines = await readFile(join(runs, "probe-penalty/seed-1/metrics.jsonl"), "utf8").catch(
           () => "",
         );
-        return lines.split("\n").length > 3;
-      }, 120);
-      await cluster.killNode("node2");
-      cluster.startNode("node2");
-      await until(async () => (await cluster!.slurm("squeue", "-h")) === "", 300);
-      for (const name of await readdir(join(folder, "launch")))
-        for (const log of await readdir(join(folder, "launch", name)))
-          if (log.endsWith("log"))
-            console.log(name, log, await readFile(join(folder, "launch", name, log), "utf8"));
+        if (child.exitCode === null) {
+          process.kill((await workers())[victim]!, "SIGKILL");
+          moments.push(`${victim} at step ${lines.split("\n").length - 1}`);
+        }
+      }
+      const { status: own, stderr } = await ended;
+      status = own;
+      if (status !== 0)
+        expect(stderr).toMatch(
+          /^probeward: xla: (the worker|process \d of the worker).*Run the same command again/m,
+        );
+    }
+    console.log(`Killed: ${moments.join(", ")}`);
+    expect(await leftIn(join(place, "killed/study/runs"))).toEqual(whole);
+  }, 1_200_000);
+
+  it.skipIf(missing)(
+    `comes to the same on two nodes of a cluster, which die ${NODES} times`,
+    async () => {
+      cluster = await startCluster();
+      const queue = (...options: string[]) => cluster!.slurm("squeue", "-h", "-r", ...options);
+      const { ended, folder } = await study(
+        "nodes",
+        { nodes: 2 },
+        ["--launch", "slurm", "--slurm", "memory=0"],
+        slow,
+      );
+      expect(await ended).toMatchObject({ status: 0 });
+      const step = async () => (await readStates(folder, cluster!.environment))[0]!.step;
+      let last = 0;
+      for (let deaths = 0; deaths < NODES; deaths++) {
+        await until(async () => {
+          await startAtOnce();
+          return (await step()) > last;
+        }, 300);
+        last = await step();
+        const node = deaths % 2 === 0 ? "node2" : "node1";
+        expect((await cluster.killNode(node)).length).toBeGreaterThan(0);
+        // Until Slurm has noticed.
+        await until(async () => !(await queue("-t", "RUNNING")).includes("runs"), 120);
+        cluster.startNode(node);
+      }
+      await until(async () => {
+        await startAtOnce();
+        return (await queue()) === "";
+      }, 600);
       expect(await leftIn(join(folder, "runs"))).toEqual(whole);
-      await readSummary(folder);
+
+      /** Slurm lets what it starts again wait for two minutes, in case that more is wrong. */
+      async function startAtOnce() {
+        const held = /^(\S+) BeginTime$/m.exec(await queue("-t", "PENDING", "-o", "%i %r"))?.[1];
+        if (held) await cluster!.slurm("scontrol", "update", `JobId=${held}`, "StartTime=now");
+      }
     },
-    600_000,
+    1_200_000,
   );
 });
 
