@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { probeward, readStates, slow, writeTinyStudy } from "../../test/launched-study.ts";
+import { probeward, slow, writeTinyStudy } from "../../test/launched-study.ts";
 import { leftIn } from "../../test/left.ts";
 import { type Cluster, startCluster, until, whyNoCluster } from "../../test/slurm-cluster.ts";
 import { tinySettings } from "../../test/tiny-study.ts";
@@ -19,7 +19,7 @@ const [WORKERS, NODES] = (process.env.PROBEWARD_KILLS ?? "2,1").split(",").map(N
 const alone = { PROBEWARD_THREADS: "1" };
 const settings = {
   ...{ arms: ["probe-penalty"], seeds: 1 },
-  training: { ...tinySettings().training, steps: 4 + 4 * NODES, checkpointEvery: 2 },
+  training: { ...tinySettings().training, steps: 4 + 4 * Math.max(NODES, WORKERS / 2), checkpointEvery: 2 },
 };
 const missing = whyNoCluster();
 if (missing) console.warn(`Nothing is tested on several nodes: ${missing}`);
@@ -57,16 +57,21 @@ onXla("a run on two processes", () => {
     for (let status: number | null = 1; status !== 0; ) {
       const { child, ended, runs } = await study("killed", { processes: 2 });
       if (moments.length < WORKERS) {
+        const over = () => child.exitCode !== null;
         const workers = () => workersOf(child.pid!);
-        await until(async () => (await workers()).length === 2 || child.exitCode !== null);
-        await Promise.race([ended, setTimeout(randomInt(random, 8000))]);
-        const victim = randomInt(random, 2);
-        const lines = await readFile(join(runs, "probe-penalty/seed-1/metrics.jsonl"), "utf8").catch(
-          () => "",
-        );
-        if (child.exitCode === null) {
-          process.kill((await workers())[victim]!, "SIGKILL");
-          moments.push(`${victim} at step ${lines.split("\n").length - 1}`);
+        await until(async () => (await workers()).length === 2 || over(), 120);
+        // Every other time while it is made ready, else in a step.
+        const before = await linesOf(runs);
+        if (moments.length % 2 === 0) await Promise.race([ended, setTimeout(randomInt(random, 6000))]);
+        else {
+          await until(async () => (await linesOf(runs)) > before || over(), 300);
+          await Promise.race([ended, setTimeout(randomInt(random, 1000))]);
+        }
+        const which = randomInt(random, 2);
+        const victim = (await workers())[which];
+        if (victim !== undefined && !over()) {
+          process.kill(victim, "SIGKILL");
+          moments.push(`${which} at step ${await linesOf(runs)}`);
         }
       }
       const { status: own, stderr } = await ended;
@@ -92,25 +97,25 @@ onXla("a run on two processes", () => {
         slow,
       );
       expect(await ended).toMatchObject({ status: 0 });
-      const step = async () => (await readStates(folder, cluster!.environment))[0]!.step;
-      let last = 0;
+      const runs = join(folder, "runs");
+      let last = 1;
       for (let deaths = 0; deaths < NODES; deaths++) {
+        const node = deaths % 2 === 0 ? "node2" : "node1";
         await until(async () => {
           await startAtOnce();
-          return (await step()) > last;
-        }, 300);
-        last = await step();
-        const node = deaths % 2 === 0 ? "node2" : "node1";
+          return (await linesOf(runs)) > last && (await cluster!.processesOf(node)).length > 0;
+        }, 600);
         expect((await cluster.killNode(node)).length).toBeGreaterThan(0);
+        last = await linesOf(runs);
         // Until Slurm has noticed.
-        await until(async () => !(await queue("-t", "RUNNING")).includes("runs"), 120);
+        await until(async () => !(await queue("-t", "RUNNING", "-o", "%j")).includes("runs"), 120);
         cluster.startNode(node);
       }
       await until(async () => {
         await startAtOnce();
         return (await queue()) === "";
       }, 600);
-      expect(await leftIn(join(folder, "runs"))).toEqual(whole);
+      expect(await leftIn(runs)).toEqual(whole);
 
       /** Slurm lets what it starts again wait for two minutes, in case that more is wrong. */
       async function startAtOnce() {
@@ -121,6 +126,12 @@ onXla("a run on two processes", () => {
     1_200_000,
   );
 });
+
+/** How many steps are on disk. */
+async function linesOf(runs: string): Promise<number> {
+  const text = await readFile(join(runs, "probe-penalty/seed-1/metrics.jsonl"), "utf8").catch(() => "");
+  return text.split("\n").length - 1;
+}
 
 /** The workers that a process has started. */
 async function workersOf(pid: number): Promise<number[]> {
