@@ -47,10 +47,10 @@ def conduct(options, token):
     peers = listen(options.peers, options.conductor) if first else None
     with join(options, token, peers) as conductor:
         end_with(conductor)
-        if first:
-            source, others = conductor, []
-        else:
-            source, others = meet(conductor, token), []
+        source = conductor if first else meet(conductor, token, options.process)
+        # The other processes, for the first one; that one, for another.
+        others = {} if first else {0: source}
+        if not first:
             end_with(source)
 
         def next_call():
@@ -58,8 +58,8 @@ def conduct(options, token):
             if message is None:
                 return None
             if first and message.call.get("call") == "hello" and peers is not None:
-                others.extend(wait_for(peers, token, message.call.get("processes", 1) - 1))
-            for other in others:
+                others.update(wait_for(peers, token, message.call.get("processes", 1) - 1))
+            for other in others.values() if first else ():
                 pass_on(other, message)
             return message
 
@@ -69,7 +69,7 @@ def conduct(options, token):
                 send(conductor, call, tensors)
 
         try:
-            serve(next_call, answer, options.process)
+            serve(next_call, answer, options.process, others)
         except Malformed as error:
             answer({"fatal": f"a message that cannot be read: {error}"})
             read_out(conductor)
@@ -86,7 +86,7 @@ def read_out(sock):
         pass
 
 
-def serve(receive, answer, process):
+def serve(receive, answer, process, others):
     """The greeting, and then call after call."""
     message = receive()
     if message is None:
@@ -100,7 +100,7 @@ def serve(receive, answer, process):
         return
     from .start import start
 
-    worker, told = start(greeting, process)
+    worker, told = start(greeting, process, others)
     answer(told)
     while worker is not None:
         message = receive()
@@ -111,6 +111,8 @@ def serve(receive, answer, process):
             answer(*answered)
         if message.call["call"] == "close":
             return
+        # What it held is not needed while the next one is waited for.
+        message = answered = None
 
 
 main()

@@ -23,7 +23,6 @@ class Devices:
         self.several = jax.process_count() > 1
         self.mesh = Mesh(np.array(jax.devices()).reshape(tuple(self.sizes.values())), tuple(self.sizes))
         self.whole = NamedSharding(self.mesh, PartitionSpec())
-        self._gather = jax.jit(lambda array: array, out_shardings=self.whole)
 
     def sharding(self, shape, dtype):
         """Integers are tokens, and what has four axes is a cache: batches, by their rows. Other large arrays are weights."""
@@ -56,5 +55,20 @@ class Devices:
         return jnp.zeros(shape, dtype, device=self.sharding(shape, dtype))
 
     def get(self, array):
-        """All of an array, in this process. Where there are several, all must ask."""
-        return np.asarray(self._gather(array) if self.several else array)
+        """All of an array whose parts are all here."""
+        return np.asarray(array if array.is_fully_addressable else array.addressable_data(0))
+
+    def parts(self, array):
+        """Where each part of an array lies: the first process that has it, and the part's place, in one order for all."""
+        found = {}
+        for device, index in array.sharding.devices_indices_map(array.shape).items():
+            found.setdefault(_place(index, array.shape), device.process_index)
+        return found
+
+    def own(self, array):
+        """The parts that lie in this process, by their places."""
+        return {_place(shard.index, array.shape): shard.data for shard in array.addressable_shards}
+
+
+def _place(index, shape):
+    return tuple(one.indices(size)[:2] for one, size in zip(index, shape))

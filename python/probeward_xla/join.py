@@ -60,20 +60,20 @@ def listen(path, conductor):
     return socket.create_server(("", 0), family=socket.AF_INET6 if both else socket.AF_INET, dualstack_ipv6=both)
 
 
-def meet(conductor, token):
+def meet(conductor, token, process):
     """A socket to the first process, at the address that the conductor tells. Raises Refused, OSError."""
     message = receive(conductor)
     if message is None:
         raise Refused("the conductor is gone")
     address = message.call["address"]
     sock = _connect(address if isinstance(address, str) else tuple(address), address)
-    send(sock, {"token": token})
+    send(sock, {"token": token, "process": process})
     return sock
 
 
 def wait_for(listener, token, count):
-    """Sockets to so many other processes, which know the token. Whoever else comes is sent away."""
-    others, ends = [], time.monotonic() + TOGETHER
+    """Sockets to so many other processes, by their numbers: those that know the token. Whoever else comes is sent away."""
+    others, ends = {}, time.monotonic() + TOGETHER
     with listener:
         while len(others) < count:
             listener.settimeout(max(0.1, ends - time.monotonic()))
@@ -83,10 +83,10 @@ def wait_for(listener, token, count):
                 raise Refused(f"{count - len(others)} processes have not come to the first within {TOGETHER} s") from None
             _keep(sock)
             sock.settimeout(PATIENCE)
-            said = _said(sock)
-            if hmac.compare_digest(str((said or {}).get("token")).encode(), token.encode()):
+            said = _said(sock) or {}
+            if hmac.compare_digest(str(said.get("token")).encode(), token.encode()):
                 sock.settimeout(None)
-                others.append(sock)
+                others[said["process"]] = sock
             else:
                 sock.close()
     return others

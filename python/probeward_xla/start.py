@@ -4,9 +4,10 @@ import os
 import platform
 
 
-def start(greeting, process):
+def start(greeting, process, sockets):
     """A worker, and the answer to the greeting; no worker where the answer is what is wrong."""
-    flags = [os.environ.get("XLA_FLAGS", ""), "--xla_gpu_deterministic_ops=true"]
+    # Among kernels that repeat bit for bit the fastest is chosen by measuring, and the choice kept with compiled programs.
+    flags = [os.environ.get("XLA_FLAGS", ""), "--xla_gpu_exclude_nondeterministic_ops=true"]
     if greeting["devices"]:
         flags.append(f"--xla_force_host_platform_device_count={greeting['devices']}")
     os.environ["XLA_FLAGS"] = " ".join(flags).strip()
@@ -21,18 +22,21 @@ def start(greeting, process):
     jax.config.update("jax_default_matmul_precision", "highest")
     jax.config.update("jax_compilation_cache_dir", greeting["cache"])
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    jax.config.update("jax_persistent_cache_enable_xla_caches", "xla_gpu_per_fusion_autotune_cache_dir")
     try:
         if greeting["processes"] > 1:
             jax.config.update("jax_cpu_collectives_implementation", "gloo")
             jax.distributed.initialize(greeting["coordinator"], greeting["processes"], process)
         from .devices import Devices
+        from .peers import Peers
         from .worker import Worker
 
         devices = Devices(greeting["data"])
     except Exception as error:
         return None, {"problem": "devices", "error": f"{type(error).__name__}: {error}"}
     versions = {"jax": jax.__version__, "jaxlib": jaxlib.__version__, "numpy": numpy.__version__}
-    return Worker(devices, greeting["dtype"]), {
+    peers = Peers(process, sockets) if sockets else None
+    return Worker(devices, greeting["dtype"], peers), {
         "versions": {**versions, "python": platform.python_version()},
         "platform": jax.devices()[0].platform,
         "device": jax.devices()[0].device_kind,

@@ -27,8 +27,8 @@ class Worker:
     ANSWERED = {"compile", "get", "draw", "decode", "close"}
     UNANSWERED = {"put", "zeros", "run", "copy", "free", "forget"}
 
-    def __init__(self, devices, dtype):
-        self.devices, self.dtype = devices, dtype
+    def __init__(self, devices, dtype, peers=None):
+        self.devices, self.dtype, self.peers = devices, dtype, peers
         self.arrays, self.programs, self.decoders = {}, {}, {}
         self._round = jax.jit(lambda array: array.astype(jnp.bfloat16), donate_argnums=0)
         self._copy = jax.jit(_copy_positions, donate_argnums=0)
@@ -80,8 +80,9 @@ class Worker:
             del self.decoders[key]
 
     def get(self, call, _):
-        array = self.devices.get(self._array(call["id"]))
-        return {}, {"tensor": stored(array.astype(np.float32) if array.dtype == jnp.bfloat16 else array)}
+        if self.peers is None:
+            return {}, {"tensor": stored(self.devices.get(self._array(call["id"])))}
+        return self.peers.gather(lambda: self._array(call["id"]), self.devices)
 
     def compile(self, call, tensors):
         program = Program(call["program"], tensors, self.dtype)
@@ -166,7 +167,7 @@ class Worker:
 
 def stored(array):
     """An array of this process as a message holds it."""
-    array = np.ascontiguousarray(array)
+    array = np.ascontiguousarray(array.astype(np.float32) if array.dtype == jnp.bfloat16 else array)
     kind = {"float32": "F32", "int32": "I32", "bool": "BOOL"}[array.dtype.name]
     return Stored(kind, array.shape, memoryview(array.reshape(-1)).cast("B"))
 

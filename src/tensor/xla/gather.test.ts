@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { onPython, onXla } from "../../../test/xla.ts";
 import { runtimeContract } from "../contract.ts";
-import { floats } from "../types.ts";
+import { floats, ints } from "../types.ts";
 import { gather } from "./gather.ts";
 import { type Message, MessageReader, messagePieces, PROTOCOL } from "./message.ts";
 import { pythonOf, workerFolder } from "./process.ts";
@@ -197,6 +197,18 @@ onXla("two processes over TCP", () => {
     const runtime = await startXla({ listen: `127.0.0.1:${port}`, tokenFile, processes: 2, devices: 2 });
     expect(runtime.info.threads).toBe(4);
     for (const { check } of runtimeContract.slice(0, 2)) await check(runtime);
+    // What is divided among processes along either axis, or by rows, is put together again.
+    for (const shape of [
+      [256, 512],
+      [512, 256],
+      [8, 3],
+    ] as [number, number][]) {
+      const numbers = Array.from({ length: shape[0] * shape[1] }, (_, i) => i);
+      const tensor =
+        shape[1] === 3 ? ints(shape, Int32Array.from(numbers)) : floats(shape, Float32Array.from(numbers));
+      const handle = await runtime.put(tensor);
+      expect((await runtime.get(handle)).data).toEqual(tensor.data);
+    }
     const handle = await runtime.put(floats([2]));
     processes[1]!.child.kill("SIGKILL");
     await expect(async () => {
