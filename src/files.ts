@@ -72,7 +72,7 @@ export async function withFile<T>(
  */
 export async function writeWhole(
   path: string,
-  content: string | Uint8Array | Iterable<Uint8Array>,
+  content: string | Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
   aside = `${path}.partial`,
 ): Promise<void> {
   await withFile("write", path, async () => {

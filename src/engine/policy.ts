@@ -112,12 +112,7 @@ class RunningPolicy extends RunningModel implements Policy {
   async saveState(folder: string): Promise<Record<string, string>> {
     const { runtime } = this.running.programs;
     const { weights, state } = this.#trained;
-    const [trained, m, v] = [
-      await fetchWeights(runtime, weights),
-      await fetchWeights(runtime, state.m),
-      await fetchWeights(runtime, state.v),
-    ];
-    return writeState(folder, trained, { m, v });
+    return writeState(folder, runtime, weights, state);
   }
 
   async loadState(folder: string, updates: number): Promise<void> {

@@ -1,8 +1,9 @@
 /** @file What a policy is on disk: what is trained, and the optimizer's moments. */
 
 import { join } from "node:path";
-import { loadWeights, type ModelConfig, type Weights, weightsSha256 } from "../model/index.ts";
-import { type FloatTensor, readSafetensors, writeSafetensors } from "../tensor/index.ts";
+import { loadWeights, type ModelConfig, type Weights } from "../model/index.ts";
+import { type FloatTensor, type Runtime, readSafetensors, writeFetched } from "../tensor/index.ts";
+import type { Placed } from "./weights.ts";
 
 /** The files of a policy's state. */
 export const STATE_FILES = { weights: "model.safetensors", optimizer: "optimizer.safetensors" } as const;
@@ -13,23 +14,29 @@ interface Moments {
   v: Weights;
 }
 
-/** @returns the SHA-256 of what was to be written, not of what is read back: the disk may have written it wrong */
+/**
+ * Writes tensors where they are computed to files, one after the other.
+ *
+ * @returns the SHA-256 of what was to be written, not of what is read back: the disk may have written it wrong
+ */
 export async function writeState(
   folder: string,
-  trained: Weights,
-  { m, v }: Moments,
+  runtime: Runtime,
+  trained: Placed,
+  { m, v }: { m: Placed; v: Placed },
 ): Promise<Record<string, string>> {
-  const moments = Object.fromEntries(
-    Object.entries(m).flatMap(([name, first]) => [
-      [`m.${name}`, first],
-      [`v.${name}`, v[name]!],
-    ]),
-  );
-  await writeSafetensors(join(folder, STATE_FILES.weights), trained);
-  await writeSafetensors(join(folder, STATE_FILES.optimizer), moments);
+  const fetched = (prefix: string, placed: Placed) =>
+    Object.entries(placed).map(([name, handle]) => {
+      const fetch = async () => (await runtime.get(handle)).data as Float32Array;
+      return [`${prefix}${name}`, { shape: handle.shape, fetch }] as const;
+    });
+  const moments = Object.fromEntries([...fetched("m.", m), ...fetched("v.", v)]);
   return {
-    [STATE_FILES.weights]: weightsSha256(trained),
-    [STATE_FILES.optimizer]: weightsSha256(moments),
+    [STATE_FILES.weights]: await writeFetched(
+      join(folder, STATE_FILES.weights),
+      Object.fromEntries(fetched("", trained)),
+    ),
+    [STATE_FILES.optimizer]: await writeFetched(join(folder, STATE_FILES.optimizer), moments),
   };
 }
 

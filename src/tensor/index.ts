@@ -30,6 +30,7 @@ export {
 export {
   encodeSafetensors,
   safetensorsPieces,
+  writeFetched,
   writeSafetensors,
 } from "./safetensors.ts";
 export { bytesAt, openSafetensors, readSafetensors, type TensorSource } from "./safetensors-file.ts";

@@ -1,10 +1,11 @@
-import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { randomFor, randomInt } from "../random.ts";
-import { encodeSafetensors, writeSafetensors } from "./safetensors.ts";
+import { encodeSafetensors, writeFetched, writeSafetensors } from "./safetensors.ts";
 import { readSafetensors } from "./safetensors-file.ts";
 
 let folder: string;
@@ -189,4 +190,29 @@ test("files are replaced whole and leave nothing beside them", async () => {
   } finally {
     await rm(folder, { recursive: true });
   }
+});
+
+test("tensors that are fetched one after the other make the same file, and its checksum", async () => {
+  const tensors = Object.fromEntries(
+    ["b", "a", "10", "2"].map((name, i) => [name, { shape: [i, 3], data: new Float32Array(3 * i).fill(i) }]),
+  );
+  let held = 0;
+  const path = join(folder, "fetched.safetensors");
+  const sha = await writeFetched(
+    path,
+    Object.fromEntries(
+      Object.entries(tensors).map(([name, { shape, data }]) => {
+        const fetch = async () => {
+          expect(++held).toBe(1);
+          await new Promise((resolve) => setTimeout(resolve, 1));
+          held--;
+          return data;
+        };
+        return [name, { shape, fetch }];
+      }),
+    ),
+  );
+  const bytes = await readFile(path);
+  expect(new Uint8Array(bytes)).toEqual(encodeSafetensors(tensors));
+  expect(sha).toBe(createHash("sha256").update(bytes).digest("hex"));
 });

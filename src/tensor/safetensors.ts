@@ -1,5 +1,6 @@
 /** @file Tensors on disk in the safetensors format: https://github.com/huggingface/safetensors#format */
 
+import { createHash } from "node:crypto";
 import { writeWhole } from "../files.ts";
 import { widenBrainHalves, widenHalves } from "./halves.ts";
 import { floats, ints, sizeOf, type Tensor } from "./types.ts";
@@ -54,33 +55,86 @@ export function* safetensorsPieces(
   metadata: Record<string, string> = {},
 ): Generator<Uint8Array> {
   const names = Object.keys(tensors).sort();
-  const entries: [string, unknown][] = [];
-  if (Object.keys(metadata).length > 0) entries.push(["__metadata__", metadata]);
-  let length = 0;
   for (const name of names) {
     const { shape, data } = tensors[name]!;
-    if (name === "__metadata__")
-      throw new Error("a tensor cannot be called __metadata__: the format keeps that name");
     if (sizeOf(shape) !== data.length)
       throw new Error(
         `tensor ${name}: shape [${shape}] needs ${sizeOf(shape)} numbers, its data has ${data.length}`,
       );
+  }
+  const described = names.map((name) => {
+    const { shape, data } = tensors[name]!;
     const dtype: StoredType =
       data instanceof Float32Array ? "F32" : data instanceof Int32Array ? "I32" : "BOOL";
-    entries.push([name, { dtype, shape, data_offsets: [length, length + data.byteLength] }]);
-    length += data.byteLength;
+    return { name, dtype, shape, length: data.byteLength };
+  });
+  yield headerPiece(described, metadata);
+  for (const name of names) yield* bytePieces(tensors[name]!.data);
+}
+
+/** A float32 tensor that is fetched when it is its turn to be written. */
+export interface FetchedTensor {
+  shape: readonly number[];
+  fetch(): Promise<Float32Array>;
+}
+
+/**
+ * Writes tensors as `writeSafetensors` does, and fetches them one after the other, so that one at a time is in memory.
+ *
+ * @returns the SHA-256 of what was to be written
+ * @throws FileError
+ */
+export async function writeFetched(
+  path: string,
+  tensors: Readonly<Record<string, FetchedTensor>>,
+): Promise<string> {
+  const hash = createHash("sha256");
+  const names = Object.keys(tensors).sort();
+  async function* pieces() {
+    yield headerPiece(
+      names.map((name) => {
+        const { shape } = tensors[name]!;
+        return { name, dtype: "F32", shape, length: 4 * sizeOf(shape) };
+      }),
+      {},
+    );
+    for (const name of names) yield* bytePieces(await tensors[name]!.fetch());
+  }
+  async function* hashed() {
+    for await (const piece of pieces()) {
+      hash.update(piece);
+      yield piece;
+    }
+  }
+  await writeWhole(path, hashed());
+  return hash.digest("hex");
+}
+
+/** The header of tensors, in the order in which their bytes follow; `length` is in bytes. */
+function headerPiece(
+  tensors: readonly { name: string; dtype: StoredType; shape: readonly number[]; length: number }[],
+  metadata: Record<string, string>,
+): Uint8Array {
+  const entries: [string, unknown][] = [];
+  if (Object.keys(metadata).length > 0) entries.push(["__metadata__", metadata]);
+  let at = 0;
+  for (const { name, dtype, shape, length } of tensors) {
+    if (name === "__metadata__")
+      throw new Error("a tensor cannot be called __metadata__: the format keeps that name");
+    entries.push([name, { dtype, shape, data_offsets: [at, at + length] }]);
+    at += length;
   }
   const json = new TextEncoder().encode(JSON.stringify(Object.fromEntries(entries)));
   const headerLength = Math.ceil(json.length / 8) * 8;
   const header = new Uint8Array(8 + headerLength);
   new DataView(header.buffer).setBigUint64(0, BigInt(headerLength), true);
   header.fill(0x20, 8).set(json, 8);
-  yield header;
-  for (const name of names) {
-    const { buffer, byteOffset, byteLength } = tensors[name]!.data;
-    for (let done = 0; done < byteLength; done += PIECE)
-      yield new Uint8Array(buffer, byteOffset + done, Math.min(PIECE, byteLength - done));
-  }
+  return header;
+}
+
+function* bytePieces({ buffer, byteOffset, byteLength }: StorableTensor["data"]): Generator<Uint8Array> {
+  for (let done = 0; done < byteLength; done += PIECE)
+    yield new Uint8Array(buffer, byteOffset + done, Math.min(PIECE, byteLength - done));
 }
 
 /** Describes the tensors of a header, and checks that they fill the data without a gap. */
