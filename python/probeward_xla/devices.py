@@ -23,6 +23,7 @@ class Devices:
         self.several = jax.process_count() > 1
         self.mesh = Mesh(np.array(jax.devices()).reshape(tuple(self.sizes.values())), tuple(self.sizes))
         self.whole = NamedSharding(self.mesh, PartitionSpec())
+        self._gather = jax.jit(lambda array: array, out_shardings=self.whole)
 
     def sharding(self, shape, dtype):
         """Integers are tokens, and what has four axes is a cache: batches, by their rows. Other large arrays are weights."""
@@ -55,8 +56,10 @@ class Devices:
         return jnp.zeros(shape, dtype, device=self.sharding(shape, dtype))
 
     def get(self, array):
-        """All of an array whose parts are all here."""
-        return np.asarray(array if array.is_fully_addressable else array.addressable_data(0))
+        """All of a small array, in every process. Where there are several, all must ask."""
+        if array.is_fully_addressable:
+            return np.asarray(array)
+        return np.asarray((array if array.is_fully_replicated else self._gather(array)).addressable_data(0))
 
     def parts(self, array):
         """Where each part of an array lies: the first process that has it, and the part's place, in one order for all."""
