@@ -47,4 +47,5 @@ export {
   type TensorSpec,
   type Tree,
 } from "./types.ts";
-export { startXla, type XlaOptions } from "./xla/start.ts";
+export type { XlaOptions } from "./xla/options.ts";
+export { startXla } from "./xla/start.ts";

@@ -3,8 +3,9 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { onXla } from "../../../test/xla.ts";
 import { runtimeContract } from "../contract.ts";
+import type { XlaOptions } from "./options.ts";
 import type { XlaRuntime } from "./runtime.ts";
-import { startXla, type XlaOptions } from "./start.ts";
+import { startXla } from "./start.ts";
 
 /** How many devices there are then. */
 const ways: [name: string, options: XlaOptions, devices: number][] = [

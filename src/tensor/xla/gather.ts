@@ -9,7 +9,7 @@ const PATIENCE = 10_000;
 const SHORT = 2 ** 12;
 
 /** A process that has joined. */
-export interface Joined {
+export interface JoinedProcess {
   socket: Socket;
   process: number;
   /** Its machine's name, as it says. */
@@ -32,8 +32,8 @@ export function gather(
   token: string,
   processes: number,
   { patience, signal }: { patience: number; signal: AbortSignal },
-): Promise<Joined[]> {
-  const joined = new Map<number, Joined>();
+): Promise<JoinedProcess[]> {
+  const joined = new Map<number, JoinedProcess>();
   const open = new Set<Socket>();
   const sentAway: string[] = [];
   return new Promise((resolve, reject) => {
@@ -79,7 +79,7 @@ export function gather(
         clearTimeout(late);
         open.delete(socket);
         socket.off("data", onData);
-        const { process, host, versions, peers, coordinator } = call as unknown as Joined;
+        const { process, host, versions, peers, coordinator } = call as unknown as JoinedProcess;
         joined.set(process, { socket, process, host, versions, peers: peers!, coordinator: coordinator! });
         socket.setNoDelay(true);
         socket.setKeepAlive(true, 20_000);
@@ -135,7 +135,7 @@ function isToken(given: unknown, token: string): boolean {
 /** What it does not share with those that are there. */
 function differs(
   { process, versions }: Message["call"],
-  joined: ReadonlyMap<number, Joined>,
+  joined: ReadonlyMap<number, JoinedProcess>,
 ): string | undefined {
   if (joined.has(process as number)) return `process ${process} is there already`;
   const [other] = joined.values();

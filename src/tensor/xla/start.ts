@@ -7,8 +7,9 @@ import { setTimeout } from "node:timers/promises";
 import { LostError, UsageError } from "../../errors.ts";
 import type { RuntimeInfo } from "../runtime.ts";
 import { Connection } from "./connection.ts";
-import { gather, type Joined, tell } from "./gather.ts";
+import { gather, type JoinedProcess, tell } from "./gather.ts";
 import { type Message, MessageReader, PROTOCOL } from "./message.ts";
+import type { XlaOptions } from "./options.ts";
 import { AGAIN, CHOOSE, pythonOf } from "./process.ts";
 import { XlaRuntime } from "./runtime.ts";
 import { startWorkers, type Workers } from "./workers.ts";
@@ -21,28 +22,6 @@ const TOKENS_PER_CALL = 16;
 
 /** Milliseconds that JAX may take to find its devices. */
 const STARTING = 300_000;
-
-/** How programs run on XLA. */
-export interface XlaOptions {
-  /** The Python that has jax. Default: what the variable PROBEWARD_PYTHON says, else `python3`. */
-  python?: string | undefined;
-  /** What operands of matrix products are rounded to; everything else is float32 in any case. Default: float32. */
-  dtype?: "float32" | "bfloat16" | undefined;
-  /** So many devices of a CPU, for trying out how programs are divided. Default: the devices that there are. */
-  devices?: number | undefined;
-  /** So many processes on each machine. All compute one program together. Default 1. */
-  processes?: number | undefined;
-  /** So many machines: nodes of the Slurm job that this process is in, or see `listen`. Default 1: this one. */
-  nodes?: number | undefined;
-  /** Processes are started by hand, on any machines, and join at this address of this one: HOST:PORT. */
-  listen?: string | undefined;
-  /** A file with the token by which they are known. */
-  tokenFile?: string | undefined;
-  /** Groups of devices that each hold all weights. Default 1: weights are divided among all devices. */
-  data?: number | undefined;
-  /** Seconds that a call may take before the worker counts as hung. Default 1800. */
-  patience?: number | undefined;
-}
 
 /** Where JAX keeps compiled programs from one start to the next: only this user can write there. */
 async function compiledPrograms(): Promise<string> {
@@ -70,7 +49,7 @@ export async function startXla(options: XlaOptions = {}): Promise<XlaRuntime> {
   try {
     const { server, token, count } = workers;
     const joined = await gather(server, token, count, { patience: workers.patience, signal: gone.signal });
-    const [first, ...others] = joined as [Joined, ...Joined[]];
+    const [first, ...others] = joined as [JoinedProcess, ...JoinedProcess[]];
     const end = (error: Error) => {
       connection?.end(error);
       for (const { socket } of others) socket.destroy();
@@ -117,19 +96,19 @@ export async function startXla(options: XlaOptions = {}): Promise<XlaRuntime> {
 }
 
 /** Where another process finds the first one. */
-function addressFor(other: Joined, first: Joined): string | [host: string, port: number] {
+function addressFor(other: JoinedProcess, first: JoinedProcess): string | [host: string, port: number] {
   if (typeof first.peers === "string") return first.peers;
   return [hostFor(other, first)!, first.peers!];
 }
 
 /** The first one's machine: this one, at the address by which the other came here, or the one that it came from. */
-function hostFor({ socket: other }: Joined, { socket: first }: Joined): string | undefined {
+function hostFor({ socket: other }: JoinedProcess, { socket: first }: JoinedProcess): string | undefined {
   const isHere = /^(::ffff:)?127\.|^::1$/.test(first.remoteAddress ?? "");
   return (isHere ? other.localAddress : first.remoteAddress)?.replace(/^::ffff:/, "");
 }
 
 /** Hears what a process that does not answer calls has to say: that it cannot go on. */
-function watch({ socket }: Joined, onProblem: (call: Message["call"]) => void): void {
+function watch({ socket }: JoinedProcess, onProblem: (call: Message["call"]) => void): void {
   const reader = new MessageReader(({ call }) => onProblem(call));
   socket.on("data", (chunk) => {
     try {
@@ -142,7 +121,7 @@ function watch({ socket }: Joined, onProblem: (call: Message["call"]) => void): 
 }
 
 /** A process whose connection has ended. Where it is this one's child, that one says more in a moment. */
-async function lost({ process: which, host }: Joined, { children, count }: Workers): Promise<Error> {
+async function lost({ process: which, host }: JoinedProcess, { children, count }: Workers): Promise<Error> {
   await Promise.race([setTimeout(500, undefined, { ref: false }), ...children.map(({ ended }) => ended)]);
   const name = count > 1 ? `process ${which} of the worker, on ${host},` : `the worker, on ${host},`;
   return new LostError(
@@ -150,7 +129,11 @@ async function lost({ process: which, host }: Joined, { children, count }: Worke
   );
 }
 
-async function stop(connection: Connection, others: readonly Joined[], workers: Workers): Promise<void> {
+async function stop(
+  connection: Connection,
+  others: readonly JoinedProcess[],
+  workers: Workers,
+): Promise<void> {
   // One that is gone already is as good.
   await connection.ask({ call: "close" }).catch(() => {});
   connection.end(new Error("xla: the runtime was closed"));
@@ -166,7 +149,7 @@ async function stop(connection: Connection, others: readonly Joined[], workers: 
   }
 }
 
-function problem(from: Joined, options: XlaOptions, call: Message["call"]): Error {
+function problem(from: JoinedProcess, options: XlaOptions, call: Message["call"]): Error {
   const { problem, error, fatal } = call;
   const elsewhere = from.process > 0 || (options.nodes ?? 1) > 1 || options.listen !== undefined;
   const where = elsewhere ? `process ${from.process} on ${from.host}: ` : "";

@@ -7,8 +7,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { UsageError } from "../../errors.ts";
 import { threads } from "../onnx/runtime.ts";
+import type { XlaOptions } from "./options.ts";
 import { pythonOf, WorkerProcess } from "./process.ts";
-import type { XlaOptions } from "./start.ts";
 
 /** Milliseconds that processes may take to join, where a program starts them, and where people do. */
 const JOINING = { started: 300_000, byHand: 600_000 };
