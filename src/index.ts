@@ -31,7 +31,7 @@ export { type Clause, contract } from "./environment/contract.ts";
 export type { Conduct, Environment, Lesson, Outcome, Split, Task, Teachable } from "./environment/index.ts";
 export { loadEnvironment, type OwnEnvironment, type OwnOutcome } from "./environment/load.ts";
 // Errors that a program tells apart.
-export { StoppedError, UsageError } from "./errors.ts";
+export { LostError, StoppedError, UsageError } from "./errors.ts";
 
 // Models as files, and their tokens.
 export {
