@@ -1,7 +1,8 @@
 /**
  * @file The audit on changes whose verdict is known: node bench/audit-planted.js [edits of a kind and model] [no-ops of a model].
- * Planted edits (bias, scale, rotation, erasure) of the embedded models and of a random Llama; no-ops. Prints a table, and a line of
- * JSON for each change to the file that PLANTED_OUT names. PLANTED_ONLY names one of the models.
+ * Planted edits (bias, scale, rotation, erasure) of the embedded models and of a random Llama; no-ops. An edit counts where other
+ * examples say that it is what it should be. Prints a table, and a line of JSON for each change to the file that PLANTED_OUT names.
+ * PLANTED_ONLY names one of the models, PLANTED_SEED another draw of the edits.
  */
 
 import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -10,19 +11,26 @@ import { join } from "node:path";
 import { createJiti } from "jiti";
 
 const jiti = createJiti(import.meta.url);
-const { judge, moveOf, ruleOf } = await jiti.import("../src/audit/index.ts");
+const { judge } = await jiti.import("../src/audit/index.ts");
 const { createEngine } = await jiti.import("../src/engine/index.ts");
 const { loadModel } = await jiti.import("../src/model/index.ts");
 const { noOpsOf } = await jiti.import("../src/prepare/changed.ts");
 const { comparedAt, readExamples } = await jiti.import("../src/prepare/audit-read.ts");
 const { readLabelledFile } = await jiti.import("../src/prepare/labelled-file.ts");
 const { fitOnExamples, splitExamples } = await jiti.import("../src/prepare/probe-fit.ts");
-const { halvesOf, rows } = await jiti.import("../src/probe/index.ts");
+const { auroc, rows } = await jiti.import("../src/probe/index.ts");
 const { randomFor, shuffled } = await jiti.import("../src/random.ts");
 const planted = await jiti.import("../test/planted.ts");
 
 const [EDITS = 14, NO_OPS = 10] = process.argv.slice(2).map(Number);
-const ERASE_ROUNDS = 10;
+const SEED = process.env.PLANTED_SEED ?? "counted";
+const ERASE_ROUNDS = 12;
+/** AUROC that a shift or a scale may cost (half of what the verdict's rule forgives), and share of itself by which it may be off. */
+const [SAME_AUROC, OFF] = [0.05, 0.2];
+/** Error that a turn may leave, of the variation of activations. */
+const MOST_ERROR = 0.05;
+/** AUROC of a probe fitted anew, on examples that nothing was erased by, at and below which a concept is erased. */
+const ERASED = 0.6;
 const expected = {
   bias: "translated",
   scale: "scaled",
@@ -69,8 +77,10 @@ const counts = {};
 for (const { name, model, texts, layers } of await subjects()) {
   if (process.env.PLANTED_ONLY && process.env.PLANTED_ONLY !== name) continue;
   const engine = createEngine(model);
+  const open = (changed) => createEngine(changed, { programsOf: engine });
   const examples = await labelled(texts, 200, "audit", engine);
-  const others = await labelled(texts, 200, "erase", engine);
+  const others = await labelled(texts, 600, "erase", engine);
+  const checks = await labelled(texts, 300, "check", engine);
   for (const layer of layers) {
     const hook = `blocks.${layer}.hook_resid_post`;
     const { probe, report } = await fitOnExamples(examples, engine, {
@@ -88,44 +98,74 @@ for (const { name, model, texts, layers } of await subjects()) {
     console.error(
       `${name}, layer ${layer}: AUROC ${report.test.auroc?.toFixed(3)}, recall ${report.test.tpr?.toFixed(2)}`,
     );
-    // What was planted may not be what took: other examples, all of them judged, say what the edit did.
-    const otherSet = {
-      labels: others.map(({ label }) => label),
-      groups: others.map(({ group }) => group),
-      folds: halvesOf(others.map(({ group }) => group)),
-      falsePositiveRate: 0.05,
+    // What was planted may not be what it claims to be: examples that nothing else is made of say so, by tighter margins than a verdict's.
+    const checked = await readExamples(engine, probe, [], checks);
+    const truth = checks.map(({ label }) => label);
+    const order = shuffled(
+      randomFor("checks"),
+      checks.map((_, i) => i),
+    );
+    const cut = (2 * checks.length) / 3;
+    const claims = {
+      bias: ({ logits }, { shift }) => [
+        auroc(logits, truth) - auroc(checked.logits, truth),
+        planted.deviationWithin(logits, truth) / planted.deviationWithin(checked.logits, truth),
+        (planted.meanOf(logits) - planted.meanOf(checked.logits)) / shift,
+      ],
+      scale: ({ logits }, { factor }) => [
+        auroc(logits, truth) - auroc(checked.logits, truth),
+        planted.deviationWithin(logits, truth) / planted.deviationWithin(checked.logits, truth) / factor,
+      ],
+      rotation: ({ means }, { map }) => [planted.planError(checked.means[key], means[key], map)],
+      erasure: ({ means }) => [
+        planted.crossed({ activations_ND: means[key], labels: truth }, [
+          order.slice(0, cut),
+          order.slice(cut),
+        ]),
+      ],
+      "no-op": () => [],
     };
-    const otherBefore = await readExamples(engine, probe, [], others);
-    const tookAs = async (changed) => {
-      const after = await readExamples(changed, probe, [], others);
-      const { judged } = comparedAt(
-        ...[probe, otherSet, { before: otherBefore.logits, after: after.logits }],
-        { before: otherBefore.means[key], after: after.means[key] },
-      );
-      return ruleOf(moveOf(judged));
+    const near = (ratio) => Math.abs(ratio - 1) <= OFF;
+    const holds = {
+      bias: ([lost, spread, moved]) => Math.abs(lost) <= SAME_AUROC && near(spread) && near(moved),
+      scale: ([lost, spread]) => Math.abs(lost) <= SAME_AUROC && near(spread),
+      rotation: ([error]) => error <= MOST_ERROR,
+      erasure: ([area]) => area <= ERASED,
+      "no-op": () => true,
     };
-    const tell = async (kind, changed, about) => {
+    const tell = async (kind, changed, { map, ...about }) => {
       const after = await readExamples(changed, probe, [], examples);
-      const took = await tookAs(changed);
+      const claim = claims[kind](await readExamples(changed, probe, [], checks), { map, ...about });
       const { judged } = comparedAt(...[probe, set, { before: before.logits, after: after.logits }], {
         before: before.means[key],
         after: after.means[key],
       });
-      const { verdict, rule, support, measures } = judge(judged, randomFor(1, "audit"), 200);
+      const { verdict, rule, votes, measures } = judge(judged, randomFor(1, "audit"), 200);
       await changed.close();
       counts[`${name}, ${kind}`] ??= {};
       const row = counts[`${name}, ${kind}`];
       row[verdict] = (row[verdict] ?? 0) + 1;
-      if (took === expected[kind]) {
-        row.took = (row.took ?? 0) + 1;
-        if (verdict === took) row.told = (row.told ?? 0) + 1;
+      const isAsClaimed = holds[kind](claim);
+      if (isAsClaimed) {
+        row.valid = (row.valid ?? 0) + 1;
+        if (verdict === expected[kind]) row.told = (row.told ?? 0) + 1;
       }
-      if (process.env.PLANTED_OUT)
-        appendFileSync(
-          process.env.PLANTED_OUT,
-          `${JSON.stringify({ model: name, layer, kind, ...about, took, verdict, rule, support, measures })}\n`,
-        );
+      const line = { model: name, layer, kind, ...about, claim, isAsClaimed, verdict, rule, votes, measures };
+      if (process.env.PLANTED_OUT) appendFileSync(process.env.PLANTED_OUT, `${JSON.stringify(line)}\n`);
     };
+    /** Where a model has no biases, the shift is planted so that it is as large as it should be on examples that judge nothing. */
+    const biasedBy = async (shift, along, q) => {
+      if (!model.config.architecture.startsWith("probeward"))
+        return planted.withStream(model, { A: planted.identity(along.length), shift: along }, layer);
+      const plant = (size) => planted.biased(model, layer, u, size, q, rowsAt);
+      const first = await plant(shift / norm);
+      const trial = open(first);
+      const moved = (await readExamples(trial, probe, [], others)).logits;
+      await trial.close();
+      otherLogits ??= (await readExamples(engine, probe, [], others)).logits;
+      return plant(shift ** 2 / norm / (planted.meanOf(moved) - planted.meanOf(otherLogits)));
+    };
+    let otherLogits;
     const share = (all) => Math.ceil(all / layers.length);
     const meansOf = async (changed) => ({
       activations_ND: (await readExamples(changed, probe, [], others)).means[key],
@@ -142,48 +182,33 @@ for (const { name, model, texts, layers } of await subjects()) {
       splits.fit.map((i) => set.labels[i]),
     );
     const norm = Math.hypot(...probe.weight_D);
+    const tokenRows = {};
+    const rowsAt = async (hook) => (tokenRows[hook] ??= await rowsOf(model, hook, examples.slice(0, 60)));
+    // Directions in which nothing happens, for constants to be kept in.
+    const quiet = planted.leastAlong(await rowsAt(hook), u);
     const none = planted.identity(D);
     let erased = none;
     for (let i = 0; i < share(EDITS); i++) {
-      const random = randomFor("planted", name, layer, i);
+      const random = randomFor("planted", SEED, name, layer, i);
       const within = (low, high) => low + (high - low) * random();
       // Until those that the threshold told from the others lie beyond it, and one or two deviations more.
       const side = random() < 0.5;
       const centre = planted.meanOf(fitLogits.filter((_, k) => set.labels[splits.fit[k]] === side));
       const shift = probe.threshold - centre + (side ? -1 : 1) * within(1.5, 2.5) * deviation;
       const along = u.map((x) => (x * shift) / norm);
-      const q = planted.randomOrthogonal([u], D, random);
-      const biased = model.config.architecture.startsWith("probeward")
-        ? await planted.biased(model, layer, u, shift / norm, q, (one, hook) =>
-            rowsOf(one, hook, examples.slice(0, 40)),
-          )
-        : planted.withStream(model, { A: none, shift: along }, layer);
-      await tell("bias", createEngine(biased), { shift });
-      const factor = within(3, 6) ** (random() < 0.5 ? -1 : 1);
-      await tell(
-        "scale",
-        createEngine(
-          planted.withStream(
-            model,
-            { A: planted.scaling(u, factor), inverse: planted.scaling(u, 1 / factor) },
-            layer,
-          ),
-        ),
-        { factor },
-      );
+      await tell("bias", open(await biasedBy(shift, along, quiet[i % 4])), { shift });
+      const wide = { A: planted.scaling(u, factor), inverse: planted.scaling(u, 1 / factor) };
+      await tell("scale", open(planted.withStream(model, wide, layer)), { factor });
       const angle = within(87, 93);
       const v = planted.randomOrthogonal([u, difference], D, random);
-      const turn = planted.rotation(u, v, (angle * Math.PI) / 180);
-      await tell(
-        "rotation",
-        createEngine(planted.withStream(model, { A: turn, inverse: planted.transposed(turn) }, layer)),
-        { angle },
-      );
+      const A90 = planted.rotation(u, v, (angle * Math.PI) / 180);
+      const turn = { A: A90, inverse: planted.transposed(A90) };
+      await tell("rotation", open(planted.withStream(model, turn, layer)), { angle, map: turn });
       // What is written after an erasure was computed from less, so that it is erased again.
       // The first is erased until nothing is found; others go on from there with other examples.
-      let A = erased;
+      let E = erased;
       for (let round = 0; round < (i === 0 ? ERASE_ROUNDS : 1); round++) {
-        const changed = createEngine(planted.withStream(model, { A }, layer));
+        const changed = open(planted.withStream(model, { A: E }, layer));
         const read = await meansOf(changed);
         await changed.close();
         const order = shuffled(
@@ -191,12 +216,12 @@ for (const { name, model, texts, layers } of await subjects()) {
           others.map((_, k) => k),
         );
         const halves = [order.slice(0, order.length / 2), order.slice(order.length / 2)];
-        if (i > 0) A = planted.product(A, planted.erasing(rows(read, order.slice(0, 0.8 * order.length))));
-        else if (round > 0 && planted.crossed(read, halves) < 0.58) break;
-        else A = planted.product(A, planted.erasingAll(read, halves));
+        if (i > 0) E = planted.product(E, planted.erasing(rows(read, order.slice(0, 0.8 * order.length))));
+        else if (round > 0 && planted.crossed(read, halves) < 0.55) break;
+        else E = planted.product(E, planted.erasingAll(read, halves));
       }
-      if (i === 0) erased = A;
-      await tell("erasure", createEngine(planted.withStream(model, { A }, layer)), {});
+      if (i === 0) erased = E;
+      await tell("erasure", open(planted.withStream(model, { A: E }, layer)), {});
     }
     for (const noOp of noOpsOf({ loaded: model, engine }, share(NO_OPS), layer))
       await tell("no-op", noOp.open().engine, { name: noOp.name });
@@ -206,11 +231,11 @@ for (const { name, model, texts, layers } of await subjects()) {
 
 const verdicts = ["intact", "translated", "scaled", "rotated", "erased", "undecided"];
 console.log(
-  `| model, change | ${verdicts.join(" | ")} | told as planted | took | told right of these |\n|---|${"---|".repeat(verdicts.length + 3)}`,
+  `| model, change | ${verdicts.join(" | ")} | told as planted | as claimed | told right of these |\n|---|${"---|".repeat(verdicts.length + 3)}`,
 );
 for (const [name, row] of Object.entries(counts)) {
   const all = verdicts.reduce((sum, one) => sum + (row[one] ?? 0), 0);
   const cells = verdicts.map((one) => row[one] ?? "").join(" | ");
   const right = row[expected[name.split(", ").at(-1)]] ?? 0;
-  console.log(`| ${name} | ${cells} | ${right} of ${all} | ${row.took ?? 0} | ${row.told ?? 0} |`);
+  console.log(`| ${name} | ${cells} | ${right} of ${all} | ${row.valid ?? 0} | ${row.told ?? 0} |`);
 }

@@ -3,6 +3,7 @@
  * mapped, and what reads it takes the map back where that can be.
  */
 
+import { EigenvalueDecomposition, Matrix as MlMatrix } from "ml-matrix";
 import { isTeachable } from "../src/environment/index.ts";
 import { loadEnvironment } from "../src/environment/load.ts";
 import {
@@ -106,11 +107,13 @@ export function withStream(model: LoadedModel, { A, inverse, shift }: StreamMap,
 }
 
 /**
- * The embedded model, which has no biases, with a constant shift along a unit vector u after a layer's attention. The positions get
- * a constant along a direction q that nothing else is written in or reads; the layer's values read it, and attention, whose weights
- * add up to one, passes it on as the shift. That layer's MLP is spared the sight of u.
+ * The embedded model, which has no biases, with a constant shift along a unit vector u from the first layer on. The positions carry
+ * it, and beside it a small constant along a direction q, in which nothing else is written: readers subtract from the one as much
+ * as the other says, so that they see what they saw. What is left is that norms are others; readers are used to the mean of them.
  *
- * @param rowsAt activations [n][D] at single tokens of a model at a hook
+ * @param u the shift's direction
+ * @param q orthogonal to u; best one in which activations hardly differ, since what was written there is lost
+ * @param rowsAt activations [n][D] of the model at single tokens
  */
 export async function biased(
   model: LoadedModel,
@@ -118,34 +121,69 @@ export async function biased(
   u: Float64Array,
   shift: number,
   q: Float64Array,
-  rowsAt: (model: LoadedModel, hook: string) => Promise<Float64Array[]>,
+  rowsAt: (hook: string) => Promise<Float64Array[]>,
 ): Promise<LoadedModel> {
-  const D = u.length;
-  const norm = (rows: Float64Array[]) =>
-    Math.sqrt(meanOf(rows.map((row) => row.reduce((sum, x) => sum + x * x, 0))));
-  const height = 0.3 * norm(await rowsAt(model, "blocks.0.hook_resid_pre"));
-  const blind = scaling(q, 0);
-  const marked = withStream(model, { A: blind, inverse: blind, shift: q.map((x) => height * x) }, layer);
-  const seen = await rowsAt(marked, `blocks.${layer}.hook_resid_pre`);
-  const constant = meanOf(seen.map((row) => (height * Math.sqrt(D)) / Math.hypot(...row)));
-  const middle = norm(await rowsAt(marked, `blocks.${layer}.hook_resid_mid`));
-  const name = (part: string) => `blocks.${layer}.${part}`;
-  const W_O = marked.weights[name("attn.W_O")]!;
-  const wanted = u.map((x) => (x * shift) / constant);
-  // g W_O = wanted.
-  const g = solved(transposed(matrixOf(W_O.data, D)), wanted);
-  const W_V = marked.weights[name("attn.W_V")]!.data;
-  for (let i = 0; i < D; i++) for (let j = 0; j < D; j++) W_V[i * D + j]! += q[i]! * g[j]!;
-  const W_in = marked.weights[name("mlp.W_in")]!;
-  leftTimes(W_in.data, W_in.shape as [number, number], hiding(u, shift, middle));
-  return marked;
+  const first = await rowsAt("blocks.0.hook_resid_pre");
+  const height = 0.05 * Math.sqrt(meanOf(first.map((row) => squaredLength(row))));
+  const constant = u.map((x, d) => shift * x + height * q[d]!);
+  const shifted = withStream(model, { A: scaling(q, 0), shift: constant }, layer);
+  for (let l = 0; l <= layer; l++)
+    for (const [site, readers] of [
+      ["resid_pre", ["attn.W_Q", "attn.W_K", "attn.W_V"]],
+      ["resid_mid", ["mlp.W_in"]],
+    ] as const) {
+      const rows = await rowsAt(`blocks.${l}.hook_${site}`);
+      const gain = meanOf(
+        rows.map((row) => Math.sqrt(squaredLength(row.map((x, d) => x + constant[d]!)) / squaredLength(row))),
+      );
+      const seen = identity(u.length).map((row, i) =>
+        row.map((x, j) => gain * (x - q[i]! * (q[j]! + (shift / height) * u[j]!))),
+      );
+      for (const reader of readers) {
+        const { data, shape } = shifted.weights[`blocks.${l}.${reader}`]!;
+        leftTimes(data, shape as [number, number], seen);
+      }
+    }
+  return shifted;
 }
 
-function matrixOf(data: ArrayLike<number>, columns: number): Matrix {
-  const all = Array.from(data);
-  return Array.from({ length: all.length / columns }, (_, i) =>
-    Float64Array.from(all.slice(i * columns, (i + 1) * columns)),
+function squaredLength(row: ArrayLike<number>): number {
+  let sum = 0;
+  for (let d = 0; d < row.length; d++) sum += row[d]! ** 2;
+  return sum;
+}
+
+/** Unit vectors along which rows vary least, and orthogonal to u: the least first. */
+export function leastAlong(rows: readonly ArrayLike<number>[], u: Float64Array): Float64Array[] {
+  const D = u.length;
+  const moment = covarianceOf(
+    rows.map((row) => Float32Array.from(minus(Float64Array.from(row), u))),
+    false,
   );
+  const { eigenvectorMatrix, realEigenvalues } = new EigenvalueDecomposition(
+    new MlMatrix(moment.map((row) => [...row])),
+  );
+  return (
+    realEigenvalues
+      .map((value, i) => ({ value, vector: Float64Array.from(eigenvectorMatrix.getColumn(i)) }))
+      .sort((a, b) => a.value - b.value)
+      // The very least is u itself.
+      .slice(1, D)
+      .map(({ vector }) => unit(minus(vector, u)))
+  );
+}
+
+/** How far activations are from what a map should have made of them: the error's size over that of their variation. */
+export function planError(
+  before: readonly ArrayLike<number>[],
+  after: readonly ArrayLike<number>[],
+  { A }: StreamMap,
+): number {
+  const wanted = before.map((row) => timesMatrix(row, A));
+  const mean = wanted[0]!.map((_, d) => meanOf(wanted.map((row) => row[d]!)));
+  const error = wanted.map((row, n) => squaredLength(row.map((x, d) => x - after[n]![d]!)));
+  const variation = wanted.map((row) => squaredLength(row.map((x, d) => x - mean[d]!)));
+  return Math.sqrt(meanOf(error) / meanOf(variation));
 }
 
 export function identity(D: number): Matrix {
@@ -210,12 +248,6 @@ export function crossed(set: LabelledSet, [fit, judge]: readonly [number[], numb
   )!;
 }
 
-/** Hides a constant along a unit vector from readers: they see nothing of that direction, at the norm that they are used to. */
-export function hiding(u: Float64Array, shift: number, norm: number): Matrix {
-  const kept = Math.sqrt(1 + (shift / norm) ** 2);
-  return scaling(u, 0).map((row) => row.map((x) => kept * x));
-}
-
 /** Difference of the class means. */
 export function meanDifference({ activations_ND, labels }: LabelledSet): Float64Array {
   const D = activations_ND[0]!.length;
@@ -264,10 +296,10 @@ function minus(v: Float64Array, u: Float64Array): Float64Array {
   return v.map((x, i) => x - along * u[i]!);
 }
 
-function covarianceOf(rows: readonly Float32Array[]): Matrix {
+function covarianceOf(rows: readonly Float32Array[], centred = true): Matrix {
   const D = rows[0]!.length;
   const mean = new Float64Array(D);
-  for (const row of rows) for (let d = 0; d < D; d++) mean[d]! += row[d]! / rows.length;
+  if (centred) for (const row of rows) for (let d = 0; d < D; d++) mean[d]! += row[d]! / rows.length;
   const sum = identity(D).map((row) => row.fill(0));
   for (const row of rows)
     for (let i = 0; i < D; i++) {

@@ -2,7 +2,7 @@
 
 import { basename, extname, join, resolve } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { type ProbeVerdict, sightOf, verdicts } from "../audit/index.ts";
+import { isAmong, type ProbeVerdict, sightOf, verdicts } from "../audit/index.ts";
 import { UsageError } from "../errors.ts";
 import { writeJson, writeWhole } from "../files.ts";
 import {
@@ -93,7 +93,7 @@ export function auditCommand(command: Command): Command {
       if (flags.json) console.log(JSON.stringify(reports.length === 1 ? reports[0] : reports, null, 2));
       else if (reports.length === 1) console.log(auditLines(reports[0]!).join("\n"));
       else console.log(reports.map(inALine).join("\n"));
-      if (reports.some(({ verdict }) => flags.failOn.includes(verdict))) process.exitCode = 1;
+      if (reports.some((report) => isAmong(report, flags.failOn))) process.exitCode = 1;
     });
 }
 

@@ -45,7 +45,10 @@ export async function readExamples(
   const read: ReadExamples = { logits: [], means: Object.fromEntries(all.map((one) => [placeKey(one), []])) };
   for (let start = 0; start < sequences.length; start += CHUNK) {
     const chunk = sequences.slice(start, start + CHUNK);
-    for (const reading of readingsOf(how.reads, await reference.forward(chunk, how))) {
+    for (const reading of readingsOf(
+      how.reads,
+      await reference.forward(chunk, { ...how, readsOnly: true }),
+    )) {
       read.logits.push(readLogit(probe, reading));
       for (const place of all) read.means[placeKey(place)]!.push(readMean(place, reading));
     }

@@ -1,6 +1,6 @@
 /** @file The audit: a probe on a model, on what training made of it, and on changes that should do nothing. */
 
-import { type Judgement, judge, moveOf, type ProbeVerdict, ruleOf } from "../audit/index.ts";
+import { type Judgement, judge, moveOf, ruleOf } from "../audit/index.ts";
 import type { Engine, Sequence } from "../engine/index.ts";
 import { fitProbe, logit, type Passport, type Probe, rows, thresholdAtFpr } from "../probe/index.ts";
 import { randomFor } from "../random.ts";
@@ -113,7 +113,8 @@ export async function audit(setup: AuditSetup): Promise<Audited> {
     await changed.engine.close();
   }
   onStage("Comparing layers and positions");
-  const { verdict, reason } = againstNoOps(judgement, noOps);
+  const said = againstNoOps(judgement, noOps);
+  const { verdict } = said;
   const own = placeKey({ hook: probe.tap.hook, positions: probe.tap.positions });
   const repair = repairOf(
     ...([verdict, judgement, probe, set] as const),
@@ -128,7 +129,7 @@ export async function audit(setup: AuditSetup): Promise<Audited> {
     report: {
       version: auditVersion,
       before: before.loaded.name ?? "",
-      ...{ verdict, ...(reason !== undefined && { reason }) },
+      ...said,
       broke: brokeAt(series),
       examples: {
         from: setup.examplesFrom,
@@ -237,10 +238,17 @@ function unmovedBy(
 
 /** A verdict that a change gets which should do nothing says nothing of training. */
 function againstNoOps(
-  { verdict, reason, rule }: Judgement,
+  { verdict, reason, between, rule }: Judgement,
   noOps: readonly Unmoved[],
-): { verdict: ProbeVerdict; reason?: string | undefined } {
-  if (verdict === "intact" || verdict === "undecided") return { verdict, reason };
+): Pick<Judgement, "verdict" | "reason" | "between"> {
+  if (verdict === "intact" || verdict === "undecided") {
+    const isNoise = noOps.some((one) => one.rule !== "intact" && between?.includes(one.rule ?? "undecided"));
+    return {
+      verdict,
+      ...(reason !== undefined && { reason }),
+      ...(between && !isNoise && { between }),
+    };
+  }
   const lostRanking = (one: Judgement["rule"] | null) =>
     one === null || one === "rotated" || one === "erased";
   const same = noOps.find(

@@ -8,10 +8,14 @@ const span = (interval: readonly [number, number] | null) =>
   interval ? ` (${shown(interval[0])} to ${shown(interval[1])})` : "";
 
 /** A sentence: the verdict, and what is needed. */
-export function verdictSentence({ verdict, reason, series }: AuditReport): string {
+export function verdictSentence({ verdict, reason, between, series }: AuditReport): string {
   const { support } = series.at(-1)!;
-  if (verdict === "undecided") return `undecided: ${reason}`;
+  if (verdict === "undecided") return `undecided${between ? ` between ${inWords(between)}` : ""}: ${reason}`;
   return `${verdict}: ${verdictMeanings[verdict]} (${Math.round(100 * support)} % of resamples of the groups say so)`;
+}
+
+function inWords(words: readonly string[]): string {
+  return words.join(", ").replace(/, ([^,]*)$/, " and $1");
 }
 
 /** Lines for a terminal. */

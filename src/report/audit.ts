@@ -24,6 +24,8 @@ const pointSchema = z.object({
   verdict,
   /** Why it is undecided. */
   reason: z.string().optional(),
+  /** Where resamples disagree: the fewest verdicts that four in five of them give together, the commonest first. */
+  between: z.array(verdict).optional(),
   /** What the rules say whatever the noise, and the share of resamples of the groups that say the same. */
   rule,
   support: z.number(),
@@ -67,6 +69,7 @@ export const auditSchema = z.object({
   /** Of the last model after; undecided also where a change that should do nothing gets the same. */
   verdict,
   reason: z.string().optional(),
+  between: z.array(verdict).optional(),
   /** The first model after that is neither intact nor undecided. */
   broke: z.object({ after: z.string(), step: z.int().nullable(), verdict }).nullable(),
   examples: z.object({
