@@ -24,13 +24,13 @@ const planted = await jiti.import("../test/planted.ts");
 
 const [EDITS = 14, NO_OPS = 10] = process.argv.slice(2).map(Number);
 const SEED = process.env.PLANTED_SEED ?? "counted";
-const ERASE_ROUNDS = 12;
+const ERASE_ROUNDS = 8;
 /** AUROC that a shift or a scale may cost (half of what the verdict's rule forgives), and share of itself by which it may be off. */
 const [SAME_AUROC, OFF] = [0.05, 0.2];
 /** Error that a turn may leave, of the variation of activations. */
 const MOST_ERROR = 0.05;
-/** AUROC of a probe fitted anew, on examples that nothing was erased by, at and below which a concept is erased. */
-const ERASED = 0.6;
+/** Examples that an audit of 400 fits a fresh probe on; and share of its AUROC above 0.5 that an erasure may leave to one (a verdict's rule: 0.8). */
+const [AS_MANY, ERASED] = [240, 0.6];
 const expected = {
   bias: "translated",
   scale: "scaled",
@@ -79,7 +79,7 @@ for (const { name, model, texts, layers } of await subjects()) {
   const engine = createEngine(model);
   const open = (changed) => createEngine(changed, { programsOf: engine });
   const examples = await labelled(texts, 200, "audit", engine);
-  const others = await labelled(texts, 600, "erase", engine);
+  const others = await labelled(texts, 400, "erase", engine);
   const checks = await labelled(texts, 300, "check", engine);
   for (const layer of layers) {
     const hook = `blocks.${layer}.hook_resid_post`;
@@ -101,11 +101,19 @@ for (const { name, model, texts, layers } of await subjects()) {
     // What was planted may not be what it claims to be: examples that nothing else is made of say so, by tighter margins than a verdict's.
     const checked = await readExamples(engine, probe, [], checks);
     const truth = checks.map(({ label }) => label);
-    const order = shuffled(
-      randomFor("checks"),
-      checks.map((_, i) => i),
-    );
     const cut = (2 * checks.length) / 3;
+    /** Excess over 0.5 of the AUROC of a probe fitted on so many of them, in the mean of three draws. */
+    const fresh = (activations_ND, count) =>
+      planted.meanOf(
+        [1, 2, 3].map((draw) => {
+          const order = shuffled(
+            randomFor("checks", draw),
+            checks.map((_, i) => i),
+          );
+          const split = [order.slice(0, count), order.slice(cut)];
+          return planted.crossed({ activations_ND, labels: truth }, split) - 0.5;
+        }),
+      );
     const claims = {
       bias: ({ logits }, { shift }) => [
         auroc(logits, truth) - auroc(checked.logits, truth),
@@ -116,12 +124,10 @@ for (const { name, model, texts, layers } of await subjects()) {
         auroc(logits, truth) - auroc(checked.logits, truth),
         planted.deviationWithin(logits, truth) / planted.deviationWithin(checked.logits, truth) / factor,
       ],
-      rotation: ({ means }, { map }) => [planted.planError(checked.means[key], means[key], map)],
+      rotation: ({ means }, { A }) => [planted.planError(checked.means[key], means[key], A)],
       erasure: ({ means }) => [
-        planted.crossed({ activations_ND: means[key], labels: truth }, [
-          order.slice(0, cut),
-          order.slice(cut),
-        ]),
+        fresh(means[key], AS_MANY) / fresh(checked.means[key], AS_MANY),
+        fresh(means[key], cut),
       ],
       "no-op": () => [],
     };
@@ -130,12 +136,12 @@ for (const { name, model, texts, layers } of await subjects()) {
       bias: ([lost, spread, moved]) => Math.abs(lost) <= SAME_AUROC && near(spread) && near(moved),
       scale: ([lost, spread]) => Math.abs(lost) <= SAME_AUROC && near(spread),
       rotation: ([error]) => error <= MOST_ERROR,
-      erasure: ([area]) => area <= ERASED,
+      erasure: ([left]) => left <= ERASED,
       "no-op": () => true,
     };
-    const tell = async (kind, changed, { map, ...about }) => {
+    const tell = async (kind, changed, { A, ...about }) => {
       const after = await readExamples(changed, probe, [], examples);
-      const claim = claims[kind](await readExamples(changed, probe, [], checks), { map, ...about });
+      const claim = claims[kind](await readExamples(changed, probe, [], checks), { A, ...about });
       const { judged } = comparedAt(...[probe, set, { before: before.logits, after: after.logits }], {
         before: before.means[key],
         after: after.means[key],
@@ -197,17 +203,28 @@ for (const { name, model, texts, layers } of await subjects()) {
       const shift = probe.threshold - centre + (side ? -1 : 1) * within(1.5, 2.5) * deviation;
       const along = u.map((x) => (x * shift) / norm);
       await tell("bias", open(await biasedBy(shift, along, quiet[i % 4])), { shift });
+      const factor = within(3, 6) ** (random() < 0.5 ? -1 : 1);
       const wide = { A: planted.scaling(u, factor), inverse: planted.scaling(u, 1 / factor) };
-      await tell("scale", open(planted.withStream(model, wide, layer)), { factor });
+      const scaled = await planted.withNorms(
+        planted.withStream(model, wide, layer),
+        layer,
+        (row) => planted.timesMatrix(row, wide.A),
+        rowsAt,
+      );
+      await tell("scale", open(scaled), { factor });
       const angle = within(87, 93);
       const v = planted.randomOrthogonal([u, difference], D, random);
       const A90 = planted.rotation(u, v, (angle * Math.PI) / 180);
       const turn = { A: A90, inverse: planted.transposed(A90) };
-      await tell("rotation", open(planted.withStream(model, turn, layer)), { angle, map: turn });
-      // What is written after an erasure was computed from less, so that it is erased again.
-      // The first is erased until nothing is found; others go on from there with other examples.
+      await tell("rotation", open(planted.withStream(model, turn, layer)), { angle, A: A90 });
+      // Half of the erasures make all tokens look alike. The other half project out what probes find; what is written after that was
+      // computed from less, so that it is erased again, until they find little. The later of them go on from the first.
+      if (i % 2 === 1) {
+        await tell("erasure", open(planted.blurred(model, within(0, 0.02), random)), { by: "tokens" });
+        continue;
+      }
       let E = erased;
-      for (let round = 0; round < (i === 0 ? ERASE_ROUNDS : 1); round++) {
+      for (let round = 0; round < ERASE_ROUNDS; round++) {
         const changed = open(planted.withStream(model, { A: E }, layer));
         const read = await meansOf(changed);
         await changed.close();
@@ -215,13 +232,12 @@ for (const { name, model, texts, layers } of await subjects()) {
           random,
           others.map((_, k) => k),
         );
+        if (round > 0 && planted.crossed(read, [order.slice(0, AS_MANY), order.slice(AS_MANY)]) < 0.6) break;
         const halves = [order.slice(0, order.length / 2), order.slice(order.length / 2)];
-        if (i > 0) E = planted.product(E, planted.erasing(rows(read, order.slice(0, 0.8 * order.length))));
-        else if (round > 0 && planted.crossed(read, halves) < 0.55) break;
-        else E = planted.product(E, planted.erasingAll(read, halves));
+        E = planted.product(E, planted.erasingAll(read, halves));
       }
-      if (i === 0) erased = E;
-      await tell("erasure", open(planted.withStream(model, { A: E }, layer)), {});
+      erased = E;
+      await tell("erasure", open(planted.withStream(model, { A: E }, layer)), { by: "projections" });
     }
     for (const noOp of noOpsOf({ loaded: model, engine }, share(NO_OPS), layer))
       await tell("no-op", noOp.open().engine, { name: noOp.name });

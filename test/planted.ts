@@ -127,24 +127,57 @@ export async function biased(
   const height = 0.05 * Math.sqrt(meanOf(first.map((row) => squaredLength(row))));
   const constant = u.map((x, d) => shift * x + height * q[d]!);
   const shifted = withStream(model, { A: scaling(q, 0), shift: constant }, layer);
-  for (let l = 0; l <= layer; l++)
-    for (const [site, readers] of [
-      ["resid_pre", ["attn.W_Q", "attn.W_K", "attn.W_V"]],
-      ["resid_mid", ["mlp.W_in"]],
-    ] as const) {
-      const rows = await rowsAt(`blocks.${l}.hook_${site}`);
-      const gain = meanOf(
-        rows.map((row) => Math.sqrt(squaredLength(row.map((x, d) => x + constant[d]!)) / squaredLength(row))),
-      );
-      const seen = identity(u.length).map((row, i) =>
-        row.map((x, j) => gain * (x - q[i]! * (q[j]! + (shift / height) * u[j]!))),
-      );
-      for (const reader of readers) {
-        const { data, shape } = shifted.weights[`blocks.${l}.${reader}`]!;
-        leftTimes(data, shape as [number, number], seen);
-      }
-    }
-  return shifted;
+  const seen = identity(u.length).map((row, i) =>
+    row.map((x, j) => x - q[i]! * (q[j]! + (shift / height) * u[j]!)),
+  );
+  for (const { data, shape } of readersOf(shifted, layer).flatMap(({ weights }) => weights))
+    leftTimes(data, shape as [number, number], seen);
+  return withNorms(shifted, layer, (row) => row.map((x, d) => x + constant[d]!), rowsAt);
+}
+
+/** What reads the stream up to a layer, by where it reads it. */
+function readersOf({ config, weights }: LoadedModel, layer: number) {
+  const [pre, mid] = isEmbedded(config)
+    ? [/blocks.(\d+).attn.W_[QKV]$/, /blocks.(\d+).mlp.W_in$/]
+    : [/layers.(\d+).self_attn.[qkv]_proj.weight$/, /layers.(\d+).mlp.(gate|up)_proj.weight$/];
+  return Array.from({ length: layer + 1 }, (_, l) =>
+    Object.entries({ resid_pre: pre, resid_mid: mid }).map(([site, pattern]) => ({
+      hook: `blocks.${l}.hook_${site}`,
+      weights: Object.entries(weights).flatMap(([name, tensor]) =>
+        Number(pattern!.exec(name)?.[1] ?? -1) === l ? [tensor] : [],
+      ),
+    })),
+  ).flat();
+}
+
+/** A changed model (its own tensors) whose readers are used to the norms of mapped activations, in the mean. */
+export async function withNorms(
+  changed: LoadedModel,
+  layer: number,
+  map: (row: Float64Array) => Float64Array,
+  rowsAt: (hook: string) => Promise<Float64Array[]>,
+): Promise<LoadedModel> {
+  for (const { hook, weights } of readersOf(changed, layer)) {
+    const rows = await rowsAt(hook);
+    const gain = meanOf(rows.map((row) => Math.sqrt(squaredLength(map(row)) / squaredLength(row))));
+    for (const { data } of weights) for (let i = 0; i < data.length; i++) data[i]! *= gain;
+  }
+  return changed;
+}
+
+/** The model with one embedding for all tokens, moved a little: what was written is not to be seen, but for how long it is. */
+export function blurred(model: LoadedModel, size: number, random: Random): LoadedModel {
+  const name = isEmbedded(model.config) ? "embed.W_E" : "model.embed_tokens.weight";
+  const tensor = model.weights[name]!;
+  const [V, D] = tensor.shape as [number, number];
+  const data = tensor.data.slice();
+  for (let d = 0; d < D; d++) {
+    let mean = 0;
+    for (let v = 0; v < V; v++) mean += data[v * D + d]! / V;
+    const moved = mean + size * normal(random);
+    for (let v = 0; v < V; v++) data[v * D + d] = moved;
+  }
+  return { ...model, weights: { ...model.weights, [name]: { ...tensor, data } } };
 }
 
 function squaredLength(row: ArrayLike<number>): number {
@@ -177,7 +210,7 @@ export function leastAlong(rows: readonly ArrayLike<number>[], u: Float64Array):
 export function planError(
   before: readonly ArrayLike<number>[],
   after: readonly ArrayLike<number>[],
-  { A }: StreamMap,
+  A: Matrix,
 ): number {
   const wanted = before.map((row) => timesMatrix(row, A));
   const mean = wanted[0]!.map((_, d) => meanOf(wanted.map((row) => row[d]!)));
@@ -331,7 +364,7 @@ function solved(A: Matrix, b: Float64Array): Float64Array {
   return x;
 }
 
-function timesMatrix(row: ArrayLike<number>, A: Matrix): Float64Array {
+export function timesMatrix(row: ArrayLike<number>, A: Matrix): Float64Array {
   const sum = new Float64Array(A[0]!.length);
   for (let i = 0; i < row.length; i++) {
     const x = row[i]!;

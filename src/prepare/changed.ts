@@ -11,6 +11,7 @@ import {
   precisionOf,
   randomlyChanged,
   roundedTo,
+  sizesOf,
   type Weights,
 } from "../model/index.ts";
 import { randomFor } from "../random.ts";
@@ -79,7 +80,7 @@ export function noOpsOf(
   seed: number,
   memoryMB?: number,
 ): NoOp[] {
-  const norms = normsOf(loaded);
+  const norms = sizesOf(loaded.weights);
   const open = (changed: LoadedModel) => opened(changed, memoryMB, engine);
   const all: NoOp[] = [
     { name: "saved again", open: () => open({ ...loaded, weights: copied(loaded.weights) }) },
@@ -114,17 +115,7 @@ export function sameSizeChange(
 /** How large the change was: its Frobenius norm over that of the weights. */
 export function relativeChange({ loaded }: OpenModel, after: OpenModel): number {
   const sizes = Object.values(changeSizes(loaded.weights, after.loaded.weights));
-  return Math.hypot(...sizes) / Math.hypot(...Object.values(normsOf(loaded)));
-}
-
-function normsOf({ weights }: LoadedModel): Record<string, number> {
-  return Object.fromEntries(
-    Object.entries(weights).map(([name, { data }]) => {
-      let squares = 0;
-      for (const x of data) squares += x * x;
-      return [name, Math.sqrt(squares)];
-    }),
-  );
+  return Math.hypot(...sizes) / Math.hypot(...Object.values(sizesOf(loaded.weights)));
 }
 
 function copied(weights: Weights): Weights {
