@@ -24,7 +24,7 @@ const planted = await jiti.import("../test/planted.ts");
 
 const [EDITS = 14, NO_OPS = 10] = process.argv.slice(2).map(Number);
 const SEED = process.env.PLANTED_SEED ?? "counted";
-const ERASE_ROUNDS = 8;
+const ERASE_ROUNDS = 4;
 /** AUROC that a shift or a scale may cost (half of what the verdict's rule forgives), and share of itself by which it may be off. */
 const [SAME_AUROC, OFF] = [0.05, 0.2];
 /** Error that a turn may leave, of the variation of activations. */
@@ -159,19 +159,30 @@ for (const { name, model, texts, layers } of await subjects()) {
       const line = { model: name, layer, kind, ...about, claim, isAsClaimed, verdict, rule, votes, measures };
       if (process.env.PLANTED_OUT) appendFileSync(process.env.PLANTED_OUT, `${JSON.stringify(line)}\n`);
     };
-    /** Where a model has no biases, the shift is planted so that it is as large as it should be on examples that judge nothing. */
+    // Norms keep edits from being exactly as large as they should be: once more, by what examples say that judge nothing.
+    const otherLogits = (await readExamples(engine, probe, [], others)).logits;
+    const otherLabels = others.map(({ label }) => label);
+    const measured = async (changed, measure) => {
+      const trial = open(changed);
+      const { logits } = await readExamples(trial, probe, [], others);
+      await trial.close();
+      return measure(logits, otherLabels) - (measure === planted.meanOf ? planted.meanOf(otherLogits) : 0);
+    };
     const biasedBy = async (shift, along, q) => {
       if (!model.config.architecture.startsWith("probeward"))
         return planted.withStream(model, { A: planted.identity(along.length), shift: along }, layer);
-      const plant = (size) => planted.biased(model, layer, u, size, q, rowsAt);
-      const first = await plant(shift / norm);
-      const trial = open(first);
-      const moved = (await readExamples(trial, probe, [], others)).logits;
-      await trial.close();
-      otherLogits ??= (await readExamples(engine, probe, [], others)).logits;
-      return plant(shift ** 2 / norm / (planted.meanOf(moved) - planted.meanOf(otherLogits)));
+      const plant = (size) => planted.biased(model, layer, u, size / norm, q, rowsAt);
+      return plant(shift ** 2 / (await measured(await plant(shift), planted.meanOf)));
     };
-    let otherLogits;
+    const scaledBy = async (factor) => {
+      const plant = (size) => {
+        const A = planted.scaling(u, size);
+        const changed = planted.withStream(model, { A, inverse: planted.scaling(u, 1 / size) }, layer);
+        return planted.withNorms(changed, layer, (row) => planted.timesMatrix(row, A), rowsAt);
+      };
+      const spread = planted.deviationWithin(otherLogits, otherLabels);
+      return plant((factor ** 2 * spread) / (await measured(await plant(factor), planted.deviationWithin)));
+    };
     const share = (all) => Math.ceil(all / layers.length);
     const meansOf = async (changed) => ({
       activations_ND: (await readExamples(changed, probe, [], others)).means[key],
@@ -192,8 +203,6 @@ for (const { name, model, texts, layers } of await subjects()) {
     const rowsAt = async (hook) => (tokenRows[hook] ??= await rowsOf(model, hook, examples.slice(0, 60)));
     // Directions in which nothing happens, for constants to be kept in.
     const quiet = planted.leastAlong(await rowsAt(hook), u);
-    const none = planted.identity(D);
-    let erased = none;
     for (let i = 0; i < share(EDITS); i++) {
       const random = randomFor("planted", SEED, name, layer, i);
       const within = (low, high) => low + (high - low) * random();
@@ -204,40 +213,32 @@ for (const { name, model, texts, layers } of await subjects()) {
       const along = u.map((x) => (x * shift) / norm);
       await tell("bias", open(await biasedBy(shift, along, quiet[i % 4])), { shift });
       const factor = within(3, 6) ** (random() < 0.5 ? -1 : 1);
-      const wide = { A: planted.scaling(u, factor), inverse: planted.scaling(u, 1 / factor) };
-      const scaled = await planted.withNorms(
-        planted.withStream(model, wide, layer),
-        layer,
-        (row) => planted.timesMatrix(row, wide.A),
-        rowsAt,
-      );
-      await tell("scale", open(scaled), { factor });
+      await tell("scale", open(await scaledBy(factor)), { factor });
       const angle = within(87, 93);
       const v = planted.randomOrthogonal([u, difference], D, random);
       const A90 = planted.rotation(u, v, (angle * Math.PI) / 180);
       const turn = { A: A90, inverse: planted.transposed(A90) };
       await tell("rotation", open(planted.withStream(model, turn, layer)), { angle, A: A90 });
-      // Half of the erasures make all tokens look alike. The other half project out what probes find; what is written after that was
-      // computed from less, so that it is erased again, until they find little. The later of them go on from the first.
-      if (i % 2 === 1) {
-        await tell("erasure", open(planted.blurred(model, within(0, 0.02), random)), { by: "tokens" });
-        continue;
-      }
-      let E = erased;
+      // Tokens are made to look alike, all of them or in two sorts drawn at random. What probes still find, such as lengths, is
+      // projected out, again and again: what is written after that was computed from less.
+      const base = planted.blurred(model, 1 + (i % 2), random);
+      let E = planted.identity(D);
       for (let round = 0; round < ERASE_ROUNDS; round++) {
-        const changed = open(planted.withStream(model, { A: E }, layer));
+        const changed = open(planted.withStream(base, { A: E }, layer));
         const read = await meansOf(changed);
         await changed.close();
         const order = shuffled(
           random,
           others.map((_, k) => k),
         );
-        if (round > 0 && planted.crossed(read, [order.slice(0, AS_MANY), order.slice(AS_MANY)]) < 0.6) break;
-        const halves = [order.slice(0, order.length / 2), order.slice(order.length / 2)];
-        E = planted.product(E, planted.erasingAll(read, halves));
+        // What was found and what is left are told by other examples.
+        const [erasing, telling] = [order.filter((k) => k % 2 === 0), order.filter((k) => k % 2 === 1)];
+        if (planted.crossed(read, [telling.slice(0, AS_MANY), telling.slice(AS_MANY)]) < 0.62) break;
+        const own = erasing.map((_, k) => k);
+        const halves = [own.slice(0, own.length / 2), own.slice(own.length / 2)];
+        E = planted.product(E, planted.erasingAll(rows(read, erasing), halves));
       }
-      erased = E;
-      await tell("erasure", open(planted.withStream(model, { A: E }, layer)), { by: "projections" });
+      await tell("erasure", open(planted.withStream(base, { A: E }, layer)), { sorts: 1 + (i % 2) });
     }
     for (const noOp of noOpsOf({ loaded: model, engine }, share(NO_OPS), layer))
       await tell("no-op", noOp.open().engine, { name: noOp.name });

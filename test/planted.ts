@@ -165,17 +165,19 @@ export async function withNorms(
   return changed;
 }
 
-/** The model with one embedding for all tokens, moved a little: what was written is not to be seen, but for how long it is. */
-export function blurred(model: LoadedModel, size: number, random: Random): LoadedModel {
+/** The model with as many embeddings as `classes`, each the mean of tokens drawn at random, which now look alike. */
+export function blurred(model: LoadedModel, classes: number, random: Random): LoadedModel {
   const name = isEmbedded(model.config) ? "embed.W_E" : "model.embed_tokens.weight";
   const tensor = model.weights[name]!;
   const [V, D] = tensor.shape as [number, number];
+  const classOf = Array.from({ length: V }, () => Math.floor(classes * random()));
   const data = tensor.data.slice();
-  for (let d = 0; d < D; d++) {
-    let mean = 0;
-    for (let v = 0; v < V; v++) mean += data[v * D + d]! / V;
-    const moved = mean + size * normal(random);
-    for (let v = 0; v < V; v++) data[v * D + d] = moved;
+  for (let one = 0; one < classes; one++) {
+    const tokens = classOf.flatMap((own, v) => (own === one ? [v] : []));
+    for (let d = 0; d < D; d++) {
+      const mean = meanOf(tokens.map((v) => tensor.data[v * D + d]!));
+      for (const v of tokens) data[v * D + d] = mean;
+    }
   }
   return { ...model, weights: { ...model.weights, [name]: { ...tensor, data } } };
 }

@@ -34,8 +34,10 @@ const pointSchema = z.object({
   measures: measured(maybe),
   /** 95 %, bootstrap over groups. */
   intervals: measured(interval),
-  /** Of the probe's direction and fresh ones, on the model before and after. */
+  /** Of the probe's direction and fresh ones of its kind, on the model before and after. */
   cosine: z.object({ before: maybe, after: maybe }),
+  /** What was fitted anew: the probe's own kind, or logistic where that ranks better. */
+  freshKind: z.string(),
   /** Norm of the weights' change over that of the weights. */
   weightChange: z.number(),
 });
