@@ -14,6 +14,13 @@ export function verdictSentence({ verdict, reason, between, series }: AuditRepor
   return `${verdict}: ${verdictMeanings[verdict]} (${Math.round(100 * support)} % of resamples of the groups say so)`;
 }
 
+/** What was fitted anew, with its kind where that is another than the probe's. */
+export function freshName({ kind }: { kind: string }, { freshKind }: AuditPoint): string {
+  return freshKind === kind || kind === "sae-feature"
+    ? "AUROC of one fitted anew"
+    : `AUROC anew (${freshKind})`;
+}
+
 function inWords(words: readonly string[]): string {
   return words.join(", ").replace(/, ([^,]*)$/, " and $1");
 }
@@ -34,7 +41,7 @@ export function auditLines(report: AuditReport): string[] {
     "",
     row("", "before", "after"),
     row("AUROC of the probe", value("aurocBefore"), value("aurocAfter")),
-    row("AUROC of one fitted anew", value("freshBefore"), value("freshAfter")),
+    row(freshName(probe, last), value("freshBefore"), value("freshAfter")),
     row("recall, old threshold", value("recallBefore"), value("recallAfter")),
     row("false alarms, old threshold", value("fprBefore"), value("fprAfter")),
     row("recall, new threshold", "", value("recallAnew")),
