@@ -2,7 +2,7 @@
  * @file The audit on changes whose verdict is known: node bench/audit-planted.js [edits of a kind and model] [no-ops of a model].
  * Planted edits (bias, scale, rotation, erasure) of the embedded models and of a random Llama; no-ops. An edit counts where other
  * examples say that it is what it should be. Prints a table, and a line of JSON for each change to the file that PLANTED_OUT names.
- * PLANTED_ONLY names one of the models, PLANTED_SEED another draw of the edits.
+ * PLANTED_ONLY names one of the models, PLANTED_KIND a kind, PLANTED_SEED another draw of the edits.
  */
 
 import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -42,20 +42,26 @@ const expected = {
 async function subjects() {
   const shipped = async (name) => loadModel(new URL(`../models/${name}`, import.meta.url).pathname);
   const code = await shipped("code");
+  const facts = await shipped("facts");
+  const llama = planted.randomLlama(code.tokenizer);
+  const moves = ["bias", "scale", "rotation", "no-op"];
+  // The labels of the embedded models' texts are told by their lengths, too, which no edit hides: erasures are of texts of equal lengths.
   return [
-    { name: "code", model: code, texts: "code", layers: [0, 1, 2, 3] },
-    { name: "facts", model: await shipped("facts"), texts: "facts", layers: [3] },
-    { name: "tiny Llama", model: planted.randomLlama(code.tokenizer), texts: "marks", layers: [0, 1, 2] },
+    { name: "code", model: code, texts: "code", layers: [0, 1, 2, 3], kinds: moves },
+    { name: "code", model: code, texts: "code", layers: [0, 1, 2, 3], kinds: ["erasure"] },
+    { name: "facts", model: facts, texts: "facts", layers: [3], kinds: moves },
+    { name: "facts", model: facts, texts: "facts", layers: [3], kinds: ["erasure"] },
+    { name: "tiny Llama", model: llama, texts: "marks", layers: [0, 1, 2], kinds: [...moves, "erasure"] },
   ];
 }
 
-async function labelled(texts, count, seed, engine) {
+async function labelled(texts, count, seed, engine, isMatched) {
   const folder = mkdtempSync(join(tmpdir(), "planted-"));
   const path = join(folder, "labelled.jsonl");
-  writeFileSync(
-    path,
-    (await planted.linesOf(texts, count, seed)).map((one) => `${JSON.stringify(one)}\n`).join(""),
-  );
+  const lines = isMatched
+    ? planted.ofEqualLengths(await planted.linesOf(texts, 20 * count, seed), count)
+    : await planted.linesOf(texts, count, seed);
+  writeFileSync(path, lines.map((one) => `${JSON.stringify(one)}\n`).join(""));
   const examples = await readLabelledFile(path, engine);
   rmSync(folder, { recursive: true });
   return examples;
@@ -74,13 +80,16 @@ async function rowsOf(model, hook, sequences) {
 }
 
 const counts = {};
-for (const { name, model, texts, layers } of await subjects()) {
+for (const { name, model, texts, layers, kinds } of await subjects()) {
   if (process.env.PLANTED_ONLY && process.env.PLANTED_ONLY !== name) continue;
+  const plants = (kind) => kinds.includes(kind) && (process.env.PLANTED_KIND ?? kind) === kind;
+  if (!kinds.some(plants)) continue;
   const engine = createEngine(model);
   const open = (changed) => createEngine(changed, { programsOf: engine });
-  const examples = await labelled(texts, 200, "audit", engine);
-  const others = await labelled(texts, 400, "erase", engine);
-  const checks = await labelled(texts, 300, "check", engine);
+  const isMatched = kinds.length === 1;
+  const examples = await labelled(texts, 200, "audit", engine, isMatched);
+  const others = await labelled(texts, 400, "erase", engine, isMatched);
+  const checks = await labelled(texts, 300, "check", engine, isMatched);
   for (const layer of layers) {
     const hook = `blocks.${layer}.hook_resid_post`;
     const { probe, report } = await fitOnExamples(examples, engine, {
@@ -140,6 +149,7 @@ for (const { name, model, texts, layers } of await subjects()) {
       "no-op": () => true,
     };
     const tell = async (kind, changed, { A, ...about }) => {
+      if (!plants(kind)) return changed.close();
       const after = await readExamples(changed, probe, [], examples);
       const claim = claims[kind](await readExamples(changed, probe, [], checks), { A, ...about });
       const { judged } = comparedAt(...[probe, set, { before: before.logits, after: after.logits }], {
@@ -189,6 +199,7 @@ for (const { name, model, texts, layers } of await subjects()) {
       labels: others.map(({ label }) => label),
     });
     const D = probe.weight_D.length;
+    const none = planted.identity(D);
     const u = planted.directionOf(probe);
     const difference = planted.meanDifference(
       rows({ activations_ND: before.means[key], labels: set.labels }, splits.fit),
@@ -211,19 +222,20 @@ for (const { name, model, texts, layers } of await subjects()) {
       const centre = planted.meanOf(fitLogits.filter((_, k) => set.labels[splits.fit[k]] === side));
       const shift = probe.threshold - centre + (side ? -1 : 1) * within(1.5, 2.5) * deviation;
       const along = u.map((x) => (x * shift) / norm);
-      await tell("bias", open(await biasedBy(shift, along, quiet[i % 4])), { shift });
+      if (plants("bias")) await tell("bias", open(await biasedBy(shift, along, quiet[i % 4])), { shift });
       const factor = within(3, 6) ** (random() < 0.5 ? -1 : 1);
-      await tell("scale", open(await scaledBy(factor)), { factor });
+      if (plants("scale")) await tell("scale", open(await scaledBy(factor)), { factor });
       const angle = within(87, 93);
       const v = planted.randomOrthogonal([u, difference], D, random);
       const A90 = planted.rotation(u, v, (angle * Math.PI) / 180);
       const turn = { A: A90, inverse: planted.transposed(A90) };
       await tell("rotation", open(planted.withStream(model, turn, layer)), { angle, A: A90 });
-      // Tokens are made to look alike, all of them or in two sorts drawn at random. What probes still find, such as lengths, is
-      // projected out, again and again: what is written after that was computed from less.
-      const base = planted.blurred(model, 1 + (i % 2), random);
-      let E = planted.identity(D);
-      for (let round = 0; round < ERASE_ROUNDS; round++) {
+      // Tokens are made to look alike, all of them or in two sorts drawn at random. What probes still find is projected out, again and
+      // again: what is written after that was computed from less.
+      const sorts = 1 + (i % 2);
+      const base = planted.blurred(model, sorts, random);
+      let E = none;
+      for (let round = 0; round < ERASE_ROUNDS && plants("erasure"); round++) {
         const changed = open(planted.withStream(base, { A: E }, layer));
         const read = await meansOf(changed);
         await changed.close();
@@ -238,9 +250,9 @@ for (const { name, model, texts, layers } of await subjects()) {
         const halves = [own.slice(0, own.length / 2), own.slice(own.length / 2)];
         E = planted.product(E, planted.erasingAll(rows(read, erasing), halves));
       }
-      await tell("erasure", open(planted.withStream(base, { A: E }, layer)), { sorts: 1 + (i % 2) });
+      await tell("erasure", open(planted.withStream(base, { A: E }, layer)), { sorts });
     }
-    for (const noOp of noOpsOf({ loaded: model, engine }, share(NO_OPS), layer))
+    for (const noOp of noOpsOf({ loaded: model, engine }, plants("no-op") ? share(NO_OPS) : 0, layer))
       await tell("no-op", noOp.open().engine, { name: noOp.name });
   }
   await engine.close();

@@ -45,6 +45,23 @@ export async function linesOf(name: string, count: number, seed: string) {
   return name === "marks" ? marks(count, seed) : demonstrations(name, count, seed);
 }
 
+/** Examples of which so many have either label, at equal lengths of their completions, as far as there are any. */
+export function ofEqualLengths<T extends { completion: string; label: boolean }>(
+  lines: readonly T[],
+  count: number,
+): T[] {
+  const waiting = new Map<string, T[]>();
+  const pairs: T[][] = [];
+  for (const line of lines) {
+    const of = (label: boolean) => `${line.completion.length} ${label}`;
+    const partner = waiting.get(of(!line.label))?.shift();
+    if (partner) pairs.push(line.label ? [line, partner] : [partner, line]);
+    else waiting.set(of(line.label), [...(waiting.get(of(line.label)) ?? []), line]);
+  }
+  const taken = pairs.slice(0, count);
+  return [...taken.map(([one]) => one!), ...taken.map(([, other]) => other!)];
+}
+
 /** Random letters, with two or three marks among them where the label is true: what a model without training can tell. */
 export function marks(count: number, seed: string, letters = "abdefhimnrstu", mark = "x") {
   const random = randomFor("marks", seed);
