@@ -1,4 +1,7 @@
-/** @file `probeward audit` as a real process, on a tiny Llama and a LoRA adapter that PEFT trained and wrote (fixtures/make_audit.py). */
+/**
+ * @file `probeward audit` as a real process, on a tiny Llama, a LoRA adapter that PEFT trained and wrote (fixtures/make_audit.py), and
+ * checkpoints of TRL's GRPO and SFT trainers (fixtures/make_trl.py).
+ */
 
 import { execFile } from "node:child_process";
 import { cp, mkdtemp, readFile, stat, writeFile } from "node:fs/promises";
@@ -98,6 +101,36 @@ describe("probeward audit", () => {
     // But for rounding: the first audit took what the fit had read.
     for (const [name, value] of Object.entries(after.measures))
       expect(told.series[0]!.measures[name as "spread"]).toBeCloseTo(value!, 4);
+  });
+
+  it("reads what TRL's trainers wrote: GRPO left the probe as it was, SFT turned what it reads", async () => {
+    const folder = await newFolder();
+    // As the page has it: a conversation is rendered by the chat template.
+    const labelled = join(folder, "labelled.jsonl");
+    const lines = (await readFile(fixture("labelled.jsonl"), "utf8")).trim().split("\n");
+    const asked = lines.map((line) =>
+      JSON.stringify({ ...JSON.parse(line), prompt: [{ role: "user", content: "?" }] }),
+    );
+    await writeFile(labelled, asked.join("\n"));
+    const monitor = join(folder, "monitor");
+    const model = ["--before", fixture("base"), "--labelled", labelled, ...few];
+    const fitted = await audit(...model, "--after", fixture("base"), "--out", monitor);
+    expect(fitted.stdout).toMatch(/^intact/);
+    const checkpoints = (trainer: string) =>
+      [20, 40, 60].map((step) => fixture(`trl/${trainer}/checkpoint-${step}`));
+    const told = async (trainer: string) => {
+      const { status, stdout } = await audit(
+        ...[...model, "--after", ...checkpoints(trainer), "--probe", join(monitor, "probe")],
+        ...["--fail-on", "rotated,erased,translated", "--json", "--out", join(folder, trainer)],
+      );
+      return { status, ...auditSchema.parse(JSON.parse(stdout)) };
+    };
+    const grpo = await told("grpo");
+    expect(grpo).toMatchObject({ status: 0, verdict: "intact", broke: null });
+    expect(grpo.series.map(({ step }) => step)).toEqual([20, 40, 60]);
+    expect(grpo.series[0]!.weightChange).toBeGreaterThan(0);
+    const sft = await told("sft");
+    expect(sft).toMatchObject({ status: 1, verdict: "rotated", broke: { step: 20 } });
   });
 
   it.each([

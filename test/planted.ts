@@ -3,6 +3,7 @@
  * mapped, and what reads it takes the map back where that can be.
  */
 
+import { EigenvalueDecomposition, Matrix as MlMatrix } from "ml-matrix";
 import { isTeachable } from "../src/environment/index.ts";
 import { loadEnvironment } from "../src/environment/load.ts";
 import {
@@ -42,6 +43,23 @@ export async function demonstrations(name: string, count: number, seed: string) 
 /** The same of an environment, or of `marks`: letters of which some are a mark, or none. */
 export async function linesOf(name: string, count: number, seed: string) {
   return name === "marks" ? marks(count, seed) : demonstrations(name, count, seed);
+}
+
+/** Examples of which so many have either label, at equal lengths of their completions, as far as there are any. */
+export function ofEqualLengths<T extends { completion: string; label: boolean }>(
+  lines: readonly T[],
+  count: number,
+): T[] {
+  const waiting = new Map<string, T[]>();
+  const pairs: T[][] = [];
+  for (const line of lines) {
+    const of = (label: boolean) => `${line.completion.length} ${label}`;
+    const partner = waiting.get(of(!line.label))?.shift();
+    if (partner) pairs.push(line.label ? [line, partner] : [partner, line]);
+    else waiting.set(of(line.label), [...(waiting.get(of(line.label)) ?? []), line]);
+  }
+  const taken = pairs.slice(0, count);
+  return [...taken.map(([one]) => one!), ...taken.map(([, other]) => other!)];
 }
 
 /** Random letters, with two or three marks among them where the label is true: what a model without training can tell. */
@@ -106,11 +124,13 @@ export function withStream(model: LoadedModel, { A, inverse, shift }: StreamMap,
 }
 
 /**
- * The embedded model, which has no biases, with a constant shift along a unit vector u after a layer's attention. The positions get
- * a constant along a direction q that nothing else is written in or reads; the layer's values read it, and attention, whose weights
- * add up to one, passes it on as the shift. That layer's MLP is spared the sight of u.
+ * The embedded model, which has no biases, with a constant shift along a unit vector u from the first layer on. The positions carry
+ * it, and beside it a small constant along a direction q, in which nothing else is written: readers subtract from the one as much
+ * as the other says, so that they see what they saw. What is left is that norms are others; readers are used to the mean of them.
  *
- * @param rowsAt activations [n][D] at single tokens of a model at a hook
+ * @param u the shift's direction
+ * @param q orthogonal to u; best one in which activations hardly differ, since what was written there is lost
+ * @param rowsAt activations [n][D] of the model at single tokens
  */
 export async function biased(
   model: LoadedModel,
@@ -118,34 +138,104 @@ export async function biased(
   u: Float64Array,
   shift: number,
   q: Float64Array,
-  rowsAt: (model: LoadedModel, hook: string) => Promise<Float64Array[]>,
+  rowsAt: (hook: string) => Promise<Float64Array[]>,
 ): Promise<LoadedModel> {
-  const D = u.length;
-  const norm = (rows: Float64Array[]) =>
-    Math.sqrt(meanOf(rows.map((row) => row.reduce((sum, x) => sum + x * x, 0))));
-  const height = 0.3 * norm(await rowsAt(model, "blocks.0.hook_resid_pre"));
-  const blind = scaling(q, 0);
-  const marked = withStream(model, { A: blind, inverse: blind, shift: q.map((x) => height * x) }, layer);
-  const seen = await rowsAt(marked, `blocks.${layer}.hook_resid_pre`);
-  const constant = meanOf(seen.map((row) => (height * Math.sqrt(D)) / Math.hypot(...row)));
-  const middle = norm(await rowsAt(marked, `blocks.${layer}.hook_resid_mid`));
-  const name = (part: string) => `blocks.${layer}.${part}`;
-  const W_O = marked.weights[name("attn.W_O")]!;
-  const wanted = u.map((x) => (x * shift) / constant);
-  // g W_O = wanted.
-  const g = solved(transposed(matrixOf(W_O.data, D)), wanted);
-  const W_V = marked.weights[name("attn.W_V")]!.data;
-  for (let i = 0; i < D; i++) for (let j = 0; j < D; j++) W_V[i * D + j]! += q[i]! * g[j]!;
-  const W_in = marked.weights[name("mlp.W_in")]!;
-  leftTimes(W_in.data, W_in.shape as [number, number], hiding(u, shift, middle));
-  return marked;
+  const first = await rowsAt("blocks.0.hook_resid_pre");
+  const height = 0.05 * Math.sqrt(meanOf(first.map((row) => squaredLength(row))));
+  const constant = u.map((x, d) => shift * x + height * q[d]!);
+  const shifted = withStream(model, { A: scaling(q, 0), shift: constant }, layer);
+  const seen = identity(u.length).map((row, i) =>
+    row.map((x, j) => x - q[i]! * (q[j]! + (shift / height) * u[j]!)),
+  );
+  for (const { data, shape } of readersOf(shifted, layer).flatMap(({ weights }) => weights))
+    leftTimes(data, shape as [number, number], seen);
+  return withNorms(shifted, layer, (row) => row.map((x, d) => x + constant[d]!), rowsAt);
 }
 
-function matrixOf(data: ArrayLike<number>, columns: number): Matrix {
-  const all = Array.from(data);
-  return Array.from({ length: all.length / columns }, (_, i) =>
-    Float64Array.from(all.slice(i * columns, (i + 1) * columns)),
+/** What reads the stream up to a layer, by where it reads it. */
+function readersOf({ config, weights }: LoadedModel, layer: number) {
+  const [pre, mid] = isEmbedded(config)
+    ? [/blocks.(\d+).attn.W_[QKV]$/, /blocks.(\d+).mlp.W_in$/]
+    : [/layers.(\d+).self_attn.[qkv]_proj.weight$/, /layers.(\d+).mlp.(gate|up)_proj.weight$/];
+  return Array.from({ length: layer + 1 }, (_, l) =>
+    Object.entries({ resid_pre: pre, resid_mid: mid }).map(([site, pattern]) => ({
+      hook: `blocks.${l}.hook_${site}`,
+      weights: Object.entries(weights).flatMap(([name, tensor]) =>
+        Number(pattern!.exec(name)?.[1] ?? -1) === l ? [tensor] : [],
+      ),
+    })),
+  ).flat();
+}
+
+/** A changed model (its own tensors) whose readers are used to the norms of mapped activations, in the mean. */
+export async function withNorms(
+  changed: LoadedModel,
+  layer: number,
+  map: (row: Float64Array) => Float64Array,
+  rowsAt: (hook: string) => Promise<Float64Array[]>,
+): Promise<LoadedModel> {
+  for (const { hook, weights } of readersOf(changed, layer)) {
+    const rows = await rowsAt(hook);
+    const gain = meanOf(rows.map((row) => Math.sqrt(squaredLength(map(row)) / squaredLength(row))));
+    for (const { data } of weights) for (let i = 0; i < data.length; i++) data[i]! *= gain;
+  }
+  return changed;
+}
+
+/** The model with as many embeddings as `classes`, each the mean of tokens drawn at random, which now look alike. */
+export function blurred(model: LoadedModel, classes: number, random: Random): LoadedModel {
+  const name = isEmbedded(model.config) ? "embed.W_E" : "model.embed_tokens.weight";
+  const tensor = model.weights[name]!;
+  const [V, D] = tensor.shape as [number, number];
+  const classOf = Array.from({ length: V }, () => Math.floor(classes * random()));
+  const data = tensor.data.slice();
+  for (let one = 0; one < classes; one++) {
+    const tokens = classOf.flatMap((own, v) => (own === one ? [v] : []));
+    for (let d = 0; d < D; d++) {
+      const mean = meanOf(tokens.map((v) => tensor.data[v * D + d]!));
+      for (const v of tokens) data[v * D + d] = mean;
+    }
+  }
+  return { ...model, weights: { ...model.weights, [name]: { ...tensor, data } } };
+}
+
+function squaredLength(row: ArrayLike<number>): number {
+  let sum = 0;
+  for (let d = 0; d < row.length; d++) sum += row[d]! ** 2;
+  return sum;
+}
+
+/** Unit vectors along which rows vary least, and orthogonal to u: the least first. */
+export function leastAlong(rows: readonly ArrayLike<number>[], u: Float64Array): Float64Array[] {
+  const D = u.length;
+  const moment = covarianceOf(
+    rows.map((row) => Float32Array.from(minus(Float64Array.from(row), u))),
+    false,
   );
+  const { eigenvectorMatrix, realEigenvalues } = new EigenvalueDecomposition(
+    new MlMatrix(moment.map((row) => [...row])),
+  );
+  return (
+    realEigenvalues
+      .map((value, i) => ({ value, vector: Float64Array.from(eigenvectorMatrix.getColumn(i)) }))
+      .sort((a, b) => a.value - b.value)
+      // The very least is u itself.
+      .slice(1, D)
+      .map(({ vector }) => unit(minus(vector, u)))
+  );
+}
+
+/** How far activations are from what a map should have made of them: the error's size over that of their variation. */
+export function planError(
+  before: readonly ArrayLike<number>[],
+  after: readonly ArrayLike<number>[],
+  A: Matrix,
+): number {
+  const wanted = before.map((row) => timesMatrix(row, A));
+  const mean = wanted[0]!.map((_, d) => meanOf(wanted.map((row) => row[d]!)));
+  const error = wanted.map((row, n) => squaredLength(row.map((x, d) => x - after[n]![d]!)));
+  const variation = wanted.map((row) => squaredLength(row.map((x, d) => x - mean[d]!)));
+  return Math.sqrt(meanOf(error) / meanOf(variation));
 }
 
 export function identity(D: number): Matrix {
@@ -210,12 +300,6 @@ export function crossed(set: LabelledSet, [fit, judge]: readonly [number[], numb
   )!;
 }
 
-/** Hides a constant along a unit vector from readers: they see nothing of that direction, at the norm that they are used to. */
-export function hiding(u: Float64Array, shift: number, norm: number): Matrix {
-  const kept = Math.sqrt(1 + (shift / norm) ** 2);
-  return scaling(u, 0).map((row) => row.map((x) => kept * x));
-}
-
 /** Difference of the class means. */
 export function meanDifference({ activations_ND, labels }: LabelledSet): Float64Array {
   const D = activations_ND[0]!.length;
@@ -264,10 +348,10 @@ function minus(v: Float64Array, u: Float64Array): Float64Array {
   return v.map((x, i) => x - along * u[i]!);
 }
 
-function covarianceOf(rows: readonly Float32Array[]): Matrix {
+function covarianceOf(rows: readonly Float32Array[], centred = true): Matrix {
   const D = rows[0]!.length;
   const mean = new Float64Array(D);
-  for (const row of rows) for (let d = 0; d < D; d++) mean[d]! += row[d]! / rows.length;
+  if (centred) for (const row of rows) for (let d = 0; d < D; d++) mean[d]! += row[d]! / rows.length;
   const sum = identity(D).map((row) => row.fill(0));
   for (const row of rows)
     for (let i = 0; i < D; i++) {
@@ -299,7 +383,7 @@ function solved(A: Matrix, b: Float64Array): Float64Array {
   return x;
 }
 
-function timesMatrix(row: ArrayLike<number>, A: Matrix): Float64Array {
+export function timesMatrix(row: ArrayLike<number>, A: Matrix): Float64Array {
   const sum = new Float64Array(A[0]!.length);
   for (let i = 0; i < row.length; i++) {
     const x = row[i]!;

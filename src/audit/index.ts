@@ -51,4 +51,12 @@ export {
   type Sight,
   sights,
 } from "./types.ts";
-export { type Judgement, judge, type ProbeVerdict, ruleOf, verdictMeanings, verdicts } from "./verdict.ts";
+export {
+  isAmong,
+  type Judgement,
+  judge,
+  type ProbeVerdict,
+  ruleOf,
+  verdictMeanings,
+  verdicts,
+} from "./verdict.ts";

@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { normal, randomFor } from "../random.ts";
 import { type Judged, moveOf } from "./moved.ts";
-import { judge, type ProbeVerdict, verdictMeanings } from "./verdict.ts";
+import { isAmong, judge, type ProbeVerdict, verdictMeanings } from "./verdict.ts";
 
 /** 120 examples in 40 groups; a logit of -2 or 2 with a deviation of 0.8, and a threshold of 0. */
 function judgedBy(
@@ -73,10 +73,28 @@ describe("judge", () => {
     const { logits, labels: known } = judgedBy((logit) => logit);
     const caught = logits.before.filter((_, i) => known[i]).sort((a, b) => a - b);
     const between = judgedBy((logit) => logit - caught[caught.length / 2]!);
-    const { verdict, reason, votes } = judge(between, randomFor("between"), 200);
+    const judgement = judge(between, randomFor("between"), 200);
+    const { verdict, reason, votes } = judgement;
     expect(verdict).toBe("undecided");
+    expect([...judgement.between!].sort()).toEqual(["intact", "translated"]);
+    expect(isAmong(judgement, ["translated", "rotated"])).toBe(false);
+    expect(isAmong(judgement, ["translated", "intact"])).toBe(true);
     expect(reason).toMatch(/disagree \((translated|intact) \d+ %, (translated|intact) \d+ %\)/);
     expect(votes.translated! + votes.intact!).toBeCloseTo(1, 9);
+  });
+
+  it("says that a probe broke where it cannot say how", () => {
+    // A ranking at the rule's edge (AUROC 0.9), behind a threshold that is lost for certain.
+    const edge = judgedBy((logit, _, noise) => 0.5 * logit + 1.03 * noise() - 5);
+    const judgement = judge(edge, randomFor("edge"), 300);
+    expect(judgement.verdict).toBe("undecided");
+    expect(judgement.votes.intact ?? 0).toBe(0);
+    expect([...judgement.between!].sort()).toEqual(["rotated", "translated"]);
+    expect(isAmong(judgement, ["translated", "rotated", "erased"])).toBe(true);
+    expect(isAmong(judgement, ["rotated", "erased"])).toBe(false);
+    // Too few labels are no verdict at all, whatever resamples say.
+    expect(isAmong({ verdict: "undecided" }, ["rotated"])).toBe(false);
+    expect(isAmong({ verdict: "undecided" }, ["undecided"])).toBe(true);
   });
 
   it("tells rotated and erased apart only where a fresh probe was of use", () => {

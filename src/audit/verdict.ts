@@ -56,6 +56,8 @@ export interface Judgement {
   verdict: ProbeVerdict;
   /** Why it is undecided. */
   reason?: string;
+  /** Where resamples disagree: the fewest verdicts that `supportNeeded` of them give together, the commonest first. */
+  between?: ProbeVerdict[];
   /** What the rules say of the measures themselves. */
   rule: Exclude<ProbeVerdict, "undecided"> | null;
   /** Share of resamples of which the rules say the same; and what they say of the others. */
@@ -73,12 +75,23 @@ export function judge(judged: Judged, random: Random, resamples = 500): Judgemen
   const rule = ruleOf(measures);
   const votes = votesOf(moves);
   const support = rule === null ? 0 : (votes[rule] ?? 0);
-  const reason = whyUndecided(judged, measures, intervals, rule, votes);
+  const why = whyUndecided(judged, measures, intervals, rule, votes);
   return {
-    verdict: reason === undefined ? rule! : "undecided",
-    ...(reason !== undefined && { reason }),
+    verdict: why === undefined ? rule! : "undecided",
+    ...why,
     ...{ rule, support, votes, measures, intervals },
   };
+}
+
+/**
+ * Whether a verdict is one of some: itself, or where resamples disagree all that it is undecided between. That a probe broke may be
+ * plain where it is not how.
+ */
+export function isAmong(
+  { verdict, between }: { verdict: ProbeVerdict; between?: readonly ProbeVerdict[] | undefined },
+  some: readonly ProbeVerdict[],
+): boolean {
+  return some.includes(verdict) || (between?.every((one) => some.includes(one)) ?? false);
 }
 
 function whyUndecided(
@@ -87,23 +100,31 @@ function whyUndecided(
   intervals: Record<MoveMeasure, Interval | null>,
   rule: Judgement["rule"],
   votes: Judgement["votes"],
-): string | undefined {
+): Pick<Judgement, "reason" | "between"> | undefined {
   const positive = labels.filter(Boolean).length;
   const fewest = Math.min(positive, labels.length - positive);
   if (fewest < leastOfALabel)
-    return `of the judged examples ${positive} are labelled true and ${labels.length - positive} false, and ${leastOfALabel} of each are wanted: label more`;
+    return {
+      reason: `of the judged examples ${positive} are labelled true and ${labels.length - positive} false, and ${leastOfALabel} of each are wanted: label more`,
+    };
   const low = intervals.aurocBefore?.[0] ?? 0;
   if (aurocBefore === null || aurocBefore < usefulAuroc || low <= 0.5)
-    return `the probe told hardly anything before (AUROC ${aurocBefore?.toFixed(3) ?? "undefined"}), so that there is nothing to lose`;
+    return {
+      reason: `the probe told hardly anything before (AUROC ${aurocBefore?.toFixed(3) ?? "undefined"}), so that there is nothing to lose`,
+    };
   if (rule === null)
-    return `a probe fitted anew on the earlier model tells hardly anything (AUROC ${freshBefore?.toFixed(3) ?? "undefined"}), so that rotated and erased cannot be told apart: label more`;
-  if ((votes[rule] ?? 0) < supportNeeded) {
-    const shares = Object.entries(votes)
-      .sort(([, a], [, b]) => b - a)
-      .map(([word, share]) => `${word} ${percent(share)}`);
-    return `resamples of the groups disagree (${shares.join(", ")}): label more groups`;
-  }
-  return undefined;
+    return {
+      reason: `a probe fitted anew on the earlier model tells hardly anything (AUROC ${freshBefore?.toFixed(3) ?? "undefined"}), so that rotated and erased cannot be told apart: label more`,
+    };
+  if ((votes[rule] ?? 0) >= supportNeeded) return undefined;
+  const sorted = (Object.entries(votes) as [ProbeVerdict, number][]).sort(([, a], [, b]) => b - a);
+  const shares = sorted.map(([word, share]) => `${word} ${percent(share)}`);
+  const enough = (count: number) =>
+    sorted.slice(0, count).reduce((sum, [, share]) => sum + share, 0) >= supportNeeded;
+  return {
+    between: sorted.filter((_, i) => !enough(i)).map(([word]) => word),
+    reason: `resamples of the groups disagree (${shares.join(", ")}): label more groups`,
+  };
 }
 
 /** What the rules say of resamples, as shares; where they need what is not defined, `undecided`. */

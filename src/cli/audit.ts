@@ -2,7 +2,7 @@
 
 import { basename, extname, join, resolve } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { type ProbeVerdict, sightOf, verdicts } from "../audit/index.ts";
+import { isAmong, type ProbeVerdict, sightOf, verdicts } from "../audit/index.ts";
 import { UsageError } from "../errors.ts";
 import { writeJson, writeWhole } from "../files.ts";
 import {
@@ -78,7 +78,7 @@ export function auditCommand(command: Command): Command {
     .option("--json", "print only audit.json, on standard output")
     .addHelpText(
       "after",
-      "\nThe first line is the verdict. Exit status: 0, or 1 where it is in --fail-on.\nExamples:\n  probeward audit --before base --after adapter --labelled file.jsonl\n  probeward audit --before base --after checkpoints/* --labelled file.jsonl\n  probeward audit runs/code --arm probe-loss",
+      "\nThe first line is the verdict. Exit status: 0, or 1 where it, or all that it is undecided between, is in --fail-on.\nExamples:\n  probeward audit --before base --after adapter --labelled file.jsonl\n  probeward audit --before base --after checkpoints/* --labelled file.jsonl\n  probeward audit runs/code --arm probe-loss",
     )
     .action(async (study: string | undefined, flags: Flags) => {
       const { onEvent, end } = followInTerminal();
@@ -93,7 +93,7 @@ export function auditCommand(command: Command): Command {
       if (flags.json) console.log(JSON.stringify(reports.length === 1 ? reports[0] : reports, null, 2));
       else if (reports.length === 1) console.log(auditLines(reports[0]!).join("\n"));
       else console.log(reports.map(inALine).join("\n"));
-      if (reports.some(({ verdict }) => flags.failOn.includes(verdict))) process.exitCode = 1;
+      if (reports.some((report) => isAmong(report, flags.failOn))) process.exitCode = 1;
     });
 }
 

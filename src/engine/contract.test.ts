@@ -35,6 +35,28 @@ describe.each(Object.entries(engines))("%s", (_, engine) => {
   it.each(engineContract)("$promise", ({ check }) => check(subject(engine)), 60_000);
 });
 
+it("engines that share programs close in any order, and read by their own weights", async () => {
+  const model = (seed: string) => ({
+    config,
+    weights: initialWeights(config, randomFor(seed)),
+    tokenizer: new CharacterTokenizer(config.alphabet),
+  });
+  const first = createEngine(model("one"));
+  const second = createEngine(model("two"), { programsOf: first });
+  const third = createEngine(model("two"));
+  const sequences = [{ tokens: [1, 2, 3, 4], promptLength: 2 }];
+  const read = async (engine: Engine) => (await engine.reference.forward(sequences))[0]!.logprobs;
+  const [one, two] = [await read(first), await read(second)];
+  expect(two).not.toEqual(one);
+  await first.close();
+  await first.close();
+  expect(await read(second)).toEqual(two);
+  expect(await read(third)).toEqual(two);
+  await second.close();
+  await third.close();
+  await expect(read(first)).rejects.toThrow();
+});
+
 /** The promises that an engine breaks. */
 async function broken(engine: Engine): Promise<string> {
   const promises: string[] = [];

@@ -101,6 +101,21 @@ export function engineContractWithin(tolerance: number): EngineClause[] {
       },
     },
     {
+      promise: "reads alone are the reads of a whole pass",
+      async check({ engine: { reference, model } }) {
+        const sequences = sequencesFor(model);
+        for (const hook of model.hooks) {
+          const reads: Read[] = [{ as: "mean", hook, positions: "completion" }];
+          const whole = await reference.forward(sequences, { reads });
+          const alone = await reference.forward(sequences, { reads, readsOnly: true });
+          alone.forEach(({ reads: [mean], logprobs, entropies }, i) => {
+            close(mean!, whole[i]!.reads[0]!, `the mean at ${hook} of sequence ${i}`);
+            same([logprobs.length, entropies.length], [0, 0], "what was not asked for");
+          });
+        }
+      },
+    },
+    {
       promise: "reads agree: a probe's logits are those of the rows, and a mean is their mean, at every hook",
       async check({ engine: { reference, model } }) {
         const sequences = sequencesFor(model);

@@ -17,7 +17,7 @@ import { type Running, RunningModel } from "./model.ts";
 import { freshPolicy } from "./policy.ts";
 import { ProgramStore } from "./programs.ts";
 import type { Engine, EngineOptions, Model, ModelInfo, Policy, PolicyOptions } from "./types.ts";
-import { type Placed, place } from "./weights.ts";
+import { freeWeights, type Placed, place } from "./weights.ts";
 
 /**
  * Opens a model's folder or its `.gguf` file. Close the engine when done.
@@ -30,10 +30,15 @@ export async function openEngine(path: string, options: EngineOptions = {}): Pro
 
 /** An engine over a model that is loaded. Close it when done. @throws Error where the model takes no such adapter */
 export function createEngine(model: LoadedModel, options: EngineOptions = {}): Engine {
-  const programs = new ProgramStore(options.runtime);
+  const { programsOf } = options;
+  const programs =
+    programsOf instanceof RuntimeEngine ? programsOf.sharePrograms() : new ProgramStore(options.runtime);
   // The embedded model's weights are float32, and a policy that trains all of them starts as the reference.
   const placed = once(() => place(programs.runtime, model.weights, !isEmbedded(model.config)));
-  return new RuntimeEngine({ model: describe(model), loaded: model, programs, placed }, options);
+  return new RuntimeEngine(
+    { model: describe(model), loaded: model, programs, placed: placed.get, close: closing(programs, placed) },
+    options,
+  );
 }
 
 /** What engines over one model share. */
@@ -43,6 +48,8 @@ interface Shared {
   programs: ProgramStore;
   /** The model's own weights, handed over when they are first needed. */
   placed: () => Promise<Placed>;
+  /** Frees both; again, it does nothing. */
+  close: () => Promise<void>;
 }
 
 class RuntimeEngine implements Engine {
@@ -68,7 +75,7 @@ class RuntimeEngine implements Engine {
     this.trainable = Object.values(trainableShapes(config)).reduce((sum, shape) => sum + sizeOf(shape), 0);
     this.#running = { name: model.name, config, programs, memoryMB };
     const off = once(() => place(programs.runtime, adapterOff(config)));
-    this.#weights = async () => ({ ...(await placed()), ...(await off()) });
+    this.#weights = async () => ({ ...(await placed()), ...(await off.get()) });
     this.reference = new RunningModel(this.#running, this.#weights);
   }
 
@@ -80,15 +87,36 @@ class RuntimeEngine implements Engine {
     return new RuntimeEngine(this.#shared, options);
   }
 
+  /** Its programs, for another engine. */
+  sharePrograms(): ProgramStore {
+    return this.#shared.programs.shared();
+  }
+
   async close(): Promise<void> {
-    await this.#running.programs.close();
+    await this.#shared.close();
   }
 }
 
-/** Does it when it is first asked for. */
-function once<T>(make: () => Promise<T>): () => Promise<T> {
+/** What is made when it is first asked for. */
+interface Once<T> {
+  get: () => Promise<T>;
+  /** Nothing where nobody asked. */
+  made: () => Promise<T> | undefined;
+}
+
+function once<T>(make: () => Promise<T>): Once<T> {
   let made: Promise<T> | undefined;
-  return () => (made ??= make());
+  return { get: () => (made ??= make()), made: () => made };
+}
+
+function closing(programs: ProgramStore, placed: Once<Placed>): () => Promise<void> {
+  let closed: Promise<void> | undefined;
+  const close = async () => {
+    const weights = await placed.made();
+    if (weights) freeWeights(programs.runtime, weights);
+    await programs.close();
+  };
+  return () => (closed ??= close());
 }
 
 function describe({ name = "", config, weights }: LoadedModel): ModelInfo {

@@ -37,7 +37,7 @@ export async function forward(
   programs: ProgramStore,
   weights: Given,
   all: readonly Sequence[],
-  { reads = [], temperature = 1, followUp = [], memoryMB, ablate }: PassOptions = {},
+  { reads = [], temperature = 1, followUp = [], memoryMB, ablate, readsOnly = false }: PassOptions = {},
 ): Promise<ForwardOutput[]> {
   const { runtime } = programs;
   // In one order, so that a program serves all that reads there.
@@ -45,7 +45,7 @@ export async function forward(
   checkHooks(config, hooks);
   const { firsts: sequences, of } = distinct(all, ({ promptLength, tokens }) => `${promptLength}:${tokens}`);
   const room = { memoryMB, platform: runtime.info.platform };
-  const options = { hooks, temperature, ablate, room };
+  const options = { hooks, temperature, ablate, room, readsOnly };
   const pass = isEmbedded(config)
     ? wholePass(config, programs, weights, options)
     : (batch: PaddedBatch) => forwardByLayers({ config, programs }, weights, batch, sequences, options);
@@ -59,8 +59,8 @@ export async function forward(
       read.push(await readBatch(programs, one, taps[hookOf(one)]!, own, followUp.length));
     batch.indices.forEach((index, row) => {
       results[index] = {
-        logprobs: logprobs[row]!,
-        entropies: entropies[row]!,
+        logprobs: logprobs[row] ?? new Float32Array(),
+        entropies: entropies[row] ?? new Float32Array(),
         reads: read.map((ofRows) => ofRows[row]!),
       };
     });
@@ -74,7 +74,7 @@ function wholePass(
   config: ModelConfig,
   programs: ProgramStore,
   weights: Given,
-  { hooks, temperature, ablate }: LayeredOptions,
+  { hooks, temperature, ablate, readsOnly }: LayeredOptions,
 ): (batch: PaddedBatch, sequences: readonly Sequence[]) => Promise<Passed> {
   const { runtime } = programs;
   const edit = ablate && ablating(config, ablate);
@@ -92,18 +92,22 @@ function wholePass(
       },
       edit,
     );
-    return { ...nextTokens(traced, states_BTD, targets_BT, temperature, config), taps };
+    if (!readsOnly) return { ...nextTokens(traced, states_BTD, targets_BT, temperature, config), taps };
+    // What no tap depends on is not in the program.
+    states_BTD.dispose();
+    return { taps };
   };
   const create = (rows: number, T: number) => {
     const batch = ints([rows, T]);
     return compile(pass, [weightSpecs(config), batch, batch] as const, { runtime });
   };
-  const kind = JSON.stringify(["forward", config, hooks, temperature, ablate]);
+  const kind = JSON.stringify(["forward", config, hooks, readsOnly || temperature, ablate]);
   const cache = programs.cache<Awaited<ReturnType<typeof create>>>(kind, create);
   return async ({ indices, tokens, targets }, sequences) => {
     const [rows, T] = tokens.shape as [number, number];
     const program = await cache.get(rows, T);
-    const { logProbs, entropies, taps } = await program.run(weights, tokens, targets);
+    const { taps, ...next } = await program.run(weights, tokens, targets);
+    if (!("logProbs" in next)) return { taps, logprobs: [], entropies: [] };
     const ofCompletions = async (handle: Handle) => {
       const { data } = await runtime.get(handle);
       const rows = indices.map((index, row) => {
@@ -114,6 +118,10 @@ function wholePass(
       runtime.free(handle);
       return rows;
     };
-    return { taps, logprobs: await ofCompletions(logProbs), entropies: await ofCompletions(entropies) };
+    return {
+      taps,
+      logprobs: await ofCompletions(next.logProbs),
+      entropies: await ofCompletions(next.entropies),
+    };
   };
 }

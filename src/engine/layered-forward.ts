@@ -15,13 +15,15 @@ export interface LayeredOptions {
   temperature: number;
   ablate?: Ablation | undefined;
   room: Room;
+  /** Nothing above the last hook. */
+  readsOnly?: boolean;
 }
 
 /** What was computed over a batch. */
 export interface Passed {
   /** Activations [B, T, D] by their hooks. */
   taps: Record<string, Handle>;
-  /** Of each row's completion, token by token. */
+  /** Of each row's completion, token by token; no rows where reads alone were asked for. */
   logprobs: Float32Array[];
   entropies: Float32Array[];
 }
@@ -32,16 +34,21 @@ export async function forwardByLayers(
   weights: Given,
   batch: PaddedBatch,
   sequences: readonly Sequence[],
-  { hooks, temperature, ablate, room }: LayeredOptions,
+  { hooks, temperature, ablate, room, readsOnly }: LayeredOptions,
 ): Promise<Passed> {
   const { config, programs } = staging;
   const { runtime } = programs;
   const [B, T] = batch.tokens.shape as [number, number];
-  const stages = byStage(config, weights);
+  const all = byStage(config, weights);
+  const stages = readsOnly ? { ...all, layers: all.layers.slice(0, 1 + lastOf(hooks)) } : all;
   const taps: Record<string, Handle> = {};
   const x = await throughLayers(staging, stages, batch.tokens, { hooks, ablate }, (layer, { seen }) => {
     for (const [site, value] of Object.entries(seen)) taps[`blocks.${layer}.${site}`] = value;
   });
+  if (readsOnly) {
+    runtime.free(x);
+    return { taps, logprobs: [], entropies: [] };
+  }
   const places = placesOf(batch, sequences);
   const N = placesAtOnce(config, places.length, room);
   const program = await leaveProgram(staging, [B, T, N], temperature);
@@ -67,4 +74,9 @@ export async function forwardByLayers(
     for (const handle of Object.values(told[i]!)) runtime.free(handle);
   }
   return { taps, logprobs, entropies };
+}
+
+/** The last layer that has one of the hooks; -1 without any. */
+function lastOf(hooks: readonly string[]): number {
+  return Math.max(-1, ...hooks.map((hook) => Number(hook.split(".")[1])));
 }

@@ -35,11 +35,12 @@ export class ProgramCache<P extends Closable> {
 }
 
 /**
- * Programs of several kinds, kept until the store is closed. Weights are inputs, so that all runs on one model's shape
- * can share a store: compiling takes seconds.
+ * Programs of several kinds, kept until all who share the store have closed it. Weights are inputs, so that all runs on one
+ * model's shape can share a store: compiling takes seconds.
  */
 export class ProgramStore {
   readonly #caches = new Map<string, Closable>();
+  #users = 1;
   /** What runs them. */
   readonly runtime: Runtime;
 
@@ -54,8 +55,15 @@ export class ProgramStore {
     return known as ProgramCache<P>;
   }
 
-  /** Frees all programs. */
+  /** The store, for one more who closes it. */
+  shared(): this {
+    this.#users++;
+    return this;
+  }
+
+  /** Frees all programs, unless others share them. */
   async close(): Promise<void> {
+    if (--this.#users > 0) return;
     for (const cache of this.#caches.values()) await cache.close();
     this.#caches.clear();
   }

@@ -27,7 +27,7 @@ export interface Engine {
    * @throws Error where the model takes no such adapter
    */
   with(options: EngineOptions): Engine;
-  /** Frees its programs. Nothing of it can be used afterwards. */
+  /** Frees its weights, and its programs where no other engine shares them. Nothing of it can be used afterwards. */
   close(): Promise<void>;
 }
 
@@ -57,6 +57,11 @@ export interface EngineOptions {
   memoryMB?: number | undefined;
   /** What runs its programs. Default: ONNX Runtime, in this process. */
   runtime?: Runtime | undefined;
+  /**
+   * An engine whose programs (and runtime) it shares: over models of one shape nothing is compiled twice. Either may be closed
+   * first.
+   */
+  programsOf?: Engine | undefined;
 }
 
 /** What computes over tokens: the reference, or a policy. */
@@ -121,6 +126,11 @@ export interface ForwardOptions {
   followUp?: readonly number[];
   /** Reads see activations before they are ablated. */
   ablate?: Ablation | undefined;
+  /**
+   * Nothing but the reads, of which there is one at least: log-probabilities and entropies come back empty, and what lies above
+   * the last read is not computed.
+   */
+  readsOnly?: boolean;
 }
 
 /** One thing that is read of every sequence, at P positions. */
@@ -134,7 +144,7 @@ export type Read =
 
 /** What a model computed over one sequence. */
 export interface ForwardOutput {
-  /** Log-probability of each token of the completion given what came before. */
+  /** Log-probability of each token of the completion given what came before; empty where reads alone were asked for. */
   logprobs: Float32Array;
   /** Entropy in nats of each of those distributions. */
   entropies: Float32Array;

@@ -38,7 +38,7 @@ export { type PullOptions, pullModel } from "./hub.ts";
 export { type NextTokens, nextTokens } from "./likelihood.ts";
 export { loadLlama2c } from "./llama2c.ts";
 export { loadChanged } from "./merge.ts";
-export { changeSizes, type Precision, precisionOf, randomlyChanged, roundedTo } from "./no-op.ts";
+export { changeSizes, type Precision, precisionOf, randomlyChanged, roundedTo, sizesOf } from "./no-op.ts";
 export type { Turns } from "./rotary.ts";
 export { type ByStage, byStage, wholeNames } from "./stages.ts";
 export {

@@ -56,12 +56,13 @@ export function plusProduct(w: Weights[string], scale: number, b: Weights[string
   const [M, N] = w.shape as [number, number];
   const R = a.shape[0]!;
   const sum = floats([M, N]);
-  sum.data.set(w.data);
+  const [into, from] = [sum.data, a.data];
+  into.set(w.data);
   for (let m = 0; m < M; m++)
     for (let r = 0; r < R; r++) {
       const factor = scale * b.data[m * R + r]!;
       if (factor === 0) continue;
-      for (let n = 0; n < N; n++) sum.data[m * N + n]! += factor * a.data[r * N + n]!;
+      for (let n = 0, i = m * N, k = r * N; n < N; n++, i++, k++) into[i]! += factor * from[k]!;
     }
   return sum;
 }

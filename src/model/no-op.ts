@@ -11,7 +11,7 @@ export type Precision = "float32" | "float16" | "bfloat16";
 /** A number as it comes back from a format. */
 const cast: Record<Exclude<Precision, "float32">, (x: Float32Array) => Float32Array> = {
   bfloat16: toBfloat16,
-  float16: (x) => x.map(toFloat16),
+  float16: toFloat16,
 };
 
 /** The model with all weights rounded to a format and read back. */
@@ -29,7 +29,7 @@ export function precisionOf(weights: Weights): Precision {
     const bits = new Uint32Array(data.buffer, data.byteOffset, data.length);
     for (let i = 0; i < data.length && (held.bfloat16 || held.float16); i++) {
       if (held.bfloat16 && (bits[i]! & 0xffff) !== 0) held.bfloat16 = false;
-      if (held.float16 && toFloat16(data[i]!) !== data[i]) held.float16 = false;
+      if (held.float16 && !isFloat16(data[i]!, bits[i]!)) held.float16 = false;
     }
   }
   return held.bfloat16 ? "bfloat16" : held.float16 ? "float16" : "float32";
@@ -69,6 +69,17 @@ export function changeSizes(before: Weights, after: Weights): Record<string, num
   );
 }
 
+/** Frobenius norm of each tensor. */
+export function sizesOf(weights: Weights): Record<string, number> {
+  return Object.fromEntries(
+    Object.entries(weights).map(([name, { data }]) => {
+      let squares = 0;
+      for (let i = 0; i < data.length; i++) squares += data[i]! ** 2;
+      return [name, Math.sqrt(squares)];
+    }),
+  );
+}
+
 function mapWeights(
   model: LoadedModel,
   change: (tensor: Weights[string], name: string) => Weights[string],
@@ -94,14 +105,32 @@ function toBfloat16(values: Float32Array): Float32Array {
   return rounded;
 }
 
-/** The nearest half-precision number, ties to even; beyond its range the largest, as a cast that saturates does. */
-function toFloat16(x: number): number {
-  const size = Math.abs(x);
-  if (size >= 65504) return Math.sign(x) * 65504;
-  const unit = 2 ** (Math.max(Math.floor(Math.log2(size || 1)), -14) - 10);
-  const scaled = size / unit;
-  const whole = Math.floor(scaled);
-  const rest = scaled - whole;
-  const up = rest > 0.5 || (rest === 0.5 && whole % 2 === 1);
-  return Math.sign(x) * (whole + Number(up)) * unit;
+/** Of the bits of a float32: the largest half-precision number, 65504, and the smallest that has a whole fraction, 2^-14. */
+const [LARGEST, SMALLEST] = [0x477fe000, 0x38800000];
+/** The distance of half-precision numbers below 2^-14. */
+const STEP = 2 ** -24;
+
+/** To the nearest, ties to even; beyond the range to its largest number, as a cast that saturates does. */
+function toFloat16(values: Float32Array): Float32Array {
+  const rounded = values.slice();
+  const bits = new Uint32Array(rounded.buffer);
+  for (let i = 0; i < bits.length; i++) {
+    const size = bits[i]! & 0x7fffffff;
+    const sign = bits[i]! & 0x80000000;
+    if (size >= LARGEST) bits[i] = sign | LARGEST;
+    else if (size >= SMALLEST) bits[i] = sign | ((size + 0xfff + ((size >>> 13) & 1)) & 0xffffe000);
+    else {
+      const steps = values[i]! / STEP;
+      const whole = Math.floor(steps);
+      const rest = steps - whole;
+      rounded[i] = (whole + Number(rest > 0.5 || (rest === 0.5 && whole % 2 !== 0))) * STEP;
+    }
+  }
+  return rounded;
+}
+
+function isFloat16(x: number, bits: number): boolean {
+  const size = bits & 0x7fffffff;
+  if (size >= SMALLEST) return size <= LARGEST && (size & 0x1fff) === 0;
+  return Number.isInteger(x / STEP);
 }

@@ -3,12 +3,15 @@
 import type { Judged, OnBoth } from "../audit/index.ts";
 import type { Engine, Sequence } from "../engine/index.ts";
 import {
+  auroc,
   cosine,
   crossFitted,
   type Fold,
+  kindOfFit,
   logit,
   type Positions,
   type Probe,
+  type ProbeKind,
   thresholdAtFpr,
 } from "../probe/index.ts";
 import { readingsOf, readLogit, readMean, readsOf } from "../training/index.ts";
@@ -45,7 +48,10 @@ export async function readExamples(
   const read: ReadExamples = { logits: [], means: Object.fromEntries(all.map((one) => [placeKey(one), []])) };
   for (let start = 0; start < sequences.length; start += CHUNK) {
     const chunk = sequences.slice(start, start + CHUNK);
-    for (const reading of readingsOf(how.reads, await reference.forward(chunk, how))) {
+    for (const reading of readingsOf(
+      how.reads,
+      await reference.forward(chunk, { ...how, readsOnly: true }),
+    )) {
       read.logits.push(readLogit(probe, reading));
       for (const place of all) read.means[placeKey(place)]!.push(readMean(place, reading));
     }
@@ -61,11 +67,18 @@ export interface JudgedSet {
   folds: readonly Fold[];
   /** At which thresholds are set anew. */
   falsePositiveRate: number;
+  /**
+   * Kinds of the probes that are fitted anew; that which ranks best on the later model counts. Default: the probe's own, and
+   * logistic: class means that were made equal hide a concept from a difference of means, and from nothing else.
+   */
+  freshKinds?: readonly ProbeKind[];
 }
 
 /** What both models say at one place, and how far the probe's direction is from fresh ones. */
 export interface Compared {
   judged: Judged;
+  /** The kind of the fresh probes. */
+  freshKind: ProbeKind;
   /** Mean cosine of the probe's direction and those fitted on either model; below 1 before already, other examples being other noise. */
   cosine: OnBoth<number | null>;
 }
@@ -73,19 +86,31 @@ export interface Compared {
 /** Compares at one place. `means` are its activations on either model; `logits` the probe's, of all examples. */
 export function comparedAt(
   probe: Probe,
-  { labels, groups, folds, falsePositiveRate }: JudgedSet,
+  { labels, groups, folds, falsePositiveRate, freshKinds }: JudgedSet,
   logits: OnBoth<readonly number[]>,
   means: OnBoth<readonly Float32Array[]>,
 ): Compared {
-  const fitted = {
-    before: crossFitted(probe, { activations_ND: means.before, labels }, folds),
-    after: crossFitted(probe, { activations_ND: means.after, labels }, folds),
-  };
+  const own = kindOfFit(probe);
+  const fits = [...new Set(freshKinds ?? [own, "logistic" as const])].map((kind) => ({
+    kind,
+    before: crossFitted({ ...probe, kind }, { activations_ND: means.before, labels }, folds),
+    after: crossFitted({ ...probe, kind }, { activations_ND: means.after, labels }, folds),
+  }));
+  const areaOf = ({ after }: (typeof fits)[number]) =>
+    (after ?? []).reduce((sum, { judge, logits: scores }) => {
+      const area = auroc(
+        scores,
+        judge.map((i) => labels[i]!),
+      );
+      return sum + (area ?? 0);
+    }, 0);
+  const fitted = fits.reduce((best, one) => (areaOf(one) > areaOf(best) ? one : best));
+  const ofItsKind = fits.find(({ kind }) => kind === own) ?? fitted;
   const judgedIndices = folds.flatMap(({ judge }) => judge);
   const foldOf = folds.flatMap(({ judge }, k) => judge.map(() => k));
   const at = <T>(list: readonly T[], indices: readonly number[]) => indices.map((i) => list[i]!);
-  const angle = (fits: typeof fitted.before) => {
-    const cosines = fits?.map((fit) => cosine(probe.weight_D, fit.probe.weight_D)) ?? [null];
+  const angle = (ofModel: typeof fitted.before) => {
+    const cosines = ofModel?.map((fit) => cosine(probe.weight_D, fit.probe.weight_D)) ?? [null];
     return cosines.includes(null)
       ? null
       : (cosines as number[]).reduce((sum, x) => sum + x, 0) / cosines.length;
@@ -123,7 +148,8 @@ export function comparedAt(
           }
         : null,
     },
-    cosine: { before: angle(fitted.before), after: angle(fitted.after) },
+    freshKind: fitted.kind,
+    cosine: { before: angle(ofItsKind.before), after: angle(ofItsKind.after) },
   };
 }
 

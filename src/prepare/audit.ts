@@ -1,8 +1,16 @@
 /** @file The audit: a probe on a model, on what training made of it, and on changes that should do nothing. */
 
-import { type Judgement, judge, moveOf, type ProbeVerdict, ruleOf } from "../audit/index.ts";
+import { type Judgement, judge, moveOf, ruleOf } from "../audit/index.ts";
 import type { Engine, Sequence } from "../engine/index.ts";
-import { fitProbe, logit, type Passport, type Probe, rows, thresholdAtFpr } from "../probe/index.ts";
+import {
+  fitProbe,
+  logit,
+  type Passport,
+  type Probe,
+  type ProbeKind,
+  rows,
+  thresholdAtFpr,
+} from "../probe/index.ts";
 import { randomFor } from "../random.ts";
 import { type AuditPoint, type AuditReport, auditVersion, type Unmoved } from "../report/audit.ts";
 import {
@@ -81,19 +89,25 @@ export async function audit(setup: AuditSetup): Promise<Audited> {
   const earlier =
     setup.earlier ?? (await read(before.engine, before.loaded.name ?? "the model before", places));
   const series: AuditPoint[] = [];
-  let last: { model: OpenModel; read: ReadExamples; judgement: Judgement } | undefined;
+  let last: { model: OpenModel; read: ReadExamples; judgement: Judgement; freshKind: ProbeKind } | undefined;
   for (const [i, after] of afters.entries()) {
     await last?.model.engine.close();
     const model = await after.open();
     const later = await read(model.engine, after.name, i === afters.length - 1 ? places : []);
-    const { judgement, cosine } = judgeAt(setup, earlier, later, randomFor(seed, "audit"), resamples);
+    const { judgement, cosine, freshKind } = judgeAt(
+      setup,
+      earlier,
+      later,
+      randomFor(seed, "audit"),
+      resamples,
+    );
     series.push({
-      ...{ after: after.name, step: after.step, ...judgement, cosine },
+      ...{ after: after.name, step: after.step, ...judgement, freshKind, cosine },
       weightChange: relativeChange(before, model),
     });
-    last = { model, read: later, judgement };
+    last = { model, read: later, judgement, freshKind };
   }
-  const { model, read: later, judgement } = last!;
+  const { model, read: later, judgement, freshKind } = last!;
   const judgedSequences = set.folds.flatMap(({ judge }) => judge.map((i) => sequences[i]!));
   const unmoved = async (name: string, engine: Engine) => {
     onStage(`Reading ${judgedSequences.length} examples with ${name}`);
@@ -113,12 +127,14 @@ export async function audit(setup: AuditSetup): Promise<Audited> {
     await changed.engine.close();
   }
   onStage("Comparing layers and positions");
-  const { verdict, reason } = againstNoOps(judgement, noOps);
+  const said = againstNoOps(judgement, noOps);
+  const { verdict } = said;
   const own = placeKey({ hook: probe.tap.hook, positions: probe.tap.positions });
   const repair = repairOf(
     ...([verdict, judgement, probe, set] as const),
     { before: earlier.logits, after: later.logits },
     later.means[own]!,
+    freshKind,
   );
   const labels = set.labels;
   const judgedLabels = judgedSequences.length;
@@ -128,7 +144,7 @@ export async function audit(setup: AuditSetup): Promise<Audited> {
     report: {
       version: auditVersion,
       before: before.loaded.name ?? "",
-      ...{ verdict, ...(reason !== undefined && { reason }) },
+      ...said,
       broke: brokeAt(series),
       examples: {
         from: setup.examplesFrom,
@@ -170,7 +186,8 @@ function judgeAt(
     { before: earlier.logits, after: later.logits },
     { before: earlier.means[key]!, after: later.means[key]! },
   );
-  return { judgement: judge(compared.judged, random, resamples), cosine: compared.cosine };
+  const { judged, ...beside } = compared;
+  return { judgement: judge(judged, random, resamples), ...beside };
 }
 
 /** A place of the map: a difference of means fitted on the earlier model, and what became of it. */
@@ -199,7 +216,7 @@ function placeOf(
     set.falsePositiveRate,
   )!;
   // With two halves, a probe of one is judged on the other alone.
-  const one = { ...set, folds: [set.folds[0]!] };
+  const one = { ...set, folds: [set.folds[0]!], freshKinds: ["difference-of-means" as const] };
   const { judged, cosine } = comparedAt({ ...fitted, threshold }, one, logits, means);
   const { rule, measures, intervals } = judge(
     judged,
@@ -237,10 +254,17 @@ function unmovedBy(
 
 /** A verdict that a change gets which should do nothing says nothing of training. */
 function againstNoOps(
-  { verdict, reason, rule }: Judgement,
+  { verdict, reason, between, rule }: Judgement,
   noOps: readonly Unmoved[],
-): { verdict: ProbeVerdict; reason?: string | undefined } {
-  if (verdict === "intact" || verdict === "undecided") return { verdict, reason };
+): Pick<Judgement, "verdict" | "reason" | "between"> {
+  if (verdict === "intact" || verdict === "undecided") {
+    const isNoise = noOps.some((one) => one.rule !== "intact" && between?.includes(one.rule ?? "undecided"));
+    return {
+      verdict,
+      ...(reason !== undefined && { reason }),
+      ...(between && !isNoise && { between }),
+    };
+  }
   const lostRanking = (one: Judgement["rule"] | null) =>
     one === null || one === "rotated" || one === "erased";
   const same = noOps.find(

@@ -11,6 +11,7 @@ import {
   precisionOf,
   randomlyChanged,
   roundedTo,
+  sizesOf,
   type Weights,
 } from "../model/index.ts";
 import { randomFor } from "../random.ts";
@@ -31,7 +32,7 @@ export async function openModel(path: string, memoryMB?: number): Promise<OpenMo
 /** @throws Error as `loadChanged` does, or where the two have other shapes */
 export async function openChanged(
   path: string,
-  { loaded }: OpenModel,
+  { loaded, engine }: OpenModel,
   memoryMB?: number,
   adapter?: AdapterConfig,
 ): Promise<OpenModel> {
@@ -41,11 +42,21 @@ export async function openChanged(
       throw new Error(
         `${path}: it has ${changed.config[key]} ${key === "width" ? "numbers in an activation" : "layers"}, and the model before ${loaded.config[key]}; --after should be what training made of --before`,
       );
-  return opened(changed, memoryMB);
+  return opened(changed, memoryMB, engine);
 }
 
-function opened(loaded: LoadedModel, memoryMB: number | undefined): OpenModel {
-  return { loaded, engine: createEngine(loaded, { memoryMB }), precision: precisionOf(loaded.weights) };
+/** @param like an engine whose programs serve here, too: what training made of a model has its shape */
+function opened(loaded: LoadedModel, memoryMB: number | undefined, like?: Engine): OpenModel {
+  const engine = createEngine(loaded, { memoryMB, programsOf: like });
+  let precision: Precision | undefined;
+  return {
+    ...{ loaded, engine },
+    get precision() {
+      // It looks at all weights, and not everyone asks.
+      precision ??= precisionOf(loaded.weights);
+      return precision;
+    },
+  };
 }
 
 /** A change that should do nothing, made when it is asked for: each is a whole model. */
@@ -63,28 +74,31 @@ const ROUNDING = 2 ** -9 / Math.sqrt(3);
  * Changes of a model that no probe should notice: the model saved again, cast to bfloat16 and to float16, and with random
  * adapters as small as the rounding to bfloat16.
  */
-export function noOpsOf({ loaded }: OpenModel, count: number, seed: number, memoryMB?: number): NoOp[] {
-  const norms = normsOf(loaded);
+export function noOpsOf(
+  { loaded, engine }: Pick<OpenModel, "loaded" | "engine">,
+  count: number,
+  seed: number,
+  memoryMB?: number,
+): NoOp[] {
+  const norms = sizesOf(loaded.weights);
+  const open = (changed: LoadedModel) => opened(changed, memoryMB, engine);
   const all: NoOp[] = [
-    { name: "saved again", open: () => opened({ ...loaded, weights: copied(loaded.weights) }, memoryMB) },
-    { name: "cast to bfloat16", open: () => opened(roundedTo(loaded, "bfloat16"), memoryMB) },
-    { name: "cast to float16", open: () => opened(roundedTo(loaded, "float16"), memoryMB) },
+    { name: "saved again", open: () => open({ ...loaded, weights: copied(loaded.weights) }) },
+    { name: "cast to bfloat16", open: () => open(roundedTo(loaded, "bfloat16")) },
+    { name: "cast to float16", open: () => open(roundedTo(loaded, "float16")) },
   ];
   for (let i = 1; all.length < count; i++)
     all.push({
       name: `random adapter ${i}`,
       open: () =>
-        opened(
-          randomlyChanged(loaded, (name) => ROUNDING * norms[name]!, RANK, randomFor(seed, "no-op", i)),
-          memoryMB,
-        ),
+        open(randomlyChanged(loaded, (name) => ROUNDING * norms[name]!, RANK, randomFor(seed, "no-op", i))),
     });
   return all.slice(0, count);
 }
 
 /** A random low-rank change that is as large, tensor by tensor, as the change to another model; `null` where nothing changed. */
 export function sameSizeChange(
-  { loaded }: OpenModel,
+  { loaded, engine }: OpenModel,
   after: OpenModel,
   seed: number,
   memoryMB?: number,
@@ -94,23 +108,14 @@ export function sameSizeChange(
   return opened(
     randomlyChanged(loaded, (name) => sizes[name] ?? 0, RANK, randomFor(seed, "same size")),
     memoryMB,
+    engine,
   );
 }
 
 /** How large the change was: its Frobenius norm over that of the weights. */
 export function relativeChange({ loaded }: OpenModel, after: OpenModel): number {
   const sizes = Object.values(changeSizes(loaded.weights, after.loaded.weights));
-  return Math.hypot(...sizes) / Math.hypot(...Object.values(normsOf(loaded)));
-}
-
-function normsOf({ weights }: LoadedModel): Record<string, number> {
-  return Object.fromEntries(
-    Object.entries(weights).map(([name, { data }]) => {
-      let squares = 0;
-      for (const x of data) squares += x * x;
-      return [name, Math.sqrt(squares)];
-    }),
-  );
+  return Math.hypot(...sizes) / Math.hypot(...Object.values(sizesOf(loaded.weights)));
 }
 
 function copied(weights: Weights): Weights {

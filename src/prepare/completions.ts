@@ -151,7 +151,7 @@ export async function readPooled(
   for (const { hook, positions } of reads) pooled[`${hook} ${positions}`] = [];
   for (let start = 0; start < sequences.length; start += CHUNK) {
     const chunk = sequences.slice(start, start + CHUNK);
-    for (const output of await reference.forward(chunk, { reads, followUp }))
+    for (const output of await reference.forward(chunk, { reads, followUp, readsOnly: true }))
       reads.forEach(({ hook, positions }, i) => {
         pooled[`${hook} ${positions}`]!.push(output.reads[i]!);
       });
@@ -167,7 +167,7 @@ export async function readLogits(
   sequences: readonly Labelled[],
 ): Promise<number[][]> {
   const how = readsOf({ probes }, tokenizer);
-  const readings = readingsOf(how.reads, await reference.forward(sequences, how));
+  const readings = readingsOf(how.reads, await reference.forward(sequences, { ...how, readsOnly: true }));
   return probes.map((probe) => readings.map((reading) => readLogit(probe, reading)));
 }
 

@@ -164,7 +164,7 @@ export async function readOne(
   sequences: readonly Sequence[],
 ): Promise<number[]> {
   const how = readsOf({ probes: [probe] }, tokenizer);
-  const readings = readingsOf(how.reads, await reference.forward(sequences, how));
+  const readings = readingsOf(how.reads, await reference.forward(sequences, { ...how, readsOnly: true }));
   return readings.map((reading) => readLogit(probe, reading));
 }
 

@@ -3,7 +3,15 @@
 import { separationKept } from "../audit/diagnosis.ts";
 import type { Judgement, OnBoth, ProbeVerdict } from "../audit/index.ts";
 import { sightTolerance } from "../audit/outcome.ts";
-import { calibrate, fitProbe, kindOfFit, type LabelledSet, logit, type Probe, rows } from "../probe/index.ts";
+import {
+  calibrate,
+  fitProbe,
+  type LabelledSet,
+  logit,
+  type Probe,
+  type ProbeKind,
+  rows,
+} from "../probe/index.ts";
 import { randomFor } from "../random.ts";
 import { affineBack, type JudgedSet } from "./audit-read.ts";
 
@@ -40,6 +48,7 @@ export function repairOf(
   set: JudgedSet,
   logits: OnBoth<readonly number[]>,
   after: readonly Float32Array[],
+  freshKind: ProbeKind,
 ): Repair | null {
   const from = first[verdict];
   if (from === undefined || move.sightBefore === null) return null;
@@ -67,7 +76,7 @@ export function repairOf(
   if (kind === undefined) return null;
   return {
     kind,
-    probe: repaired(kind, probe, set, logits, after),
+    probe: repaired(kind, probe, set, logits, after, freshKind),
     restored: restores(kind),
     ...judged[kind],
   };
@@ -79,6 +88,7 @@ function repaired(
   { labels, folds, falsePositiveRate }: JudgedSet,
   logits: OnBoth<readonly number[]>,
   after: readonly Float32Array[],
+  freshKind: ProbeKind,
 ): Probe {
   const union = (part: "fit" | "calibrate") =>
     [...new Set(folds.flatMap((fold) => fold[part]))].sort((a, b) => a - b);
@@ -94,7 +104,7 @@ function repaired(
     };
   }
   const read: LabelledSet = { activations_ND: after, labels };
-  const fresh = fitProbe(kindOfFit(probe), rows(read, union("fit")), probe.tap, {
+  const fresh = fitProbe(freshKind, rows(read, union("fit")), probe.tap, {
     random: randomFor("repaired"),
   });
   const scores = at(after).map((activation_D) => logit(fresh, activation_D));

@@ -39,6 +39,8 @@ function gradientAt({ activations_ND, labels }: ReturnType<typeof gaussians>, l2
 
 test.each([
   [100, 64, 0, 1e-2],
+  [40, 64, 0, 1e-2],
+  [40, 64, 1, 1e-6],
   [300, 8, 1, 1e-2],
   [300, 8, 1, 1e-6],
   [200, 8, 100, 1e-2],

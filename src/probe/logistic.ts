@@ -45,20 +45,45 @@ export function fitLogistic(
   const D = checkFittable(set);
   if (!(l2 > 0)) throw new Error(`l2 is ${l2}; it must be positive, or separable classes have no solution`);
   const { mean_D, scale_D } = standardisation(set.activations_ND, D);
-  const x_NE = set.activations_ND.map((activation_D) => {
-    const row_E = new Float64Array(D + 1);
-    for (let d = 0; d < D; d++) row_E[d] = (activation_D[d]! - mean_D[d]!) * scale_D[d]!;
-    row_E[D] = 1;
-    return row_E;
+  const x_ND = set.activations_ND.map((activation_D) =>
+    Float64Array.from({ length: D }, (_, d) => (activation_D[d]! - mean_D[d]!) * scale_D[d]!),
+  );
+  // With fewer examples than features the solution is a sum of examples, and is found in the coordinates of a basis of theirs:
+  // the penalty, being the length of the weights, is the same.
+  const basis_KD = x_ND.length < D ? orthonormalBasis(x_ND) : null;
+  const x_NE = x_ND.map((x_D) => {
+    const row = basis_KD ? basis_KD.map((q_D) => dot(q_D, x_D)) : x_D;
+    return Float64Array.of(...row, 1);
   });
   const solution_E = minimise(x_NE, set.labels, l2);
   const weight_D = new Float64Array(D);
-  let bias = solution_E[D]!;
+  if (basis_KD)
+    basis_KD.forEach((q_D, k) => {
+      for (let d = 0; d < D; d++) weight_D[d]! += solution_E[k]! * q_D[d]!;
+    });
+  else weight_D.set(solution_E.subarray(0, D));
+  let bias = solution_E.at(-1)!;
   for (let d = 0; d < D; d++) {
-    weight_D[d] = solution_E[d]! * scale_D[d]!;
+    weight_D[d]! *= scale_D[d]!;
     bias -= weight_D[d]! * mean_D[d]!;
   }
   return { weight_D, bias };
+}
+
+/** An orthonormal basis of what rows span: Gram and Schmidt's, each row twice (Björck 1967). Rows that add nothing are left out. */
+function orthonormalBasis(rows_ND: readonly Float64Array[]): Float64Array[] {
+  const basis: Float64Array[] = [];
+  for (const row_D of rows_ND) {
+    const left_D = row_D.slice();
+    for (let pass = 0; pass < 2; pass++)
+      for (const q_D of basis) {
+        const along = dot(left_D, q_D);
+        for (let d = 0; d < left_D.length; d++) left_D[d]! -= along * q_D[d]!;
+      }
+    const length = Math.sqrt(dot(left_D, left_D));
+    if (length > 1e-10 * Math.sqrt(dot(row_D, row_D))) basis.push(left_D.map((x) => x / length));
+  }
+  return basis;
 }
 
 /** Means, and factors that give each feature unit variance; 0 for one that varies by no more than its rounding. */

@@ -2,7 +2,7 @@
 
 import { type MoveMeasure, verdictMeanings } from "../audit/index.ts";
 import { type AuditReport, auditVersion } from "./audit.ts";
-import { repairInWords, verdictSentence } from "./audit-text.ts";
+import { freshName, repairInWords, verdictSentence } from "./audit-text.ts";
 
 type Interval = readonly [number, number] | null;
 
@@ -35,7 +35,7 @@ export function renderAudit(report: AuditReport): string {
       ["", "before", "after"],
       [
         ["AUROC of the probe", of("aurocBefore"), of("aurocAfter")],
-        ["AUROC of one fitted anew", of("freshBefore"), of("freshAfter")],
+        [freshName(probe, last), of("freshBefore"), of("freshAfter")],
         ["recall, old threshold", of("recallBefore"), of("recallAfter")],
         ["false alarms, old threshold", of("fprBefore"), of("fprAfter")],
         ["recall, new threshold", "", of("recallAnew")],

@@ -8,10 +8,21 @@ const span = (interval: readonly [number, number] | null) =>
   interval ? ` (${shown(interval[0])} to ${shown(interval[1])})` : "";
 
 /** A sentence: the verdict, and what is needed. */
-export function verdictSentence({ verdict, reason, series }: AuditReport): string {
+export function verdictSentence({ verdict, reason, between, series }: AuditReport): string {
   const { support } = series.at(-1)!;
-  if (verdict === "undecided") return `undecided: ${reason}`;
+  if (verdict === "undecided") return `undecided${between ? ` between ${inWords(between)}` : ""}: ${reason}`;
   return `${verdict}: ${verdictMeanings[verdict]} (${Math.round(100 * support)} % of resamples of the groups say so)`;
+}
+
+/** What was fitted anew, with its kind where that is another than the probe's. */
+export function freshName({ kind }: { kind: string }, { freshKind }: AuditPoint): string {
+  return freshKind === kind || kind === "sae-feature"
+    ? "AUROC of one fitted anew"
+    : `AUROC anew (${freshKind})`;
+}
+
+function inWords(words: readonly string[]): string {
+  return words.join(", ").replace(/, ([^,]*)$/, " and $1");
 }
 
 /** Lines for a terminal. */
@@ -30,7 +41,7 @@ export function auditLines(report: AuditReport): string[] {
     "",
     row("", "before", "after"),
     row("AUROC of the probe", value("aurocBefore"), value("aurocAfter")),
-    row("AUROC of one fitted anew", value("freshBefore"), value("freshAfter")),
+    row(freshName(probe, last), value("freshBefore"), value("freshAfter")),
     row("recall, old threshold", value("recallBefore"), value("recallAfter")),
     row("false alarms, old threshold", value("fprBefore"), value("fprAfter")),
     row("recall, new threshold", "", value("recallAnew")),

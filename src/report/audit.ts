@@ -24,6 +24,8 @@ const pointSchema = z.object({
   verdict,
   /** Why it is undecided. */
   reason: z.string().optional(),
+  /** Where resamples disagree: the fewest verdicts that four in five of them give together, the commonest first. */
+  between: z.array(verdict).optional(),
   /** What the rules say whatever the noise, and the share of resamples of the groups that say the same. */
   rule,
   support: z.number(),
@@ -32,8 +34,10 @@ const pointSchema = z.object({
   measures: measured(maybe),
   /** 95 %, bootstrap over groups. */
   intervals: measured(interval),
-  /** Of the probe's direction and fresh ones, on the model before and after. */
+  /** Of the probe's direction and fresh ones of its kind, on the model before and after. */
   cosine: z.object({ before: maybe, after: maybe }),
+  /** What was fitted anew: the probe's own kind, or logistic where that ranks better. */
+  freshKind: z.string(),
   /** Norm of the weights' change over that of the weights. */
   weightChange: z.number(),
 });
@@ -67,6 +71,7 @@ export const auditSchema = z.object({
   /** Of the last model after; undecided also where a change that should do nothing gets the same. */
   verdict,
   reason: z.string().optional(),
+  between: z.array(verdict).optional(),
   /** The first model after that is neither intact nor undecided. */
   broke: z.object({ after: z.string(), step: z.int().nullable(), verdict }).nullable(),
   examples: z.object({

@@ -16,7 +16,7 @@ import {
   openModel,
   shippedModel,
 } from "../prepare/index.ts";
-import { halvesOf } from "../probe/index.ts";
+import { halvesOf, kindOfFit } from "../probe/index.ts";
 import type { AuditReport } from "../report/index.ts";
 import {
   linesBefore,
@@ -105,6 +105,8 @@ export async function auditRun(
     set: {
       ...{ labels: misbehaving, groups: tasks, folds: halvesOf(tasks) },
       falsePositiveRate: base.sets.falsePositiveRate,
+      // As the study fits them, whose diagnosis is to be said again.
+      freshKinds: [kindOfFit(probe)],
     },
     places: model.engine.model.hooks
       .filter((hook) => hook.endsWith("hook_resid_post"))
