@@ -6,6 +6,9 @@ import { provideLibrary } from "./modules.ts";
 export {
   createEngine,
   type Datum,
+  type DecodedToken,
+  type Decoder,
+  type DecodingRequest,
   type Engine,
   type EngineOptions,
   type ForwardOptions,

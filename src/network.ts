@@ -68,6 +68,12 @@ export function bearer(key: string, what: string): { authorization: string } {
 /** Names under which a browser on this machine reaches a server that listens on this machine only. */
 export const loopbackNames: ReadonlySet<string> = new Set(["localhost", "127.0.0.1", "[::1]"]);
 
+/** Does a request to a server for this machine only name another one? A page from elsewhere would, by DNS rebinding. */
+export function isForeign(host: string, request: Request): boolean {
+  const asked = new URL(request.url).hostname;
+  return isLoopback(host) && !loopbackNames.has(asked) && asked !== host;
+}
+
 /** Is `host` an address that only this machine reaches? */
 export function isLoopback(host: string): boolean {
   return loopbackNames.has(host) || host === "::1" || /^127(\.\d+){3}$/.test(host);

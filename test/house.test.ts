@@ -10,7 +10,7 @@ const src = fileURLToPath(new URL("../src", import.meta.url));
 /** From the roof down: a room uses what is below it. What stands on one floor does not use one another. */
 const FLOORS = [
   ["cli"],
-  ["launch", "export", "serve", "web"],
+  ["launch", "export", "serve", "endpoint", "web"],
   ["study"],
   ["prepare"],
   ["report"],

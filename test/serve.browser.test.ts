@@ -5,7 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type RunningServer, startServer } from "../src/serve/index.ts";
+import type { RunningServer } from "../src/listen.ts";
+import { startServer } from "../src/serve/index.ts";
 import { accessibilityViolations, browserPresent, launchBrowser, openPage } from "./browser.ts";
 import { type FixtureStudy, studyFixture } from "./study-fixture.ts";
 import {

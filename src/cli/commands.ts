@@ -69,9 +69,14 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     description: "Show a study, or a folder of studies, in a browser, live. It reads and never writes.",
     fill: async (command) => (await import("./serve.ts")).serveCommand(command),
   },
+  endpoint: {
+    description:
+      "Put a model, or what a run has come to, behind OpenAI's API; probes say what they read while it writes.",
+    fill: async (command) => (await import("./endpoint.ts")).endpointCommand(command),
+  },
   export: {
     description:
-      "Write a study's metrics and rollouts for TensorBoard, for Inspect AI's viewer, or as Parquet.",
+      "Write a study's metrics and rollouts for TensorBoard, for Inspect AI's viewer, as Parquet, or as a data set for Hugging Face.",
     fill: async (command) => (await import("./export.ts")).exportCommand(command),
   },
   bench: {

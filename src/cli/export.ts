@@ -8,6 +8,7 @@ import { exportFormats, exportStudy } from "../export/index.ts";
 const hints: Record<string, (out: string) => string> = {
   tensorboard: (out) => `tensorboard --logdir ${out}`,
   inspect: (out) => `inspect view --log-dir ${out}`,
+  huggingface: (out) => `datasets.load_dataset("${out}"), and load_dataset("${out}", "metrics"), in Python`,
   parquet: (out) => `SELECT * FROM '${out}/metrics.parquet' in DuckDB, or read_parquet in pandas or polars`,
 };
 

@@ -3,10 +3,18 @@
 import { join } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { UsageError } from "../errors.ts";
+import { type LiveName, liveNames } from "../export/live.ts";
 import { dryRun } from "../launch/index.ts";
 import { renderTable } from "../report/index.ts";
 import { armIds } from "../store/index.ts";
-import { arms, estimateInWords, estimateStudy, shippedStudies, slurmSettingsSchema } from "../study/index.ts";
+import {
+  arms,
+  estimateInWords,
+  estimateStudy,
+  type OnEvent,
+  shippedStudies,
+  slurmSettingsSchema,
+} from "../study/index.ts";
 import { wholeNumber } from "./arguments.ts";
 import { askedStudy } from "./asked-study.ts";
 import { type LauncherName, launchers, thisProgram } from "./launchers.ts";
@@ -29,6 +37,7 @@ interface Flags {
   jobs?: number;
   slurm?: Record<string, unknown[]>;
   dryRun?: boolean;
+  log?: LiveName[];
 }
 
 /** Its arguments and options, and what it does. */
@@ -74,6 +83,11 @@ export async function studyCommand(command: Command): Promise<Command> {
       "--dry-run",
       "train nothing: say what it would take, by a trial of four steps; with --launch slurm, print what would be submitted",
     )
+    .option(
+      "--log <where>",
+      `hand metrics on as they come, to some of ${liveNames.join(", ")}, separated by commas`,
+      liveList,
+    )
     .option("--json", "print only the final summary.json, on standard output")
     .addHelpText("after", ({ command }) => {
       const help = command.createHelp();
@@ -86,9 +100,13 @@ export async function studyCommand(command: Command): Promise<Command> {
       return `\nArms:\n${list(ofArms, 28)}\n\nSettings of --slurm, and of slurm: in a study file:\n${list(ofSlurm, 12)}`;
     })
     .action(async (study: string, flags: Flags) => {
-      const { json, launch, jobs, dryRun: dry, ...asked } = flags;
+      const { json, launch, jobs, dryRun: dry, log = [], ...asked } = flags;
       if (launch === "slurm" && jobs !== undefined)
         throw new UsageError("--jobs is for --launch local; for Slurm, give --slurm throttle=<n>.");
+      if (launch === "slurm" && log.length > 0)
+        throw new UsageError(
+          "--log is for --launch local; of a study on Slurm, probeward export writes logs.",
+        );
       const { settings, folder } = await askedStudy(study, asked);
       if (dry && launch === "local") {
         const estimate = await estimateStudy(settings);
@@ -100,13 +118,30 @@ export async function studyCommand(command: Command): Promise<Command> {
         return;
       }
       const progress = json ? undefined : followInTerminal();
+      const warn = (detail: string) =>
+        progress ? progress.onEvent({ kind: "warning", detail }) : console.error(`warning: ${detail}`);
+      const live =
+        log.length > 0 ? await (await import("../export/index.ts")).logLive(folder, log, warn) : null;
+      const onEvent: OnEvent = (event) => {
+        progress?.onEvent(event);
+        live?.onEvent(event);
+      };
       const summary = await launchers(jobs)
-        [launch].launch(folder, settings, progress?.onEvent ?? (() => {}))
+        [launch].launch(folder, settings, onEvent)
+        .finally(() => live?.close())
         .finally(() => progress?.end());
       if (!summary) console.error(`See: probeward status ${folder}`);
       else if (json) console.log(JSON.stringify(summary, null, 2));
       else console.log(`\n${renderTable(summary)}\n\nReport: ${join(folder, "report.html")}`);
     });
+}
+
+function liveList(text: string): LiveName[] {
+  return text.split(",").map((name) => {
+    const known = liveNames.find((one) => one === name.trim());
+    if (!known) throw new InvalidArgumentError(`${name} is none of ${liveNames.join(", ")}.`);
+    return known;
+  });
 }
 
 /** Collects `key=value` by key. */

@@ -9,7 +9,7 @@ import { CharacterTokenizer, initialWeights } from "../model/index.ts";
 import { randomFor } from "../random.ts";
 import { engineContract, type Subject } from "./contract.ts";
 import { createEngine, openEngine } from "./index.ts";
-import type { Engine, Model, Policy } from "./types.ts";
+import type { DecodingRequest, Engine, Model, Policy } from "./types.ts";
 
 const config = {
   architecture: "probeward-character" as const,
@@ -102,6 +102,26 @@ describe("the contract notices an engine", () => {
       "that draws from one stream, whatever it is asked for",
       /stream/,
       (model) => ({ sample: (prompts, params) => model.sample(prompts, { ...params, seed: ["one"] }) }),
+    ],
+    [
+      "that forgets the others where one joins",
+      /come and go/,
+      (model) => ({
+        decoder: async (temperature) => {
+          const decoder = await model.decoder(temperature);
+          const under: number[] = [];
+          return Object.assign(Object.create(decoder), {
+            begin: (request: DecodingRequest) => {
+              for (const other of under) decoder.drop(other);
+              under.push(decoder.begin(request));
+              return under.at(-1)!;
+            },
+            step: () => decoder.step(),
+            drop: () => {},
+            close: () => decoder.close(),
+          });
+        },
+      }),
     ],
     [
       "that passes a follow-up over",

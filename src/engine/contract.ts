@@ -6,7 +6,7 @@ import type { Probe } from "../probe/types.ts";
 import { type Random, randomFor, randomInt } from "../random.ts";
 import { readSafetensors } from "../tensor/index.ts";
 import { STATE_FILES } from "./state.ts";
-import type { Datum, Engine, Loss, Policy, Read, Sequence } from "./types.ts";
+import type { Datum, DecodedToken, Engine, Loss, Policy, Read, Sequence } from "./types.ts";
 
 /** What is checked: an engine over a small model, fresh weights of which nothing else trains. */
 export interface Subject {
@@ -64,6 +64,51 @@ export function engineContractWithin(tolerance: number): EngineClause[] {
         same(tokensOf(first), tokensOf(all.slice(0, 2)), "the first prompt's completions, sampled alone");
         const other = await reference.sample(prompts, { ...params, samples: 2, seed: ["contract", 2] });
         expect(!isDeepStrictEqual(tokensOf(other), tokensOf(all)), "another seed gave the same completions");
+      },
+    },
+    {
+      promise: "completions that come and go draw what they draw when they are sampled at once",
+      async check({ engine: { reference, model } }) {
+        const prompts = promptsFor(model);
+        for (const temperature of [1, 0.5, 0]) {
+          const params = { maxTokens: 8, temperature, seed: ["contract", 3] };
+          const known = await reference.sample(prompts, params);
+          const decoder = await reference.decoder(temperature);
+          const drawn = new Map<number, DecodedToken[]>();
+          const begin = (i: number) => {
+            const completion = decoder.begin({ prompt: prompts[i]!, maxTokens: 8, seed: ["contract", 3, i] });
+            drawn.set(completion, []);
+            return completion;
+          };
+          const step = async () => {
+            const found = await decoder.step();
+            for (const one of found) drawn.get(one.completion)!.push(one);
+            return found.length;
+          };
+          const begun = [begin(0)];
+          await step();
+          await step();
+          begun.push(begin(1));
+          const leaving = begin(2);
+          await step();
+          const onItsWay = step();
+          decoder.drop(leaving);
+          await onItsWay;
+          begun.push(begin(2));
+          while ((await step()) > 0);
+          decoder.close();
+          for (const [i, completion] of begun.entries()) {
+            const { tokens, logprobs, stopReason } = known[i]!;
+            const found = drawn.get(completion)!;
+            const what = `completion ${i} at temperature ${temperature}, sampled beside others`;
+            same([found.map(({ token }) => token), found.at(-1)!.stopReason], [tokens, stopReason], what);
+            close(
+              logprobs.map((_, t) => found[t]!.logprob),
+              logprobs,
+              `log-probabilities of ${what}`,
+            );
+          }
+        }
       },
     },
     {

@@ -5,6 +5,9 @@ export { DEFAULT_MEMORY_MB } from "./memory.ts";
 export { STATE_FILES } from "./state.ts";
 export type {
   Datum,
+  DecodedToken,
+  Decoder,
+  DecodingRequest,
   Engine,
   EngineOptions,
   ForwardOptions,

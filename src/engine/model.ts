@@ -1,10 +1,12 @@
 /** @file Weights that are run: sampled from, and read. */
 
 import type { ModelConfig } from "../model/index.ts";
+import { RunningDecoder } from "./decoder.ts";
 import { forward } from "./forward.ts";
 import type { ProgramStore } from "./programs.ts";
 import { sample } from "./sample.ts";
 import type {
+  Decoder,
   ForwardOptions,
   ForwardOutput,
   Model,
@@ -37,6 +39,11 @@ export class RunningModel implements Model {
   async sample(prompts: readonly (readonly number[])[], params: SamplingParams): Promise<SampledSequence[]> {
     const { config, programs } = this.running;
     return sample(config, programs, await this.#weights(), prompts, params);
+  }
+
+  async decoder(temperature = 1): Promise<Decoder> {
+    const { config, programs } = this.running;
+    return new RunningDecoder(config, programs, await this.#weights(), temperature);
   }
 
   async forward(sequences: readonly Sequence[], options: ForwardOptions = {}): Promise<ForwardOutput[]> {

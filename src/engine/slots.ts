@@ -17,10 +17,10 @@ export interface Slots {
 /** Where rows come from: slots, or the prompts that were read. */
 export type Source = Pick<Slots, "C" | "of" | "cache">;
 
-/** Moves rows to the slots 0, 1, ... of a batch of another size, and frees the cache that they come from. */
+/** Moves rows to the slots 0, 1, ... of a batch of another size, and frees the caches that they come from. */
 export async function repack(
   runtime: Runtime,
-  source: Source,
+  sources: readonly Source[],
   rows: readonly number[],
   B: number,
   C: number,
@@ -29,13 +29,17 @@ export async function repack(
   const { heads: H, headDim: Dh } = cacheHeads(config);
   const empty = () => runtime.zeros({ shape: [B, H, C, Dh], dtype: "float32" });
   const cache: CacheLayer[] = [];
-  for (const _ of source.cache) cache.push({ keys: await empty(), values: await empty() });
-  const count = Math.min(source.C, C);
-  await runtime.copy(
-    pairsOf(source.cache, cache),
-    rows.map((row, to): RowMove => ({ from: source.of.get(row)!, fromAt: 0, to, toAt: 0, count })),
-  );
-  freeCache(runtime, source.cache);
+  for (let layer = 0; layer < config.layers; layer++)
+    cache.push({ keys: await empty(), values: await empty() });
+  for (const source of sources) {
+    const count = Math.min(source.C, C);
+    const moves = rows.flatMap((row, to): RowMove[] => {
+      const from = source.of.get(row);
+      return from === undefined ? [] : [{ from, fromAt: 0, to, toAt: 0, count }];
+    });
+    await runtime.copy(pairsOf(source.cache, cache), moves);
+    freeCache(runtime, source.cache);
+  }
   return { B, C, of: new Map(rows.map((row, slot) => [row, slot])), cache };
 }
 

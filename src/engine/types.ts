@@ -73,6 +73,13 @@ export interface Model {
    */
   sample(prompts: readonly (readonly number[])[], params: SamplingParams): Promise<SampledSequence[]>;
   /**
+   * Samples step by step, while completions come and go: what `sample` does for many at once. It samples with the weights that the
+   * model has now. Close it when done.
+   *
+   * @param temperature divides the logits; 0 takes the likeliest token. Default 1
+   */
+  decoder(temperature?: number): Promise<Decoder>;
+  /**
    * Teacher forcing: what the model computes over given sequences, in their order.
    *
    * @throws RangeError where a sequence has a token that the model does not have
@@ -103,6 +110,44 @@ export interface SampledSequence {
   logprobs: Float32Array;
   /** `length`: it was cut off at `maxTokens`. */
   stopReason: "stop" | "length";
+}
+
+/** One completion to be sampled beside others. */
+export interface DecodingRequest {
+  prompt: readonly number[];
+  /** Longest completion in tokens, the end of text included. */
+  maxTokens: number;
+  /** It draws from the stream `randomFor(...seed)`: `sample` with the seed s draws completion i from that of [...s, i]. */
+  seed: readonly (string | number)[];
+}
+
+/** Completions under way, by their numbers. What is drawn for one does not depend on the others. */
+export interface Decoder {
+  /** How many may be under way at a time where the longest, with its prompt, has so many tokens: memory for keys and values is limited. */
+  room(length: number): number;
+  /** Begins one. @returns its number @throws RangeError as `sample` does */
+  begin(request: DecodingRequest): number;
+  /** Forgets one that is under way. */
+  drop(completion: number): void;
+  /**
+   * Gives every completion that was begun since the last step its first token; where there is none, every one under way its
+   * next, or several where a runtime is best asked for several. One that has ended is under way no more.
+   *
+   * @returns what was drawn, those of a completion in their order
+   */
+  step(): Promise<DecodedToken[]>;
+  /** Forgets all. */
+  close(): void;
+}
+
+/** A token that a step has drawn. */
+export interface DecodedToken {
+  completion: number;
+  token: number;
+  /** Its log-probability at the sampling temperature. */
+  logprob: number;
+  /** Where it is the last one: why. */
+  stopReason?: SampledSequence["stopReason"];
 }
 
 /** A prompt and its completion as tokens, with the end-of-text token where the completion was finished. */

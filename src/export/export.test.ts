@@ -6,6 +6,7 @@ import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import { unzipSync } from "fflate";
 import { asyncBufferFromFile, parquetReadObjects } from "hyparquet";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { parse } from "yaml";
 import { studyFixture } from "../../test/study-fixture.ts";
 import { runFolder, writeStudy } from "../../test/study-folder.ts";
 import type { RolloutRecord } from "../store/index.ts";
@@ -232,17 +233,42 @@ describe("Parquet", () => {
   });
 });
 
+describe("Hugging Face", () => {
+  test("the card names the files that there are", async () => {
+    const text = await readFile(join(place, "huggingface", "README.md"), "utf8");
+    const [, head] = text.split("---\n") as [string, string];
+    expect(parse(head).configs).toMatchObject([
+      { config_name: "rollouts", data_files: "data/rollouts.parquet", default: true },
+      { config_name: "metrics", data_files: "data/metrics.parquet" },
+    ]);
+    for (const path of paths.huggingface!) expect((await readFile(path)).length).toBeGreaterThan(0);
+  });
+
+  const datasets = reader("read_datasets.py", "datasets");
+  test.skipIf(!datasets.present)("datasets loads both configurations", { timeout: 60_000 }, () => {
+    const { configs, default: isDefault } = datasets.read(join(place, "huggingface"));
+    expect(isDefault).toBe(true);
+    expect(Object.keys(configs)).toEqual(["rollouts", "metrics"]);
+    expect(configs.metrics).toHaveLength(study.runs.length * 12);
+    const [{ prompt, completion, tokenScores }] = study.runs[0]!.rollouts as [RolloutRecord];
+    expect(configs.rollouts[0]).toMatchObject({
+      prompt,
+      completion,
+      "token_scores/policy": tokenScores.policy,
+    });
+  });
+});
+
 test("lines that cannot be read are left out, and said", () => {
   for (const message of warnings)
     expect(message).toContain("runs/none/seed-1/metrics.jsonl, line 13, was left out");
-  // Once for each format.
-  expect(warnings).toHaveLength(3);
+  expect(warnings).toHaveLength(exportFormats.length);
 });
 
 test("what is no study, and a format that there is not", async () => {
   await expect(exportStudy(place, "parquet", place, () => {})).rejects.toThrow("it has no study.json");
   await expect(exportStudy(folder, "excel", place, () => {})).rejects.toThrow(
-    "there are: tensorboard, inspect, parquet",
+    "there are: tensorboard, inspect, parquet, huggingface",
   );
 });
 

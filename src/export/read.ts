@@ -28,13 +28,13 @@ export interface RecordedRun extends RunFolder {
 }
 
 /** What an export wants to know of `study.json`. */
-const studySchema = z.looseObject({ environment: z.string().default("unnamed") });
+export const recordedSchema = z.looseObject({ environment: z.string().default("unnamed") });
 
 /** A study to export. */
 export interface RecordedStudy {
   folder: string;
   /** The contents of `study.json`. */
-  settings: z.infer<typeof studySchema>;
+  settings: z.infer<typeof recordedSchema>;
   runs: RunFolder[];
   /** Told of lines that cannot be read, and are left out. */
   warn: (message: string) => void;
@@ -45,7 +45,7 @@ export async function openStudy(folder: string, warn: (message: string) => void)
   const document = new Document(
     join(folder, "study.json"),
     await realpath(folder).catch(() => folder),
-    studySchema,
+    recordedSchema,
   );
   await document.read();
   if (document.value === undefined)

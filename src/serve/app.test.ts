@@ -6,8 +6,9 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { studyFixture } from "../../test/study-fixture.ts";
 import { appendMetrics, runFolder, writeStatus, writeStudy } from "../../test/study-folder.ts";
+import type { RunningServer } from "../listen.ts";
 import type { StudyListing } from "../report/data.ts";
-import { type RunningServer, startServer } from "./server.ts";
+import { startServer } from "./server.ts";
 
 const secret = "a secret outside of the studies";
 let place: string;

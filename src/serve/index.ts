@@ -1,3 +1,3 @@
 /** @file What others may use of the server. */
 
-export { type RunningServer, startServer } from "./server.ts";
+export { startServer } from "./server.ts";

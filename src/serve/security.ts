@@ -1,7 +1,7 @@
 /** @file What every answer of the server carries and every request must satisfy. */
 
 import type { MiddlewareHandler } from "hono";
-import { isLoopback, loopbackNames } from "../network.ts";
+import { isForeign } from "../network.ts";
 import { contentPolicy } from "../report/index.ts";
 
 /** Headers for a page whose script and style are inside it. */
@@ -26,9 +26,11 @@ export function guard(host: string): MiddlewareHandler {
   return async (c, next) => {
     if (c.req.method !== "GET" && c.req.method !== "HEAD")
       return c.text("This server only shows. Allowed: GET, HEAD.\n", 405, { Allow: "GET, HEAD" });
-    const asked = new URL(c.req.url).hostname;
-    if (isLoopback(host) && !loopbackNames.has(asked) && asked !== host)
-      return c.text(`This server is for this machine only, and not for ${JSON.stringify(asked)}.\n`, 403);
+    if (isForeign(host, c.req.raw))
+      return c.text(
+        `This server is for this machine only, and not for ${JSON.stringify(new URL(c.req.url).hostname)}.\n`,
+        403,
+      );
     await next();
   };
 }

@@ -1,18 +1,11 @@
-/** @file Starts and stops the server. */
+/** @file Starts the server. */
 
-import type { Server } from "node:http";
-import type { AddressInfo } from "node:net";
 import { resolve } from "node:path";
-import { createAdaptorServer } from "@hono/node-server";
 import { UsageError } from "../errors.ts";
+import { listenAt, type RunningServer } from "../listen.ts";
 import { statIfPresent } from "../store/index.ts";
 
 import { type AppOptions, createApp } from "./app.ts";
-
-export interface RunningServer {
-  url: string;
-  close(): Promise<void>;
-}
 
 /**
  * Serves a study's folder or a folder of studies.
@@ -30,32 +23,5 @@ export async function startServer({
       `${folder}: there is no such folder. Give a study's folder, or a folder of studies.`,
     );
   const app = await createApp({ ...options, folder });
-  const server = createAdaptorServer({ fetch: app.fetch }) as Server;
-  await listen(server, port, options.host);
-  const bound = (server.address() as AddressInfo).port;
-  const shown = options.host.includes(":") ? `[${options.host}]` : options.host;
-  return {
-    url: `http://${shown}:${bound}/`,
-    close: () =>
-      new Promise((done) => {
-        server.close(() => done());
-        // Pages that are open would keep it up for ever.
-        server.closeAllConnections();
-      }),
-  };
-}
-
-function listen(server: Server, port: number, host: string): Promise<void> {
-  return new Promise((done, fail) => {
-    server.once("error", (error: NodeJS.ErrnoException) => {
-      const problems: Record<string, string> = {
-        EADDRINUSE: `port ${port} is in use. Give another one with --port, or --port 0 for any that is free.`,
-        EACCES: `port ${port} is not allowed for this user. Give one above 1023 with --port.`,
-        EADDRNOTAVAIL: `${host} is not an address of this machine. Leave --host out for this machine only.`,
-        ENOTFOUND: `${host} is not an address of this machine. Leave --host out for this machine only.`,
-      };
-      fail(new Error(problems[error.code ?? ""] ?? error.message));
-    });
-    server.listen(port, host, done);
-  });
+  return listenAt(app.fetch, { host: options.host, port });
 }

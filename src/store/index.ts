@@ -15,7 +15,7 @@ export { pace, startHeartbeat } from "./heartbeat.ts";
 export { type ParseLine, parseMetrics, parseRollout, rolloutGroup } from "./lines.ts";
 export { cutTo, type LinesBefore, linesBefore } from "./lines-before.ts";
 export { type Holder, holderOf, lockFolder, lockWhenFree } from "./lock.ts";
-export { runFolder, runName } from "./paths.ts";
+export { runFolder, runName, seedOf } from "./paths.ts";
 export { type Planned, plannedOf } from "./planned.ts";
 export type { ColumnValue, RolloutRecord, StepMetrics } from "./records.ts";
 export {

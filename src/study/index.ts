@@ -28,4 +28,5 @@ export {
   withStudy,
   withTrainer,
 } from "./study.ts";
+export { isRunFolder, openTrainedRun, type TrainedRun } from "./trained-run.ts";
 export { isPrepared, type StudyParts, type Work } from "./work.ts";

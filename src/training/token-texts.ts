@@ -12,16 +12,25 @@ export function tokenTexts(
   tokenizer: Pick<Tokenizer, "decode">,
   tokens: readonly number[],
 ): string[] | undefined {
-  const texts: string[] = [];
+  const textOf = tokenTextWriter(tokenizer);
+  const texts = tokens.map((token, i) => textOf(token, i === tokens.length - 1));
+  return texts.join("") === tokenizer.decode(tokens) ? texts : undefined;
+}
+
+/** The text of one token after the other, as they come; `last` says that none follows. */
+export function tokenTextWriter(
+  tokenizer: Pick<Tokenizer, "decode">,
+): (token: number, last: boolean) => string {
+  const tokens: number[] = [];
   // The tokens in front that give the next its context, and where those begin that have no text yet.
   let context = 0;
   let open = 0;
-  for (let end = 1; end <= tokens.length; end++) {
+  return (token, last) => {
+    const end = tokens.push(token);
     const before = tokenizer.decode(tokens.slice(context, open));
     const after = tokenizer.decode(tokens.slice(context, end));
-    const whole = after.length > before.length && (end === tokens.length || !after.endsWith("\uFFFD"));
-    texts.push(whole ? after.slice(before.length) : "");
+    const whole = after.length > before.length && (last || !after.endsWith("\uFFFD"));
     if (whole) [context, open] = [open, end];
-  }
-  return texts.join("") === tokenizer.decode(tokens) ? texts : undefined;
+    return whole ? after.slice(before.length) : "";
+  };
 }
