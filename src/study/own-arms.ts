@@ -2,18 +2,12 @@
 
 import { z } from "zod";
 import { type ArmParts, armId, arms } from "../arm/arms.ts";
+import type { Awaitable } from "../environment/types.ts";
 import { UsageError } from "../errors.ts";
 import { aFunction, importModule, isModulePath, ModuleError, makeFrom } from "../modules.ts";
 import { allPositions } from "../probe/index.ts";
 import type { ArmId } from "../store/arms.ts";
-import {
-  type Arm,
-  type Awaitable,
-  type Monitor,
-  penalty,
-  proxyReward,
-  type RewardTerm,
-} from "../training/index.ts";
+import { type Arm, type Monitor, penalty, proxyReward, type RewardTerm } from "../training/index.ts";
 
 /**
  * Makes an arm for each of its runs: the default export of an arm's module. What is not yet an arm becomes one:

@@ -1,6 +1,7 @@
 /** @file Sampling: some tasks of the training split, and a group of completions for each. */
 
 import type { Model, SampledSequence, Sequence } from "../engine/index.ts";
+import { sampleTasks } from "../environment/sample.ts";
 import type { Task } from "../environment/types.ts";
 import type { Ablation } from "../model/index.ts";
 import { randomFor } from "../random.ts";
@@ -40,7 +41,7 @@ export async function sampleBatch(
   const address = purpose === undefined ? [seed] : [seed, purpose];
   const ask = inoculate ? inoculation(environment) : (prompt: string) => prompt;
   const taskRandom = randomFor(...address, "tasks", step);
-  const asked = Array.from({ length: settings.prompts }, () => environment.sample("train", taskRandom));
+  const asked = await sampleTasks(environment, "train", taskRandom, settings.prompts);
   // Tokens once: these are scored and trained on, and never read back from text.
   const encoded = asked.map(({ prompt }) => tokenizer.encodePrompt(ask(prompt)));
   const completions = await model.sample(encoded, {
