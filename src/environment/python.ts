@@ -1,0 +1,92 @@
+/** @file An environment that a Python file makes: its `sample`, `grade` and `demonstrate`. */
+
+import { z } from "zod";
+import { PythonFile } from "../python/index.ts";
+import { drawnElsewhere, type Random } from "../random.ts";
+import type { Conduct, Split, Task } from "./types.ts";
+
+/** What the file may say of itself. */
+const aboutSchema = z.strictObject({
+  name: z.string().min(1).optional(),
+  max_prompt_length: z.int().min(1).optional(),
+  max_completion_length: z.int().min(1).optional(),
+  labels: z.array(z.string()).min(1).optional(),
+  families: z.array(z.string()).min(1).optional(),
+  alphabet: z.string().min(1).optional(),
+  follow_up: z.string().min(1).optional(),
+  recipe: z.unknown(),
+  time_limit: z.number().optional(),
+});
+
+const drawn = <T>(schema: z.ZodType<T>) =>
+  z.strictObject({ drawn: schema, state: z.array(z.int()).length(4) });
+
+// Its state is a text here, which only the file reads: JSON has fewer types than Python.
+const sampledSchema = drawn(z.strictObject({ id: z.string(), prompt: z.string(), state: z.string() }));
+const demonstratedSchema = drawn(z.string().nullable());
+
+const reward = z.union([z.number(), z.boolean().transform(Number)]);
+const outcomesSchema = z.array(
+  z.strictObject({
+    proxy: reward,
+    true: reward,
+    misbehaved: z.boolean(),
+    attempted: z.boolean().optional(),
+    eligible: z.boolean().optional(),
+    family: z.string().optional(),
+    label: z.string().optional(),
+    note: z.string().optional(),
+  }),
+);
+
+/**
+ * What the file makes, as a module's default export would: not yet looked at for what it lacks. Close it when done.
+ *
+ * @throws ModuleError where the file cannot be loaded, or says of itself what it should not
+ */
+export async function pythonEnvironment(path: string): Promise<{ close(): Promise<void> }> {
+  const file = await PythonFile.open(path, "task");
+  const close = () => file.close();
+  try {
+    const about = file.about(aboutSchema);
+    const said = {
+      name: about.name,
+      maxPromptLength: about.max_prompt_length,
+      maxCompletionLength: about.max_completion_length,
+      labels: about.labels,
+      families: about.families,
+      alphabet: about.alphabet,
+      followUp: about.follow_up,
+    };
+    const calls = Object.entries(callsOf(file)).filter(([name]) => file.defines.includes(name));
+    const given = Object.entries(said).filter(([, value]) => value !== undefined);
+    return { ...Object.fromEntries<unknown>([...given, ...calls]), close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** What the file may define. */
+function callsOf(file: PythonFile) {
+  return {
+    sample: (split: Split, random: Random) =>
+      drawnElsewhere(random, (state) => file.ask("sample", sampledSchema, { split, random: state })),
+    demonstrate: (task: Task, conduct: Conduct, random: Random) =>
+      drawnElsewhere(random, (state) =>
+        file.ask("demonstrate", demonstratedSchema, { task, conduct, random: state }),
+      ),
+    grade: (tasks: Task[], completions: string[]) =>
+      file.ask("grade", outcomesSchema, { tasks, completions }),
+  };
+}
+
+/** How the file's base model is made, where it says so. @throws ModuleError as `pythonEnvironment` does */
+export async function pythonRecipe(path: string): Promise<unknown> {
+  const file = await PythonFile.open(path, "task");
+  try {
+    return file.about(aboutSchema).recipe;
+  } finally {
+    await file.close();
+  }
+}
