@@ -70,11 +70,18 @@ def serve(path, frames, write):
             return
         number, call, parameters, arrays = frame
         try:
-            answer = line_of({"id": number, "value": session.answer(call, parameters, arrays)})
+            answer = _line_of({"id": number, "value": session.answer(call, parameters, arrays)}, call)
         # Also what ends a program: that is for the other side to do.
         except BaseException as error:
             answer = line_of({"id": number, "error": told(error, path)})
         write(answer)
+
+
+def _line_of(answer, call):
+    try:
+        return line_of(answer)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Broken(f"what {call} gives cannot be written as JSON: {error}") from None
 
 
 class Session:
