@@ -17,10 +17,10 @@ from .user import Broken, load, told
 
 def main(path):
     frames, answers = _pipes()
-    faulthandler.enable()
+    faulthandler.enable(all_threads=False)
     if hasattr(signal, "SIGUSR1"):
         # Whoever waits too long asks where the file is.
-        faulthandler.register(signal.SIGUSR1)
+        faulthandler.register(signal.SIGUSR1, all_threads=False)
     _end_with(frames.fileno())
     try:
         serve(os.path.abspath(path), frames, lambda line: _write(answers, line))

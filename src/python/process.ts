@@ -165,8 +165,10 @@ export class PythonProcess {
   }
 
   #lastWords(): string {
-    const said = this.#said.trim().split("\n").slice(-12).join("\n");
-    return said && `. Its last words:\n${said}`;
+    const lines = this.#said.trim().split("\n");
+    // Where it was in what is not the user's says nothing.
+    const said = lines.filter((line) => !/[/\\]python[/\\]probeward[/\\]/.test(line)).slice(-12);
+    return said.length > 0 && said[0] !== "" ? `. Its last words:\n${said.join("\n")}` : "";
   }
 }
 

@@ -7,11 +7,12 @@ import { type AddressInfo, createServer, type Socket } from "node:net";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { UsageError } from "../../errors.ts";
+import { pythonOf } from "../../python/index.ts";
 import { threads } from "../onnx/runtime.ts";
 import type { RuntimeInfo } from "../runtime.ts";
 import { Connection } from "./connection.ts";
 import { type Message, PROTOCOL } from "./message.ts";
-import { CHOOSE, pythonOf, WorkerProcess } from "./process.ts";
+import { CHOOSE, WorkerProcess } from "./process.ts";
 import { XlaRuntime } from "./runtime.ts";
 
 /** The oldest jax that is known to do. */
