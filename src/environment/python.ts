@@ -14,7 +14,7 @@ const aboutSchema = z.strictObject({
   families: z.array(z.string()).min(1).optional(),
   alphabet: z.string().min(1).optional(),
   follow_up: z.string().min(1).optional(),
-  recipe: z.unknown(),
+  recipe: z.unknown().optional(),
   time_limit: z.number().optional(),
 });
 
