@@ -22,11 +22,13 @@ const drawn = <T>(schema: z.ZodType<T>) =>
   z.strictObject({ drawn: schema, state: z.array(z.int()).length(4) });
 
 // Its state is a text here, which only the file reads: JSON has fewer types than Python.
-const sampledSchema = drawn(z.strictObject({ id: z.string(), prompt: z.string(), state: z.string() }));
+/** A task, and where the stream is left. */
+export const sampledSchema = drawn(z.strictObject({ id: z.string(), prompt: z.string(), state: z.string() }));
 const demonstratedSchema = drawn(z.string().nullable());
 
 const reward = z.union([z.number(), z.boolean().transform(Number)]);
-const outcomesSchema = z.array(
+/** What a grader may say of completions. */
+export const outcomesSchema = z.array(
   z.strictObject({
     proxy: reward,
     true: reward,
@@ -77,7 +79,7 @@ function callsOf(file: PythonFile) {
         file.ask("demonstrate", demonstratedSchema, { task, conduct, random: state }),
       ),
     grade: (tasks: Task[], completions: string[]) =>
-      file.ask("grade", outcomesSchema, { tasks, completions }),
+      file.ask("grade", outcomesSchema.length(tasks.length), { tasks, completions }),
   };
 }
 

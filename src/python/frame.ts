@@ -70,13 +70,14 @@ export class AnswerReader {
 }
 
 function answerOf(line: Buffer): PythonAnswer {
+  const refused = (what: string) => new Error(`${what}: ${JSON.stringify(line.toString("latin1", 0, 100))}`);
   let read: unknown;
   try {
     read = JSON.parse(line.toString());
   } catch {
-    throw new Error(`a line that is not JSON: ${JSON.stringify(line.toString("latin1", 0, 100))}`);
+    throw refused("a line that is not JSON");
   }
   const answer = answerSchema.safeParse(read);
-  if (!answer.success) throw new Error(`a line that is no answer: ${JSON.stringify(read).slice(0, 100)}`);
+  if (!answer.success) throw refused("a line that is no answer");
   return answer.data;
 }
