@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it, vi } from "vitest";
 import { z } from "zod";
+import { start } from "../../test/process.ts";
 import { onNumpy, onPython } from "../../test/xla.ts";
 import { UsageError } from "../errors.ts";
 import { ModuleError } from "../modules.ts";
@@ -199,6 +200,28 @@ onPython("a Python file", () => {
     await expect(grade(file)).rejects.toThrow(
       /its process died, and the file was edited since it was loaded/,
     );
+  });
+
+  it("ends with this process, whatever it is doing then", async () => {
+    const path = await written(
+      "import os, subprocess",
+      "def grade(tasks, completions):",
+      "    child = subprocess.Popen(['sleep', '1000'])",
+      "    open(completions[0], 'w').write(f'{os.getpid()} {child.pid} ')",
+      "    while True: pass",
+    );
+    const pids = `${path}.pids`;
+    const dist = new URL("../../dist/python/index.js", import.meta.url);
+    const program = `const { PythonFile } = await import("${dist}");
+      const file = await PythonFile.open(${JSON.stringify(path)}, "task");
+      file.ask("grade", undefined, { tasks: ${JSON.stringify(tasks)}, completions: [${JSON.stringify(pids)}] });`;
+    const { child, ended } = start(process.execPath, ["--input-type=module", "-e", program]);
+    const said = () => readFile(pids, "utf8").catch(() => "");
+    await expect.poll(said).toMatch(/ \d+ $/);
+    child.kill("SIGKILL");
+    expect(await ended).toMatchObject({ signal: "SIGKILL" });
+    const started = (await said()).trim().split(" ").map(Number);
+    await expect.poll(() => started.map(isThere)).toEqual([false, false]);
   });
 
   it("ends in order, with what it started", async () => {

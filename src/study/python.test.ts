@@ -1,17 +1,19 @@
 /** @file Studies with Python files: the same numbers as with TypeScript, whatever becomes of the processes. */
 
 import { execFileSync } from "node:child_process";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, expect, it, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { leftIn } from "../../test/left.ts";
 import { tinyHook } from "../../test/tiny.ts";
 import { runTinyStudy, tinySettings } from "../../test/tiny-study.ts";
 import { onNumpy, onPython } from "../../test/xla.ts";
+import { contract } from "../environment/contract.ts";
 import { loadEnvironment } from "../environment/load.ts";
 import { randomFor } from "../random.ts";
+import { readStudy } from "./index.ts";
 
 let folder: string;
 beforeAll(async () => {
@@ -208,5 +210,55 @@ def reward(last, all, seen, **kwargs):
       ),
     ];
     expect(left[1]).toEqual(left[0]);
+  });
+});
+
+const page = fileURLToPath(new URL("../../docs/python.md", import.meta.url));
+const example = fileURLToPath(new URL("../../examples/distance/", import.meta.url));
+
+/** The Python files of docs/python.md. */
+async function filesOf(page: string): Promise<string[]> {
+  const text = await readFile(page, "utf8");
+  return [...text.matchAll(/^```python\n([\s\S]*?)^```$/gm)].map(([, file]) =>
+    file!.replaceAll("blocks.2", "blocks.0"),
+  );
+}
+
+describe("docs/python.md", async () => {
+  const [task, about, reward, distance, monitor, ...rest] = await filesOf(page);
+
+  it("has no other files", () => expect(rest).toEqual([]));
+
+  onPython("its task", () => {
+    it("keeps the contract, with what it says of itself", async () => {
+      const path = join(folder, "task.py");
+      await writeFile(path, `${about}\n${task}`);
+      const environment = await loadEnvironment(path);
+      expect(environment.maxCompletionLength).toBe(8);
+      for (const { promise, check } of contract)
+        await expect(check(environment), promise).resolves.toBeUndefined();
+      await environment.close();
+    });
+  });
+
+  onPython("its reward and its monitor", () => {
+    it("are trained with", async () => {
+      await leftBy("page-reward", "page.py", reward!);
+      await leftBy("page-monitor", "page.py", monitor!);
+    });
+  });
+
+  onNumpy("its reward with activations", () => {
+    it("is that of examples/distance, and is trained with", async () => {
+      expect((await readStudy(join(example, "study.yaml"))).arms[2]).toBe(join(example, "distance.py"));
+      const own = (await readFile(join(example, "distance.py"), "utf8")).replaceAll("blocks.2", "blocks.0");
+      const withoutTexts = (file: string) => file.replaceAll(/ *""".*"""\n/g, "").trim();
+      expect(withoutTexts(own)).toBe(distance!.trim());
+      const left = await leftBy("page-distance", "distance.py", own);
+      const lines = left["runs/distance/seed-1/metrics.jsonl"]!.trim().split("\n");
+      const largest = lines.map((line) => JSON.parse(line)["distance/largest"]);
+      // The policy has not moved at the first step, and has at the last.
+      expect([largest[0], largest.at(-1) > 1e-6]).toEqual([0, true]);
+    });
   });
 });
