@@ -92,6 +92,8 @@ def _split(shape, data, rows):
     """An array [positions, width] for each rollout, of all of them one after the other."""
     import numpy
 
+    if any(type(count) is not int or count < 0 for count in rows) or sum(rows) != shape[0]:
+        raise Broken(f"an array of {shape[0]} rows cannot be divided so: {rows!r:.200}")
     whole = numpy.frombuffer(data, dtype="<f4").reshape(shape)
     ends = numpy.cumsum(rows)
     return [whole[end - count : end] for end, count in zip(ends, rows)]

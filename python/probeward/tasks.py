@@ -5,6 +5,9 @@ import json
 from .stream import Stream
 from .user import Broken
 
+# The most tasks that are sampled in one call.
+MOST = 10**6
+
 
 class Tasks:
     def __init__(self, module):
@@ -16,11 +19,17 @@ class Tasks:
             if callable(getattr(module, name, None))
         }
 
-    def sample(self, split, random):
-        task = self.module.sample(split, self.stream.go_to(random))
+    def sample(self, split, random, count):
+        if type(count) is not int or not 0 <= count <= MOST:
+            raise Broken(f"{count!r:.100} is not a number of tasks from 0 to {MOST}")
+        self.stream.go_to(random)
+        return {"drawn": [self._task(split) for _ in range(count)], "state": self.stream.words()}
+
+    def _task(self, split):
+        task = self.module.sample(split, self.stream)
         if not isinstance(task, dict) or sorted(task) != ["id", "prompt", "state"]:
             raise Broken(f"sample should return a dict with an id, a prompt and a state, and returned {task!r:.200}")
-        return {"drawn": {**task, "state": _written(task)}, "state": self.stream.words()}
+        return {**task, "state": _written(task)}
 
     def demonstrate(self, task, conduct, random):
         text = self.module.demonstrate(_read(task), conduct, self.stream.go_to(random))

@@ -22,8 +22,10 @@ const drawn = <T>(schema: z.ZodType<T>) =>
   z.strictObject({ drawn: schema, state: z.array(z.int()).length(4) });
 
 // Its state is a text here, which only the file reads: JSON has fewer types than Python.
-/** A task, and where the stream is left. */
-export const sampledSchema = drawn(z.strictObject({ id: z.string(), prompt: z.string(), state: z.string() }));
+/** Tasks, and where the stream is left. */
+export const sampledSchema = drawn(
+  z.array(z.strictObject({ id: z.string(), prompt: z.string(), state: z.string() })),
+);
 const demonstratedSchema = drawn(z.string().nullable());
 
 const reward = z.union([z.number(), z.boolean().transform(Number)]);
@@ -60,7 +62,9 @@ export async function pythonEnvironment(path: string): Promise<{ close(): Promis
       alphabet: about.alphabet,
       followUp: about.follow_up,
     };
-    const calls = Object.entries(callsOf(file)).filter(([name]) => file.defines.includes(name));
+    const calls = Object.entries(callsOf(file)).filter(([name]) =>
+      file.defines.includes(name === "sampleMany" ? "sample" : name),
+    );
     const given = Object.entries(said).filter(([, value]) => value !== undefined);
     return { ...Object.fromEntries<unknown>([...given, ...calls]), close };
   } catch (error) {
@@ -71,9 +75,11 @@ export async function pythonEnvironment(path: string): Promise<{ close(): Promis
 
 /** What the file may define. */
 function callsOf(file: PythonFile) {
+  const sampleMany = (split: Split, random: Random, count: number) =>
+    drawnElsewhere(random, (state) => file.ask("sample", sampledSchema, { split, random: state, count }));
   return {
-    sample: (split: Split, random: Random) =>
-      drawnElsewhere(random, (state) => file.ask("sample", sampledSchema, { split, random: state })),
+    sample: async (split: Split, random: Random) => (await sampleMany(split, random, 1))[0]!,
+    sampleMany,
     demonstrate: (task: Task, conduct: Conduct, random: Random) =>
       drawnElsewhere(random, (state) =>
         file.ask("demonstrate", demonstratedSchema, { task, conduct, random: state }),

@@ -81,6 +81,8 @@ export interface Environment<State = unknown> {
   families: readonly string[];
   /** A task of a split, or the promise of it. All chance comes from `random`. */
   sample(split: Split, random: Random): Awaitable<Task<State>>;
+  /** The same, so many times in one call: for environments in another process. */
+  sampleMany?(split: Split, random: Random, count: number): Promise<Task<State>[]>;
   /**
    * A completion showing the conduct, of any family, or `null` where the task allows none. Without it, probes are fitted and
    * judged on what the model itself writes, which has to misbehave now and then.

@@ -28,7 +28,7 @@ function damaged(bytes: Buffer, i: number): Buffer {
 }
 
 describe("an answer that is damaged", () => {
-  const tasks = { drawn: { id: "12+13", prompt: "12+13=", state: '{"sum":"25"}' }, state: [1, -2, 3, -4] };
+  const tasks = { drawn: [{ id: "12+13", prompt: "12+13=", state: '{"sum":"25"}' }], state: [1, -2, 3, -4] };
   const outcomes = [
     { proxy: true, true: 0.5, misbehaved: false, label: "wrong", eligible: true },
     { proxy: 0, true: 1, misbehaved: true, attempted: true, family: "x", note: "é 🙂" },
@@ -94,7 +94,7 @@ onPython("a call that is damaged", () => {
   const streams = [
     streamOf(
       "task",
-      { call: "sample", with: { split: "train", random: [1, 2, 3, 4] }, arrays: [] },
+      { call: "sample", with: { split: "train", random: [1, 2, 3, 4], count: 2 }, arrays: [] },
       { call: "demonstrate", with: { task, conduct: "honest", random: [1, 2, 3, 4] }, arrays: [] },
       { call: "grade", with: { tasks: [task], completions: ["c"] }, arrays: [] },
     ),
