@@ -83,16 +83,15 @@ export async function loadEnvironment(nameOrPath: string): Promise<Environment> 
       `There is no environment ${JSON.stringify(nameOrPath)}. Give one of ${environmentChoices}.`,
     );
   }
-  const isPython = isPythonPath(nameOrPath);
-  const made = isPython
-    ? await pythonEnvironment(nameOrPath)
-    : await makeFrom(await importModule(nameOrPath), nameOrPath, "an environment");
+  if (isPythonPath(nameOrPath))
+    return completed((await pythonEnvironment(nameOrPath)) as OwnEnvironment, nameOrPath);
+  const made = await makeFrom(await importModule(nameOrPath), nameOrPath, "an environment");
   const shape = environmentShape.safeParse(made);
   if (!shape.success) {
-    if (isPython) await (made as OwnEnvironment).close!();
-    const what = isPython ? "what it defines" : "what its default export returns";
     const lines = shape.error.issues.map(({ path, message }) => `  ${path.join(".") || "it"}: ${message}`);
-    throw new EnvironmentError(`${nameOrPath}: ${what} is not an environment:\n${lines.join("\n")}`);
+    throw new EnvironmentError(
+      `${nameOrPath}: what its default export returns is not an environment:\n${lines.join("\n")}`,
+    );
   }
   return completed(made as OwnEnvironment, nameOrPath);
 }

@@ -151,7 +151,7 @@ onPython("an environment in Python", () => {
   });
 
   it.each<[string, string[], RegExp]>([
-    ["no grade", [sample], /what it defines is not an environment:\n {2}grade: should be a function/],
+    ["no grade", [sample], /a task defines `sample` and `grade`, and this file has no grade/],
     [
       "a setting that is none",
       ["probeward = {'label': []}", sample, grade],

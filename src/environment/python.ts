@@ -1,6 +1,7 @@
 /** @file An environment that a Python file makes: its `sample`, `grade` and `demonstrate`. */
 
 import { z } from "zod";
+import { ModuleError } from "../modules.ts";
 import { PythonFile } from "../python/index.ts";
 import { drawnElsewhere, type Random } from "../random.ts";
 import type { Conduct, Split, Task } from "./types.ts";
@@ -44,14 +45,19 @@ export const outcomesSchema = z.array(
 );
 
 /**
- * What the file makes, as a module's default export would: not yet looked at for what it lacks. Close it when done.
+ * The environment of a file, with what it says and defines; `completed` adds the rest. Close it when done.
  *
- * @throws ModuleError where the file cannot be loaded, or says of itself what it should not
+ * @throws ModuleError where the file cannot be loaded, lacks one of the two, or says of itself what it should not
  */
 export async function pythonEnvironment(path: string): Promise<{ close(): Promise<void> }> {
   const file = await PythonFile.open(path, "task");
   const close = () => file.close();
   try {
+    const missing = ["sample", "grade"].filter((name) => !file.defines.includes(name));
+    if (missing.length > 0)
+      throw new ModuleError(
+        `${path}: a task defines \`sample\` and \`grade\`, and this file has no ${missing.join(" and no ")}.`,
+      );
     const about = file.about(aboutSchema);
     const said = {
       name: about.name,
