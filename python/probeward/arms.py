@@ -16,7 +16,9 @@ HANDED = (
 
 
 class Arm:
-    def __init__(self, module, taps):
+    def __init__(self, module, said):
+        # What is no dict the other side refuses.
+        taps = said if isinstance(said, dict) else {}
         self.calls = {}
         for name in ("reward", "monitor"):
             function = getattr(module, name, None)

@@ -106,7 +106,7 @@ class Session:
         about = getattr(module, "probeward", {})
         if not isinstance(about, dict) or not _is_plain(about):
             raise Broken("`probeward`, what the file says of itself, should be a dict of texts, numbers, lists and dicts")
-        opened = Tasks(module) if role == "task" else Arm(module, about.get("taps", {}))
+        opened = Tasks(module) if role == "task" else Arm(module, about.get("taps"))
         self.calls.update(opened.calls)
         return {"about": about, "defines": sorted(opened.calls), "sha256": sha256}
 

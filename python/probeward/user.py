@@ -14,7 +14,8 @@ class Broken(Exception):
 def load(path):
     """The file as a module, and its SHA-256. What lies beside it can be imported, as by a script."""
     sys.path.insert(0, os.path.dirname(path))
-    name = os.path.splitext(os.path.basename(path))[0]
+    # Not the file's own name, which may be that of something else: random.py.
+    name = "probeward_" + os.path.splitext(os.path.basename(path))[0]
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module

@@ -64,8 +64,14 @@ onPython("a Python file", () => {
 
   it("imports what lies beside it, and starts where this process is", async () => {
     await writeFile(join(folder, "beside.py"), "value = 7\n");
-    const file = await grading(["return [[beside.value, os.getcwd()]]"], ["import beside, os"]);
-    expect(await grade(file)).toEqual([[7, process.cwd()]]);
+    const path = join(folder, "random.py");
+    await writeFile(
+      path,
+      "import beside, os, tempfile\ndef grade(tasks, completions): return [[beside.value, os.getcwd()]]\n",
+    );
+    opened.push(await PythonFile.open(path, "task"));
+    expect(await grade(opened[0]!)).toEqual([[7, process.cwd()]]);
+    await rm(path);
   });
 
   it("may print, read and start what does so: the pipes are not its own", async () => {
@@ -189,6 +195,22 @@ onPython("a Python file", () => {
       /file_\d+\.py: its process was ended by SIGABRT\. Its last words:.*last words/s,
     );
     expect(await readFile(marks, "utf8")).toBe("xxxx");
+  });
+
+  it("that is closed while it is asked something ends", async () => {
+    const file = await grading(
+      ["open(completions[0], 'w').write(str(os.getpid()))", "while True: pass"],
+      ["import os"],
+    );
+    const said = join(folder, "asked");
+    let answered = false;
+    grade(file, [said]).finally(() => {
+      answered = true;
+    });
+    await expect.poll(() => readFile(said, "utf8").catch(() => "")).toMatch(/\d/);
+    await file.close();
+    expect(isThere(Number(await readFile(said, "utf8")))).toBe(false);
+    expect(answered).toBe(false);
   });
 
   it("that was edited since is not gone on with", async () => {

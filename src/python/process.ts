@@ -107,9 +107,12 @@ export class PythonProcess {
     }
   }
 
-  /** Lets it end in order, or ends it where it does not. */
+  /** Lets it end in order, or ends it where it does not. What it is still asked then is never answered: nobody wants it. */
   async close(): Promise<void> {
-    if (!this.#ended) await this.ask("close", {}, [], GRACE).catch(() => {});
+    if (this.#waiting) {
+      this.#waiting = undefined;
+      this.#end(new PythonFault("was closed"));
+    } else if (!this.#ended) await this.ask("close", {}, [], GRACE).catch(() => {});
     this.#hold(true);
     const timer = setTimeout(() => this.#killGroup(), GRACE);
     await this.#exited;

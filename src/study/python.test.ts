@@ -162,6 +162,32 @@ def reward(prompts, completions, completion_ids, proxy, finished, trainer_state,
     expect(processesOf(path)).toEqual([]);
   });
 
+  it("stops where the task fails, with the line, and not before what goes on beside it has ended", async () => {
+    const path = join(folder, "late.py");
+    const text = await readFile(tiny, "utf8");
+    await writeFile(
+      path,
+      text.replace(
+        '    print("grading"',
+        '    if len(completions) == 16:\n        1 / 0\n    print("grading"',
+      ),
+    );
+    const environment = await loadEnvironment(path);
+    const study = runTinyStudy(join(folder, "late"), tinySettings(), () => {}, { environment });
+    await expect(study).rejects.toThrow(/late\.py:\d+: grade failed: ZeroDivisionError/);
+    expect(processesOf(path)).toEqual([]);
+  });
+
+  it("does not go on with an arm that was edited", async () => {
+    const path = join(folder, "edited.py");
+    const settings = tinySettings({ arms: [path], training: { ...tinySettings().training, steps: 1 } });
+    const study = (text: string) =>
+      writeFile(path, text).then(() => runTinyStudy(join(folder, "edited"), settings));
+    const text = "def reward(completions, **kwargs): return [0.0] * len(completions)\n";
+    await study(text);
+    await expect(study(`${text}# edited\n`)).rejects.toThrow(/the file of the arm edited was edited/);
+  });
+
   it("names the run that an arm fails in, with the line", async () => {
     const path = join(folder, "fails.py");
     await writeFile(

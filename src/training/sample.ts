@@ -2,7 +2,7 @@
 
 import type { Model, SampledSequence, Sequence } from "../engine/index.ts";
 import { sampleTasks } from "../environment/sample.ts";
-import type { Task } from "../environment/types.ts";
+import type { Outcome, Task } from "../environment/types.ts";
 import type { Ablation } from "../model/index.ts";
 import { randomFor } from "../random.ts";
 import type { RunContext } from "./types.ts";
@@ -63,6 +63,16 @@ export async function sampleBatch(
       return { tokens: [...prompt, ...tokens], promptLength: prompt.length };
     }),
   };
+}
+
+/** Has a batch graded while something else goes on. Where that fails before it is waited for, it is told where it is. */
+export function beginGrading(
+  environment: Pick<RunContext["environment"], "grade">,
+  { tasks, texts }: Pick<Batch, "tasks" | "texts">,
+): Promise<Outcome[]> {
+  const grading = environment.grade(tasks, texts);
+  grading.catch(() => {});
+  return grading;
 }
 
 function inoculation({ name, inoculate }: RunContext["environment"]): (prompt: string) => string {
