@@ -146,7 +146,8 @@ export class PythonProcess {
     this.#ended ??= error;
     this.#waiting?.reject(this.#ended);
     this.#waiting = undefined;
-    this.#killGroup();
+    // Of one that has exited the number may be another's by now.
+    if (this.#child.exitCode === null && this.#child.signalCode === null) this.#killGroup();
   }
 
   /** With all that it started. */
