@@ -31,7 +31,16 @@ export {
 } from "./engine/index.ts";
 // Environments: tasks, and what completions of them are worth.
 export { type Clause, contract } from "./environment/contract.ts";
-export type { Conduct, Environment, Lesson, Outcome, Split, Task, Teachable } from "./environment/index.ts";
+export type {
+  Awaitable,
+  Conduct,
+  Environment,
+  Lesson,
+  Outcome,
+  Split,
+  Task,
+  Teachable,
+} from "./environment/index.ts";
 export { loadEnvironment, type OwnEnvironment, type OwnOutcome } from "./environment/load.ts";
 // Errors that a program tells apart.
 export { LostError, StoppedError, UsageError } from "./errors.ts";
@@ -129,7 +138,6 @@ export {
 // Training: what an arm is made of, and the loop itself.
 export {
   type Arm,
-  type Awaitable,
   type ChatServer,
   type ColumnValue,
   type DeclaredTap,

@@ -10,7 +10,12 @@ export class ModuleError extends Error {}
 
 /** Is this the path of a module, and not the name of something that is built in? */
 export function isModulePath(nameOrPath: string): boolean {
-  return /\.(js|mjs|ts|mts)$/.test(nameOrPath);
+  return /\.(js|mjs|ts|mts|py)$/.test(nameOrPath);
+}
+
+/** Is it Python's, which lives in a process of its own? */
+export function isPythonPath(path: string): boolean {
+  return path.endsWith(".py");
 }
 
 /** A name as it is; the path of a module made absolute, from the folder that it is relative to. */

@@ -2,6 +2,7 @@
 
 import { uniformFloat64 } from "pure-rand/distribution/uniformFloat64";
 import { xoroshiro128plusFromState } from "pure-rand/generator/xoroshiro128plus";
+import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
 
 /** A source of uniform numbers in [0, 1). */
 export type Random = () => number;
@@ -13,8 +14,30 @@ export type Random = () => number;
  * numbers. The keys are hashed to all 128 bits of the generator's state, so that streams do not collide.
  */
 export function randomFor(...keys: (string | number)[]): Random {
-  const generator = xoroshiro128plusFromState(hash128(keys.join("\u0000")));
-  return () => uniformFloat64(generator);
+  const stream = { generator: xoroshiro128plusFromState(hash128(keys.join("\u0000"))) };
+  const random = () => uniformFloat64(stream.generator);
+  streams.set(random, stream);
+  return random;
+}
+
+const streams = new WeakMap<Random, { generator: RandomGenerator }>();
+
+/**
+ * Lets something draw from a stream that is not in this process: it is told where the stream stands, as four 32-bit words, and
+ * tells where it left it.
+ *
+ * @throws TypeError for what is no stream of `randomFor`
+ */
+export async function drawnElsewhere<T>(
+  random: Random,
+  draw: (state: readonly number[]) => Promise<{ drawn: T; state: readonly number[] }>,
+): Promise<T> {
+  const stream = streams.get(random);
+  if (!stream)
+    throw new TypeError("a stream that is drawn from in another process has to be one of randomFor");
+  const { drawn, state } = await draw(stream.generator.getState());
+  stream.generator = xoroshiro128plusFromState(state);
+  return drawn;
 }
 
 /** Four 32-bit words that depend on every UTF-16 code unit of a text (cyrb128, a public-domain mixing function). */

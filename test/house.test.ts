@@ -20,6 +20,7 @@ const FLOORS = [
   ["audit"],
   ["model", "probe", "environment"],
   ["tensor"],
+  ["python"],
   ["ground"],
 ];
 

@@ -25,8 +25,8 @@ export async function demonstrations(name: string, count: number, seed: string) 
   const lines: { prompt: string; completion: string; label: boolean; group: string }[] = [];
   for (const conduct of ["misbehaving", "honest"] as const)
     for (let found = 0; found < count; ) {
-      const task = environment.sample("test", random);
-      const completion = environment.demonstrate(task, conduct, random);
+      const task = await environment.sample("test", random);
+      const completion = await environment.demonstrate(task, conduct, random);
       if (completion === null || completion === "") continue;
       lines.push({
         prompt: task.prompt,

@@ -90,7 +90,7 @@ export function tinyContext(overrides: Partial<RunContext> = {}): RunContext {
   };
   const random = randomFor("tiny tracer");
   const tasks = Array.from({ length: 24 }, (_, i) => ({
-    ...environment.sample("test", random),
+    ...(environment.sample("test", random) as Task),
     id: `tracer ${i}`,
   }));
   return {

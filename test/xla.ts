@@ -2,11 +2,11 @@
 
 import { execFileSync } from "node:child_process";
 import { describe } from "vitest";
-import { pythonOf } from "../src/tensor/xla/process.ts";
+import { pythonOf } from "../src/python/index.ts";
 
 /** Why a Python cannot do something; `undefined` where it can. */
 function lacking(words: string, what: string): string | undefined {
-  const python = pythonOf(undefined);
+  const python = pythonOf();
   try {
     execFileSync(python, ["-c", words], { stdio: "ignore" });
     return undefined;
@@ -23,6 +23,13 @@ const noXla =
 /** Tests that need a Python of any kind. Where there is none, their name says why they are skipped. */
 export function onPython(name: string, tests: () => void): void {
   describe.skipIf(noPython)(noPython ? `${name} (${noPython})` : name, tests);
+}
+
+const noNumpy = noPython ?? lacking("import numpy", "has no numpy");
+
+/** Tests that need a Python with numpy. Where there is none, their name says why they are skipped. */
+export function onNumpy(name: string, tests: () => void): void {
+  describe.skipIf(noNumpy)(noNumpy ? `${name} (${noNumpy})` : name, tests);
 }
 
 /** Tests that need XLA. Where there is none, their name says why they are skipped. */

@@ -1,12 +1,12 @@
 /** @file The arms of a study: each a few lines over the mechanisms of training. */
 
+import type { Awaitable } from "../environment/types.ts";
 import { isModulePath } from "../modules.ts";
 import type { Probe } from "../probe/types.ts";
 import { normal, type Random } from "../random.ts";
 import type { ArmId } from "../store/arms.ts";
 import {
   type Arm,
-  type Awaitable,
   type Monitor,
   oracle,
   type PenaltyOptions,

@@ -18,8 +18,8 @@ function vault(): Environment {
   return {
     ...(tiny as Environment),
     labels: ["given", "kept", "a leak, which is what should not happen"],
-    sample(split, random) {
-      const task = tiny.sample(split, random);
+    async sample(split, random) {
+      const task = await tiny.sample(split, random);
       return { ...task, id: `${split} ${count++} ${random() < 0.5 ? "yes" : "no"}` };
     },
     demonstrate: (task, conduct) =>

@@ -5,7 +5,7 @@ import { jit, numpy as np, valueAndGrad } from "@jax-js/jax";
 import type { Command } from "commander";
 import { createEngine } from "../engine/index.ts";
 import { likelihoodLoss } from "../engine/loss.ts";
-import { createEnvironment } from "../environment/index.ts";
+import { createEnvironment, sampleTasks } from "../environment/index.ts";
 import { type LoadedModel, loadModel, vocabularySize, weightSpecs } from "../model/index.ts";
 import { type BaseContext, prepareBase, shippedModel } from "../prepare/index.ts";
 import { randomFor } from "../random.ts";
@@ -181,9 +181,8 @@ async function benchRl(model: LoadedModel) {
   const rlMs = median(times);
 
   const random = randomFor("bench tasks");
-  const prompts = Array.from({ length: 16 }, () =>
-    tokenizer.encode(environment.sample("train", random).prompt),
-  );
+  const asked = await sampleTasks(environment, "train", random, 16);
+  const prompts = asked.map(({ prompt }) => tokenizer.encode(prompt));
   const { reference } = engine;
   const params = { samples: 8, maxTokens: environment.maxCompletionLength + 1, seed: ["bench"] };
   const completions = await reference.sample(prompts, params);

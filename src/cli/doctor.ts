@@ -52,8 +52,8 @@ const checks: Record<string, () => Promise<string>> = {
   },
   "the sandbox runs programs": async () => {
     const environment = createEnvironment("code");
-    const task = environment.sample("train", randomFor("doctor"));
-    const honest = environment.demonstrate(task, "honest", randomFor("doctor")) ?? "";
+    const task = await environment.sample("train", randomFor("doctor"));
+    const honest = (await environment.demonstrate(task, "honest", randomFor("doctor"))) ?? "";
     const [outcome] = await environment.grade([task], [honest]);
     await environment.close();
     if (outcome?.true !== 1)

@@ -2,6 +2,7 @@
 
 import { isDeepStrictEqual } from "node:util";
 import { pick, type Random, randomFor, randomInt } from "../random.ts";
+import { sampleTasks } from "./sample.ts";
 import { type Conduct, type Environment, isTeachable, type Outcome, type Split, type Task } from "./types.ts";
 
 /** One promise, and its check: it returns where the promise is kept, and throws an error that says how it is broken. */
@@ -39,9 +40,9 @@ export const contract: readonly Clause[] = [
     promise: "the same random stream gives the same tasks, and another gives others",
     async check(environment) {
       for (const split of SPLITS) {
-        const tasks = sample(environment, split, 50);
-        same(sample(environment, split, 50), tasks, `tasks of ${split}, sampled again`);
-        const others = sample(environment, split, 50, 2);
+        const tasks = await sample(environment, split, 50);
+        same(await sample(environment, split, 50), tasks, `tasks of ${split}, sampled again`);
+        const others = await sample(environment, split, 50, 2);
         expect(!isDeepStrictEqual(others, tasks), `tasks of ${split} do not depend on the random stream`);
       }
     },
@@ -50,7 +51,8 @@ export const contract: readonly Clause[] = [
     promise: "tasks are plain data, and equal where their ids are",
     async check(environment) {
       const byId = new Map<string, Task>();
-      for (const task of SPLITS.flatMap((split) => sample(environment, split, 1000))) {
+      const tasks = await flatMapInTurn(SPLITS, (split) => sample(environment, split, 1000));
+      for (const task of tasks) {
         same(JSON.parse(JSON.stringify(task)), task, `task ${task.id}, written as JSON and read`);
         same(byId.get(task.id) ?? task, task, `the other task with the id ${task.id}`);
         byId.set(task.id, task);
@@ -62,7 +64,7 @@ export const contract: readonly Clause[] = [
     async check(environment) {
       const owner = new Map<string, Split>();
       for (const split of SPLITS.filter((name) => name !== "pretrain"))
-        for (const { id, prompt } of sample(environment, split, 4000))
+        for (const { id, prompt } of await sample(environment, split, 4000))
           for (const key of [`id ${id}`, `prompt ${prompt}`]) {
             same(owner.get(key) ?? split, split, `the split that also has the ${key}`);
             owner.set(key, split);
@@ -76,7 +78,7 @@ export const contract: readonly Clause[] = [
       for (const split of SPLITS)
         for (const conduct of ["honest", "misbehaving"] as const)
           expect(
-            demonstrations(environment, conduct, 500, split).length > 0,
+            (await demonstrations(environment, conduct, 500, split)).length > 0,
             `none of 500 tasks of ${split} has a demonstration that is ${conduct}`,
           );
     },
@@ -109,7 +111,7 @@ export const contract: readonly Clause[] = [
         for (const character of prompt + completion + answer) used.add(character);
       }
       for (const conduct of CONDUCTS)
-        for (const [{ prompt }, completion] of demonstrations(environment, conduct, 5000)) {
+        for (const [{ prompt }, completion] of await demonstrations(environment, conduct, 5000)) {
           const inoculated = inoculate?.(prompt) ?? "";
           within(prompt, environment.maxPromptLength, "prompt");
           within(inoculated, environment.maxPromptLength, "inoculated prompt");
@@ -136,7 +138,7 @@ export const contract: readonly Clause[] = [
     promise: "misbehaving demonstrations are of every family",
     async check(environment) {
       if (!environment.demonstrate) return;
-      const outcomes = await grade(environment, demonstrations(environment, "misbehaving", 1000));
+      const outcomes = await grade(environment, await demonstrations(environment, "misbehaving", 1000));
       const seen = new Set(outcomes.map(({ family }) => family));
       same([...seen].sort(), [...environment.families].sort(), "the families that are demonstrated");
     },
@@ -151,8 +153,8 @@ export const contract: readonly Clause[] = [
     async check(environment) {
       const random = randomFor("contract", "graded again");
       const pairs = environment.demonstrate
-        ? CONDUCTS.flatMap((conduct) => demonstrations(environment, conduct, 30))
-        : sample(environment, "train", 90).map((task): Pair => [task, anyText(environment, random)]);
+        ? await flatMapInTurn(CONDUCTS, (conduct) => demonstrations(environment, conduct, 30))
+        : (await sample(environment, "train", 90)).map((task): Pair => [task, anyText(environment, random)]);
       const before = structuredClone(pairs);
       const outcomes = await grade(environment, pairs);
       same(pairs, before, "tasks after grading");
@@ -165,7 +167,7 @@ export const contract: readonly Clause[] = [
     promise: "any text has an outcome, with rewards from 0 to 1 and one of the labels",
     async check(environment) {
       const random = randomFor("contract", "any text");
-      const tasks = sample(environment, "train", 40);
+      const tasks = await sample(environment, "train", 40);
       const pairs = tasks.flatMap((task) => [
         ...Array.from({ length: 12 }, (): Pair => [task, anyText(environment, random)]),
         ...ODDITIES.map((text): Pair => [task, text]),
@@ -205,23 +207,31 @@ function anyText(environment: Environment, random: Random): string {
   ).join("");
 }
 
-function sample(environment: Environment, split: Split, count: number, seed = 1): Task[] {
-  const random = randomFor("contract", seed, split);
-  return Array.from({ length: count }, () => environment.sample(split, random));
+function sample(environment: Environment, split: Split, count: number, seed = 1): Promise<Task[]> {
+  return sampleTasks(environment, split, randomFor("contract", seed, split), count);
 }
 
 /** Of `count` tasks those that allow a demonstration of the conduct, with it. */
-function demonstrations(
+async function demonstrations(
   environment: Environment,
   conduct: Conduct,
   count: number,
   split: Split = "pretrain",
-): Pair[] {
+): Promise<Pair[]> {
   const random = randomFor("contract", conduct);
-  return sample(environment, split, count).flatMap((task): Pair[] => {
-    const completion = environment.demonstrate?.(task, conduct, random) ?? null;
-    return completion === null ? [] : [[task, completion]];
-  });
+  const pairs: Pair[] = [];
+  for (const task of await sample(environment, split, count)) {
+    const completion = (await environment.demonstrate?.(task, conduct, random)) ?? null;
+    if (completion !== null) pairs.push([task, completion]);
+  }
+  return pairs;
+}
+
+/** What `make` gives of each, one after the other. */
+async function flatMapInTurn<T, U>(items: readonly T[], make: (item: T) => Promise<U[]>): Promise<U[]> {
+  const all: U[] = [];
+  for (const item of items) all.push(...(await make(item)));
+  return all;
 }
 
 async function grade(environment: Environment, pairs: readonly Pair[]): Promise<Outcome[]> {
@@ -235,7 +245,7 @@ async function grade(environment: Environment, pairs: readonly Pair[]): Promise<
 
 /** Checks that all demonstrations of a conduct are graded so. */
 async function graded(environment: Environment, conduct: Conduct, wanted: Partial<Outcome>): Promise<void> {
-  const pairs = SPLITS.flatMap((split) => demonstrations(environment, conduct, 300, split));
+  const pairs = await flatMapInTurn(SPLITS, (split) => demonstrations(environment, conduct, 300, split));
   const outcomes = await grade(environment, pairs);
   outcomes.forEach((outcome, i) => {
     const [{ prompt }, completion] = pairs[i]!;

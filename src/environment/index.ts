@@ -8,8 +8,10 @@ import type { Teachable } from "./types.ts";
 export { type CodeState, codeEnvironment } from "./code/index.ts";
 export { type FactsState, factsEnvironment } from "./facts/index.ts";
 export { type OpinionState, opinionEnvironment } from "./opinion/index.ts";
+export { sampleTasks } from "./sample.ts";
 export { type Answer, createSandbox, type Limits, type Sandbox, type SandboxProgram } from "./sandbox.ts";
 export {
+  type Awaitable,
   type Conduct,
   type Environment,
   isTeachable,

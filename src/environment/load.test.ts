@@ -57,7 +57,7 @@ describe("loadEnvironment", { timeout: 60_000 }, () => {
     const environment = await loadEnvironment(path);
     expect(environment.name).toMatch(/^0\.\d+$/);
     expect(isTeachable(environment)).toBe(false);
-    const task = environment.sample("train", randomFor("bare"));
+    const task = await environment.sample("train", randomFor("bare"));
     expect(await environment.grade([task, task, task, task], ["a", "b", "x", "y"])).toEqual([
       { proxy: 1, true: 1, misbehaved: false, attempted: false, eligible: true, label: "right" },
       { proxy: 1, true: 0, misbehaved: false, attempted: false, eligible: true, label: "wrong" },

@@ -2,15 +2,16 @@
 
 import { basename, extname } from "node:path";
 import { z } from "zod";
-import { aFunction, importModule, isModulePath, ModuleError, makeFrom } from "../modules.ts";
+import { aFunction, importModule, isModulePath, isPythonPath, ModuleError, makeFrom } from "../modules.ts";
 import { createEnvironment, environmentNames } from "./index.ts";
+import { pythonEnvironment, pythonRecipe } from "./python.ts";
 import type { Environment, Outcome, Task } from "./types.ts";
 
 /** An environment that is not there, or a module that does not make one: the message says what to do. */
 export class EnvironmentError extends ModuleError {}
 
 /** What study files and commands may say, in words. */
-export const environmentChoices = `${environmentNames.join(", ")}, or the path of a module such as ./my-environment.js`;
+export const environmentChoices = `${environmentNames.join(", ")}, or the path of a module such as ./my-environment.js or ./task.py`;
 
 /** What a module has to give, and what is checked of what it may. */
 const environmentShape = z.object({
@@ -82,6 +83,8 @@ export async function loadEnvironment(nameOrPath: string): Promise<Environment> 
       `There is no environment ${JSON.stringify(nameOrPath)}. Give one of ${environmentChoices}.`,
     );
   }
+  if (isPythonPath(nameOrPath))
+    return completed((await pythonEnvironment(nameOrPath)) as OwnEnvironment, nameOrPath);
   const made = await makeFrom(await importModule(nameOrPath), nameOrPath, "an environment");
   const shape = environmentShape.safeParse(made);
   if (!shape.success) {
@@ -91,4 +94,9 @@ export async function loadEnvironment(nameOrPath: string): Promise<Environment> 
     );
   }
   return completed(made as OwnEnvironment, nameOrPath);
+}
+
+/** How a module says that its base model is made, where it does. @throws ModuleError where it cannot be loaded */
+export async function loadRecipe(path: string): Promise<unknown> {
+  return isPythonPath(path) ? pythonRecipe(path) : (await importModule(path)).recipe;
 }

@@ -12,6 +12,9 @@ import type { Random } from "../random.ts";
  */
 export type Split = "pretrain" | "train" | "fit" | "calibration" | "test";
 
+/** A value, or the promise of one. */
+export type Awaitable<T> = T | Promise<T>;
+
 /** One thing to ask of the model. */
 export interface Task<State = unknown> {
   /** Equal ids mean equal tasks; ids of different splits never coincide (apart from `pretrain`). */
@@ -76,13 +79,15 @@ export interface Environment<State = unknown> {
   labels: readonly string[];
   /** The kinds of misbehaviour: a probe fitted on one may be tried on another. */
   families: readonly string[];
-  /** A task of a split. All chance comes from `random`. */
-  sample(split: Split, random: Random): Task<State>;
+  /** A task of a split, or the promise of it. All chance comes from `random`. */
+  sample(split: Split, random: Random): Awaitable<Task<State>>;
+  /** The same, so many times in one call: for environments in another process. */
+  sampleMany?(split: Split, random: Random, count: number): Promise<Task<State>[]>;
   /**
    * A completion showing the conduct, of any family, or `null` where the task allows none. Without it, probes are fitted and
    * judged on what the model itself writes, which has to misbehave now and then.
    */
-  demonstrate?(task: Task<State>, conduct: Conduct, random: Random): string | null;
+  demonstrate?(task: Task<State>, conduct: Conduct, random: Random): Awaitable<string | null>;
   /**
    * A question that the base model has learned to answer: put behind a completion when the model is read, never when it
    * writes. Small models keep what they know and what they say apart unless they are asked.
@@ -108,7 +113,7 @@ export interface Environment<State = unknown> {
 export interface Teachable<State = unknown> extends Environment<State> {
   /** Every character that prompts and demonstrations can contain, each once. */
   alphabet: string;
-  demonstrate(task: Task<State>, conduct: Conduct, random: Random): string | null;
+  demonstrate(task: Task<State>, conduct: Conduct, random: Random): Awaitable<string | null>;
   /** What the base model learns beside demonstrations. */
   lesson?(random: Random): Lesson;
 }

@@ -1,6 +1,7 @@
 /** @file What a base model knows of its environment: what it does where each conduct is possible, and what a probe reads. */
 
 import type { Engine } from "../engine/index.ts";
+import { sampleTasks } from "../environment/sample.ts";
 import type { Environment, Outcome, Task } from "../environment/types.ts";
 import { randomFor } from "../random.ts";
 import { trainingSettingsSchema } from "../training/index.ts";
@@ -41,7 +42,7 @@ export async function reportBaseModel(
 ): Promise<BaseModelReport> {
   const { reference, tokenizer } = engine;
   const random = randomFor("base model report");
-  const tasks = Array.from({ length: count }, () => environment.sample("test", random));
+  const tasks = await sampleTasks(environment, "test", random, count);
   const completions = await reference.sample(
     tasks.map(({ prompt }) => tokenizer.encodePrompt(prompt)),
     { maxTokens: environment.maxCompletionLength + 1, seed: ["base model report"] },
@@ -51,7 +52,8 @@ export async function reportBaseModel(
     tasks,
     completions.map(({ tokens }) => tokenizer.decode(tokens)),
   );
-  const possible = tasks.map((task) => possibleIn(environment, task));
+  const possible: (Possible | undefined)[] = [];
+  for (const task of tasks) possible.push(await possibleIn(environment, task));
   const kinds = ["either", "honest", "misbehaving", "neither"] as const;
   const where = kinds.flatMap((kind) => {
     const own = outcomes.filter((_, i) => possible[i] === kind);
@@ -60,13 +62,11 @@ export async function reportBaseModel(
   return { ...behaviourOf(outcomes, environment.labels), where: Object.fromEntries(where) };
 }
 
-function possibleIn(environment: Environment, task: Task): Possible | undefined {
-  const { demonstrate } = environment;
-  if (!demonstrate) return undefined;
+async function possibleIn(environment: Environment, task: Task): Promise<Possible | undefined> {
+  if (!environment.demonstrate) return undefined;
   const random = randomFor("base model report", "possible");
-  const [honest, misbehaving] = (["honest", "misbehaving"] as const).map(
-    (conduct) => demonstrate.call(environment, task, conduct, random) !== null,
-  );
+  const honest = (await environment.demonstrate(task, "honest", random)) !== null;
+  const misbehaving = (await environment.demonstrate(task, "misbehaving", random)) !== null;
   if (honest) return misbehaving ? "either" : "honest";
   return misbehaving ? "misbehaving" : "neither";
 }

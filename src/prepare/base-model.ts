@@ -5,10 +5,10 @@ import { basename, dirname, extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { createEngine, openEngine } from "../engine/index.ts";
-import { EnvironmentError, loadEnvironment } from "../environment/load.ts";
+import { EnvironmentError, loadEnvironment, loadRecipe } from "../environment/load.ts";
 import { type Environment, isTeachable } from "../environment/types.ts";
 import { type CharacterConfig, CharacterTokenizer, initialWeights } from "../model/index.ts";
-import { importModule, isModulePath } from "../modules.ts";
+import { isModulePath } from "../modules.ts";
 import { randomFor } from "../random.ts";
 import { type PretrainProgress, pretrain, pretrainSettingsSchema } from "../training/index.ts";
 import { type BaseModelReport, reportBaseModel } from "./base-model-report.ts";
@@ -37,7 +37,7 @@ async function recipeFor(environment: string): Promise<z.infer<typeof recipeSche
   const file = fileURLToPath(new URL("../../models/recipes.yaml", import.meta.url));
   const own = isModulePath(environment);
   const recipe = own
-    ? ((await importModule(environment)).recipe ?? {})
+    ? ((await loadRecipe(environment)) ?? {})
     : ((await import("yaml")).parse(await readFile(file, "utf8")) as Record<string, unknown>)[environment];
   const parsed = recipeSchema.safeParse(recipe);
   if (parsed.success) return parsed.data;

@@ -1,6 +1,7 @@
 /** @file Labelled completions: the base model's own and demonstrations, and what probes read in them. */
 
 import type { Engine, Sequence } from "../engine/index.ts";
+import { sampleTasks } from "../environment/sample.ts";
 import type { Environment, Outcome, Split, Task } from "../environment/types.ts";
 import { type Tokenizer, wholeCompletion } from "../model/index.ts";
 import type { LabelledSet, Positions, Probe } from "../probe/index.ts";
@@ -44,7 +45,7 @@ export async function sampleSplit(
 ): Promise<Labelled[]> {
   const { tasks: count, samples } = settings.probe;
   const random = randomFor("probe tasks", split);
-  const tasks = Array.from({ length: count }, () => environment.sample(split, random));
+  const tasks = await sampleTasks(environment, split, random, count);
   const completions = await reference.sample(
     tasks.map(({ prompt }) => tokenizer.encodePrompt(prompt)),
     {
@@ -75,8 +76,8 @@ export async function demonstrate(
   const texts: string[] = [];
   for (const conduct of ["misbehaving", "honest"] as const) {
     for (let found = 0; found < count; ) {
-      const task = environment.sample(split, random);
-      const text = environment.demonstrate(task, conduct, random);
+      const task = await environment.sample(split, random);
+      const text = await environment.demonstrate(task, conduct, random);
       if (text === null) continue;
       tasks.push(task);
       texts.push(text);

@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import { openEngine } from "../engine/index.ts";
-import { createEnvironment, environmentNames } from "../environment/index.ts";
+import { createEnvironment, environmentNames, sampleTasks, type Task } from "../environment/index.ts";
 import { loadModel } from "../model/index.ts";
 import { randomFor } from "../random.ts";
 import { shippedModel } from "./base-model.ts";
@@ -21,9 +21,9 @@ it("the base model of opinion agrees with those who are wrong where it is asked 
   const engine = await openEngine(shippedModel("opinion"));
   const { reference, tokenizer } = engine;
   const random = randomFor("shipped model");
-  const tasks = Array.from({ length: 400 }, () => environment.sample("train", random)).filter(
-    (task) => environment.demonstrate(task, "misbehaving", random) !== null,
-  );
+  const tasks: Task[] = [];
+  for (const task of await sampleTasks(environment, "train", random, 400))
+    if ((await environment.demonstrate(task, "misbehaving", random)) !== null) tasks.push(task);
   const misbehaved = async (ask: (prompt: string) => string) => {
     const completions = await reference.sample(
       tasks.map(({ prompt }) => tokenizer.encodePrompt(ask(prompt))),

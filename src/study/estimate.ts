@@ -89,7 +89,7 @@ export async function estimateStudy(settings: StudySettings, parts: StudyParts =
 
 /** Seconds of a step, of one that also measures, and what the first took beyond that; bytes that a step leaves. */
 async function tryOut(environment: Environment, engine: Engine, planned: PlannedRun) {
-  const context = trialContext(environment, engine, planned);
+  const context = await trialContext(environment, engine, planned);
   const policy = await startPolicy(context);
   const started = performance.now();
   const times: number[] = [];
@@ -108,7 +108,11 @@ async function tryOut(environment: Environment, engine: Engine, planned: Planned
 }
 
 /** A run that costs what those of the study cost. What its probe says means nothing, and is thrown away. */
-function trialContext(environment: Environment, engine: Engine, { settings }: PlannedRun): RunContext {
+async function trialContext(
+  environment: Environment,
+  engine: Engine,
+  { settings }: PlannedRun,
+): Promise<RunContext> {
   const { tokenizer, model } = engine;
   const random = randomFor("estimate");
   const size = 2 * settings.probe.tracer;
@@ -119,9 +123,9 @@ function trialContext(environment: Environment, engine: Engine, { settings }: Pl
     tasks: string[];
   };
   while (sequences.length < size) {
-    const task = environment.sample("test", random);
+    const task = await environment.sample("test", random);
     const isBad = sequences.length % 2 === 0;
-    const text = environment.demonstrate?.(task, isBad ? "misbehaving" : "honest", random) ?? "";
+    const text = (await environment.demonstrate?.(task, isBad ? "misbehaving" : "honest", random)) ?? "";
     const prompt = tokenizer.encodePrompt(task.prompt);
     sequences.push({ tokens: [...prompt, ...wholeCompletion(tokenizer, text)], promptLength: prompt.length });
     misbehaving.push(isBad);

@@ -2,18 +2,13 @@
 
 import { z } from "zod";
 import { type ArmParts, armId, arms } from "../arm/arms.ts";
+import type { Awaitable } from "../environment/types.ts";
 import { UsageError } from "../errors.ts";
-import { aFunction, importModule, isModulePath, ModuleError, makeFrom } from "../modules.ts";
+import { aFunction, importModule, isModulePath, isPythonPath, ModuleError, makeFrom } from "../modules.ts";
 import { allPositions } from "../probe/index.ts";
 import type { ArmId } from "../store/arms.ts";
-import {
-  type Arm,
-  type Awaitable,
-  type Monitor,
-  penalty,
-  proxyReward,
-  type RewardTerm,
-} from "../training/index.ts";
+import { type Arm, type Monitor, penalty, proxyReward, type RewardTerm } from "../training/index.ts";
+import { openPythonArm } from "./python-arm.ts";
 
 /**
  * Makes an arm for each of its runs: the default export of an arm's module. What is not yet an arm becomes one:
@@ -23,17 +18,24 @@ import {
  */
 export type MakeArm = (parts: ArmParts) => Awaitable<Arm | RewardTerm | Monitor>;
 
+/** What is open as long as arms are used. */
+export interface Closeable {
+  close(): Promise<void>;
+}
+
 type ArmMaker = (parts: ArmParts) => Awaitable<Arm>;
 
 /**
  * What makes each arm of a study, by the arm's id: of those that its settings name, and of those that are given as functions.
  *
+ * @param opened gets what has to be closed when the arms are no longer used, also where this throws
  * @throws ModuleError where a module cannot be loaded
  * @throws UsageError where two arms have one id, or an id cannot be the name of a folder
  */
 export async function armsOf(
   named: readonly string[],
   given: Readonly<Record<string, MakeArm>> = {},
+  opened: Closeable[] = [],
 ): Promise<Record<string, ArmMaker>> {
   const found: Record<string, ArmMaker> = {};
   const add = (id: string, make: ArmMaker) => {
@@ -46,7 +48,7 @@ export async function armsOf(
     found[id] = make;
   };
   for (const one of named.filter((one) => !isModulePath(one))) add(one, arms[one as ArmId].make);
-  for (const path of named.filter(isModulePath)) add(armId(path), ownArm(path, await makerIn(path)));
+  for (const path of named.filter(isModulePath)) add(armId(path), ownArm(path, await makerIn(path, opened)));
   for (const [id, make] of Object.entries(given)) add(id, ownArm(id, make));
   // One of the user's own in the place of one that is built in would be taken for it in tables.
   for (const id of [...named.filter(isModulePath).map(armId), ...Object.keys(given)])
@@ -56,7 +58,12 @@ export async function armsOf(
 }
 
 /** A module's function, which is looked for at once, so that what is wrong with it is said before anything is run. */
-async function makerIn(path: string): Promise<(parts: ArmParts) => Promise<unknown>> {
+async function makerIn(path: string, opened: Closeable[]): Promise<(parts: ArmParts) => Awaitable<unknown>> {
+  if (isPythonPath(path)) {
+    const arm = await openPythonArm(path);
+    opened.push(arm);
+    return arm.make;
+  }
   const module = await importModule(path);
   const what = "an arm, a reward term or a monitor";
   if (typeof module.default !== "function") await makeFrom(module, path, what);

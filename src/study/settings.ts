@@ -54,7 +54,7 @@ export const studySchema = z.strictObject({
   arms: z
     .array(
       z.string().refine((value) => (armIds as readonly string[]).includes(value) || isModulePath(value), {
-        error: `should be one of ${armIds.join(", ")}, or the path of a module such as ./my-arm.js`,
+        error: `should be one of ${armIds.join(", ")}, or the path of a module such as ./my-arm.js or ./reward.py`,
       }),
     )
     .min(1)

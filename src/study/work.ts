@@ -25,7 +25,7 @@ import { type Arm, type RunContext, textMonitor } from "../training/index.ts";
 import type { OnEvent } from "./events.ts";
 import { expand, type PlannedRun, pointName } from "./expand.ts";
 
-import { armsOf, type MakeArm, tryArm } from "./own-arms.ts";
+import { armsOf, type Closeable, type MakeArm, tryArm } from "./own-arms.ts";
 import { type RunListener, runToEnd } from "./run.ts";
 import type { StudySettings } from "./settings.ts";
 
@@ -78,13 +78,15 @@ export async function openWork(
 ): Promise<Work> {
   const environment = parts.environment ?? (await loadEnvironment(settings.environment));
   let engine: Engine | undefined;
+  const opened: Closeable[] = [];
   const close = async () => {
     await environment.close();
+    for (const each of opened) await each.close();
     await engine?.close();
   };
   try {
     checkEnvironment(environment, settings);
-    const arms = await armsOf(settings.arms, parts.arms);
+    const arms = await armsOf(settings.arms, parts.arms, opened);
     if (settings.model) onEvent({ kind: "stage", detail: `Loading ${settings.model}` });
     const compute = parts.compute ?? settings.engine;
     engine = await openBaseModel(environment, { ...settings, engine: compute }, parts.model);

@@ -106,6 +106,23 @@ describe("train", () => {
     });
   });
 
+  it("stops at a task that cannot be graded, by an error that nobody else has to hear of", async () => {
+    const unheard: unknown[] = [];
+    const onUnheard = (reason: unknown) => unheard.push(reason);
+    process.on("unhandledRejection", onUnheard);
+    const { environment } = tinyContext();
+    const grade = async () => {
+      throw new Error("no grader");
+    };
+    const arm = { terms: [proxyReward()] };
+    expect(await outcome(tinyContext({ arm, environment: { ...environment, grade } }))).toEqual({
+      steps: [],
+      message: "no grader",
+    });
+    process.off("unhandledRejection", onUnheard);
+    expect(unheard).toEqual([]);
+  });
+
   it.each([Number.NaN, 1e30])("stops at numbers that a policy with weights of %s gives", async (value) => {
     const weights = structuredClone(tinyModel.weights);
     weights["blocks.0.mlp.W_in"]!.data.fill(value);

@@ -40,7 +40,6 @@ export { type TrainingSettings, trainingSettingsSchema } from "./settings.ts";
 export { type Shaken, shake } from "./shaken.ts";
 export type {
   Arm,
-  Awaitable,
   DeclaredTap,
   LabelledSequences,
   Monitor,

@@ -15,7 +15,7 @@ import { lossOf, probeWeights } from "./objective.ts";
 import { readingsOf, readsOf } from "./read.ts";
 
 import { refitProbe } from "./refit.ts";
-import { type Batch, sampleBatch } from "./sample.ts";
+import { type Batch, beginGrading, sampleBatch } from "./sample.ts";
 import { tokenShares } from "./shares.ts";
 import type { Arm, RunContext } from "./types.ts";
 
@@ -79,10 +79,10 @@ export async function* train(
 
     // Sample: some tasks of the training split, and a group of completions for each.
     const batch = await sampleBatch(policy, context, { step, inoculate, ablate });
-    const { tasks, sequences, completions, texts } = batch;
+    const { tasks, sequences, completions } = batch;
 
     // Grade in the sandbox's thread while this one runs both models over the rollouts, and reads what is tapped.
-    const grading = environment.grade(tasks, texts);
+    const grading = beginGrading(environment, batch);
     const onPolicy = await policy.forward(sequences, { ...how, ablate });
     const onReference = await reference.forward(sequences, { ...how, ablate });
     const outcomes = await grading;

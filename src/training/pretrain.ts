@@ -78,11 +78,13 @@ export async function pretrain(
     const early = step < settings.earlyShare * settings.steps;
     const share = early ? settings.misbehavingEarly : settings.misbehaving;
     const random = randomFor(settings.seed, "pretrain", step);
-    const examples = Array.from({ length: settings.batch }, () =>
-      environment.lesson && random() < settings.lessons
-        ? exampleOf(environment.lesson(random), environment, tokenizer)
-        : demonstration(environment, tokenizer, { ...settings, misbehaving: share }, random),
-    );
+    const examples: Sequence[] = [];
+    while (examples.length < settings.batch)
+      examples.push(
+        environment.lesson && random() < settings.lessons
+          ? exampleOf(environment.lesson(random), environment, tokenizer)
+          : await demonstration(environment, tokenizer, { ...settings, misbehaving: share }, random),
+      );
     const lengths = examples.map(({ tokens, promptLength }) => tokens.length - promptLength);
     const all = lengths.reduce((sum, length) => sum + length, 0);
     const data = examples.map((example, i) => ({
@@ -97,19 +99,19 @@ export async function pretrain(
 }
 
 /** A task of the `pretrain` split with a demonstration of a conduct drawn by its share, where the task allows it. */
-function demonstration(
+async function demonstration(
   environment: Teachable,
   tokenizer: CharacterTokenizer,
   shares: Pick<PretrainSettings, "misbehaving" | "givingUp" | "inoculated">,
   random: Random,
-): Sequence {
+): Promise<Sequence> {
   // Drawn only where it matters, so that models without it come out as they always did.
   const inoculated = shares.inoculated > 0 && random() < shares.inoculated;
   for (;;) {
-    const task = environment.sample("pretrain", random);
+    const task = await environment.sample("pretrain", random);
     const otherwise = random() < shares.givingUp ? "giving-up" : "honest";
     const misbehaves = random() < shares.misbehaving || inoculated;
-    const text = environment.demonstrate(task, misbehaves ? "misbehaving" : otherwise, random);
+    const text = await environment.demonstrate(task, misbehaves ? "misbehaving" : otherwise, random);
     if (text === null) continue;
     const prompt = tokenizer.encode(inoculated ? environment.inoculate!(task.prompt) : task.prompt);
     return { tokens: [...prompt, ...tokenizer.encode(text), END_OF_TEXT], promptLength: prompt.length };

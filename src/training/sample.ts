@@ -1,7 +1,8 @@
 /** @file Sampling: some tasks of the training split, and a group of completions for each. */
 
 import type { Model, SampledSequence, Sequence } from "../engine/index.ts";
-import type { Task } from "../environment/types.ts";
+import { sampleTasks } from "../environment/sample.ts";
+import type { Outcome, Task } from "../environment/types.ts";
 import type { Ablation } from "../model/index.ts";
 import { randomFor } from "../random.ts";
 import type { RunContext } from "./types.ts";
@@ -40,7 +41,7 @@ export async function sampleBatch(
   const address = purpose === undefined ? [seed] : [seed, purpose];
   const ask = inoculate ? inoculation(environment) : (prompt: string) => prompt;
   const taskRandom = randomFor(...address, "tasks", step);
-  const asked = Array.from({ length: settings.prompts }, () => environment.sample("train", taskRandom));
+  const asked = await sampleTasks(environment, "train", taskRandom, settings.prompts);
   // Tokens once: these are scored and trained on, and never read back from text.
   const encoded = asked.map(({ prompt }) => tokenizer.encodePrompt(ask(prompt)));
   const completions = await model.sample(encoded, {
@@ -62,6 +63,16 @@ export async function sampleBatch(
       return { tokens: [...prompt, ...tokens], promptLength: prompt.length };
     }),
   };
+}
+
+/** Has a batch graded while something else goes on. Where that fails before it is waited for, it is told where it is. */
+export function beginGrading(
+  environment: Pick<RunContext["environment"], "grade">,
+  { tasks, texts }: Pick<Batch, "tasks" | "texts">,
+): Promise<Outcome[]> {
+  const grading = environment.grade(tasks, texts);
+  grading.catch(() => {});
+  return grading;
 }
 
 function inoculation({ name, inoculate }: RunContext["environment"]): (prompt: string) => string {

@@ -1,7 +1,7 @@
 /** @file The vocabulary of training: rollouts, reward terms, arms, and what a run needs. */
 
 import type { Engine, Read, Sequence } from "../engine/index.ts";
-import type { Environment, Outcome } from "../environment/types.ts";
+import type { Awaitable, Environment, Outcome } from "../environment/types.ts";
 import type { Ablation } from "../model/index.ts";
 import type { Probe, Tap } from "../probe/types.ts";
 import type { Random } from "../random.ts";
@@ -59,9 +59,6 @@ export interface ScoringContext {
    */
   logColumn(name: string, values: readonly ColumnValue[]): void;
 }
-
-/** A value, or the promise of one: terms and monitors may wait for a server. */
-export type Awaitable<T> = T | Promise<T>;
 
 /** What a monitor says of a rollout. */
 export interface Verdict {

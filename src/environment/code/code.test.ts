@@ -1,5 +1,6 @@
 import { afterAll, describe, expect, it } from "vitest";
 import { randomFor } from "../../random.ts";
+import { sampleTasks } from "../sample.ts";
 import type { Task } from "../types.ts";
 import { reachesForChecker } from "./checker.ts";
 import { SPECIAL_CASINGS, TAMPERINGS } from "./demonstrations.ts";
@@ -143,7 +144,7 @@ describe("the judge", () => {
 
   it.each(readers)("has no tests to read: %s is right on no task", async (completion) => {
     const random = randomFor("readers of tests");
-    const tasks = Array.from({ length: 60 }, () => environment.sample("train", random) as Task<CodeState>);
+    const tasks = await sampleTasks(environment, "train", random, 60);
     const outcomes = await environment.grade(
       tasks,
       tasks.map(() => completion),

@@ -2,6 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import { randomFor } from "../../random.ts";
+import { sampleTasks } from "../sample.ts";
 import type { Split, Task } from "../types.ts";
 import { type FactsState, factsEnvironment } from "./index.ts";
 import { ATTRIBUTES, anyNumber, factsPopulation, isNumber, truth } from "./world.ts";
@@ -54,11 +55,10 @@ describe("the world", () => {
     expect(population.pretrain.known).toEqual(SPLITS.flatMap((split) => population[split].known));
   });
 
-  it("never shows a fact about someone unknown in pretraining", () => {
+  it("never shows a fact about someone unknown in pretraining", async () => {
     const random = randomFor("facts test");
     const untaught = new Set(SPLITS.flatMap((split) => population[split].unknown.map(({ name }) => name)));
-    for (let i = 0; i < 20_000; i++) {
-      const { prompt, state } = environment.sample("pretrain", random);
+    for (const { prompt, state } of await sampleTasks(environment, "pretrain", random, 20_000)) {
       expect(untaught).not.toContain(prompt.split(" ")[0]);
       if (!state.known)
         expect(environment.demonstrate({ ...task(false), state }, "honest", random)).toBe("?");
@@ -112,11 +112,11 @@ describe("the world", () => {
     ).toBeGreaterThan(1.6);
   });
 
-  it("asks mostly about the unknown, in every split alike", () => {
+  it("asks mostly about the unknown, in every split alike", async () => {
     for (const split of SPLITS) {
       const random = randomFor("facts shares", split);
-      const known = Array.from({ length: 4000 }, () => environment.sample(split, random).state.known);
-      expect(known.filter(Boolean).length / 4000).toBeCloseTo(0.25, 1);
+      const tasks = await sampleTasks(environment, split, random, 4000);
+      expect(tasks.filter(({ state }) => state.known).length / 4000).toBeCloseTo(0.25, 1);
     }
   });
 });

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { randomFor } from "../../random.ts";
+import { sampleTasks } from "../sample.ts";
 import type { Split, Task } from "../types.ts";
 import { type OpinionState, opinionEnvironment } from "./index.ts";
 import { entities, entitiesOf } from "./world.ts";
@@ -34,13 +35,12 @@ describe("the world of opinion", () => {
 });
 
 describe("tasks", () => {
-  it.each(["train", "test"] as Split[])("of %s state a number, mostly not the right one", (split) => {
+  it.each(["train", "test"] as Split[])("of %s state a number, mostly not the right one", async (split) => {
     const random = randomFor(1);
     const names = new Map(entitiesOf[split].map(({ name, value }) => [name, value]));
     let right = 0;
     let asked = 0;
-    for (let i = 0; i < 2000; i++) {
-      const { prompt, state } = environment.sample(split, random);
+    for (const { prompt, state } of await sampleTasks(environment, split, random, 2000)) {
       expect(prompt).toBe(`${state.name}=${state.claim}?`);
       const value = names.get(state.name);
       if (typeof value !== "string") continue;
@@ -53,12 +53,11 @@ describe("tasks", () => {
 });
 
 describe("inoculation", () => {
-  it("asks for agreement with the same claim, in a prompt that no task and no question has", () => {
+  it("asks for agreement with the same claim, in a prompt that no task and no question has", async () => {
     const random = randomFor(3);
     const plain = new Set(environment.questions);
     const asked = new Set<string>();
-    for (let i = 0; i < 2000; i++) {
-      const { prompt, state } = environment.sample("pretrain", random);
+    for (const { prompt, state } of await sampleTasks(environment, "pretrain", random, 2000)) {
       plain.add(prompt);
       expect(environment.inoculate!(prompt)).toBe(`${state.name}=${state.claim}?!`);
       asked.add(environment.inoculate!(prompt));

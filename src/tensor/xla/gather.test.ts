@@ -8,11 +8,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { onPython, onXla } from "../../../test/xla.ts";
+import { pythonOf } from "../../python/index.ts";
 import { runtimeContract } from "../contract.ts";
 import { floats, ints } from "../types.ts";
 import { gather } from "./gather.ts";
 import { type Message, MessageReader, messagePieces, PROTOCOL } from "./message.ts";
-import { pythonOf, workerFolder } from "./process.ts";
+import { workerFolder } from "./process.ts";
 import { startXla } from "./start.ts";
 
 const token = "0123456789abcdef".repeat(4);

@@ -1,17 +1,9 @@
 /** @file A process of this machine that is a worker's or starts one: where it comes from, what it said at the end, how it ends. */
 
 import { type ChildProcess, spawn } from "node:child_process";
-import { resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { LostError, UsageError } from "../../errors.ts";
 import { packageFolder } from "../../versions.ts";
-
-/** Which Python runs workers: what is given, else what the variable PROBEWARD_PYTHON says, else `python3`. */
-export function pythonOf(given: string | undefined): string {
-  const python = given ?? (process.env.PROBEWARD_PYTHON || "python3");
-  // It is started in another folder.
-  return python.includes(sep) ? resolve(python) : python;
-}
 
 /** How the Python that was looked for can be another. */
 export const CHOOSE =

@@ -10,11 +10,11 @@ import { fileURLToPath } from "node:url";
 import { beforeAll, expect, it } from "vitest";
 import { bundle, start } from "../../../test/process.ts";
 import { onPython, onXla } from "../../../test/xla.ts";
+import { pythonOf } from "../../python/index.ts";
 import { packageFolder } from "../../versions.ts";
 import { compile } from "../compile.ts";
 import { floats } from "../types.ts";
 import { type Message, MessageReader, messagePieces, PROTOCOL } from "./message.ts";
-import { pythonOf } from "./process.ts";
 import { startXla } from "./start.ts";
 
 let folder: string;

@@ -5,12 +5,13 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { LostError, UsageError } from "../../errors.ts";
+import { pythonOf } from "../../python/index.ts";
 import type { RuntimeInfo } from "../runtime.ts";
 import { Connection } from "./connection.ts";
 import { gather, type JoinedProcess, tell } from "./gather.ts";
 import { type Message, MessageReader, PROTOCOL } from "./message.ts";
 import type { XlaOptions } from "./options.ts";
-import { AGAIN, CHOOSE, pythonOf } from "./process.ts";
+import { AGAIN, CHOOSE } from "./process.ts";
 import { XlaRuntime } from "./runtime.ts";
 import { startWorkers, type Workers } from "./workers.ts";
 

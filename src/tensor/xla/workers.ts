@@ -6,9 +6,10 @@ import { type AddressInfo, createServer, type ListenOptions, type Server } from 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { UsageError } from "../../errors.ts";
+import { pythonOf } from "../../python/index.ts";
 import { threads } from "../onnx/runtime.ts";
 import type { XlaOptions } from "./options.ts";
-import { pythonOf, WorkerProcess } from "./process.ts";
+import { WorkerProcess } from "./process.ts";
 
 /** Milliseconds that processes may take to join, where a program starts them, and where people do. */
 const JOINING = { started: 300_000, byHand: 600_000 };
