@@ -67,14 +67,14 @@ export async function sample(
   programs: ProgramStore,
   weights: Given,
   prompts: readonly (readonly number[])[],
-  { samples = 1, maxTokens, temperature = 1, seed, ablate }: SamplingParams,
+  { samples = 1, maxTokens, temperature = 1, seed, streams, ablate }: SamplingParams,
 ): Promise<SampledSequence[]> {
   for (const prompt of prompts) checkPrompt(prompt, maxTokens, config);
   const { readPrompts, finishRows, inOrder, isFinished, maxRows } = sampler(config, programs, ablate);
   const rows = prompts
     .flatMap((prompt) => Array.from({ length: samples }, () => prompt))
     .map((prompt, index): Row => {
-      const random = randomFor(...seed, index);
+      const random = randomFor(...seed, streams?.[index] ?? index);
       return { prompt, key: [randomWord(random), randomWord(random)], tokens: [], logprobs: [] };
     });
   const together = maxRows(Math.max(0, ...prompts.map((prompt) => prompt.length)) + maxTokens);

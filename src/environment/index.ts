@@ -12,6 +12,8 @@ export { type Answer, createSandbox, type Limits, type Sandbox, type SandboxProg
 export {
   type Conduct,
   type Environment,
+  type Episode,
+  type Episodes,
   isTeachable,
   type Lesson,
   type Outcome,

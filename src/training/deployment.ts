@@ -23,7 +23,7 @@ export interface ReadTwice {
  *   texts are a batch of the reference's, sampled once per run.
  */
 export async function createDeployment(context: RunContext, how: ForwardOptions) {
-  const { arm, environment, engine, probe } = context;
+  const { arm, engine, probe } = context;
   const { reference } = engine;
   const differs = arm.inoculate === true || arm.ablate !== undefined;
   const old = await sampleBatch(reference, context, { purpose: "old", step: 0 });
@@ -35,7 +35,7 @@ export async function createDeployment(context: RunContext, how: ForwardOptions)
 
   async function deploy(policy: Model, step: number) {
     const batch = await sampleBatch(policy, context, { purpose: "deployed", step });
-    const grading = environment.grade(batch.tasks, batch.texts);
+    const grading = batch.grade();
     const readings: ReadTwice = {
       policy: await read(policy, batch),
       reference: await read(reference, batch),

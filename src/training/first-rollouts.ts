@@ -31,7 +31,7 @@ export async function sampleFirst(
   count: number,
   model: Model = context.engine.reference,
 ): Promise<FirstBatch[]> {
-  const { environment, engine } = context;
+  const { engine } = context;
   const monitors = [...new Set(arms.flatMap(monitorsOf))];
   const watching = monitors.map((monitor) => ({
     ...{ name: "watch", weight: 0, sees: "verdicts" as const, monitor },
@@ -42,7 +42,7 @@ export async function sampleFirst(
   const batches: FirstBatch[] = [];
   for (let step = 0; step < count; step++) {
     const batch = await sampleBatch(model, all, { purpose: "forecast", step });
-    const grading = environment.grade(batch.tasks, batch.texts);
+    const grading = batch.grade();
     const outputs = await model.forward(batch.sequences, how);
     const onReference =
       model === engine.reference ? outputs : await engine.reference.forward(batch.sequences, how);
