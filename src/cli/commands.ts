@@ -69,6 +69,10 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     description: "Show a study, or a folder of studies, in a browser, live. It reads and never writes.",
     fill: async (command) => (await import("./serve.ts")).serveCommand(command),
   },
+  "serve-environment": {
+    description: "Serve an environment to trainers and evaluations that speak OpenEnv.",
+    fill: async (command) => (await import("./serve-environment.ts")).serveEnvironmentCommand(command),
+  },
   export: {
     description:
       "Write a study's metrics and rollouts for TensorBoard, for Inspect AI's viewer, or as Parquet.",

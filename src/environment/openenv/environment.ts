@@ -90,7 +90,14 @@ export async function connectOpenEnv(settings: OpenEnvSettings): Promise<OpenEnv
         `${settings.openenv}: a reset with the seed ${seed} began with ${quoted(now)}, and not with ${quoted(prompt)} as before. Rollouts of a group have to do one task: let the server draw all that it draws from the seed`,
       );
     }
-    const record = { seed, prompt, turns: [], observations: [first.observation], rewards: [], done: first.done };
+    const record = {
+      seed,
+      prompt,
+      turns: [],
+      observations: [first.observation],
+      rewards: [],
+      done: first.done,
+    };
     const soFar: Omit<EpisodeRecord, "proxy" | "state"> = record;
     return {
       async step(turn: string): Promise<string | null> {

@@ -1,7 +1,15 @@
 /** @file A session with an OpenEnv server: one WebSocket, one environment of the server's, one question at a time. */
 
 import { type RawData, WebSocket } from "ws";
-import { type Fields, parseJson, type Request, type Response, responseSchema, type StepResult } from "./messages.ts";
+import { addressOf } from "./address.ts";
+import {
+  type Fields,
+  parseJson,
+  type Request,
+  type Response,
+  responseSchema,
+  type StepResult,
+} from "./messages.ts";
 
 /** What a server answered a request with, in place of a result. The session goes on. */
 export class OpenEnvRefusal extends Error {
@@ -41,15 +49,6 @@ const QUOTED = 500;
 /** Milliseconds that a server has to say goodbye. */
 const GOODBYE = 1000;
 
-/** The WebSocket of a server that is named by `ws://`, `wss://`, `http://` or `https://`. @throws RangeError for anything else */
-export function addressOf(url: string): string {
-  const parsed = URL.canParse(url) ? new URL(url) : undefined;
-  if (!parsed || !/^(ws|http)s?:$/.test(parsed.protocol) || parsed.username !== "" || parsed.password !== "")
-    throw new RangeError(`${JSON.stringify(url)} is no address of a server, such as ws://127.0.0.1:8000`);
-  const path = parsed.pathname.replace(/\/+$/, "");
-  return `${parsed.protocol.replace(/^http/, "ws")}//${parsed.host}${path.endsWith("/ws") ? path : `${path}/ws`}`;
-}
-
 /**
  * Connects to a server.
  *
@@ -63,17 +62,26 @@ export async function openSession(url: string, timeout: number): Promise<Session
   });
   /** Why nothing can be asked any more. */
   let over: Error | undefined;
-  let waiting: { resolve(response: Response): void; reject(reason: Error): void } | undefined;
+  let waiting:
+    | { resolve(response: Response): void; reject(reason: Error): void; timer: NodeJS.Timeout }
+    | undefined;
+  /** Who waits for an answer, and does not any more. */
+  const served = () => {
+    const served = waiting;
+    clearTimeout(served?.timer);
+    waiting = undefined;
+    return served;
+  };
 
   const end = (reason: Error) => {
     over ??= reason;
-    waiting?.reject(over);
-    waiting = undefined;
+    served()?.reject(over);
     socket.terminate();
   };
   const hear = (raw: RawData, isBinary: boolean) => {
     const response = isBinary ? "it is not a text" : read(raw.toString());
-    if (typeof response === "string") return end(new Error(`${address}: an answer cannot be read: ${response}`));
+    if (typeof response === "string")
+      return end(new Error(`${address}: an answer cannot be read: ${response}`));
     // A server that is full says so unasked.
     if (!waiting)
       return end(
@@ -81,9 +89,7 @@ export async function openSession(url: string, timeout: number): Promise<Session
           ? new OpenEnvRefusal(address, response.data)
           : new Error(`${address}: the server said something unasked: ${response.type}`),
       );
-    const { resolve } = waiting;
-    waiting = undefined;
-    resolve(response);
+    served()!.resolve(response);
   };
   socket.on("message", hear);
   socket.on("error", ({ message }) => end(new Error(`${address}: ${message || "no connection"}`)));
@@ -92,12 +98,10 @@ export async function openSession(url: string, timeout: number): Promise<Session
   const answerTo = (request: Request) =>
     new Promise<Response>((resolve, reject) => {
       if (over) return reject(over);
-      const late = () => end(new Error(`${address}: no answer to ${request.type} within ${timeout / 1000} s`));
+      const late = () =>
+        end(new Error(`${address}: no answer to ${request.type} within ${timeout / 1000} s`));
       const timer = setTimeout(late, timeout);
-      waiting = {
-        resolve: (response) => (clearTimeout(timer), resolve(response)),
-        reject: (reason) => (clearTimeout(timer), reject(reason)),
-      };
+      waiting = { resolve, reject, timer };
       socket.send(JSON.stringify(request));
     });
   let last: Promise<unknown> = new Promise<void>((resolve, reject) => {

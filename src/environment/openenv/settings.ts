@@ -1,7 +1,7 @@
 /** @file What a study file says of an OpenEnv server. */
 
 import { z } from "zod";
-import { addressOf } from "./session.ts";
+import { addressOf } from "./address.ts";
 
 /** The keys of `environment` where it is a server of OpenEnv's. */
 export const openEnvSettingsSchema = z.strictObject({
@@ -26,8 +26,16 @@ export const openEnvSettingsSchema = z.strictObject({
     .default([0, 1])
     .describe("lowest and highest sum of an episode's rewards, which become a proxy of 0 and 1"),
   turns: z.int().min(1).default(1).describe("turns of the model in an episode, at most"),
-  tasks: z.int().min(8).default(1000).describe("how many tasks there are: seeds from 0 that the server is reset with"),
-  sessions: z.int().min(1).default(16).describe("episodes at a time, at most: as many as the server has room for"),
+  tasks: z
+    .int()
+    .min(8)
+    .default(1000)
+    .describe("how many tasks there are: seeds from 0 that the server is reset with"),
+  sessions: z
+    .int()
+    .min(1)
+    .default(16)
+    .describe("episodes at a time, at most: as many as the server has room for"),
   timeout: z.number().positive().default(60).describe("seconds that an answer of the server is waited for"),
   maxPromptLength: z.int().min(1).default(1024).describe("characters of the longest prompt"),
   maxCompletionLength: z.int().min(1).default(256).describe("characters of the longest turn of the model"),
