@@ -28,8 +28,34 @@ export {
 } from "./engine/index.ts";
 // Environments: tasks, and what completions of them are worth.
 export { type Clause, contract } from "./environment/contract.ts";
-export type { Conduct, Environment, Lesson, Outcome, Split, Task, Teachable } from "./environment/index.ts";
-export { loadEnvironment, type OwnEnvironment, type OwnOutcome } from "./environment/load.ts";
+export type {
+  Conduct,
+  Environment,
+  Episode,
+  Episodes,
+  Lesson,
+  Outcome,
+  Split,
+  Task,
+  Teachable,
+} from "./environment/index.ts";
+export {
+  type EnvironmentChoice,
+  loadEnvironment,
+  type OwnEnvironment,
+  type OwnOutcome,
+} from "./environment/load.ts";
+export {
+  type EnvironmentServer,
+  type EpisodeRecord,
+  type Grade,
+  type Grader,
+  OpenEnvRefusal,
+  openSession,
+  type ServingOptions,
+  type Session,
+  serveEnvironment,
+} from "./environment/openenv/index.ts";
 // Errors that a program tells apart.
 export { StoppedError, UsageError } from "./errors.ts";
 

@@ -71,5 +71,11 @@ export async function creditRollouts(
   flaggedBy(arm.silence)?.forEach((flagged, i) => {
     if (flagged) advantages.values[i] = 0;
   });
-  return { verdicts, scores, rewards, advantages, tokenAdvantages: tokenRewards(arm.terms, verdicts) };
+  return {
+    verdicts,
+    scores,
+    rewards,
+    advantages,
+    tokenAdvantages: tokenRewards(arm.terms, verdicts, rollouts),
+  };
 }

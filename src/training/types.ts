@@ -140,7 +140,7 @@ export type RewardTerm = {
       /** One number per rollout; `null` where the term does not apply. */
       score(verdicts: readonly Verdict[]): (number | null)[];
       /** Where the term is credited to single tokens instead of the rollout: a score per completion token. */
-      scoreTokens?(verdicts: readonly Verdict[]): Float32Array[];
+      scoreTokens?(verdicts: readonly Verdict[], rollouts: readonly Rollout[]): Float32Array[];
     }
 );
 

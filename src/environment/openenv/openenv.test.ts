@@ -70,14 +70,14 @@ describe("an environment of ours, served, and used as one of OpenEnv's", () => {
 
   it("takes several turns, with as many episodes at a time as there is room for", async () => {
     const { url } = await served(counting(), 3);
-    const there = await connected(url, { turns: 4, reply: "{observation}?" });
+    const there = await connected(url, { turns: 4, reply: "?{observation}" });
     expect(there.episodes).toMatchObject({ turns: 4, atOnce: 3 });
     const task = there.sample("train", randomFor(1));
     const episodes = await Promise.all([0, 1, 2].map(() => there.episodes!.begin(task)));
     await expect(there.episodes!.begin(task)).rejects.toThrow("no session is free: 3 episodes are open");
-    expect(await episodes[0]!.step("a")).toBe("b?");
-    expect(await episodes[1]!.step("x")).toBe("b?");
-    expect(await episodes[0]!.step("b")).toBe("c?");
+    expect(await episodes[0]!.step("a")).toBe("?b?");
+    expect(await episodes[1]!.step("x")).toBe("?b?");
+    expect(await episodes[0]!.step("b")).toBe("?c?");
     expect(await episodes[0]!.step("c")).toBe(null);
     expect(await episodes[0]!.end()).toMatchObject({
       proxy: 1,
@@ -85,7 +85,7 @@ describe("an environment of ours, served, and used as one of OpenEnv's", () => {
       misbehaved: false,
       label: "correct",
     });
-    expect(await (await there.episodes!.begin(task)).step("a")).toBe("b?");
+    expect(await (await there.episodes!.begin(task)).step("a")).toBe("?b?");
   });
 
   it("has its tasks of one prompt in one split, unless there are too few prompts", async () => {

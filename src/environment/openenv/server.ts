@@ -83,12 +83,13 @@ export async function serveEnvironment(
     ...{ server, path: "/ws", maxPayload: LONGEST_MESSAGE, perMessageDeflate: false },
     verifyClient: ({ req }: { req: IncomingMessage }) => isMeant(req, host),
   });
+  const room = Math.min(sessions, environment.episodes?.atOnce ?? sessions);
   const silent = new WeakSet<WebSocket>();
   sockets.on("connection", (socket) => {
     // What a client does to the protocol ends its session, and no more.
     socket.on("error", () => socket.terminate());
-    if (sockets.clients.size > sessions) {
-      const full = new Refusal("CAPACITY_REACHED", `all ${sessions} sessions are in use`);
+    if (sockets.clients.size > room) {
+      const full = new Refusal("CAPACITY_REACHED", `all ${room} sessions are in use`);
       socket.send(JSON.stringify(errorOf(full)));
       return socket.close();
     }
