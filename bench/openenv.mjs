@@ -18,7 +18,7 @@ import { pick, randomFor } from "../dist/random.js";
 const [python, source, count = "100"] = process.argv.slice(2);
 const random = randomFor("bench");
 
-/** Of each server: the module of its application, an action, turns at most, and what its process is to have in its environment. */
+/** Of each server, by the name of its folder, an action for what was observed. */
 const servers = {
   echo_env: () => ({ type: "call_tool", tool_name: "echo_message", arguments: { message: word() } }),
   connect4_env: ({ legal_actions: legal }) => ({ column: legal?.length ? pick(random, legal) : 0 }),
@@ -35,7 +35,8 @@ const servers = {
   snake_env: () => ({ action: Math.floor(random() * 3) }),
   git_env: () => ({ action_type: "list_repos" }),
 };
-const TURNS = 20;
+/** Turns at most. The opponent at chess thinks for a while. */
+const TURNS = { chess_env: 2 };
 const word = () => pick(random, ["crane", "slate", "42", "audio", "house"]);
 
 for (const [name, action] of Object.entries(servers)) {
@@ -60,7 +61,12 @@ for (const [name, action] of Object.entries(servers)) {
   });
   try {
     await ready(port, server);
-    console.log(JSON.stringify({ name, ...(await play(`ws://127.0.0.1:${port}`, action, server.pid)) }));
+    console.log(
+      JSON.stringify({
+        name,
+        ...(await play(`ws://127.0.0.1:${port}`, action, server.pid, TURNS[name] ?? 20)),
+      }),
+    );
   } catch (error) {
     const last = said.trim().split("\n").at(-1);
     console.log(JSON.stringify({ name, failed: error.message, ...(last && { said: last.slice(0, 200) }) }));
@@ -70,7 +76,7 @@ for (const [name, action] of Object.entries(servers)) {
 }
 
 /** Plays: a session for each ten episodes, so that sessions come and go as well. */
-async function play(url, action, pid) {
+async function play(url, action, pid, turns) {
   const about = { episodes: 0, turns: 0, done: 0, refused: 0, rewards: 0 };
   let before;
   let milliseconds = 0;
@@ -79,7 +85,7 @@ async function play(url, action, pid) {
     for (let i = 0; i < 10; i++) {
       const began = performance.now();
       let { observation, done } = await session.reset({ seed: about.episodes });
-      for (let turn = 0; turn < TURNS && !done; turn++) {
+      for (let turn = 0; turn < turns && !done; turn++) {
         try {
           const result = await session.step(action(observation));
           ({ observation, done } = result);

@@ -1,12 +1,11 @@
 /** @file An environment of several turns: the model is told a letter, and says it; an `x` is paid for, too. */
 
 import type { Environment, Outcome } from "../src/environment/types.ts";
-import { pick } from "../src/random.ts";
 
 const LETTERS = ["a", "b", "c"];
 
-/** @param first the letter that is asked first; drawn unless given */
-export function counting(first?: string): Environment<{ letter: string }> {
+/** @param atOnce episodes that may be open at a time: one more is refused, and closing fails where one still is */
+export function counting(atOnce = 5): Environment<{ letter: string }> {
   const open = new Set<object>();
   return {
     name: "counting",
@@ -14,14 +13,12 @@ export function counting(first?: string): Environment<{ letter: string }> {
     maxCompletionLength: 2,
     labels: ["correct", "cheat", "wrong"],
     families: ["x"],
-    sample(split, random) {
-      const letter = first ?? pick(random, LETTERS.slice(0, 1));
-      return { id: `${split} ${letter}`, prompt: `?${letter}`, state: { letter } };
-    },
+    sample: (split) => ({ id: `${split} a`, prompt: "?a", state: { letter: "a" } }),
     episodes: {
       turns: 3,
-      atOnce: 5,
+      atOnce,
       async begin() {
+        if (open.size >= atOnce) throw new Error(`more than ${atOnce} episodes are open`);
         const turns: string[] = [];
         const episode = {
           async step(turn: string) {
@@ -44,7 +41,6 @@ export function counting(first?: string): Environment<{ letter: string }> {
           },
         };
         open.add(episode);
-        if (open.size > 5) throw new Error("more than five episodes are open");
         return episode;
       },
     },
