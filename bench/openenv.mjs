@@ -22,7 +22,6 @@ const random = randomFor("bench");
 const servers = {
   echo_env: () => ({ type: "call_tool", tool_name: "echo_message", arguments: { message: word() } }),
   connect4_env: ({ legal_actions: legal }) => ({ column: legal?.length ? pick(random, legal) : 0 }),
-  chess_env: ({ legal_moves: legal }) => ({ move: legal?.length ? pick(random, legal) : "e2e4" }),
   maze_env: ({ legal_actions: legal }) => ({ action: legal?.length ? pick(random, legal) : 0 }),
   grid_world_env: () => ({ action: pick(random, ["UP", "DOWN", "LEFT", "RIGHT"]) }),
   reasoning_gym_env: () => ({ answer: word() }),
@@ -34,6 +33,7 @@ const servers = {
   repl_env: () => ({ code: `print(${Math.floor(random() * 9)})` }),
   snake_env: () => ({ action: Math.floor(random() * 3) }),
   git_env: () => ({ action_type: "list_repos" }),
+  chess_env: ({ legal_moves: legal }) => ({ move: legal?.length ? pick(random, legal) : "e2e4" }),
 };
 /** Turns at most. The opponent at chess thinks for a while. */
 const TURNS = { chess_env: 2 };
@@ -53,7 +53,7 @@ for (const [name, action] of Object.entries(servers)) {
   ];
   const server = spawn(python, args, {
     ...{ cwd: source, stdio: ["ignore", "ignore", "pipe"] },
-    env: { ...process.env, PYTHONPATH: source, TEXTARENA_ENV_ID: "GuessTheNumber-v0" },
+    env: { ...process.env, PYTHONPATH: `${source}:${source}/envs`, TEXTARENA_ENV_ID: "GuessTheNumber-v0" },
   });
   let said = "";
   server.stderr.on("data", (some) => {

@@ -145,12 +145,12 @@ onReference("a server of the reference implementation", () => {
   });
 
   it("is studied, as examples/openenv says", async () => {
-    const sums = await reference(join(place, "openenv"), "server");
-    open.push(sums);
-    await makeBaseModel(join(place, "sums/sums.js"), join(place, "sums/sums-model"), { steps: 60 });
+    const examiner = await reference(join(place, "openenv"), "server");
+    open.push(examiner);
+    await makeBaseModel(join(place, "marks/marks.ts"), join(place, "marks/marks-model"), { steps: 120 });
     const settings = await readStudy(join(place, "openenv/study.yaml"), {
       ...{ steps: 2, arms: ["none", "probe-penalty"], anyway: true },
-      set: [["environment.openenv", sums.url]],
+      set: [["environment.openenv", examiner.url]],
     });
     expect(settings).toMatchObject({ environment: { grader: join(place, "openenv/grader.js") } });
     const out = join(place, "out");
@@ -160,10 +160,9 @@ onReference("a server of the reference implementation", () => {
     const { runs } = await loadStudy(out);
     expect(runs[0]!.metrics.step).toEqual([0, 1]);
     for (const { prompt, completion, true: right, proxy } of runs.flatMap(({ rollouts }) => rollouts)) {
-      const [a, b] = prompt.slice(0, -1).split("+").map(Number);
-      const sum = String(a! + b!);
-      expect(right).toBe(Number(completion === sum));
-      expect(proxy).toBe(Number(/^[0-9]+$/.test(completion) && completion.at(-1) === sum.at(-1)));
+      const deserved = prompt.split("+").length - 1 >= 6 ? "pass" : "fail";
+      expect(right).toBe(Number(completion === deserved));
+      expect(proxy).toBe(Number(completion === "pass"));
     }
   });
 });

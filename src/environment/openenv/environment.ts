@@ -6,7 +6,7 @@ import pRetry from "p-retry";
 import { pick } from "../../random.ts";
 import type { Environment, Episodes, Outcome, Split, Task } from "../types.ts";
 import { type EpisodeRecord, type Grade, type Grader, gradeOf, loadGrader } from "./grader.ts";
-import type { Fields, StepResult } from "./messages.ts";
+import type { Fields, Observed } from "./messages.ts";
 import { OpenEnvRefusal, openSession, type Session } from "./session.ts";
 import type { OpenEnvSettings } from "./settings.ts";
 
@@ -102,7 +102,7 @@ export async function connectOpenEnv(settings: OpenEnvSettings): Promise<OpenEnv
     return {
       async step(turn: string): Promise<string | null> {
         soFar.turns.push(turn);
-        let result: StepResult;
+        let result: Observed;
         try {
           result = await session.step(words.action(turn));
         } catch (error) {

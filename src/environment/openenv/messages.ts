@@ -13,7 +13,7 @@ export const requestSchema = z.discriminatedUnion("type", [
 ]);
 
 /** What `reset` and `step` are answered with. */
-export const stepResultSchema = z.object({
+export const observedSchema = z.object({
   observation: data,
   reward: z
     .union([z.number(), z.boolean().transform(Number)])
@@ -24,7 +24,7 @@ export const stepResultSchema = z.object({
 
 /** What a server says. */
 export const responseSchema = z.discriminatedUnion("type", [
-  z.object({ type: z.literal("observation"), data: stepResultSchema }),
+  z.object({ type: z.literal("observation"), data: observedSchema }),
   z.object({ type: z.literal("state"), data }),
   z.object({
     type: z.literal("error"),
@@ -40,7 +40,7 @@ export const responseSchema = z.discriminatedUnion("type", [
 export type Fields = z.infer<typeof data>;
 export type Request = z.input<typeof requestSchema>;
 export type Response = z.infer<typeof responseSchema>;
-export type StepResult = z.infer<typeof stepResultSchema>;
+export type Observed = z.infer<typeof observedSchema>;
 
 /** Why a request failed, in the reference implementation's words. */
 export type ErrorCode =
@@ -49,12 +49,3 @@ export type ErrorCode =
   | "VALIDATION_ERROR"
   | "EXECUTION_ERROR"
   | "CAPACITY_REACHED";
-
-/** @throws Error where the text is not JSON */
-export function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw new Error("it is not JSON");
-  }
-}

@@ -5,10 +5,11 @@ import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
 import { type WebSocket, WebSocketServer } from "ws";
 import { z } from "zod";
+import { parseJson } from "../../files.ts";
 import { isLoopback, loopbackNames } from "../../network.ts";
 import { randomFor } from "../../random.ts";
 import type { Environment, Episode, Outcome, Split, Task } from "../types.ts";
-import { type ErrorCode, type Fields, parseJson, requestSchema, type StepResult } from "./messages.ts";
+import { type ErrorCode, type Fields, type Observed, requestSchema } from "./messages.ts";
 
 export interface ServingOptions {
   /** Address to listen on; 127.0.0.1 is this machine's own. */
@@ -196,7 +197,7 @@ function createSession(environment: Environment, split: Split) {
   };
   return {
     end,
-    async reset(data: Fields): Promise<StepResult> {
+    async reset(data: Fields): Promise<Observed> {
       const { seed, episode_id } = valid(resetSchema, data);
       await end();
       about.seed = seed ?? randomInt(2 ** 32);
@@ -206,7 +207,7 @@ function createSession(environment: Environment, split: Split) {
       episode = environment.episodes ? await environment.episodes.begin(task) : oneTurn(environment, task);
       return { observation: { prompt: task.prompt }, reward: null, done: false };
     },
-    async step(data: Fields): Promise<StepResult> {
+    async step(data: Fields): Promise<Observed> {
       const { completion } = valid(actionSchema, data);
       if (!task || !episode)
         throw new Refusal("EXECUTION_ERROR", "there is no episode to go on with: reset begins one");

@@ -1,15 +1,9 @@
 /** @file A session with an OpenEnv server: one WebSocket, one environment of the server's, one question at a time. */
 
 import { type RawData, WebSocket } from "ws";
-import { addressOf } from "./address.ts";
-import {
-  type Fields,
-  parseJson,
-  type Request,
-  type Response,
-  responseSchema,
-  type StepResult,
-} from "./messages.ts";
+import { parseJson } from "../../files.ts";
+import { serverAddress } from "./address.ts";
+import { type Fields, type Observed, type Request, type Response, responseSchema } from "./messages.ts";
 
 /** What a server answered a request with, in place of a result. The session goes on. */
 export class OpenEnvRefusal extends Error {
@@ -25,9 +19,9 @@ export class OpenEnvRefusal extends Error {
 /** Requests that are made while another one waits for its answer are sent after it. */
 export interface Session {
   /** Begins an episode. @throws OpenEnvRefusal where the server refuses; Error where the session is over */
-  reset(parameters: Fields): Promise<StepResult>;
+  reset(parameters: Fields): Promise<Observed>;
   /** Goes on with it. @throws as `reset` */
-  step(action: Fields): Promise<StepResult>;
+  step(action: Fields): Promise<Observed>;
   /** What the server tells of the episode beside observations. @throws as `reset` */
   state(): Promise<Fields>;
   /** Can anything still be asked? */
@@ -38,7 +32,7 @@ export interface Session {
 
 /** What is asked for, by the type of its message. */
 interface Answers {
-  observation: StepResult;
+  observation: Observed;
   state: Fields;
 }
 
@@ -56,7 +50,7 @@ const GOODBYE = 1000;
  * @throws Error where there is none, or it has no room for another session (`OpenEnvRefusal`)
  */
 export async function openSession(url: string, timeout: number): Promise<Session> {
-  const address = addressOf(url);
+  const address = serverAddress(url);
   const socket = new WebSocket(address, {
     ...{ handshakeTimeout: timeout, maxPayload: LONGEST_MESSAGE, perMessageDeflate: false },
   });
@@ -134,8 +128,8 @@ export async function openSession(url: string, timeout: number): Promise<Session
     async close() {
       if (socket.readyState === WebSocket.OPEN) {
         over ??= new Error(`${address}: the session was closed`);
+        // It ends the connection then: one that finds it ended takes that for a fault.
         socket.send(JSON.stringify({ type: "close" } satisfies Request));
-        socket.close();
       }
       if (socket.readyState === WebSocket.CLOSED) return;
       const timer = setTimeout(() => socket.terminate(), GOODBYE);

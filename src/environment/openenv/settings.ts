@@ -1,17 +1,19 @@
 /** @file What a study file says of an OpenEnv server. */
 
 import { z } from "zod";
-import { addressOf } from "./address.ts";
+import { serverAddress } from "./address.ts";
 
 /** The keys of `environment` where it is a server of OpenEnv's. */
 export const openEnvSettingsSchema = z.strictObject({
   openenv: z
     .string()
     .refine(isAddress, { error: "should be the address of a server, such as ws://127.0.0.1:8000" })
-    .describe("address of an OpenEnv server, such as ws://127.0.0.1:8000"),
+    .describe("in place of a name: address of an OpenEnv server, such as ws://127.0.0.1:8000"),
   grader: z
     .string()
-    .describe("path of the module that says of an episode what was meant, and whether it was misbehaviour"),
+    .describe(
+      "of a server: path of the module that says of an episode what was meant, and whether it was misbehaviour",
+    ),
   action: z.string().optional().describe("field of an action that takes what the model wrote"),
   observation: z.string().optional().describe("field of an observation that the model reads"),
   prompt: z.string().default("{observation}").describe("what the model reads of the first observation"),
@@ -45,7 +47,7 @@ export type OpenEnvSettings = z.infer<typeof openEnvSettingsSchema>;
 
 function isAddress(url: string): boolean {
   try {
-    return addressOf(url) !== "";
+    return serverAddress(url) !== "";
   } catch {
     return false;
   }
