@@ -53,7 +53,12 @@ for (const [name, action] of Object.entries(servers)) {
   ];
   const server = spawn(python, args, {
     ...{ cwd: source, stdio: ["ignore", "ignore", "pipe"] },
-    env: { ...process.env, PYTHONPATH: `${source}:${source}/envs`, TEXTARENA_ENV_ID: "GuessTheNumber-v0" },
+    env: {
+      ...process.env,
+      PYTHONPATH: [source, `${source}/envs`, `${source}/envs/${name}`].join(":"),
+      TEXTARENA_ENV_ID: "GuessTheNumber-v0",
+      MUJOCO_GL: "disable",
+    },
   });
   let said = "";
   server.stderr.on("data", (some) => {
