@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import { counting } from "../../test/counting-environment.ts";
-import { tinyContext, tinyHook } from "../../test/tiny.ts";
+import { tinyContext, tinyHook, tinyLlamaEngine } from "../../test/tiny.ts";
 import type { Datum, ForwardOutput, Loss, Sequence } from "../engine/index.ts";
 import type { Environment } from "../environment/types.ts";
 import { writtenPositions } from "../probe/index.ts";
@@ -111,7 +111,11 @@ describe("a completion of several turns", () => {
   });
 });
 
-describe("what a model is told between its turns", () => {
+describe.each([
+  ["the embedded model", tiny],
+  ["a decoder", tinyContext({ engine: tinyLlamaEngine() })],
+])("what %s is told between its turns", (_, context) => {
+  const { reference } = context.engine;
   const sequence: Sequence = {
     tokens: [5, 1, 2, 3, 4, 1, 0, 2, 3],
     promptLength: 2,
@@ -135,9 +139,9 @@ describe("what a model is told between its turns", () => {
       ForwardOutput,
       ForwardOutput,
     ];
-    expect(of.logprobs).toEqual(only(all.logprobs));
-    expect(of.entropies).toEqual(only(all.entropies));
-    expect(of.reads[0]).toEqual(only(all.reads[0]!));
+    expectClose(of.logprobs, only(all.logprobs));
+    expectClose(of.entropies, only(all.entropies));
+    expectClose(of.reads[0]!, only(all.reads[0]!));
     const rows = own.map((t) => all.reads[1]!.slice(t * 16, t * 16 + 16));
     expect(of.reads[1]).toEqual(Float32Array.from(rows.flatMap((row) => [...row])));
     for (let d = 0; d < 16; d++)
@@ -172,7 +176,7 @@ describe("what a model is told between its turns", () => {
     for (const loss of losses) {
       const after = await Promise.all(
         [masked, told].map(async (datum) => {
-          const policy = await startPolicy(tiny);
+          const policy = await startPolicy(context);
           await policy.forwardBackward([datum], loss);
           await policy.optimStep({ kind: "sgd", length: 1 });
           const read = await policy.forward([whole]);
@@ -180,8 +184,9 @@ describe("what a model is told between its turns", () => {
           return [...read[0]!.logprobs];
         }),
       );
-      expect(after[1]).toEqual(after[0]);
-      expect(after[0]).not.toEqual([...all.logprobs]);
+      expectClose(after[1]!, after[0]!);
+      const moved = after[0]!.map((logprob, t) => Math.abs(logprob - all.logprobs[t]!));
+      expect(Math.max(...moved)).toBeGreaterThan(0.01);
     }
   });
 
@@ -202,6 +207,12 @@ describe("what a model is told between its turns", () => {
     );
   });
 });
+
+/** The same numbers, but for the order in which they were added up. */
+function expectClose(some: ArrayLike<number>, others: ArrayLike<number>): void {
+  expect(some.length).toBe(others.length);
+  for (let i = 0; i < some.length; i++) expect(some[i]).toBeCloseTo(others[i]!, 4);
+}
 
 it("training in several turns makes them better, and records who said what", async () => {
   const environment = counting() as Environment;
