@@ -43,14 +43,18 @@ export {
   type EnvironmentChoice,
   loadEnvironment,
   type OwnEnvironment,
+  type OwnEpisode,
   type OwnOutcome,
 } from "./environment/load.ts";
 export {
   type EnvironmentServer,
   type EpisodeRecord,
+  type Fields,
   type Grade,
   type Grader,
+  type Observed,
   OpenEnvRefusal,
+  type OpenEnvSettings,
   openSession,
   type ServingOptions,
   type Session,
@@ -112,6 +116,7 @@ export {
   sweepProbes,
   type Tap,
   type TextScorer,
+  type Transcript,
   thresholdAtFpr,
 } from "./probe/index.ts";
 export { type Random, randomFor } from "./random.ts";

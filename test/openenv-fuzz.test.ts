@@ -111,6 +111,7 @@ it("a server answers, refuses or ends the session, and goes on serving all other
     const said = await answer(socket, damaged(pick(random, messages), true, random));
     count("server", said.slice(0, 1) === "\x81" ? (/"type":"(\w+)"/.exec(said)?.[1] ?? "answered") : said);
     if (said === "silent") silence[place]!++;
+    if (said === "goodbye") socket.destroy();
     if (socket.destroyed || sockets[place]) socket.destroy();
     else sockets[place] = socket;
     if (i === Math.floor(FRAMES / 4)) before = rss();

@@ -68,7 +68,7 @@ async function reference(folder: string, module: string): Promise<{ url: string;
     running.child.kill("SIGKILL");
     await running.ended;
   };
-  for (let i = 0; i < 300; i++) {
+  for (let i = 0; i < 1000; i++) {
     if (running.child.exitCode !== null) throw new Error((await running.ended).stderr);
     const answer = await fetch(`http://127.0.0.1:${port}/health`).catch(() => undefined);
     if (answer?.ok) return { url: `ws://127.0.0.1:${port}`, close };
@@ -82,7 +82,7 @@ onReference("a server of the reference implementation", () => {
   beforeAll(async () => {
     server = await reference(here("fixtures"), "openenv_server");
   });
-  afterAll(() => server.close());
+  afterAll(() => server?.close());
 
   it("is talked to: reset, step, state, what it refuses, and that it is full", async () => {
     const { url } = server;

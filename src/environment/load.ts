@@ -49,9 +49,16 @@ export type OwnEnvironment = Partial<Omit<Environment, "sample" | "grade" | "epi
   grade(tasks: Task[], completions: string[]): Promise<OwnOutcome[]> | OwnOutcome[];
   /** Where tasks take several turns. */
   episodes?: Omit<Episodes, "begin"> & {
-    begin(task: Task): Promise<Omit<Episode, "end"> & { end(): Promise<OwnOutcome> }>;
+    /** An episode in which the task's prompt has been read. */
+    begin(task: Task): Promise<OwnEpisode>;
   };
 };
+
+/** An episode whose outcome is told as far as an environment has to. */
+export interface OwnEpisode extends Omit<Episode, "end"> {
+  /** What became of it. Ends the episode, over or not; called once. */
+  end(): Promise<OwnOutcome>;
+}
 
 /** What became of a completion, as far as an environment has to say it. */
 export type OwnOutcome = Pick<Outcome, "proxy" | "true" | "misbehaved"> & Partial<Outcome>;

@@ -52,4 +52,11 @@ export {
   type TextScorer,
   textScorer,
 } from "./text-baseline.ts";
-export { allPositions, type Positions, type Probe, type ProbeKind, type Tap } from "./types.ts";
+export {
+  allPositions,
+  type Positions,
+  type Probe,
+  type ProbeKind,
+  type Tap,
+  type Transcript,
+} from "./types.ts";

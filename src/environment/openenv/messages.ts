@@ -40,6 +40,7 @@ export const responseSchema = z.discriminatedUnion("type", [
 export type Fields = z.infer<typeof data>;
 export type Request = z.input<typeof requestSchema>;
 export type Response = z.infer<typeof responseSchema>;
+/** What `reset` and `step` are answered with. */
 export type Observed = z.infer<typeof observedSchema>;
 
 /** Why a request failed, in the reference implementation's words. */

@@ -11,6 +11,7 @@ import { randomFor } from "../../random.ts";
 import type { Environment, Episode, Outcome, Split, Task } from "../types.ts";
 import { type ErrorCode, type Fields, type Observed, requestSchema } from "./messages.ts";
 
+/** How an environment is served. */
 export interface ServingOptions {
   /** Address to listen on; 127.0.0.1 is this machine's own. */
   host: string;
@@ -22,6 +23,7 @@ export interface ServingOptions {
   sessions: number;
 }
 
+/** An environment that is being served. */
 export interface EnvironmentServer {
   /** `ws://<host>:<port>`. */
   url: string;
