@@ -16,7 +16,7 @@ import { mutateTree } from "./mutate-tree.ts";
 /** Frames to each side: few in passing, and as many as are wanted where somebody waits for them. */
 const FRAMES = Number(process.env.PROBEWARD_FRAMES ?? 1000);
 /** Connections at a time. */
-const ABREAST = 32;
+const ABREAST = 96;
 /** Milliseconds that an answer is waited for: half a frame has none. */
 const PATIENCE = 60;
 /** Megabytes that both sides may take more than they had. */
@@ -25,6 +25,9 @@ vi.setConfig({ testTimeout: 60_000 + 20 * FRAMES });
 
 const tally: Record<string, Record<string, number>> = {};
 afterAll(() => console.log(JSON.stringify({ frames: FRAMES, ...tally })));
+
+/** What is no answer, by the first byte of its frame. */
+const heads: Record<number, string> = { 136: "goodbye", 138: "pong" };
 
 const harms = [
   "bits flipped",
@@ -135,7 +138,7 @@ function answer(socket: Socket, bytes: Buffer): Promise<string> {
       socket.off("data", heard).off("close", ended);
       resolve(what);
     };
-    const heard = (data: Buffer) => done(data[0] === 0x88 ? "goodbye" : data.toString("latin1"));
+    const heard = (data: Buffer) => done(heads[data[0]!] ?? data.toString("latin1"));
     const ended = () => done("closed");
     const timer = setTimeout(() => done("silent"), PATIENCE);
     socket.on("data", heard).on("close", ended);

@@ -37,11 +37,18 @@ export const responseSchema = z.discriminatedUnion("type", [
 ]);
 
 /** Plain data with names. */
-export type Fields = z.infer<typeof data>;
+export type Fields = Record<string, unknown>;
 export type Request = z.input<typeof requestSchema>;
 export type Response = z.infer<typeof responseSchema>;
 /** What `reset` and `step` are answered with. */
-export type Observed = z.infer<typeof observedSchema>;
+export interface Observed {
+  /** What the environment shows. */
+  observation: Fields;
+  /** What it pays; `null` where it says nothing. */
+  reward: number | null;
+  /** Is the episode over? */
+  done: boolean;
+}
 
 /** Why a request failed, in the reference implementation's words. */
 export type ErrorCode =

@@ -43,6 +43,7 @@ export const openEnvSettingsSchema = z.strictObject({
   maxCompletionLength: z.int().min(1).default(256).describe("characters of the longest turn of the model"),
 });
 
+/** What a study says of an OpenEnv server. */
 export type OpenEnvSettings = z.infer<typeof openEnvSettingsSchema>;
 
 function isAddress(url: string): boolean {
