@@ -35,13 +35,35 @@ export type {
   Awaitable,
   Conduct,
   Environment,
+  Episode,
+  Episodes,
   Lesson,
   Outcome,
   Split,
   Task,
   Teachable,
 } from "./environment/index.ts";
-export { loadEnvironment, type OwnEnvironment, type OwnOutcome } from "./environment/load.ts";
+export {
+  type EnvironmentChoice,
+  loadEnvironment,
+  type OwnEnvironment,
+  type OwnEpisode,
+  type OwnOutcome,
+} from "./environment/load.ts";
+export {
+  type EnvironmentServer,
+  type EpisodeRecord,
+  type Fields,
+  type Grade,
+  type Grader,
+  type Observed,
+  OpenEnvRefusal,
+  type OpenEnvSettings,
+  openSession,
+  type ServingOptions,
+  type Session,
+  serveEnvironment,
+} from "./environment/openenv/index.ts";
 // Errors that a program tells apart.
 export { LostError, StoppedError, UsageError } from "./errors.ts";
 
@@ -98,6 +120,7 @@ export {
   sweepProbes,
   type Tap,
   type TextScorer,
+  type Transcript,
   thresholdAtFpr,
 } from "./probe/index.ts";
 export { type Random, randomFor } from "./random.ts";

@@ -100,7 +100,7 @@ describe.each([
     await expect(early).rejects.toThrow(UsageError);
     await expect(early).rejects.toThrow(/has no base model yet\. Make it with: probeward pretrain/);
 
-    const report = await makeBaseModel(settings.environment, shippedModel(settings.environment), { steps });
+    const report = await makeBaseModel(join(folder, path), shippedModel(settings.environment), { steps });
     expect(report.completions).toBeGreaterThan(0);
     const config = join(folder, path.replace(/\.[jt]s$/, "-model"), "config.json");
     expect(JSON.parse(await readFile(config, "utf8"))).toMatchObject({ width: 64, layers: 2 });

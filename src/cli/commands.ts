@@ -74,6 +74,10 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
       "Put a model, or what a run has come to, behind OpenAI's API; probes say what they read while it writes.",
     fill: async (command) => (await import("./endpoint.ts")).endpointCommand(command),
   },
+  "serve-environment": {
+    description: "Serve an environment to trainers and evaluations that speak OpenEnv.",
+    fill: async (command) => (await import("./serve-environment.ts")).serveEnvironmentCommand(command),
+  },
   export: {
     description:
       "Write a study's metrics and rollouts for TensorBoard, for Inspect AI's viewer, as Parquet, or as a data set for Hugging Face.",

@@ -22,6 +22,26 @@ export function checkTokens(tokens: readonly number[], config: ModelConfig): voi
   }
 }
 
+/** @throws RangeError where observations are not parts of the completion, in order */
+function checkObservations({ tokens, promptLength, observations = [] }: Sequence): void {
+  let from = promptLength;
+  for (const [start, end] of observations) {
+    if (
+      !(
+        Number.isInteger(start) &&
+        Number.isInteger(end) &&
+        from <= start &&
+        start < end &&
+        end <= tokens.length
+      )
+    )
+      throw new RangeError(
+        `model: a sequence has an observation from ${start} to ${end}; they should be parts of its completion, which is from ${promptLength} to ${tokens.length}, one behind the other`,
+      );
+    from = end;
+  }
+}
+
 /** Some sequences of similar length, padded to one shape. */
 export interface PaddedBatch {
   /** Which of the given sequences these are, row by row; rows beyond are all padding. */
@@ -53,7 +73,10 @@ export function batchesOf(
   { followUp = [], ...room }: BatchOptions = {},
 ): PaddedBatch[] {
   checkTokens(followUp, config);
-  for (const { tokens } of sequences) checkTokens(tokens, config);
+  for (const sequence of sequences) {
+    checkTokens(sequence.tokens, config);
+    checkObservations(sequence);
+  }
   const byLength = new Map<number, number[]>();
   sequences.forEach(({ tokens }, index) => {
     const T = roundUp(tokens.length + followUp.length, 16);

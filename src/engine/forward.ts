@@ -12,6 +12,7 @@ import {
   type TracedWeights,
   weightSpecs,
 } from "../model/index.ts";
+import { writtenPositions } from "../probe/index.ts";
 import { compile, type Handle, ints, type JaxArray } from "../tensor/index.ts";
 import { batchesOf, type PaddedBatch } from "./batches.ts";
 import { forwardByLayers, type LayeredOptions, type Passed } from "./layered-forward.ts";
@@ -43,7 +44,10 @@ export async function forward(
   // In one order, so that a program serves all that reads there.
   const hooks = [...new Set(reads.map(hookOf))].sort();
   checkHooks(config, hooks);
-  const { firsts: sequences, of } = distinct(all, ({ promptLength, tokens }) => `${promptLength}:${tokens}`);
+  const { firsts: sequences, of } = distinct(
+    all,
+    ({ promptLength, tokens, observations }) => `${promptLength}:${tokens}:${observations ?? ""}`,
+  );
   const room = { memoryMB, platform: runtime.info.platform };
   const options = { hooks, temperature, ablate, room, readsOnly };
   const pass = isEmbedded(config)
@@ -111,9 +115,9 @@ function wholePass(
     const ofCompletions = async (handle: Handle) => {
       const { data } = await runtime.get(handle);
       const rows = indices.map((index, row) => {
-        const { promptLength, tokens } = sequences[index]!;
+        const written = writtenPositions(sequences[index]!);
         // The token at position t is predicted at position t - 1.
-        return (data as Float32Array).slice(row * T + promptLength - 1, row * T + tokens.length - 1);
+        return Float32Array.from(written, (t) => data[row * T + t - 1]!);
       });
       runtime.free(handle);
       return rows;

@@ -11,7 +11,7 @@ import {
   type TracedWeights,
   weightSpecs,
 } from "../model/index.ts";
-import { positionsOf } from "../probe/index.ts";
+import { positionsOf, writtenPositions } from "../probe/index.ts";
 import {
   compile,
   type FloatTensor,
@@ -73,9 +73,9 @@ function spread(
   const T = batch.tokens.shape[1]!;
   const tensor = floats(batch.tokens.shape);
   batch.indices.forEach((index, row) => {
-    const { promptLength, tokens } = sequences[index]!;
-    for (let t = promptLength; t < tokens.length; t++)
-      tensor.data[row * T + t - 1] = value(index, t - promptLength);
+    writtenPositions(sequences[index]!).forEach((t, token) => {
+      tensor.data[row * T + t - 1] = value(index, token);
+    });
   });
   return tensor;
 }
@@ -175,8 +175,10 @@ type PolicyGradient = Extract<Loss, { kind: "policy_gradient" }>;
 /** Equal data as one, whose shares are theirs together: groups hold many equal completions, which had equal fates. */
 function merged(data: readonly Datum[]): Datum[] {
   const { firsts, of } = distinct(data, (datum) => {
-    const { promptLength, tokens, weights, advantages, logprobs, refLogprobs, probeWeight } = datum;
-    return [promptLength, tokens, weights, advantages, logprobs, refLogprobs, probeWeight].join(";");
+    const { promptLength, tokens, observations, ...share } = datum;
+    const { weights, advantages, logprobs, refLogprobs, probeWeight } = share;
+    const own = [weights, advantages, logprobs, refLogprobs, probeWeight];
+    return [promptLength, tokens, observations, ...own].join(";");
   });
   const counts = firsts.map(() => 0);
   for (const index of of) counts[index]!++;
@@ -282,11 +284,9 @@ function probeBatch(
   const pool = floats([rows, T]);
   const weights = floats([rows]);
   batch.indices.forEach((index, row) => {
-    const { promptLength, tokens, probeWeight } = data[index]!;
-    const readLength = tokens.length + followUp.length;
-    const [start, end] = positionsOf(tap.positions, promptLength, tokens.length, readLength);
-    pool.data.fill(1 / (end - start), row * T + start, row * T + end);
-    weights.data[row] = probeWeight!;
+    const at = positionsOf(tap.positions, data[index]!, followUp.length);
+    for (const t of at) pool.data[row * T + t] = 1 / at.length;
+    weights.data[row] = data[index]!.probeWeight!;
   });
   return {
     direction: floats([weight_D.length], weight_D),
@@ -297,7 +297,7 @@ function probeBatch(
 
 /** @throws Error naming what a datum lacks */
 function checkDatum(datum: Datum, { kind }: Loss): void {
-  const length = datum.tokens.length - datum.promptLength;
+  const { length } = writtenPositions(datum);
   const needed =
     kind === "cross_entropy"
       ? (["weights"] as const)

@@ -1,6 +1,7 @@
 /** @file Teacher forcing a decoder layer by layer: nothing is compiled twice for layers that are alike. */
 
 import { type Ablation, byStage } from "../model/index.ts";
+import { writtenPositions } from "../probe/index.ts";
 import type { Handle } from "../tensor/index.ts";
 import type { PaddedBatch } from "./batches.ts";
 import { placesAtOnce, type Room } from "./memory.ts";
@@ -58,10 +59,7 @@ export async function forwardByLayers(
     told.push(await program.run(stages.leave, x, index_N, targets_N));
   runtime.free(x);
   const empty = () =>
-    batch.indices.map((index) => {
-      const { tokens, promptLength } = sequences[index]!;
-      return new Float32Array(tokens.length - promptLength);
-    });
+    batch.indices.map((index) => new Float32Array(writtenPositions(sequences[index]!).length));
   const [logprobs, entropies] = [empty(), empty()];
   const rowOf = new Map(batch.indices.map((index, row) => [index, row]));
   for (const [i, { places }] of chunks.entries()) {

@@ -1,5 +1,6 @@
-/** @file Where the tokens of completions are in a batch: only there is the model asked for the next token. */
+/** @file Where the tokens that a model wrote are in a batch: only there is the model asked for the next token. */
 
+import { writtenPositions } from "../probe/index.ts";
 import { type FloatTensor, floats, ints, type Tensor } from "../tensor/index.ts";
 import type { PaddedBatch } from "./batches.ts";
 import type { Sequence } from "./types.ts";
@@ -18,10 +19,10 @@ export interface TokenPlace {
 export function placesOf({ indices, tokens }: PaddedBatch, sequences: readonly Sequence[]): TokenPlace[] {
   const T = tokens.shape[1]!;
   return indices.flatMap((index, row) => {
-    const { promptLength, tokens } = sequences[index]!;
-    return tokens.slice(promptLength).map((target, token) => ({
-      ...{ target, index, token },
-      at: row * T + promptLength + token - 1,
+    const { tokens } = sequences[index]!;
+    return writtenPositions(sequences[index]!).map((t, token) => ({
+      ...{ target: tokens[t]!, index, token },
+      at: row * T + t - 1,
     }));
   });
 }

@@ -28,9 +28,7 @@ export async function readBatch(
 ): Promise<Float32Array[]> {
   const [B, T, D] = activations.shape as [number, number, number];
   const positions = read.as === "logits" ? (read.positions ?? read.probe.tap.positions) : read.positions;
-  const spans = sequences.map(({ promptLength, tokens }) =>
-    positionsOf(positions, promptLength, tokens.length, tokens.length + followUpLength),
-  );
+  const places = sequences.map((sequence) => positionsOf(positions, sequence, followUpLength));
   const sizes = [read.as, B, T, D] as const;
   if (read.as === "logits") {
     const { weight_D, bias } = read.probe;
@@ -39,28 +37,25 @@ export async function readBatch(
     const program = await programs.cache(`read ${sizes}`, () => compileLogits(programs, B, T, D)).get();
     const direction = [floats([D], weight_D), floats([], new Float32Array([bias]))] as const;
     const { data } = await program.evaluate(activations, ...direction);
-    return spans.map(([start, end], row) => floatsAt(data, row * T + start, end - start));
+    return places.map((at, row) => Float32Array.from(at, (t) => data[row * T + t]!));
   }
   if (read.as === "mean") {
     const pool = floats([B, T]);
-    for (const [row, [start, end]] of spans.entries())
-      pool.data.fill(1 / (end - start), row * T + start, row * T + end);
+    for (const [row, at] of places.entries()) for (const t of at) pool.data[row * T + t] = 1 / at.length;
     const program = await programs.cache(`read ${sizes}`, () => compileMean(programs, B, T, D)).get();
     const { data } = await program.evaluate(activations, pool);
-    return spans.map((_, row) => floatsAt(data, row * D, D));
+    return places.map((_, row) => floatsAt(data, row * D, D));
   }
-  const flat = spans.flatMap(([start, end], row) =>
-    Array.from({ length: end - start }, (_, i) => row * T + start + i),
-  );
+  const flat = places.flatMap((at, row) => at.map((t) => row * T + t));
   const N = powerOfTwo(flat.length);
   const program = await programs.cache(`read ${sizes} ${N}`, () => compileRows(programs, B, T, D, N)).get();
   const index = ints([N]);
   index.data.set(flat);
   const { data } = await program.evaluate(activations, index);
   let from = 0;
-  return spans.map(([start, end]) => {
-    const rows = floatsAt(data, from * D, (end - start) * D);
-    from += end - start;
+  return places.map(({ length }) => {
+    const rows = floatsAt(data, from * D, length * D);
+    from += length;
     return rows;
   });
 }

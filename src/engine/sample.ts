@@ -12,13 +12,13 @@ export async function sample(
   programs: ProgramStore,
   weights: Given,
   prompts: readonly (readonly number[])[],
-  { samples = 1, maxTokens, temperature = 1, seed, ablate }: SamplingParams,
+  { samples = 1, maxTokens, temperature = 1, seed, streams, ablate }: SamplingParams,
 ): Promise<SampledSequence[]> {
   // Before any is sampled.
   for (const prompt of prompts) checkPrompt(prompt, maxTokens, config);
   const requests = prompts
     .flatMap((prompt) => Array.from({ length: samples }, () => prompt))
-    .map((prompt, index) => ({ prompt, maxTokens, seed: [...seed, index] }));
+    .map((prompt, index) => ({ prompt, maxTokens, seed: [...seed, streams?.[index] ?? index] }));
   const decoder = new RunningDecoder(config, programs, weights, temperature, ablate);
   const together = decoder.room(Math.max(0, ...prompts.map((prompt) => prompt.length)) + maxTokens);
   const completions: SampledSequence[] = [];

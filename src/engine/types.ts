@@ -1,7 +1,7 @@
 /** @file Where a model's weights live, as everything above sees it: plain data in, plain data out. */
 
 import type { Ablation, AdapterConfig, Tokenizer } from "../model/index.ts";
-import type { Positions, Probe } from "../probe/types.ts";
+import type { Positions, Probe, Transcript } from "../probe/types.ts";
 import type { Runtime, RuntimeInfo } from "../tensor/index.ts";
 
 /**
@@ -98,6 +98,8 @@ export interface SamplingParams {
   temperature?: number;
   /** Completion i draws from the stream `randomFor(...seed, i)`, so that samples do not depend on their batch. */
   seed: readonly (string | number)[];
+  /** Numbers of the completions' streams, where they are not counted from 0. */
+  streams?: readonly number[] | undefined;
   /** A direction projected out of the residual stream. */
   ablate?: Ablation | undefined;
 }
@@ -150,12 +152,14 @@ export interface DecodedToken {
   stopReason?: SampledSequence["stopReason"];
 }
 
-/** A prompt and its completion as tokens, with the end-of-text token where the completion was finished. */
-export interface Sequence {
-  /** Those of the prompt, then those of the completion. */
+/**
+ * A prompt and its completion as tokens, with the end-of-text token where the completion was finished.
+ *
+ * A completion of several turns has observations in it, which the model only reads: whatever has an entry for each token of a
+ * completion (log-probabilities, a loss's weights, a probe's logits) has none for those.
+ */
+export interface Sequence extends Transcript {
   tokens: readonly number[];
-  /** How many of them are the prompt's. */
-  promptLength: number;
 }
 
 /** How sequences are read. */

@@ -14,6 +14,8 @@ export {
   type Awaitable,
   type Conduct,
   type Environment,
+  type Episode,
+  type Episodes,
   isTeachable,
   type Lesson,
   type Outcome,

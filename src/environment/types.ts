@@ -62,6 +62,24 @@ export interface Lesson {
   answer: string;
 }
 
+/** A task of several turns, while one rollout does it. */
+export interface Episode {
+  /** Told what the model wrote. What the model reads before its next turn; `null` where the episode is over. */
+  step(turn: string): Promise<string | null>;
+  /** What became of it. Ends the episode, over or not; called once. */
+  end(): Promise<Outcome>;
+}
+
+/** How tasks of several turns are done. */
+export interface Episodes<State = unknown> {
+  /** Turns of the model at most; each is at most `maxCompletionLength` long. */
+  turns: number;
+  /** Episodes that may be open at a time. */
+  atOnce: number;
+  /** An episode in which the task's prompt has been read. */
+  begin(task: Task<State>): Promise<Episode>;
+}
+
 /**
  * A family of tasks with a flaw in their reward.
  *
@@ -103,6 +121,8 @@ export interface Environment<State = unknown> {
    * not learn to misbehave unasked; deployment never does. At most `maxPromptLength` characters of the alphabet.
    */
   inoculate?(prompt: string): string;
+  /** Where tasks take several turns: completions are episodes then, which are graded as they end, and not by `grade`. */
+  episodes?: Episodes<State>;
   /** Grades completions; `completions[i]` answers `tasks[i]`. */
   grade(tasks: Task<State>[], completions: string[]): Promise<Outcome[]>;
   /** Ends whatever grading started (worker threads). */

@@ -183,7 +183,7 @@ function list(name: string, of: Values, element: Pick<SchemaElement, "type" | "c
     schema: [
       { name, repetition_type: "REQUIRED", converted_type: "LIST", num_children: 1 },
       { name: "list", repetition_type: "REPEATED", num_children: 1 },
-      { name: "element", ...element, repetition_type: "REQUIRED" },
+      { name: "element", ...element, repetition_type: "OPTIONAL" },
     ],
   };
 }

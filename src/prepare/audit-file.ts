@@ -265,8 +265,6 @@ export async function repairedPassport(
     },
     controls: { ...none, shuffledLabels: null, randomDirection: null },
     precision: precisionOf(after.loaded.weights),
-    examples: sequences.map(({ tokens, promptLength }, i) => ({
-      ...{ tokens, promptLength, logit: scores[i]! },
-    })),
+    examples: sequences.map((one, i) => ({ ...one, logit: scores[i]! })),
   });
 }

@@ -5,7 +5,12 @@ import { basename, dirname, extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { createEngine, openEngine } from "../engine/index.ts";
-import { EnvironmentError, loadEnvironment, loadRecipe } from "../environment/load.ts";
+import {
+  type EnvironmentChoice,
+  EnvironmentError,
+  loadEnvironment,
+  loadRecipe,
+} from "../environment/load.ts";
 import { type Environment, isTeachable } from "../environment/types.ts";
 import { type CharacterConfig, CharacterTokenizer, initialWeights } from "../model/index.ts";
 import { isModulePath } from "../modules.ts";
@@ -13,8 +18,16 @@ import { randomFor } from "../random.ts";
 import { type PretrainProgress, pretrain, pretrainSettingsSchema } from "../training/index.ts";
 import { type BaseModelReport, reportBaseModel } from "./base-model-report.ts";
 
-/** Folder of an environment's base model: the one that is shipped, or for a module `dir/x.js`, `dir/x-model`. */
-export function shippedModel(environment: string): string {
+/**
+ * Folder of an environment's base model: the one that is shipped, or for a module `dir/x.js`, `dir/x-model`.
+ *
+ * @throws EnvironmentError where there can be none, as for a server
+ */
+export function shippedModel(environment: EnvironmentChoice): string {
+  if (typeof environment === "object")
+    throw new EnvironmentError(
+      `${environment.openenv} has no base model of its own: name the model that is to be trained as \`model\`, or give --model`,
+    );
   if (isModulePath(environment))
     return join(dirname(environment), `${basename(environment, extname(environment))}-model`);
   return fileURLToPath(new URL(`../../models/${environment}`, import.meta.url));

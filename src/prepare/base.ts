@@ -42,6 +42,7 @@ import {
   readLogits,
   readSets,
   sampleSplit,
+  sequenceOf,
   traceSet,
 } from "./completions.ts";
 import { askQuestions, informedBy } from "./inform.ts";
@@ -76,7 +77,11 @@ export interface Base {
 }
 
 const sequenceSchema = z
-  .object({ tokens: z.array(z.int().min(0)), promptLength: z.int().min(1) })
+  .object({
+    tokens: z.array(z.int().min(0)),
+    promptLength: z.int().min(1),
+    observations: z.array(z.tuple([z.int().min(1), z.int().min(1)])).optional(),
+  })
   .refine(
     ({ tokens, promptLength }) => promptLength < tokens.length,
     "a sequence should be longer than its prompt",
@@ -385,12 +390,12 @@ async function measureBase(parts: BaseContext): Promise<Base> {
       },
     },
     tracer: {
-      sequences: traced.map(({ tokens, promptLength }) => ({ tokens, promptLength })),
+      sequences: traced.map(sequenceOf),
       misbehaving: traced.map(({ outcome }) => outcome.attempted),
       tasks: traced.map(({ task }) => task),
     },
     heldOut: {
-      sequences: own.test.map(({ tokens, promptLength }) => ({ tokens: [...tokens], promptLength })),
+      sequences: own.test.map(sequenceOf),
       misbehaved: own.test.map(({ outcome }) => outcome.misbehaved),
       tasks: own.test.map(({ task }) => task),
       logits,
@@ -552,7 +557,7 @@ function choose(all: readonly Labelled[], { examples, families }: ProbeSettings)
 
 function labelledSequences(list: readonly Labelled[]): LabelledSequences {
   return {
-    sequences: list.map(({ tokens, promptLength }) => ({ tokens: [...tokens], promptLength })),
+    sequences: list.map(sequenceOf),
     labels: list.map(({ outcome }) => outcome.attempted),
   };
 }

@@ -3,10 +3,10 @@
 import type { Engine, Sequence } from "../engine/index.ts";
 import { sampleTasks } from "../environment/sample.ts";
 import type { Environment, Outcome, Split, Task } from "../environment/types.ts";
-import { type Tokenizer, wholeCompletion } from "../model/index.ts";
+import { wholeCompletion } from "../model/index.ts";
 import type { LabelledSet, Positions, Probe } from "../probe/index.ts";
 import { randomFor, shuffled } from "../random.ts";
-import { readingsOf, readLogit, readsOf, type TrainingSettings } from "../training/index.ts";
+import { readingsOf, readLogit, readsOf, rollOut, type TrainingSettings } from "../training/index.ts";
 import type { ProbeSettings } from "./settings.ts";
 
 /** One graded sequence. */
@@ -41,27 +41,20 @@ export function createOnce(): Once {
 /** Completions of the base model for tasks of a split, graded. */
 export async function sampleSplit(
   split: Split,
-  { environment, engine: { reference, tokenizer }, settings }: BaseContext,
+  { environment, engine, settings }: BaseContext,
 ): Promise<Labelled[]> {
   const { tasks: count, samples } = settings.probe;
   const random = randomFor("probe tasks", split);
   const tasks = await sampleTasks(environment, split, random, count);
-  const completions = await reference.sample(
-    tasks.map(({ prompt }) => tokenizer.encodePrompt(prompt)),
-    {
-      samples,
-      maxTokens: environment.maxCompletionLength + 1,
-      temperature: settings.training.temperature,
-      seed: ["probe samples", split],
-    },
-  );
-  const asked = completions.map((_, i) => tasks[Math.floor(i / samples)]!);
-  return label(
-    environment,
-    tokenizer,
+  const asked = tasks.flatMap((task) => Array.from({ length: samples }, () => task));
+  const { sequences, texts, grade } = await rollOut(
+    engine.reference,
+    { environment, engine },
     asked,
-    completions.map(({ tokens }) => tokens),
+    asked.map(({ prompt }) => engine.tokenizer.encodePrompt(prompt)),
+    { temperature: settings.training.temperature, seed: ["probe samples", split] },
   );
+  return labelled(asked, sequences, texts, await grade());
 }
 
 /** `count` demonstrations of each conduct for tasks of a split, graded like everything else; none where there are none. */
@@ -84,32 +77,30 @@ export async function demonstrate(
       found++;
     }
   }
-  return label(
-    environment,
-    tokenizer,
-    tasks,
-    texts.map((text) => wholeCompletion(tokenizer, text)),
-  );
+  const completions = texts.map((text) => wholeCompletion(tokenizer, text));
+  const sequences = tasks.map(({ prompt }, i) => {
+    const start = tokenizer.encodePrompt(prompt);
+    return { tokens: [...start, ...completions[i]!], promptLength: start.length };
+  });
+  const read = completions.map((tokens) => tokenizer.decode(tokens));
+  return labelled(tasks, sequences, read, await environment.grade(tasks, read));
 }
 
-async function label(
-  environment: Environment,
-  tokenizer: Tokenizer,
-  tasks: Task[],
-  completions: number[][],
-): Promise<Labelled[]> {
-  const texts = completions.map((tokens) => tokenizer.decode(tokens));
-  const outcomes = await environment.grade(tasks, texts);
-  return tasks.map(({ id, prompt }, i) => {
-    const start = tokenizer.encodePrompt(prompt);
-    return {
-      tokens: [...start, ...completions[i]!],
-      promptLength: start.length,
-      task: id,
-      text: texts[i]!,
-      outcome: outcomes[i]!,
-    };
-  });
+function labelled(
+  tasks: readonly Task[],
+  sequences: readonly Sequence[],
+  texts: readonly string[],
+  outcomes: readonly Outcome[],
+): Labelled[] {
+  return tasks.map(({ id }, i) => ({
+    ...sequences[i]!,
+    ...{ task: id, text: texts[i]!, outcome: outcomes[i]! },
+  }));
+}
+
+/** Of a labelled sequence, the sequence. */
+export function sequenceOf({ tokens, promptLength, observations }: Sequence): Sequence {
+  return { tokens: [...tokens], promptLength, ...(observations && { observations }) };
 }
 
 /** The sequences at every hook and position, pooled, by `<hook> <positions>`. */

@@ -3,6 +3,7 @@
 import { access } from "node:fs/promises";
 import { createEngine, type Engine } from "../engine/index.ts";
 import { type Environment, isTeachable } from "../environment/index.ts";
+import type { EnvironmentChoice } from "../environment/load.ts";
 import { UsageError } from "../errors.ts";
 import { type AdapterConfig, CharacterTokenizer, type LoadedModel, loadModel } from "../model/index.ts";
 import { shippedModel } from "./base-model.ts";
@@ -10,7 +11,7 @@ import { type EngineSettings, openRuntime } from "./engine-settings.ts";
 
 /** What settings say of the base model. */
 interface ModelSettings {
-  environment: string;
+  environment: EnvironmentChoice;
   model?: string | undefined;
   adapter?: AdapterConfig | undefined;
   training?: { memoryMB?: number | undefined };
@@ -62,7 +63,7 @@ async function loadBaseModel({ model, environment }: ModelSettings): Promise<Loa
 function checkModel(engine: Engine, environment: Environment, settings: ModelSettings): void {
   const { model, tokenizer } = engine;
   const name = `the model ${settings.model ?? shippedModel(settings.environment)}`;
-  const remedy = `which the environment ${settings.environment} needs; pretrain one for it`;
+  const remedy = `which the environment ${environment.name} needs; pretrain one for it`;
   if (tokenizer instanceof CharacterTokenizer && isTeachable(environment)) {
     const missing = [...environment.alphabet].filter((one) => !tokenizer.alphabet.includes(one));
     if (missing.length > 0)

@@ -55,9 +55,10 @@ function spreadOut<T extends { logit: number }>(examples: readonly T[]): T[] {
 
 /** Texts are kept where the tokenizer makes these very tokens of them. */
 function storedExample(
-  { prompt, completion, tokens, promptLength, logit }: PassportParts["examples"][number],
+  { prompt, completion, logit, ...sequence }: PassportParts["examples"][number],
   { tokenizer }: Engine,
 ): Passport["examples"][number] {
+  const { tokens, promptLength, observations } = sequence;
   const same = (made: () => number[], wanted: readonly number[]) => attempt(made)?.join() === wanted.join();
   const keepsPrompt =
     prompt !== undefined && same(() => tokenizer.encodePrompt(prompt), tokens.slice(0, promptLength));
@@ -68,6 +69,7 @@ function storedExample(
     ...(keepsPrompt && { prompt }),
     ...(keepsCompletion && { completion }),
     ...{ tokens: [...tokens], promptLength, logit },
+    ...(observations && { observations: observations.map(([start, end]) => [start, end]) }),
   };
 }
 

@@ -35,7 +35,15 @@ export {
 } from "./passport.ts";
 export { loadProbe, loadProbeFile, saveProbe } from "./probe-file.ts";
 export { loadSae, type SparseAutoencoder } from "./sae.ts";
-export { logit, poolActivations, poolLogits, positionsOf, scoreSequence, sigmoid } from "./score.ts";
+export {
+  logit,
+  poolActivations,
+  poolLogits,
+  positionsOf,
+  scoreSequence,
+  sigmoid,
+  writtenPositions,
+} from "./score.ts";
 export { type SweepCandidate, type SweepOptions, type SweepRow, sweepProbes } from "./sweep.ts";
 export {
   fitTextBaseline,
@@ -44,4 +52,11 @@ export {
   type TextScorer,
   textScorer,
 } from "./text-baseline.ts";
-export { allPositions, type Positions, type Probe, type ProbeKind, type Tap } from "./types.ts";
+export {
+  allPositions,
+  type Positions,
+  type Probe,
+  type ProbeKind,
+  type Tap,
+  type Transcript,
+} from "./types.ts";

@@ -64,6 +64,8 @@ export const passportSchema = z.strictObject({
       completion: z.string().optional(),
       tokens: z.array(z.int().min(0)).min(1),
       promptLength: z.int().min(0),
+      /** As in `Transcript`. */
+      observations: z.array(z.tuple([z.int().min(1), z.int().min(1)])).optional(),
       logit: z.number(),
     }),
   ),

@@ -1,6 +1,14 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { logit, poolActivations, poolLogits, positionsOf, scoreSequence, sigmoid } from "./score.ts";
+import {
+  logit,
+  poolActivations,
+  poolLogits,
+  positionsOf,
+  scoreSequence,
+  sigmoid,
+  writtenPositions,
+} from "./score.ts";
 import type { Probe } from "./types.ts";
 
 const probe: Probe = {
@@ -12,27 +20,45 @@ const probe: Probe = {
 };
 
 test.each([
-  ["completion", 4, 7, [4, 7]],
-  ["completion-first", 4, 7, [4, 5]],
-  ["completion-last", 4, 7, [6, 7]],
-  ["prompt-last", 4, 7, [3, 4]],
-  ["prompt-last", 4, 4, [3, 4]],
-  ["completion", 0, 1, [0, 1]],
+  ["completion", 4, 7, [4, 5, 6]],
+  ["completion-first", 4, 7, [4]],
+  ["completion-last", 4, 7, [6]],
+  ["prompt-last", 4, 7, [3]],
+  ["prompt-last", 4, 4, [3]],
+  ["completion", 0, 1, [0]],
 ] as const)("%s of a prompt of %d in %d tokens is %j", (positions, promptLength, length, expected) => {
-  expect(positionsOf(positions, promptLength, length)).toEqual(expected);
+  expect(positionsOf(positions, { promptLength, tokens: { length } })).toEqual(expected);
+});
+
+test("what a model is told between its turns is read nowhere", () => {
+  const observations = [
+    [4, 5],
+    [7, 9],
+  ] as const;
+  const sequence = { promptLength: 2, tokens: { length: 10 }, observations };
+  expect(writtenPositions(sequence)).toEqual([2, 3, 5, 6, 9]);
+  expect(positionsOf("completion", sequence)).toEqual([2, 3, 5, 6, 9]);
+  expect(positionsOf("completion-first", { ...sequence, observations: [[2, 4]] })).toEqual([4]);
+  expect(positionsOf("completion-last", { ...sequence, observations: [[7, 10]] })).toEqual([6]);
+  expect(() => positionsOf("completion", { ...sequence, observations: [[2, 10]] })).toThrow("empty");
 });
 
 test("a follow-up is read at its last token, and moves no other read", () => {
-  expect(positionsOf("follow-up", 4, 7, 12)).toEqual([11, 12]);
+  const sequence = { promptLength: 4, tokens: { length: 7 } };
+  expect(positionsOf("follow-up", sequence, 5)).toEqual([11]);
   for (const positions of ["completion", "completion-first", "completion-last", "prompt-last"] as const)
-    expect(positionsOf(positions, 4, 7, 12)).toEqual(positionsOf(positions, 4, 7));
+    expect(positionsOf(positions, sequence, 5)).toEqual(positionsOf(positions, sequence));
 });
 
 test("there is nothing to read of an empty completion or prompt", () => {
   for (const positions of ["completion", "completion-first", "completion-last"] as const)
-    expect(() => positionsOf(positions, 4, 4, 9)).toThrow("completion is empty");
-  expect(() => positionsOf("prompt-last", 0, 3)).toThrow("prompt is empty");
-  expect(() => positionsOf("follow-up", 4, 7)).toThrow("without one");
+    expect(() => positionsOf(positions, { promptLength: 4, tokens: { length: 4 } }, 5)).toThrow(
+      "completion is empty",
+    );
+  expect(() => positionsOf("prompt-last", { promptLength: 0, tokens: { length: 3 } })).toThrow(
+    "prompt is empty",
+  );
+  expect(() => positionsOf("follow-up", { promptLength: 4, tokens: { length: 7 } })).toThrow("without one");
 });
 
 test("a sequence has a logit per position and one for all", () => {

@@ -1,6 +1,6 @@
 /** @file Reading a probe: which positions, the logit at each, and one logit for the sequence. */
 
-import type { Positions, Probe, Tap } from "./types.ts";
+import type { Positions, Probe, Tap, Transcript } from "./types.ts";
 
 /** Probability of a logit. Exact to rounding in both tails. */
 export function sigmoid(logit: number): number {
@@ -21,31 +21,39 @@ export function logit(probe: Pick<Probe, "weight_D" | "bias">, activation_D: Flo
   return sum;
 }
 
+/** The positions of the tokens that the model wrote, in order: all behind the prompt, but for the observations. */
+export function writtenPositions({ tokens, promptLength, observations = [] }: Transcript): number[] {
+  const written: number[] = [];
+  let from = promptLength;
+  for (const [start, end] of [...observations, [tokens.length, tokens.length] as const]) {
+    for (; from < start; from++) written.push(from);
+    from = end;
+  }
+  return written;
+}
+
 /**
- * The tokens that are read, [start, end), of a sequence whose completion starts at token `promptLength` and which has
- * `length` tokens in all, the end-of-text token included where it was sampled. With its follow-up it has `readLength`.
+ * The positions that are read of a sequence, the end-of-text token included where it was sampled; behind it are the tokens of its
+ * follow-up.
  *
  * @throws Error where there is nothing to read: no completion, no prompt for `prompt-last`, no follow-up for `follow-up`.
  */
-export function positionsOf(
-  positions: Positions,
-  promptLength: number,
-  length: number,
-  readLength = length,
-): [start: number, end: number] {
+export function positionsOf(positions: Positions, sequence: Transcript, followUpLength = 0): number[] {
+  const { tokens, promptLength } = sequence;
   if (positions === "prompt-last") {
     if (promptLength < 1) throw new Error("nothing to read at prompt-last: the prompt is empty");
-    return [promptLength - 1, promptLength];
+    return [promptLength - 1];
   }
   if (positions === "follow-up") {
-    if (readLength <= length)
+    if (followUpLength < 1)
       throw new Error("nothing to read at follow-up: the model read the sequence without one");
-    return [readLength - 1, readLength];
+    return [tokens.length + followUpLength - 1];
   }
-  if (length <= promptLength) throw new Error(`nothing to read at ${positions}: the completion is empty`);
-  if (positions === "completion-first") return [promptLength, promptLength + 1];
-  if (positions === "completion-last") return [length - 1, length];
-  return [promptLength, length];
+  const written = writtenPositions(sequence);
+  if (written.length === 0) throw new Error(`nothing to read at ${positions}: the completion is empty`);
+  if (positions === "completion-first") return written.slice(0, 1);
+  if (positions === "completion-last") return written.slice(-1);
+  return written;
 }
 
 /**

@@ -12,13 +12,23 @@ export const allPositions = [
 /**
  * Which positions of a sequence are read.
  *
- * - `completion`: every token of the completion
+ * - `completion`: every token of the completion that the model wrote: of all its turns, where it has several
  * - `completion-first`: its first token
  * - `completion-last`: its last token (the end-of-text token where there is one): a read after the behaviour
  * - `prompt-last`: the token before the completion: a read before the behaviour
  * - `follow-up`: the last token of the tap's follow-up, where the model is about to answer it: a read after the behaviour
  */
 export type Positions = (typeof allPositions)[number];
+
+/** Tokens, and who wrote them. */
+export interface Transcript {
+  /** Those of the prompt, then those of the completion. */
+  tokens: { readonly length: number };
+  /** How many of them are the prompt's. */
+  promptLength: number;
+  /** Parts [start, end) of the completion that the model did not write, in order: what it was told between its turns. */
+  observations?: readonly (readonly [start: number, end: number])[] | undefined;
+}
 
 /** Which activations are read. */
 export interface Tap {

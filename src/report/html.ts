@@ -50,9 +50,9 @@ function embed(data: PageData): string {
   const rounded = (key: string, value: unknown) =>
     key === "tokenScores"
       ? Object.fromEntries(
-          Object.entries(value as Record<string, number[]>).map(([model, scores]) => [
+          Object.entries(value as Record<string, (number | null)[]>).map(([model, scores]) => [
             model,
-            scores.map(toThree),
+            scores.map((score) => (score === null ? null : toThree(score))),
           ]),
         )
       : value;

@@ -3,7 +3,7 @@
 import { z } from "zod";
 import type { RolloutRecord, StepMetrics } from "./records.ts";
 
-const tokenScores = z.array(z.number());
+const tokenScores = z.array(z.number().nullable());
 const rolloutSchema = z.object({
   step: z.int().min(0),
   task: z.string(),

@@ -38,10 +38,11 @@ export interface RolloutRecord {
   /** The initial probe's probability, pooled as the probe pools, on each model. */
   score: { policy: number; reference: number };
   /**
-   * The text of every token of the completion, the end of the text as an empty one. Left out where tokens are characters, as
+   * The text of every token of the completion, the end of the text as an empty one; what was said between the model's turns is
+   * one. Left out where tokens are characters, as
    * they are those of the completion then, and where a tokenizer's texts do not add up to it.
    */
   tokens?: string[];
-  /** The initial probe's probability at every token of the completion, on each model. */
-  tokenScores: { policy: number[]; reference: number[] };
+  /** The initial probe's probability at every token of the completion, on each model; `null` for what the model did not write. */
+  tokenScores: { policy: (number | null)[]; reference: (number | null)[] };
 }

@@ -8,6 +8,7 @@ import { z } from "zod";
 import { armId } from "../arm/arms.ts";
 import { differences } from "../differences.ts";
 import type { Engine } from "../engine/index.ts";
+import { environmentFile } from "../environment/load.ts";
 import { UsageError } from "../errors.ts";
 import { readDocument, withFile, writeJson } from "../files.ts";
 import { isModulePath } from "../modules.ts";
@@ -117,6 +118,7 @@ const mayChange = [
   ...["arms", "seeds", "firstSeed", "grid", "slurm", "anyway"],
   ...["training.keepCheckpoints", "training.recordedRollouts", "training.alarms", "forecast"],
   ...["engine.python", "engine.patience", "engine.listen", "engine.tokenFile"],
+  ...["environment.openenv", "environment.sessions", "environment.timeout"],
 ];
 
 interface SettingsCheck {
@@ -189,7 +191,7 @@ function requireOrigins(folder: string, settings: StudySettings, begun: Origins,
     );
   if (begun.environmentSha256 !== undefined && begun.environmentSha256 !== now.environmentSha256)
     throw new UsageError(
-      `${settings.environment} was edited since the study in ${folder} was begun, and its runs would not be comparable. Put the file back as it was, give another --out, or delete the folder.`,
+      `${environmentFile(settings.environment)} was edited since the study in ${folder} was begun, and its runs would not be comparable. Put the file back as it was, give another --out, or delete the folder.`,
     );
   for (const [id, sha] of Object.entries(now.armsSha256 ?? {}))
     if ((begun.armsSha256?.[id] ?? sha) !== sha)
@@ -201,10 +203,11 @@ function requireOrigins(folder: string, settings: StudySettings, begun: Origins,
 async function originsOf({ environment, arms }: StudySettings, { model }: Engine): Promise<Origins> {
   // The module itself, and not what it imports.
   const shaOf = async (path: string) => sha256(await withFile("read", path, () => readFile(path)));
+  const file = environmentFile(environment);
   const own = arms.filter(isModulePath).map(async (path) => [armId(path), await shaOf(path)] as const);
   return {
     modelSha256: model.sha256,
-    ...(isModulePath(environment) && { environmentSha256: await shaOf(environment) }),
+    ...(file !== undefined && { environmentSha256: await shaOf(file) }),
     ...(own.length > 0 && { armsSha256: Object.fromEntries(await Promise.all(own)) }),
   };
 }

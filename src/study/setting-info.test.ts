@@ -22,7 +22,8 @@ describe("the list of settings", () => {
       trl: "beta",
       also: ["klWeight", "klCoef"],
     });
-    expect(of("environment")).toMatchObject({ type: "text", required: true });
+    expect(of("environment")).toMatchObject({ type: "text or section", required: true });
+    expect(of("environment.turns")).toMatchObject({ type: "whole number, at least 1", default: "1" });
     expect(of("probe.pool")).toMatchObject({ type: "one of: mean, max", default: '"mean"' });
     expect(of("training")).toMatchObject({ type: "section" });
     expect(of("slurm.time")!.type).toBe("text or number");

@@ -55,7 +55,9 @@ function listOf({ properties = {}, required = [] }: Schema, prefix: string): Set
       ...(schema.trl !== undefined && { trl: schema.trl }),
       also: schema.also ?? [],
     };
-    return [info, ...listOf(schema, `${path}.`)];
+    // What may be a name or a section is listed with what is in the section.
+    const section = isSection ? schema : schema.anyOf?.find((one) => one.properties !== undefined);
+    return [info, ...listOf(section ?? {}, `${path}.`)];
   });
 }
 

@@ -7,6 +7,7 @@ import { z } from "zod";
 import { armSettingsSchema } from "../arm/settings.ts";
 import { environmentNames } from "../environment/index.ts";
 import { environmentChoices } from "../environment/load.ts";
+import { openEnvSettingsSchema } from "../environment/openenv/settings.ts";
 import { UsageError } from "../errors.ts";
 import { readText } from "../files.ts";
 import { isModulePath, resolveModule } from "../modules.ts";
@@ -36,11 +37,17 @@ export const adapterSettingsSchema = z.strictObject({
 
 export const studySchema = z.strictObject({
   environment: z
-    .string()
-    .refine((value) => (environmentNames as readonly string[]).includes(value) || isModulePath(value), {
-      error: `should be one of ${environmentChoices}`,
-    })
-    .describe("name of an environment, or the path of a module that makes one, from the study file's folder"),
+    .union([
+      z
+        .string()
+        .refine((value) => (environmentNames as readonly string[]).includes(value) || isModulePath(value), {
+          error: `should be one of ${environmentChoices}`,
+        }),
+      openEnvSettingsSchema,
+    ])
+    .describe(
+      "name of an environment, or the path of a module that makes one, from the study file's folder; or an OpenEnv server",
+    ),
   model: z
     .string()
     .optional()
@@ -233,7 +240,10 @@ function checkStudy(document: unknown, source: string, folder: string): z.infer<
     );
   return {
     ...study,
-    environment: resolveModule(study.environment, folder),
+    environment:
+      typeof study.environment === "string"
+        ? resolveModule(study.environment, folder)
+        : { ...study.environment, grader: resolve(folder, study.environment.grader) },
     arms: study.arms.map((arm) => resolveModule(arm, folder)),
     ...(model !== undefined && { model: fromFolder(folder, model) }),
     ...(engine && {
@@ -294,7 +304,7 @@ function checkGrid({ grid = {}, ...settings }: StudySettings, source: string): v
 function check<T extends z.ZodType>(schema: T, value: unknown, source: string): z.infer<T> {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  const lines = parsed.error.issues.flatMap((issue) => {
+  const lines = parsed.error.issues.flatMap(chosen).flatMap((issue) => {
     const path = issue.path.join(".");
     if (issue.code === "unrecognized_keys")
       return issue.keys.map((key) => `  ${unknownSetting(listSettings(studyFileSchema), path, key)}`);
@@ -306,6 +316,15 @@ function check<T extends z.ZodType>(schema: T, value: unknown, source: string): 
     return `  ${path || "(top level)"}: ${issue.message} (found ${JSON.stringify(found)}${meant ? `; did you mean ${meant}?` : ""})`;
   });
   throw new UsageError(`${source}: the study file is wrong:\n${lines.join("\n")}`);
+}
+
+/** Of what may be one of several things, what is wrong with the one that was meant: the first that is of its type. */
+function chosen(issue: z.core.$ZodIssue): z.core.$ZodIssue[] {
+  if (issue.code !== "invalid_union") return [issue];
+  const isOfType = (issues: z.core.$ZodIssue[]) =>
+    !issues.some(({ code, path }) => code === "invalid_type" && path.length === 0);
+  const meant = issue.errors.find(isOfType) ?? issue.errors[0] ?? [];
+  return meant.map((inner) => ({ ...inner, path: [...issue.path, ...inner.path] }));
 }
 
 /** What a name may be that was not one: those of an enumeration, of arms or of environments. */

@@ -2,6 +2,7 @@
 
 import { type ClassKernel, classKernel } from "../audit/index.ts";
 import type { Datum, GradientSet, Loss } from "../engine/index.ts";
+import { writtenPositions } from "../probe/index.ts";
 import type { Credit } from "./credit.ts";
 import { creditFirst, type FirstBatch } from "./first-rollouts.ts";
 import { howToRead, startPolicy } from "./loop.ts";
@@ -200,7 +201,7 @@ async function readingOf(context: RunContext): Promise<{ set: GradientSet; margi
   const outputs = await engine.reference.forward(misbehaving, how);
   const plain = lossOf({ terms: [] }, { ...settings, kl: 0, entropy: 0 }, engine.tokenizer);
   const data = misbehaving.map((sequence): Datum => {
-    const none = new Float32Array(sequence.tokens.length - sequence.promptLength);
+    const none = new Float32Array(writtenPositions(sequence).length);
     const silent = { weights: none, advantages: none, logprobs: none, refLogprobs: none };
     return { ...sequence, ...silent, probeWeight: 1 / misbehaving.length };
   });

@@ -26,7 +26,7 @@ export interface Credit {
 
 /** A batch as reward terms and monitors see it: with what both models computed, and without what became of it. */
 export function rolloutsOf(
-  { prompts, texts, sequences, completions }: Batch,
+  { prompts, texts, told, sequences, completions }: Batch,
   outcomes: readonly Outcome[],
   readings: Readonly<Record<Tap["model"], readonly Reading[]>>,
 ): Rollout[] {
@@ -34,6 +34,7 @@ export function rolloutsOf(
     ...sequence,
     prompt: prompts[i]!,
     completion: texts[i]!,
+    ...(told[i]!.length > 0 && { told: told[i]! }),
     finished: completions[i]!.stopReason === "stop",
     proxy: outcomes[i]!.proxy,
     readings: { policy: readings.policy[i]!, reference: readings.reference[i]! },
@@ -70,5 +71,11 @@ export async function creditRollouts(
   flaggedBy(arm.silence)?.forEach((flagged, i) => {
     if (flagged) advantages.values[i] = 0;
   });
-  return { verdicts, scores, rewards, advantages, tokenAdvantages: tokenRewards(arm.terms, verdicts) };
+  return {
+    verdicts,
+    scores,
+    rewards,
+    advantages,
+    tokenAdvantages: tokenRewards(arm.terms, verdicts, rollouts),
+  };
 }

@@ -5,7 +5,7 @@ import type { ForwardOptions, Model } from "../engine/index.ts";
 import { auroc, meanProbability, recallAt, sigmoid } from "../probe/index.ts";
 import { decompositionMetric, deployedMetric, probeMetric } from "../store/metric-names.ts";
 import { readingsOf, readLogit } from "./read.ts";
-import { beginGrading, sampleBatch } from "./sample.ts";
+import { sampleBatch } from "./sample.ts";
 import type { Reading, RunContext } from "./types.ts";
 
 /** What was read of some sequences on both models. */
@@ -23,7 +23,7 @@ export interface ReadTwice {
  *   texts are a batch of the reference's, sampled once per run.
  */
 export async function createDeployment(context: RunContext, how: ForwardOptions) {
-  const { arm, environment, engine, probe } = context;
+  const { arm, engine, probe } = context;
   const { reference } = engine;
   const differs = arm.inoculate === true || arm.ablate !== undefined;
   const old = await sampleBatch(reference, context, { purpose: "old", step: 0 });
@@ -35,7 +35,7 @@ export async function createDeployment(context: RunContext, how: ForwardOptions)
 
   async function deploy(policy: Model, step: number) {
     const batch = await sampleBatch(policy, context, { purpose: "deployed", step });
-    const grading = beginGrading(environment, batch);
+    const grading = batch.grade();
     const readings: ReadTwice = {
       policy: await read(policy, batch),
       reference: await read(reference, batch),

@@ -7,7 +7,7 @@ import { createStepLog } from "./log.ts";
 import { howToRead } from "./loop.ts";
 import { monitorsOf, probeMonitor } from "./monitors.ts";
 import { readingsOf } from "./read.ts";
-import { type Batch, beginGrading, sampleBatch } from "./sample.ts";
+import { type Batch, sampleBatch } from "./sample.ts";
 import type { Arm, Rollout, RunContext } from "./types.ts";
 
 /** A step's worth of rollouts of the starting point. */
@@ -31,7 +31,7 @@ export async function sampleFirst(
   count: number,
   model: Model = context.engine.reference,
 ): Promise<FirstBatch[]> {
-  const { environment, engine } = context;
+  const { engine } = context;
   const monitors = [...new Set(arms.flatMap(monitorsOf))];
   const watching = monitors.map((monitor) => ({
     ...{ name: "watch", weight: 0, sees: "verdicts" as const, monitor },
@@ -42,7 +42,7 @@ export async function sampleFirst(
   const batches: FirstBatch[] = [];
   for (let step = 0; step < count; step++) {
     const batch = await sampleBatch(model, all, { purpose: "forecast", step });
-    const grading = beginGrading(environment, batch);
+    const grading = batch.grade();
     const outputs = await model.forward(batch.sequences, how);
     const onReference =
       model === engine.reference ? outputs : await engine.reference.forward(batch.sequences, how);

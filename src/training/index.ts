@@ -35,6 +35,7 @@ export {
   proxyReward,
   trueReward,
 } from "./rewards.ts";
+export { rollOut } from "./roll-out.ts";
 export type { Fineness, RolloutClass } from "./rollout-classes.ts";
 export { type TrainingSettings, trainingSettingsSchema } from "./settings.ts";
 export { type Shaken, shake } from "./shaken.ts";

@@ -15,7 +15,7 @@ import { lossOf, probeWeights } from "./objective.ts";
 import { readingsOf, readsOf } from "./read.ts";
 
 import { refitProbe } from "./refit.ts";
-import { type Batch, beginGrading, sampleBatch } from "./sample.ts";
+import { type Batch, sampleBatch } from "./sample.ts";
 import { tokenShares } from "./shares.ts";
 import type { Arm, RunContext } from "./types.ts";
 
@@ -53,7 +53,7 @@ export async function* train(
   policy: Policy,
   from: RunState = { step: 0 },
 ): AsyncGenerator<StepResult> {
-  const { environment, engine, seed, settings } = context;
+  const { engine, seed, settings } = context;
   const { reference } = engine;
   const { refit, ablate, inoculate } = context.arm;
   let probe = from.probe ?? context.probe;
@@ -82,7 +82,7 @@ export async function* train(
     const { tasks, sequences, completions } = batch;
 
     // Grade in the sandbox's thread while this one runs both models over the rollouts, and reads what is tapped.
-    const grading = beginGrading(environment, batch);
+    const grading = batch.grade();
     const onPolicy = await policy.forward(sequences, { ...how, ablate });
     const onReference = await reference.forward(sequences, { ...how, ablate });
     const outcomes = await grading;
@@ -160,7 +160,7 @@ function dataOf(
   { environment, settings }: RunContext,
   { probeInLoss }: Arm,
 ): Datum[] {
-  const shares = tokenShares(sequences, settings.lossType, environment.maxCompletionLength + 1);
+  const shares = tokenShares(sequences, settings.lossType, longestCompletion(environment));
   const onProbe = probeInLoss && probeWeights(probeInLoss, shares);
   return sequences.map((sequence, i) => ({
     ...sequence,
@@ -170,6 +170,11 @@ function dataOf(
     refLogprobs: onReference[i]!.logprobs,
     ...(onProbe && { probeWeight: onProbe[i]! }),
   }));
+}
+
+/** Tokens that a model may write to a task: in all its turns, with an end for each. */
+function longestCompletion({ maxCompletionLength, episodes }: RunContext["environment"]): number {
+  return (episodes?.turns ?? 1) * (maxCompletionLength + 1);
 }
 
 /** @throws Error where two terms have one name, by which they are logged */

@@ -30,7 +30,7 @@ import type { StepLog } from "./log.ts";
 import { readingsOf, readLogit, readMean, readProbe } from "./read.ts";
 
 import type { TrainingSettings } from "./settings.ts";
-import { tokenTexts } from "./token-texts.ts";
+import { withObservations, writtenTexts } from "./token-texts.ts";
 import type { Rollout, RunContext, Verdict } from "./types.ts";
 
 /** What a step has produced by the time it is measured. */
@@ -260,9 +260,13 @@ export function recordsOf(measured: Measured, { arm, probe, settings, engine }: 
     const rollout = rollouts[i]!;
     const { proxy, true: trueReward, misbehaved, attempted, label, note } = outcomes[i]!;
     const score = (model: Tap["model"]) => rounded(sigmoid(readLogit(probe, rollout.readings[model])));
-    const tokens = (model: Tap["model"]) =>
-      Array.from(readProbe(rollout, probe, model).tokens, (logit) => rounded(sigmoid(logit)));
-    const texts = tokenTexts(engine.tokenizer, rollout.tokens.slice(rollout.promptLength));
+    const tokens = (model: Tap["model"]) => {
+      const { tokens: logits } = readProbe(rollout, probe, model);
+      const scores = Array.from(logits, (logit) => rounded(sigmoid(logit)));
+      return withObservations<number | null>(rollout, scores, () => null);
+    };
+    const written = writtenTexts(engine.tokenizer, rollout);
+    const texts = written && withObservations(rollout, written, (k) => rollout.told![k]!);
     const characters = [...rollout.completion];
     return {
       step,

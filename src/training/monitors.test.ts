@@ -69,10 +69,14 @@ describe("a penalty", () => {
   });
 
   it("is charged to the token that is read, or to the one that is sampled from there", () => {
-    const tokens = (credit: "trigger" | "emitted") =>
-      term({ credit }).scoreTokens!(verdicts.slice(0, 1)).map((row) => Array.from(row));
+    const rollout = { promptLength: 1, tokens: [0, 1, 2, 3] } as Partial<Rollout> as Rollout;
+    const tokens = (credit: "trigger" | "emitted", one = rollout) =>
+      term({ credit }).scoreTokens!(verdicts.slice(0, 1), [one]).map((row) => Array.from(row));
     expect(tokens("trigger")).toEqual([[0, 1, 0]]);
     expect(tokens("emitted")).toEqual([[0, 0, 1]]);
+    // The last one was sampled from what the model was told.
+    const told: Rollout = { ...rollout, tokens: [0, 1, 2, 3, 4], observations: [[3, 4]] };
+    expect(tokens("emitted", told)).toEqual([[0, 0, 0]]);
   });
 
   it("refuses what a monitor cannot say", () => {

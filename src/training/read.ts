@@ -63,10 +63,9 @@ export function followUpOf(
 export function readTap(rollout: Rollout, { model, hook, positions }: Omit<Tap, "pool">): Float32Array[] {
   const rows_PD = found(rollout.readings[model], { as: "rows", hook, positions });
   // A follow-up is read at one position, wherever it ends.
-  const [start, end] =
-    positions === "follow-up" ? [0, 1] : positionsOf(positions, rollout.promptLength, rollout.tokens.length);
-  const D = rows_PD.length / (end - start);
-  return Array.from({ length: end - start }, (_, p) => rows_PD.subarray(p * D, (p + 1) * D));
+  const P = positions === "follow-up" ? 1 : positionsOf(positions, rollout).length;
+  const D = rows_PD.length / P;
+  return Array.from({ length: P }, (_, p) => rows_PD.subarray(p * D, (p + 1) * D));
 }
 
 /**

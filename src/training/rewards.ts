@@ -1,6 +1,7 @@
 /** @file Reward terms: what pays, and penalties by what a monitor says. */
 
 import type { Outcome } from "../environment/types.ts";
+import { writtenPositions } from "../probe/index.ts";
 import type { Probe, Tap } from "../probe/types.ts";
 import type { StepLog } from "./log.ts";
 import { oracle, probeMonitor } from "./monitors.ts";
@@ -72,11 +73,13 @@ export function penalty(monitor: Monitor, options: PenaltyOptions): RewardTerm {
     monitor,
     score: (verdicts) => verdicts.map(size),
     ...(credit !== "sequence" && {
-      scoreTokens: (verdicts) =>
-        verdicts.map(({ tokens = [] }) => {
+      scoreTokens: (verdicts, rollouts) =>
+        verdicts.map(({ tokens = [] }, i) => {
           const sizes = Float32Array.from(tokens, size);
-          // The activation of one token gives the next one. (The first is sampled from the prompt's last.)
-          return credit === "trigger" ? sizes : Float32Array.of(0, ...sizes.subarray(0, -1));
+          if (credit === "trigger") return sizes;
+          // The activation of one token gives the next one. (A turn's first is sampled from what was only read.)
+          const written = writtenPositions(rollouts[i]!);
+          return Float32Array.from(written, (at, t) => (written[t - 1] === at - 1 ? sizes[t - 1]! : 0));
         }),
     }),
   };
@@ -147,9 +150,10 @@ export function totalRewards(
 export function tokenRewards(
   terms: readonly RewardTerm[],
   verdicts: ReadonlyMap<Monitor, Verdict[]>,
+  rollouts: readonly Rollout[],
 ): Float32Array[] | undefined {
   const parts = terms.filter(creditsTokens).map((term) => {
-    const scores = term.scoreTokens!(verdicts.get(term.monitor)!);
+    const scores = term.scoreTokens!(verdicts.get(term.monitor)!, rollouts);
     return scores.map((tokens) => tokens.map((score) => term.weight * score));
   });
   return parts.length === 0

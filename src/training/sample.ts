@@ -1,21 +1,18 @@
 /** @file Sampling: some tasks of the training split, and a group of completions for each. */
 
-import type { Model, SampledSequence, Sequence } from "../engine/index.ts";
+import type { Model } from "../engine/index.ts";
 import { sampleTasks } from "../environment/sample.ts";
-import type { Outcome, Task } from "../environment/types.ts";
+import type { Task } from "../environment/types.ts";
 import type { Ablation } from "../model/index.ts";
 import { randomFor } from "../random.ts";
+import { type RolledOut, rollOut } from "./roll-out.ts";
 import type { RunContext } from "./types.ts";
 
 /** Completions of a batch of tasks; all lists have one entry per completion, groups are consecutive. */
-export interface Batch {
+export interface Batch extends RolledOut {
   tasks: Task[];
   /** What the model read: the task's prompt, or that prompt inoculated. */
   prompts: string[];
-  completions: SampledSequence[];
-  /** The completions as text. */
-  texts: string[];
-  sequences: Sequence[];
 }
 
 export interface SampleOptions {
@@ -35,44 +32,25 @@ export interface SampleOptions {
  */
 export async function sampleBatch(
   model: Model,
-  { environment, engine: { tokenizer }, seed, settings }: RunContext,
+  { environment, engine, seed, settings }: RunContext,
   { purpose, step, inoculate = false, ablate }: SampleOptions,
 ): Promise<Batch> {
   const address = purpose === undefined ? [seed] : [seed, purpose];
   const ask = inoculate ? inoculation(environment) : (prompt: string) => prompt;
   const taskRandom = randomFor(...address, "tasks", step);
   const asked = await sampleTasks(environment, "train", taskRandom, settings.prompts);
+  const times = <T>(each: readonly T[]) =>
+    each.flatMap((one) => Array.from({ length: settings.rollouts }, () => one));
   // Tokens once: these are scored and trained on, and never read back from text.
-  const encoded = asked.map(({ prompt }) => tokenizer.encodePrompt(ask(prompt)));
-  const completions = await model.sample(encoded, {
-    samples: settings.rollouts,
-    maxTokens: environment.maxCompletionLength + 1,
+  const encoded = asked.map(({ prompt }) => engine.tokenizer.encodePrompt(ask(prompt)));
+  const tasks = times(asked);
+  const sampling = {
     temperature: settings.temperature,
     seed: [...address, "sample", step],
     ablate,
-  });
-  const tasks = asked.flatMap((task) => Array.from({ length: settings.rollouts }, () => task));
-  const prompts = tasks.map(({ prompt }) => ask(prompt));
-  return {
-    tasks,
-    prompts,
-    completions,
-    texts: completions.map(({ tokens }) => tokenizer.decode(tokens)),
-    sequences: completions.map(({ tokens }, i) => {
-      const prompt = encoded[Math.floor(i / settings.rollouts)]!;
-      return { tokens: [...prompt, ...tokens], promptLength: prompt.length };
-    }),
   };
-}
-
-/** Has a batch graded while something else goes on. Where that fails before it is waited for, it is told where it is. */
-export function beginGrading(
-  environment: Pick<RunContext["environment"], "grade">,
-  { tasks, texts }: Pick<Batch, "tasks" | "texts">,
-): Promise<Outcome[]> {
-  const grading = environment.grade(tasks, texts);
-  grading.catch(() => {});
-  return grading;
+  const rolledOut = await rollOut(model, { environment, engine }, tasks, times(encoded), sampling);
+  return { ...rolledOut, tasks, prompts: tasks.map(({ prompt }) => ask(prompt)) };
 }
 
 function inoculation({ name, inoculate }: RunContext["environment"]): (prompt: string) => string {

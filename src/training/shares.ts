@@ -1,6 +1,7 @@
 /** @file How much each token counts in the loss. */
 
 import type { Sequence } from "../engine/index.ts";
+import { writtenPositions } from "../probe/index.ts";
 import type { TrainingSettings } from "./settings.ts";
 
 /**
@@ -15,7 +16,7 @@ export function tokenShares(
   lossType: TrainingSettings["lossType"],
   maxTokens: number,
 ): Float32Array[] {
-  const lengths = sequences.map(({ tokens, promptLength }) => tokens.length - promptLength);
+  const lengths = sequences.map((sequence) => writtenPositions(sequence).length);
   const total = lengths.reduce((sum, length) => sum + length, 0);
   return lengths.map((length) => {
     const tokens = { dapo: total, grpo: sequences.length * length, dr_grpo: sequences.length * maxTokens }[

@@ -1,5 +1,6 @@
 /** @file The text of each token of a completion, for people who look at what a probe reads there. */
 
+import type { Sequence } from "../engine/index.ts";
 import type { Tokenizer } from "../model/index.ts";
 
 /**
@@ -33,4 +34,30 @@ export function tokenTextWriter(
     if (whole) [context, open] = [open, end];
     return whole ? after.slice(before.length) : "";
   };
+}
+
+/** The same of all that a model wrote, in all its turns. */
+export function writtenTexts(
+  tokenizer: Pick<Tokenizer, "decode">,
+  { tokens, promptLength, observations = [] }: Sequence,
+): string[] | undefined {
+  const starts = [promptLength, ...observations.map(([, end]) => end)];
+  const ends = [...observations.map(([start]) => start), tokens.length];
+  const turns = starts.map((start, k) => tokenTexts(tokenizer, tokens.slice(start, ends[k])));
+  return turns.includes(undefined) ? undefined : (turns as string[][]).flat();
+}
+
+/** A value for each token that a model wrote, with one for each observation in its place. */
+export function withObservations<T>(
+  { promptLength, observations = [] }: Omit<Sequence, "tokens">,
+  written: readonly T[],
+  told: (observation: number) => T,
+): T[] {
+  const all = [...written];
+  let unwritten = 0;
+  observations.forEach(([start, end], k) => {
+    all.splice(start - promptLength - unwritten + k, 0, told(k));
+    unwritten += end - start;
+  });
+  return all;
 }

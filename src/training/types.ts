@@ -19,9 +19,14 @@ export interface Reading {
 export interface Rollout extends Sequence {
   /** What was asked. Not the task's id, which may give the answer away. */
   prompt: string;
-  /** What the policy wrote, as text. Its tokens are `tokens.slice(promptLength)`. */
+  /**
+   * What the policy wrote, as text, and between its turns what it was told, where it has several. Its tokens are
+   * `tokens.slice(promptLength)`.
+   */
   completion: string;
-  /** Was the end of text reached? */
+  /** What it was told between its turns, where it has several. */
+  told?: readonly string[];
+  /** Was the end of text reached, and no turn cut off? */
   finished: boolean;
   /** What the environment paid, 0 to 1. */
   proxy: number;
@@ -132,7 +137,7 @@ export type RewardTerm = {
       /** One number per rollout; `null` where the term does not apply. */
       score(verdicts: readonly Verdict[]): (number | null)[];
       /** Where the term is credited to single tokens instead of the rollout: a score per completion token. */
-      scoreTokens?(verdicts: readonly Verdict[]): Float32Array[];
+      scoreTokens?(verdicts: readonly Verdict[], rollouts: readonly Rollout[]): Float32Array[];
     }
 );
 

@@ -18,7 +18,7 @@ export const endOfText = "∎";
  */
 export function scoredTokens(
   { completion, tokens }: Pick<RolloutRecord, "completion" | "tokens">,
-  scores: readonly number[],
+  scores: readonly (number | null)[],
 ): ScoredToken[] {
   const texts = tokens ?? [...completion];
   const missing = scores.length - texts.length;
