@@ -37,6 +37,16 @@ describe("the contract notices a runtime", () => {
           ),
       },
     ],
+    [
+      "that decodes without what was drawn before",
+      /decoded/,
+      {
+        decode: async (program, decoding, count) => {
+          const drawn = await onnxRuntime.decode(program, decoding, 1);
+          return drawn.map(([one]) => Array.from({ length: count }, () => one!));
+        },
+      },
+    ],
   ];
   it.each(breaks)("%s", async (_, promise, change) => {
     const broken: string[] = [];

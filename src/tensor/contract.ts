@@ -162,6 +162,64 @@ export const runtimeContract: readonly RuntimeClause[] = [
     },
   },
   {
+    promise:
+      "tokens are decoded each from those before it, which the caches hold, whatever else is in the batch",
+    async check(runtime) {
+      const [B, C, V] = [4, 8, 6];
+      const table = Float32Array.from({ length: V * V }, (_, i) => 2 * Math.sin(1.3 * i * i));
+      const cache = floats([B, 1, C, 1]);
+      const specs = [floats([V, V]), ints([B, 1]), ints([B, 1]), cache, floats([B, C])] as const;
+      // The logits depend on the token, on where it is, and on the sum of all that came before.
+      const program = await compile(
+        (table, token, position, cache, mask) => {
+          const before = np.sum(np.exp(mask).mul(cache.reshape([B, C])), -1, { keepdims: true });
+          const ramp = np.arange(V).astype(np.float32);
+          const where = before.mul(0.3).add(position.astype(np.float32).mul(0.1));
+          const logits = table.slice(token.ref.reshape([B])).add(where.mul(ramp));
+          return { logits, fresh: [token.astype(np.float32).reshape([B, 1, 1, 1])] };
+        },
+        specs,
+        { runtime },
+      );
+      const known = [
+        { slot: 2, tokens: [3, 1, 2], key: [7, 8] as const, drawn: 1 },
+        { slot: 0, tokens: [4, 5], key: [9, 10] as const, drawn: 2 },
+      ];
+      for (const { slot, tokens } of known)
+        tokens.slice(0, -1).forEach((token, at) => {
+          cache.data[slot * C + at] = token;
+        });
+      for (const temperature of [0, 1]) {
+        const weights = [await runtime.put(floats([V, V], table))];
+        const caches = [await runtime.put(copyOf(cache))];
+        const rows = known.map(({ slot, tokens, key, drawn }) => {
+          return { slot, token: tokens.at(-1)!, position: tokens.length - 1, key, drawn };
+        });
+        const decoding = { weights, caches, rows, temperature, ends: [] };
+        const found = await runtime.decode(program.executable, decoding, 4);
+        const written = await numbers(runtime, caches[0]!);
+        known.forEach(({ slot, tokens, key, drawn }, r) => {
+          const all = [...tokens];
+          for (let i = 0; i < 4; i++) {
+            const [newest, position] = [all.at(-1)!, all.length - 1];
+            const before = all.slice(0, -1).reduce((sum, token) => sum + token, 0);
+            const logits = table.slice(newest * V, (newest + 1) * V);
+            for (let v = 0; v < V; v++) logits[v]! += (0.3 * before + 0.1 * position) * v;
+            const { token, logprob } = drawToken(logits, temperature, { key, position: drawn + i });
+            same(found[r]![i]!.token, token, `token ${i} of row ${r} at temperature ${temperature}`);
+            const close = Math.abs(found[r]![i]!.logprob - logprob) < 1e-3;
+            expect(close, `its log-probability is ${found[r]![i]!.logprob}, and should be ${logprob}`);
+            all.push(token);
+          }
+          const held = written.slice(slot * C, slot * C + all.length - 1);
+          same(held, all.slice(0, -1), `what the cache holds of row ${r}`);
+        });
+        for (const handle of [...weights, ...caches]) runtime.free(handle);
+      }
+      await program.close();
+    },
+  },
+  {
     promise: "a primitive that is not known is refused by its name",
     async check(runtime) {
       const output = { id: 1, shape: [1], dtype: "float32" } as const;
