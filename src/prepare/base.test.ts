@@ -105,6 +105,20 @@ describe("prepareBase", () => {
     expect(await prepare({}, folder)).toEqual(made);
   });
 
+  it("refuses a held-out probe whose layer was edited, as it refuses the initial one", async () => {
+    for (const name of ["initial", "other-kind"]) {
+      const folder = await mkdtemp(join(tmpdir(), "probeward-base-"));
+      await prepare({}, folder);
+      const path = join(folder, "probes", name, "probe.json");
+      const file = JSON.parse(await readFile(path, "utf8"));
+      expect(file.passport.examples.length).toBeGreaterThan(0);
+      file.tap.positions = "completion-last";
+      file.passport.read.positions = "completion-last";
+      await writeFile(path, JSON.stringify(file));
+      await expect(prepare({}, folder)).rejects.toThrow(/stored example \d+ had the logit/);
+    }
+  });
+
   it("takes a probe from a file in place of a sweep, and sets its threshold anew", async () => {
     const folder = await mkdtemp(join(tmpdir(), "probeward-base-"));
     const { probe } = await prepare({ pool: "max" });

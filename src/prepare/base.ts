@@ -16,7 +16,6 @@ import {
   fitTextClassifier,
   fprAt,
   kindOfFit,
-  loadProbe,
   loadSae,
   type Positions,
   type Probe,
@@ -34,6 +33,7 @@ import { randomFor, shuffled } from "../random.ts";
 import { baseSummarySchema, type Summary } from "../store/index.ts";
 
 import type { LabelledSequences, RefitSets, TracerSet } from "../training/index.ts";
+import { passportOfBase, passportOfHeldOut } from "./base-passports.ts";
 import {
   type BaseContext,
   createOnce,
@@ -46,7 +46,7 @@ import {
   traceSet,
 } from "./completions.ts";
 import { askQuestions, informedBy } from "./inform.ts";
-import { loadProven, makePassport } from "./passport.ts";
+import { loadProven } from "./passport.ts";
 import type { ProbeSettings } from "./settings.ts";
 
 /** What every run of a study starts from. */
@@ -144,7 +144,8 @@ export async function prepareBase(folder: string | undefined, context: BaseConte
   if (stored) {
     const { heldOutProbes, version: _, ...rest } = stored;
     const loaded: Record<string, Probe> = {};
-    for (const name of heldOutProbes) loaded[name] = await loadProbe(probeFolder(name));
+    for (const name of heldOutProbes)
+      loaded[name] = (await loadProven(probeFolder(name), context.engine)).probe;
     const { probe } = await loadProven(probeFolder("initial"), context.engine);
     const base = { ...rest, probe, heldOutProbes: loaded };
     checkStored(path, base, context.engine.model);
@@ -152,37 +153,10 @@ export async function prepareBase(folder: string | undefined, context: BaseConte
   }
   const { probe, heldOutProbes, ...rest } = await measureBase(context);
   await saveProbe(probeFolder("initial"), probe, await passportOfBase({ probe, ...rest }, context));
-  for (const [name, one] of Object.entries(heldOutProbes)) await saveProbe(probeFolder(name), one);
+  for (const [name, one] of Object.entries(heldOutProbes))
+    await saveProbe(probeFolder(name), one, await passportOfHeldOut(one, rest, context));
   await writeJson(path, { version: 3, ...rest, heldOutProbes: Object.keys(heldOutProbes) });
   return { ...rest, probe, heldOutProbes };
-}
-
-/** What travels with the initial probe. Its rates and controls are those of `base.json`. */
-function passportOfBase(
-  { probe, summary, heldOut }: Pick<Base, "probe" | "summary" | "heldOut">,
-  { engine, environment, settings }: BaseContext,
-) {
-  const { controls, counts } = summary;
-  return makePassport(probe, engine, {
-    fitted: {
-      on: `completions of ${environment.name}`,
-      examples: counts.fit?.total ?? 0,
-      groups: settings.probe.tasks,
-    },
-    rates: {
-      falsePositiveRate: settings.probe.falsePositiveRate,
-      ...{ auroc: summary.probeAuroc, aurocInterval: summary.probeAurocInterval ?? null },
-      ...{ tpr: summary.tpr, tprInterval: null, fpr: summary.fpr, fprInterval: null },
-    },
-    controls: {
-      ...{ completionText: summary.textBaselineAuroc, wholeText: null, length: null, withinLength: null },
-      ...{
-        shuffledLabels: controls?.shuffledLabels ?? null,
-        randomDirection: controls?.randomDirection ?? null,
-      },
-    },
-    examples: heldOut.sequences.map((one, i) => ({ ...one, logit: heldOut.logits[i]! })),
-  });
 }
 
 /** Whether something was prepared in the folder. */
