@@ -1,9 +1,9 @@
 /** @file AdamW as programs, so that weights, gradients and moments stay where they are. */
 
 import { numpy as np } from "@jax-js/jax";
-import { compile, floats, type JaxArray, sizeOf, type TensorSpec } from "../tensor/index.ts";
+import { compile, floats, type Handle, type JaxArray, type TensorSpec } from "../tensor/index.ts";
 import type { ProgramStore } from "./programs.ts";
-import { type Placed, specsOf } from "./weights.ts";
+import { alike, type Placed, pick, specsOf } from "./weights.ts";
 
 export interface AdamWOptions {
   /** Decay of the first moment. Default 0.9. */
@@ -61,8 +61,8 @@ export async function adamwStep(
     kept: scalar(1 - learningRate * weightDecay),
   };
   const [moved, m, v] = [{ ...weights }, { ...state.m }, { ...state.v }];
-  for (const names of groupsOf(gradients)) {
-    const of = (all: Placed) => names.map((name) => all[name]!);
+  for (const names of alike(gradients)) {
+    const of = (all: Placed) => pick(all, names);
     const shapes = of(gradients).map(({ shape }) => shape);
     const program = await programs
       .cache(JSON.stringify(["adamw", fixed, shapes]), () => compileUpdate(programs, shapes, fixed))
@@ -73,25 +73,6 @@ export async function adamwStep(
     });
   }
   return { weights: moved, state: { step, m, v }, gradNorm };
-}
-
-/** Elements of the weights that are updated at a time: what they become lies beside what they were. */
-const TOGETHER = 2 ** 20;
-
-/** Names in their order, in groups of `TOGETHER` elements, or of one tensor that is larger. */
-function groupsOf(tensors: Placed): string[][] {
-  const groups: string[][] = [];
-  let room = 0;
-  for (const [name, { shape }] of Object.entries(tensors)) {
-    const size = sizeOf(shape);
-    if (size > room || groups.length === 0) {
-      groups.push([]);
-      room = TOGETHER;
-    }
-    groups.at(-1)!.push(name);
-    room -= size;
-  }
-  return groups;
 }
 
 /**
@@ -164,18 +145,29 @@ function compileUpdate(
 /** @throws Error naming the gradient that is not finite */
 async function globalNorm(programs: ProgramStore, gradients: Placed): Promise<number> {
   const { runtime } = programs;
-  const specs = specsOf(gradients);
-  const create = () =>
-    compile((g: Traced) => mapTraced(g, (x) => np.sum(np.square(x))), [specs] as const, { runtime });
-  const program = await programs.cache(JSON.stringify(["norm", specs]), create).get();
-  const sums = await program.evaluate(gradients);
-  let squares = 0;
-  for (const [name, { data }] of Object.entries(sums)) {
-    if (!Number.isFinite(data[0]))
-      throw new Error(
-        `the gradient of "${name}" is not finite; lower the learning rate or look for a division by zero in the loss`,
+  const told: [names: string[], squares: Handle][] = [];
+  for (const names of alike(gradients)) {
+    const specs = pick(gradients, names).map(({ shape }): TensorSpec => ({ shape, dtype: "float32" }));
+    const create = () =>
+      compile(
+        (g: JaxArray[]) => np.concatenate(g.map((x) => np.sum(np.square(x)).reshape([1]))),
+        [specs] as const,
+        { runtime },
       );
-    squares += data[0]!;
+    const program = await programs.cache(JSON.stringify(["norm", specs]), create).get();
+    told.push([names, await program.run(pick(gradients, names))]);
+  }
+  let squares = 0;
+  for (const [names, handle] of told) {
+    const { data } = await runtime.get(handle);
+    names.forEach((name, i) => {
+      if (!Number.isFinite(data[i]))
+        throw new Error(
+          `the gradient of "${name}" is not finite; lower the learning rate or look for a division by zero in the loss`,
+        );
+      squares += data[i]!;
+    });
+    runtime.free(handle);
   }
   return Math.sqrt(squares);
 }

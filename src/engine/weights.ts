@@ -7,6 +7,7 @@ import {
   type Handle,
   type JaxArray,
   type Runtime,
+  sizeOf,
   type TensorSpec,
 } from "../tensor/index.ts";
 import type { ProgramStore } from "./programs.ts";
@@ -44,18 +45,55 @@ export function copyWeights(weights: Weights): Weights {
   );
 }
 
+/** Elements that are worked on at a time: what they become lies beside what they were. */
+const TOGETHER = 2 ** 20;
+/** Tensors that are worked on at a time. */
+const ALIKE = 8;
+
+/**
+ * Names of tensors in groups of one shape: as many programs serve a model of eighty layers as one of eight. A group has a power
+ * of two of tensors, `ALIKE` at most, with `TOGETHER` elements; a tensor that is larger stands alone.
+ */
+export function alike(tensors: Placed): string[][] {
+  const byShape = new Map<string, string[]>();
+  for (const [name, { shape }] of Object.entries(tensors)) {
+    const key = shape.join();
+    byShape.set(key, [...(byShape.get(key) ?? []), name]);
+  }
+  return [...byShape.values()].flatMap((names) => {
+    const size = sizeOf(tensors[names[0]!]!.shape);
+    const groups: string[][] = [];
+    let count = Math.min(ALIKE, 2 ** Math.floor(Math.log2(Math.max(1, TOGETHER / size))));
+    for (let at = 0; at < names.length; at += count) {
+      while (count > names.length - at) count /= 2;
+      groups.push(names.slice(at, at + count));
+    }
+    return groups;
+  });
+}
+
+/** Some tensors by their names, in an order. */
+export function pick(tensors: Placed, names: readonly string[]): Handle[] {
+  return names.map((name) => tensors[name]!);
+}
+
 /** Their sums, name by name. What is added up is freed. */
 export async function sumOf(programs: ProgramStore, a: Placed, b: Placed): Promise<Placed> {
-  const specs = specsOf(a);
-  const create = () =>
-    compile(
-      (x: Record<string, JaxArray>, y: Record<string, JaxArray>) =>
-        Object.fromEntries(Object.entries(x).map(([name, one]) => [name, one.add(y[name]!)])),
-      [specs, specs] as const,
-      { runtime: programs.runtime, donate: [0, 1] },
-    );
-  const program = await programs.cache(JSON.stringify(["sum", specs]), create).get();
-  return program.run(a, b);
+  const sums: Record<string, Handle> = {};
+  for (const names of alike(a)) {
+    const specs = pick(a, names).map(({ shape }): TensorSpec => ({ shape, dtype: "float32" }));
+    const create = () =>
+      compile((x: JaxArray[], y: JaxArray[]) => x.map((one, i) => one.add(y[i]!)), [specs, specs] as const, {
+        runtime: programs.runtime,
+        donate: [0, 1],
+      });
+    const program = await programs.cache(JSON.stringify(["sum", specs]), create).get();
+    const summed = await program.run(pick(a, names), pick(b, names));
+    names.forEach((name, i) => {
+      sums[name] = summed[i]!;
+    });
+  }
+  return sums;
 }
 
 /** What a program that takes them is compiled for. */
