@@ -34,7 +34,8 @@ export async function benchCheckpoint({ config, weights, tokenizer }: LoadedMode
   const before = memory();
 
   // No token ends a completion, so that all are decoded.
-  const engine = createEngine({ config: { ...config, endTokens: [] }, weights, tokenizer });
+  const model = { config: { ...config, endTokens: [] }, weights, tokenizer };
+  const engine = createEngine(model);
   const generate = (prompts: number[][], maxTokens: number) =>
     engine.reference.sample(prompts, { maxTokens, seed: ["bench"] });
   const prompt = [tokens(PREFILL)];
@@ -57,7 +58,7 @@ export async function benchCheckpoint({ config, weights, tokenizer }: LoadedMode
   await engine.close();
   const afterGeneration = memory();
 
-  const adapting = engine.with({ adapter: { rank: RANK, alpha: 2 * RANK, targets: TARGETS } });
+  const adapting = createEngine(model, { adapter: { rank: RANK, alpha: 2 * RANK, targets: TARGETS } });
   const policy = await adapting.createPolicy({ seed: 1 });
   const trained = TRAIN.length - 1;
   const data = Array.from({ length: TRAIN.rows }, () => ({

@@ -3,7 +3,7 @@
 import { newData, sizeOf, type Tensor, type TensorSpec } from "../types.ts";
 
 /** Bytes that are kept for later, of what has been used last. */
-const LIMIT = 2 ** 28;
+const LIMIT = 2 ** 29;
 
 /** Arrays by their element type and length, those used last at the end. */
 const kept = new Map<string, Tensor["data"][]>();
