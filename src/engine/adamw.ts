@@ -3,7 +3,7 @@
 import { numpy as np } from "@jax-js/jax";
 import { compile, floats, type Handle, type JaxArray, type TensorSpec } from "../tensor/index.ts";
 import type { ProgramStore } from "./programs.ts";
-import { alike, type Placed, pick, specsOf } from "./weights.ts";
+import { alike, handlesOf, type Placed, specsOf } from "./weights.ts";
 
 export interface AdamWOptions {
   /** Decay of the first moment. Default 0.9. */
@@ -62,7 +62,7 @@ export async function adamwStep(
   };
   const [moved, m, v] = [{ ...weights }, { ...state.m }, { ...state.v }];
   for (const names of alike(gradients)) {
-    const of = (all: Placed) => pick(all, names);
+    const of = (all: Placed) => handlesOf(all, names);
     const shapes = of(gradients).map(({ shape }) => shape);
     const program = await programs
       .cache(JSON.stringify(["adamw", fixed, shapes]), () => compileUpdate(programs, shapes, fixed))
@@ -147,7 +147,7 @@ async function globalNorm(programs: ProgramStore, gradients: Placed): Promise<nu
   const { runtime } = programs;
   const told: [names: string[], squares: Handle][] = [];
   for (const names of alike(gradients)) {
-    const specs = pick(gradients, names).map(({ shape }): TensorSpec => ({ shape, dtype: "float32" }));
+    const specs = handlesOf(gradients, names).map(({ shape }): TensorSpec => ({ shape, dtype: "float32" }));
     const create = () =>
       compile(
         (g: JaxArray[]) => np.concatenate(g.map((x) => np.sum(np.square(x)).reshape([1]))),
@@ -155,7 +155,7 @@ async function globalNorm(programs: ProgramStore, gradients: Placed): Promise<nu
         { runtime },
       );
     const program = await programs.cache(JSON.stringify(["norm", specs]), create).get();
-    told.push([names, await program.run(pick(gradients, names))]);
+    told.push([names, await program.run(handlesOf(gradients, names))]);
   }
   let squares = 0;
   for (const [names, handle] of told) {

@@ -3,7 +3,7 @@
  * computed again where memory is short (gradient checkpointing: Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost").
  */
 
-import { byStage, splitWeights, wholeNames } from "../model/index.ts";
+import { type ByStage, byStage, splitWeights, wholeNames } from "../model/index.ts";
 import { type Handle, ints } from "../tensor/index.ts";
 import type { PaddedBatch } from "./batches.ts";
 import {
@@ -17,6 +17,7 @@ import {
 } from "./gradient-stages.ts";
 import { fitting, placesAtOnce, type Room } from "./memory.ts";
 import { chunksOf, placesOf } from "./places.ts";
+import type { ProgramStore } from "./programs.ts";
 import { type Asked, enterProgram, layerProgram, type Staging } from "./stages.ts";
 import type { Sequence } from "./types.ts";
 import { type Given, type Placed, sumOf } from "./weights.ts";
@@ -46,11 +47,7 @@ export async function gradientByLayers(
   const { probe, ablate } = loss;
   const asked: Asked = { hooks: probe ? [probe.hook] : [], ablate };
   const layers = [...all.layers.keys()];
-  /** Nothing is trained below it. */
-  const lowest =
-    Object.keys(stages.trained.enter).length > 0
-      ? 0
-      : stages.trained.layers.findIndex((own) => Object.keys(own).length > 0);
+  const lowest = lowestOf(stages.trained, probe);
 
   const enter = await enterProgram(staging, B, T);
   const { x, turns } = await enter.run(all.enter, batch.tokens);
@@ -75,10 +72,7 @@ export async function gradientByLayers(
   const told: Handle[] = [];
   let gradient: Placed = {};
   const gather = async (more: Placed) => {
-    const both = Object.keys(more).filter((name) => name in gradient);
-    const pick = (from: Placed) => Object.fromEntries(both.map((name) => [name, from[name]!]));
-    const sums = both.length > 0 ? await sumOf(programs, pick(gradient), pick(more)) : {};
-    gradient = { ...gradient, ...more, ...sums };
+    gradient = await joined(programs, gradient, more);
   };
   const places = placesOf(batch, sequences);
   const N = placesAtOnce(config, places.length, room);
@@ -123,4 +117,21 @@ export async function gradientByLayers(
   }
   for (const handle of [pull_BTD, ...Object.values(turns as Placed)]) runtime.free(handle);
   return { gradient, told };
+}
+
+/** Below this layer nothing is trained and no probe is in the loss: the backward pass ends there. */
+function lowestOf(trained: ByStage<unknown>, probe: TokenLoss["probe"]): number {
+  if (Object.keys(trained.enter).length > 0) return 0;
+  const needed = trained.layers.findIndex(
+    (own, layer) => Object.keys(own).length > 0 || (probe !== undefined && isIn(layer, probe.hook)),
+  );
+  return needed < 0 ? trained.layers.length : needed;
+}
+
+/** Gradients by name; what has two parts, as a tied embedding has, is their sum. */
+async function joined(programs: ProgramStore, some: Placed, more: Placed): Promise<Placed> {
+  const both = Object.keys(more).filter((name) => name in some);
+  if (both.length === 0) return { ...some, ...more };
+  const ofBoth = (from: Placed) => Object.fromEntries(both.map((name) => [name, from[name]!]));
+  return { ...some, ...more, ...(await sumOf(programs, ofBoth(some), ofBoth(more))) };
 }

@@ -152,6 +152,23 @@ describe("layer by layer", () => {
     }
   });
 
+  it("tells a probe's loss in a layer below all that is trained, where it has no gradient", async () => {
+    const of = withAdapter(config, { ...adapter, targets: ["layers.2.mlp.down_proj"] });
+    const at = weights(of);
+    const { metrics } = await addGradient({ config: of, programs }, at, data, loss, undefined);
+    const outputs = await forward(of, programs, at, data, {
+      ...{ reads: [{ as: "logits", probe }], temperature: 0.8, ablate: loss.ablate! },
+    });
+    const terms = outputs.map(({ reads: [logits] }) => {
+      const pooled = logits!.reduce((sum, logit) => sum + logit / logits!.length, 0);
+      return Math.log1p(Math.exp(pooled)) / 5;
+    });
+    expect(metrics.probeLoss).toBeCloseTo(
+      terms.reduce((sum, term) => sum + term, 0),
+      4,
+    );
+  });
+
   it("computes the probabilities and the activations of one program", async () => {
     const at = weights(config);
     const hooks = ["blocks.0.hook_attn_out", "blocks.2.hook_resid_pre"];

@@ -73,7 +73,7 @@ export function alike(tensors: Placed): string[][] {
 }
 
 /** Some tensors by their names, in an order. */
-export function pick(tensors: Placed, names: readonly string[]): Handle[] {
+export function handlesOf(tensors: Placed, names: readonly string[]): Handle[] {
   return names.map((name) => tensors[name]!);
 }
 
@@ -81,14 +81,14 @@ export function pick(tensors: Placed, names: readonly string[]): Handle[] {
 export async function sumOf(programs: ProgramStore, a: Placed, b: Placed): Promise<Placed> {
   const sums: Record<string, Handle> = {};
   for (const names of alike(a)) {
-    const specs = pick(a, names).map(({ shape }): TensorSpec => ({ shape, dtype: "float32" }));
+    const specs = handlesOf(a, names).map(({ shape }): TensorSpec => ({ shape, dtype: "float32" }));
     const create = () =>
       compile((x: JaxArray[], y: JaxArray[]) => x.map((one, i) => one.add(y[i]!)), [specs, specs] as const, {
         runtime: programs.runtime,
         donate: [0, 1],
       });
     const program = await programs.cache(JSON.stringify(["sum", specs]), create).get();
-    const summed = await program.run(pick(a, names), pick(b, names));
+    const summed = await program.run(handlesOf(a, names), handlesOf(b, names));
     names.forEach((name, i) => {
       sums[name] = summed[i]!;
     });
