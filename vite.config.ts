@@ -13,6 +13,8 @@ export default defineConfig({
     root: ".",
     globalSetup: "test/temporary.ts",
     testTimeout: 120_000,
+    // Tests of clusters and of real processes wait most of their time.
+    maxWorkers: 2,
     hookTimeout: 60_000,
     expect: { poll: { timeout: 15_000 } },
   },

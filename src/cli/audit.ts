@@ -78,7 +78,7 @@ export function auditCommand(command: Command): Command {
     .option("--json", "print only audit.json, on standard output")
     .addHelpText(
       "after",
-      "\nThe first line is the verdict. Exit status: 0, or 1 where it, or all that it is undecided between, is in --fail-on.\nExamples:\n  probeward audit --before base --after adapter --labelled file.jsonl\n  probeward audit --before base --after checkpoints/* --labelled file.jsonl\n  probeward audit runs/code --arm probe-loss",
+      "\nThe first line is the verdict. Exit status: 0, or 1 where it is in\n--fail-on, or all that it is undecided between are.\nExamples:\n  probeward audit --before base --after adapter --labelled file.jsonl\n  probeward audit --before base --after checkpoints/* --labelled file.jsonl\n  probeward audit runs/code --arm probe-loss",
     )
     .action(async (study: string | undefined, flags: Flags) => {
       const { onEvent, end } = followInTerminal();

@@ -58,8 +58,8 @@ describe.runIf(process.platform === "linux")("a process on this machine", () => 
   }
 
   it("has no lock any more where it has ended, and nobody asked about it", async () => {
-    // What starts it becomes another program, which does not know of it.
-    const parent = spawn("bash", ["-c", "sleep 0 & echo $!; exec sleep 60"]);
+    // What starts it becomes another program, which does not know of it; where it ended before that, it would be asked about.
+    const parent = spawn("bash", ["-c", "sleep 1 & echo $!; exec sleep 60"]);
     try {
       const [line] = await createInterface(parent.stdout)
         [Symbol.asyncIterator]()

@@ -270,7 +270,7 @@ describe("a base model", () => {
     for (const [changed, message] of [
       [
         { ...tinyConfig, alphabet: "abc?!" },
-        /cannot write "x", which the environment code needs; pretrain one for it/,
+        /cannot write "x", which the environment tiny needs; pretrain one for it/,
       ],
       [{ ...tinyConfig, context: 6 }, /reads 6 tokens, and not the 7 which the environment/],
     ] as const) {
