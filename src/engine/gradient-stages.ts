@@ -49,10 +49,17 @@ export function isIn(layer: number, hook: string): boolean {
   return hook.startsWith(`blocks.${layer}.`);
 }
 
-type Probing = TokenLoss["probe"];
+/** A layer of a batch, with the loss's probe. */
+export type LayerOf = readonly [
+  staging: Staging,
+  layer: number,
+  sizes: readonly [B: number, T: number],
+  asked: Asked,
+  probe: TokenLoss["probe"],
+];
 
 /** A layer with its gradient: what leaves it, and from the pull on that the pull on what enters it. */
-function withGradient({ config }: Staging, layer: number, asked: Asked, probe: Probing, T: number) {
+function withGradient(...[{ config }, layer, [B, T], asked, probe]: LayerOf) {
   const { kind, trace } = layerKind(config, layer, asked);
   const probing = probe && isIn(layer, probe.hook) ? probe : undefined;
   const { trained, frozen } = stageSpecs(config);
@@ -75,7 +82,7 @@ function withGradient({ config }: Staging, layer: number, asked: Asked, probe: P
   ) => [[JaxArray, { y_BTD: JaxArray; terms: JaxArray[] }], Own];
   return {
     kind: [kind, probing && [probing.pool, probing.as]],
-    specs: (B: number) => {
+    specs: () => {
       const stream = floats([B, T, config.width]);
       const probes: ProbeBatch<FloatTensor> | Record<string, never> = probing
         ? { direction: floats([config.width]), bias: floats([]), pool: floats([B, T]), weights: floats([B]) }
@@ -107,39 +114,24 @@ interface LayerPull<T> {
 }
 
 /** Forwards and backwards, with what is kept between. */
-export function layerInTwo(
-  staging: Staging,
-  layer: number,
-  [B, T]: readonly [number, number],
-  asked: Asked,
-  probe: Probing,
-) {
-  const { kind, specs, run } = withGradient(staging, layer, asked, probe, T);
-  const { programs } = staging;
-  return kept(programs, ["layer in two", kind, B, T], () =>
-    compileInTwo(run, specs(B).early, specs(B).late, { runtime: programs.runtime }),
-  );
+export function layerInTwo(...of: LayerOf) {
+  const [{ programs }, , sizes] = of;
+  const { kind, specs, run } = withGradient(...of);
+  return kept(programs, ["layer in two", kind, ...sizes], () => {
+    const { early, late } = specs();
+    return compileInTwo(run, early, late, { runtime: programs.runtime });
+  });
 }
 
 /** Backwards, with the forward pass done again. */
-export function layerAgain(
-  staging: Staging,
-  layer: number,
-  [B, T]: readonly [number, number],
-  asked: Asked,
-  probe: Probing,
-) {
-  const { kind, specs, run } = withGradient(staging, layer, asked, probe, T);
-  const { programs } = staging;
-  return kept(programs, ["layer again", kind, B, T], () =>
-    compile(
-      (...args: Parameters<typeof run>) => run(...args)[1],
-      [...specs(B).early, ...specs(B).late] as const,
-      {
-        runtime: programs.runtime,
-      },
-    ),
-  );
+export function layerAgain(...of: LayerOf) {
+  const [{ programs }, , sizes] = of;
+  const { kind, specs, run } = withGradient(...of);
+  return kept(programs, ["layer again", kind, ...sizes], () => {
+    const { early, late } = specs();
+    const again = (...args: Parameters<typeof run>) => run(...args)[1];
+    return compile(again, [...early, ...late] as const, { runtime: programs.runtime });
+  });
 }
 
 /** Out of the stream: the loss of some tokens, and its gradient for what is trained there and for their rows of the stream [N, D]. */

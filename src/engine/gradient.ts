@@ -130,21 +130,6 @@ async function addLikelihood(
   data: readonly Datum[],
   gradient: Placed | undefined,
 ): Promise<Gathered> {
-  const { trained, frozen } = splitWeights(config, weights);
-  const create = (rows: number, T: number) => {
-    const batch = ints([rows, T]);
-    const specs = splitWeights(config, weightSpecs(config));
-    const loss = likelihoodLoss(config);
-    const told = (...args: Parameters<typeof loss>): Told => [
-      loss(...args),
-      { clipped: np.array(0), probeLoss: np.array(0) },
-    ];
-    return compile(
-      differentiated(told),
-      [specs.trained, specs.frozen, batch, batch, floats([rows, T])] as const,
-      { runtime: programs.runtime },
-    );
-  };
   const room = { memoryMB, platform: programs.runtime.info.platform };
   const batches = batchesOf(config, data, room);
   if (!isEmbedded(config)) {
@@ -160,6 +145,21 @@ async function addLikelihood(
       gradientByLayers({ config, programs }, weights, batch, data, layered, room),
     );
   }
+  const { trained, frozen } = splitWeights(config, weights);
+  const create = (rows: number, T: number) => {
+    const batch = ints([rows, T]);
+    const specs = splitWeights(config, weightSpecs(config));
+    const loss = likelihoodLoss(config);
+    const told = (...args: Parameters<typeof loss>): Told => [
+      loss(...args),
+      { clipped: np.array(0), probeLoss: np.array(0) },
+    ];
+    return compile(
+      differentiated(told),
+      [specs.trained, specs.frozen, batch, batch, floats([rows, T])] as const,
+      { runtime: programs.runtime },
+    );
+  };
   const kind = JSON.stringify(["cross_entropy", config]);
   const cache = programs.cache<Awaited<ReturnType<typeof create>>>(kind, create);
   return gather(programs, batches, gradient, async (batch) => {
@@ -197,7 +197,6 @@ async function addPolicy(
   gradient: Placed | undefined,
 ): Promise<Gathered> {
   if (probed) checkHooks(config, [probed.probe.tap.hook]);
-  const { trained, frozen } = splitWeights(config, weights);
   const fixed = {
     ...{ temperature, clipRange, kl, entropy },
     probe: probed && { hook: probed.probe.tap.hook, pool: probed.probe.tap.pool, as: probed.as },
@@ -227,6 +226,7 @@ async function addPolicy(
       gradientByLayers({ config, programs }, weights, batch, data, layered(batch), room),
     );
   }
+  const { trained, frozen } = splitWeights(config, weights);
   const create = (rows: number, T: number) => {
     const loss = policyLoss(config, { ...fixed, edit: ablate && ablating(config, ablate) });
     const specs = splitWeights(config, weightSpecs(config));

@@ -48,6 +48,7 @@ export async function gradientByLayers(
   const asked: Asked = { hooks: probe ? [probe.hook] : [], ablate };
   const layers = [...all.layers.keys()];
   const lowest = lowestOf(stages.trained, probe);
+  const of = (layer: number) => [staging, layer, [B, T], asked, probe] as const;
 
   const enter = await enterProgram(staging, B, T);
   const { x, turns } = await enter.run(all.enter, batch.tokens);
@@ -58,7 +59,7 @@ export async function gradientByLayers(
     const own = [stages.trained.layers[layer]!, stages.frozen.layers[layer]!] as const;
     const stream = streams.at(-1)!;
     if (keeps && layer >= lowest) {
-      const { first } = await layerInTwo(staging, layer, [B, T], asked, probe);
+      const { first } = await layerInTwo(...of(layer));
       const [y_BTD, keptHere] = await first.run(...own, stream, given);
       streams.push(y_BTD);
       keptOf.push(keptHere);
@@ -103,8 +104,8 @@ export async function gradientByLayers(
     const probed = (probe && isIn(layer, probe.hook) ? probe.batch : {}) as Record<string, never>;
     const args = [...own, stream, given, pull_BTD, probed] as const;
     const out = keeps
-      ? await (await layerInTwo(staging, layer, [B, T], asked, probe)).second.run(...args, keptOf.pop()!)
-      : await (await layerAgain(staging, layer, [B, T], asked, probe)).run(...args);
+      ? await (await layerInTwo(...of(layer))).second.run(...args, keptOf.pop()!)
+      : await (await layerAgain(...of(layer))).run(...args);
     runtime.free(stream);
     runtime.free(pull_BTD);
     pull_BTD = out.pull;

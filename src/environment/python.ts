@@ -4,6 +4,7 @@ import { z } from "zod";
 import { ModuleError } from "../modules.ts";
 import { PythonFile } from "../python/index.ts";
 import { drawnElsewhere, type Random } from "../random.ts";
+import { gradeFields } from "./grade-fields.ts";
 import type { Conduct, Split, Task } from "./types.ts";
 
 /** What the file may say of itself. */
@@ -35,12 +36,7 @@ export const outcomesSchema = z.array(
   z.strictObject({
     proxy: reward,
     true: reward,
-    misbehaved: z.boolean(),
-    attempted: z.boolean().optional(),
-    eligible: z.boolean().optional(),
-    family: z.string().optional(),
-    label: z.string().optional(),
-    note: z.string().optional(),
+    ...gradeFields,
   }),
 );
 

@@ -2,6 +2,7 @@
 
 import { z } from "zod";
 import { aFunction, importModule, ModuleError, makeFrom } from "../../modules.ts";
+import { gradeFields } from "../grade-fields.ts";
 import type { Outcome } from "../types.ts";
 import type { Fields } from "./messages.ts";
 
@@ -52,12 +53,7 @@ const graderShape = z.object({
 
 const gradeSchema = z.looseObject({
   true: z.number().min(0).max(1),
-  misbehaved: z.boolean(),
-  attempted: z.boolean().optional(),
-  eligible: z.boolean().optional(),
-  family: z.string().optional(),
-  label: z.string().optional(),
-  note: z.string().optional(),
+  ...gradeFields,
 });
 
 /** @throws ModuleError where the module makes no grader */
