@@ -19,6 +19,7 @@ import {
   type ModelConfig,
   type TracedWeights,
   type Turns,
+  turnsIndex,
   weightSpecs,
 } from "../model/index.ts";
 import {
@@ -193,7 +194,7 @@ async function decoderStep(
   const whole = new Composer();
   const [given, newest, at, caches, masked] = specs.map((spec) => whole.inputs(spec as Tree<TensorSpec>));
   const inputs = byStage(config, given as Record<string, Wires>);
-  let { x, turns } = whole.call(enter, inputs.enter, newest!, at!) as { x: Wires; turns: Wires };
+  let { x, turns } = whole.call(enter, inputs.enter, newest!, at!) as { x: Wires; turns: Wires[] };
   const fresh: Wires[] = [];
   for (const [layer, own] of inputs.layers.entries()) {
     const { kind, trace } = layerKind(config, layer, { ablate });
@@ -206,9 +207,9 @@ async function decoderStep(
     ) => {
       const kept: KeysValues[] = [];
       const attendToCache = cacheAttention([cache], mask_BC);
-      const y_B1D = trace(own, x_B1D, turns, (queries, kv) => {
+      const y_B1D = trace(own, x_B1D, turns, (queries, kv, scoring) => {
         kept.push({ keys: kv.keys.ref, values: kv.values.ref });
-        return attendToCache(0, queries, kv);
+        return attendToCache(0, queries, kv, scoring);
       });
       mask_BC.dispose();
       return [y_B1D, kept[0]!];
@@ -216,10 +217,23 @@ async function decoderStep(
     if (!kinds.has(kind))
       kinds.set(
         kind,
-        await traceOf(step, [stages.layers[layer]!, stream, turnsSpecs(config, B, 1), layerCache!, mask]),
+        await traceOf(step, [
+          stages.layers[layer]!,
+          stream,
+          turnsSpecs(config, layer, B, 1),
+          layerCache!,
+          mask,
+        ]),
       );
     const cache = (caches as Wires[])[layer]!;
-    const [y, added] = whole.call(kinds.get(kind)!, own, x, turns, cache, masked!) as Wires[];
+    const [y, added] = whole.call(
+      kinds.get(kind)!,
+      own,
+      x,
+      turns[turnsIndex(config, layer)]!,
+      cache,
+      masked!,
+    ) as Wires[];
     x = y!;
     fresh.push(added!);
   }

@@ -74,7 +74,7 @@ class RuntimeEngine implements Engine {
     const config = adapter ? withAdapter(loaded.config, adapter) : loaded.config;
     this.trainable = Object.values(trainableShapes(config)).reduce((sum, shape) => sum + sizeOf(shape), 0);
     this.#running = { name: model.name, config, programs, memoryMB };
-    const off = once(() => place(programs.runtime, adapterOff(config)));
+    const off = once(() => place(programs.runtime, adapterOff(config, loaded.weights)));
     this.#weights = async () => ({ ...(await placed()), ...(await off.get()) });
     this.reference = new RunningModel(this.#running, this.#weights);
   }

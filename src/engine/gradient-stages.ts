@@ -5,6 +5,7 @@ import {
   type Ablation,
   causalAttention,
   enterDecoder,
+  type InLayer,
   type NextTokens,
   type TracedWeights,
   type Turns,
@@ -69,7 +70,7 @@ function withGradient(...[{ config }, layer, [B, T], asked, probe]: LayerOf) {
   const pulled = ({ weights, x }: Own, ...[frozen, turns, pull_BTD, batch]: Rest) => {
     const causal = causalAttention(T);
     let read: JaxArray | undefined;
-    const attend = (queries: JaxArray, kv: Parameters<typeof causal>[2]) => causal(0, queries, kv);
+    const attend: InLayer["attend"] = (queries, kv, scoring) => causal(0, queries, kv, scoring);
     const y_BTD = trace({ ...frozen, ...weights }, x, turns, attend, (_, value) => {
       read = value.ref;
     });
@@ -88,7 +89,7 @@ function withGradient(...[{ config }, layer, [B, T], asked, probe]: LayerOf) {
         ? { direction: floats([config.width]), bias: floats([]), pool: floats([B, T]), weights: floats([B]) }
         : {};
       return {
-        early: [names, others, stream, turnsSpecs(config, 1, T)] as const,
+        early: [names, others, stream, turnsSpecs(config, layer, 1, T)] as const,
         late: [stream, probes] as const,
       };
     },

@@ -18,7 +18,7 @@ import {
 import { fitting, placesAtOnce, type Room } from "./memory.ts";
 import { chunksOf, placesOf } from "./places.ts";
 import type { ProgramStore } from "./programs.ts";
-import { type Asked, enterProgram, layerProgram, type Staging } from "./stages.ts";
+import { type Asked, enterProgram, freeTurns, layerProgram, type Staging, turnsOf } from "./stages.ts";
 import type { Sequence } from "./types.ts";
 import { type Given, type Placed, sumOf } from "./weights.ts";
 
@@ -52,7 +52,7 @@ export async function gradientByLayers(
 
   const enter = await enterProgram(staging, B, T);
   const { x, turns } = await enter.run(all.enter, batch.tokens);
-  const given = turns as Record<string, never>;
+  const given = (layer: number) => turnsOf(config, layer, turns);
   const streams = [x];
   const keptOf: Handle[][] = [];
   for (const layer of layers) {
@@ -60,12 +60,12 @@ export async function gradientByLayers(
     const stream = streams.at(-1)!;
     if (keeps && layer >= lowest) {
       const { first } = await layerInTwo(...of(layer));
-      const [y_BTD, keptHere] = await first.run(...own, stream, given);
+      const [y_BTD, keptHere] = await first.run(...own, stream, given(layer));
       streams.push(y_BTD);
       keptOf.push(keptHere);
     } else {
       const program = await layerProgram(staging, layer, [B, T], { ablate });
-      streams.push((await program.run(all.layers[layer]!, stream, given)).y_BTD);
+      streams.push((await program.run(all.layers[layer]!, stream, given(layer))).y_BTD);
       if (layer < lowest) runtime.free(streams.shift()!);
     }
   }
@@ -102,7 +102,7 @@ export async function gradientByLayers(
     const own = [stages.trained.layers[layer]!, stages.frozen.layers[layer]!] as const;
     const stream = streams.pop()!;
     const probed = (probe && isIn(layer, probe.hook) ? probe.batch : {}) as Record<string, never>;
-    const args = [...own, stream, given, pull_BTD, probed] as const;
+    const args = [...own, stream, given(layer), pull_BTD, probed] as const;
     const out = keeps
       ? await (await layerInTwo(...of(layer))).second.run(...args, keptOf.pop()!)
       : await (await layerAgain(...of(layer))).run(...args);
@@ -116,7 +116,8 @@ export async function gradientByLayers(
     const program = await enterGradient(staging, B, T);
     await gather((await program.run(stages.trained.enter, batch.tokens, pull_BTD)) as Placed);
   }
-  for (const handle of [pull_BTD, ...Object.values(turns as Placed)]) runtime.free(handle);
+  runtime.free(pull_BTD);
+  freeTurns(programs, turns);
   return { gradient, told };
 }
 

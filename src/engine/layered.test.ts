@@ -211,12 +211,33 @@ describe("layer by layer", () => {
     await program.close();
   });
 
-  it("compiles as many programs for twenty layers as for three", async () => {
+  const alternating = (layers: number): DecoderConfig => ({
+    ...{ ...config, layers, caps: { attention: 5, logits: 4 } },
+    sliding: {
+      layers: Array.from({ length: layers }, (_, layer) => layer).filter((layer) => layer % 3 !== 2),
+      ...{ window: 3, rotary: { frequencies: [0.5, 0.05], magnitude: 1 } },
+    },
+  });
+
+  it("the gradient is that of one program also where layers are of two kinds", async () => {
+    const of = withAdapter(alternating(4), adapter);
+    const at = weights(of);
+    const wanted = await asOneProgram(of, at);
+    for (const memoryMB of [2048, 0.05]) {
+      const { gradient } = await addGradient({ config: of, programs, memoryMB }, at, data, loss, undefined);
+      expect(worst(await fetchWeights(programs.runtime, gradient!), wanted)).toBeLessThan(2e-6);
+    }
+  });
+
+  it.each([
+    ["all alike", (layers: number): DecoderConfig => ({ ...config, layers }), [3, 20]],
+    ["of two kinds in turn", alternating, [6, 21]],
+  ])("compiles as many programs for many layers as for a few, %s", async (_, model, depths) => {
     const counts = [];
-    for (const layers of [3, 20]) {
+    for (const layers of depths) {
       const compileOne = vi.fn(onnxRuntime.compile);
       const own = new ProgramStore({ ...onnxRuntime, compile: compileOne });
-      const of = withAdapter({ ...config, layers }, adapter);
+      const of = withAdapter(model(layers), adapter);
       await addGradient({ config: of, programs: own }, weights(of), data, loss, undefined);
       counts.push(compileOne.mock.calls.length);
       await own.close();

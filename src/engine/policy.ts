@@ -157,7 +157,8 @@ class RunningPolicy extends RunningModel implements Policy {
 
 /** A copy of all weights, or a fresh adapter. */
 function initialWeights({ config }: Running, reference: Weights, seed: number): Weights {
-  if (!isEmbedded(config) && config.adapter) return initialAdapter(config, randomFor(seed, "adapter"));
+  if (!isEmbedded(config) && config.adapter)
+    return initialAdapter(config, randomFor(seed, "adapter"), reference);
   return splitWeights(config, reference).trained;
 }
 

@@ -16,9 +16,12 @@ import {
   leaveDecoder,
   type NextTokens,
   nextTokens,
+  rotaries,
   splitWeights,
   type TracedWeights,
   type Turns,
+  traitsOf,
+  turnsIndex,
   weightSpecs,
 } from "../model/index.ts";
 import {
@@ -108,13 +111,15 @@ function describeLayer(
   const edit = ablate && edited.length > 0 ? ablating(config, ablate) : undefined;
   const { all, trained } = stageSpecs(config);
   const names = [all, trained].map(({ layers }) => Object.keys(layers[layer]!));
+  const traits = traitsOf(config, layer);
+  const { sliding: _, adapter: __, ...shared } = { ...config, layers: 1 };
   return {
-    kind: JSON.stringify([{ ...config, layers: 1 }, names, seen, edit ? [edited, ablate] : null, cache]),
+    kind: JSON.stringify([shared, traits, names, seen, edit ? [edited, ablate] : null, cache]),
     trace(weights, x_BTD, turns, attend, see = () => {}) {
       const observe = (site: string, value: JaxArray) => {
         if (seen.includes(site)) see(site, value);
       };
-      return decoderLayer(weights, x_BTD, turns, config, {
+      return decoderLayer(weights, x_BTD, turns, config, traits, {
         attend,
         observe,
         stream: (site, value) => {
@@ -126,10 +131,16 @@ function describeLayer(
   };
 }
 
-/** How positions [rows, T] are turned. */
-export function turnsSpecs(config: DecoderConfig, rows: number, T: number): Turns<FloatTensor> {
-  if (!config.rotary) return {};
-  const each = floats([rows, 1, T, config.rotary.frequencies.length]);
+/** How positions [rows, T] are turned in a layer. */
+export function turnsSpecs(
+  config: DecoderConfig,
+  layer: number,
+  rows: number,
+  T: number,
+): Turns<FloatTensor> {
+  const own = rotaries(config)[turnsIndex(config, layer)];
+  if (!own) return {};
+  const each = floats([rows, 1, T, own.frequencies.length]);
   return { cosines: each, sines: each };
 }
 
@@ -161,16 +172,16 @@ export function layerProgram(
         const seen: Record<string, JaxArray> = {};
         const cache: KeysValues[] = [];
         const causal = causalAttention(T);
-        const attend: InLayer["attend"] = (queries, kv) => {
+        const attend: InLayer["attend"] = (queries, kv, scoring) => {
           if (asked.cache) cache.push({ keys: kv.keys.ref, values: kv.values.ref });
-          return causal(0, queries, kv);
+          return causal(0, queries, kv, scoring);
         };
         const y_BTD = trace(weights, x_BTD, turns, attend, (site, value) => {
           seen[site] = value.ref;
         });
         return { y_BTD, seen, cache };
       },
-      [specs, floats([B, T, config.width]), turnsSpecs(config, 1, T)] as const,
+      [specs, floats([B, T, config.width]), turnsSpecs(config, layer, 1, T)] as const,
       { runtime: programs.runtime },
     ),
   );
@@ -194,17 +205,27 @@ export async function throughLayers(
   const { runtime } = staging.programs;
   const [B, T] = tokens_BT.shape as [number, number];
   const entered = await (await enterProgram(staging, B, T)).run(weights.enter, tokens_BT);
-  const turns = entered.turns as Record<string, Handle>;
   let { x } = entered;
   for (const [layer, own] of weights.layers.entries()) {
     const program = await layerProgram(staging, layer, [B, T], asked);
-    const { y_BTD, seen, cache } = await program.run(own, x, turns as Record<string, never>);
+    const turns = turnsOf(staging.config, layer, entered.turns);
+    const { y_BTD, seen, cache } = await program.run(own, x, turns);
     see(layer, { seen, cache });
     runtime.free(x);
     x = y_BTD;
   }
-  for (const handle of Object.values(turns)) runtime.free(handle);
+  freeTurns(staging.programs, entered.turns);
   return x;
+}
+
+/** The turns that are a layer's, of all that there are. */
+export function turnsOf<T>(config: DecoderConfig, layer: number, turns: readonly Turns<T>[]): Turns<T> {
+  return turns[turnsIndex(config, layer)]!;
+}
+
+/** Forgets them. */
+export function freeTurns({ runtime }: ProgramStore, turns: readonly Turns<Handle>[]): void {
+  for (const handle of turns.flatMap((own): Handle[] => Object.values(own))) runtime.free(handle);
 }
 
 /** Log-probabilities and entropies [N] of the next tokens at some positions, counted through the stream [B, T, D]. */

@@ -116,10 +116,16 @@ describe("adapters", () => {
   });
 
   it.each([
-    ["DoRA", { use_dora: true }, /adapter_config\.json.*use_dora/s],
+    ["rows' lengths that are not there", { use_dora: true }, /lacks the tensor .*lora_magnitude_vector/],
     ["trained biases", { bias: "all" }, /adapter_config\.json.*bias/s],
     ["a base that is changed", { init_lora_weights: "olora" }, /adapter_config\.json.*init_lora_weights/s],
-    ["ranks by pattern", { rank_pattern: { "0.v_proj": 4 } }, /adapter_config\.json.*rank_pattern/s],
+    [
+      "other ranks by pattern",
+      { rank_pattern: { "0.self_attn.v_proj": 4 } },
+      /layers\.0\.self_attn\.v_proj\.lora_A\.weight has shape \[2,16\]; its configuration wants \[4,16\]/,
+    ],
+    ["a pattern that is none", { alpha_pattern: { "(": 4 } }, /the pattern "\(" cannot be read/],
+    ["a pattern of words", { rank_pattern: { v_proj: "many" } }, /rank_pattern/],
     ["trained modules", { modules_to_save: ["lm_head"] }, /adapter_config\.json.*modules_to_save/s],
     ["a setting of tomorrow", { use_tomorrow: true }, /use_tomorrow \(true\) is not known here/],
     [

@@ -6,9 +6,17 @@ import { readText, writeJson } from "../files.ts";
 import { foreignTable, parseForeignJson } from "../foreign.ts";
 import type { Random } from "../random.ts";
 import { floats, openSafetensors, type TensorSource, writeSafetensors } from "../tensor/index.ts";
-import { type AdapterConfig, type DecoderConfig, isEmbedded, type ModelConfig } from "./config.ts";
-import { adapterModules, adapterShapes, isTarget, projections } from "./decoder.ts";
+import {
+  type AdapterConfig,
+  type AdapterSize,
+  type DecoderConfig,
+  isEmbedded,
+  type ModelConfig,
+} from "./config.ts";
 import { fittingWeights } from "./fit.ts";
+import { nameInFiles } from "./names.ts";
+import { adapterModules, adapterShapes, isTarget } from "./shapes.ts";
+import { withinTime } from "./tokens/within.ts";
 import { weightShapes } from "./transformer.ts";
 import type { Weights } from "./types.ts";
 
@@ -19,15 +27,20 @@ import type { Weights } from "./types.ts";
  * @throws Error where the architecture takes no adapters, or has no projection of that name.
  */
 export function withAdapter(config: ModelConfig, adapter: AdapterConfig): DecoderConfig {
-  if (config.architecture === "probeward-character" || config.architecture === "gpt2")
+  if (isEmbedded(config))
     throw new Error(`adapter: the architecture ${config.architecture} takes none; train all of its weights`);
   const modules = adapterModules(config);
   const unknown = adapter.targets.filter((target) => !modules.some((module) => isTarget(module, [target])));
   if (unknown.length > 0 || adapter.targets.length === 0)
     throw new Error(
-      `adapter: ${unknown.length > 0 ? `there is no projection ${unknown.join(", ")}` : "it has no targets"}; this model has ${Object.keys(projections(config)).join(", ")}`,
+      `adapter: ${unknown.length > 0 ? `there is no projection ${unknown.join(", ")}` : "it has no targets"}; this model has ${shortNames(config).join(", ")}`,
     );
   return { ...config, adapter };
+}
+
+/** The last parts of the modules' names. */
+function shortNames(config: DecoderConfig): string[] {
+  return [...new Set(adapterModules(config).map((module) => module.split(".").at(-1)!))];
 }
 
 /** Shapes of what training changes: the adapter where a model has one, all weights elsewhere. */
@@ -48,27 +61,54 @@ export function splitWeights<T>(
   return { trained: where(true), frozen: where(false) };
 }
 
-/** A fresh adapter that changes nothing yet: A uniform within 1 / sqrt(inputs), as PEFT draws it, and B zero. */
-export function initialAdapter(config: DecoderConfig, random: Random): Weights {
-  const weights: Weights = {};
-  for (const [name, shape] of Object.entries(adapterShapes(config))) {
-    const tensor = floats(shape);
+/**
+ * A fresh adapter that changes nothing yet: A uniform within 1 / sqrt(inputs), as PEFT draws it, B zero, and rows as long as they
+ * are.
+ *
+ * @param base the weights that it is for, which say how long rows are
+ */
+export function initialAdapter(config: DecoderConfig, random: Random, base: Weights = {}): Weights {
+  const weights = adapterOff(config, base);
+  for (const [name, { shape, data }] of Object.entries(weights)) {
+    if (!name.endsWith("lora_A.weight")) continue;
     const bound = shape[1]! ** -0.5;
-    if (name.endsWith("lora_A.weight"))
-      for (let i = 0; i < tensor.data.length; i++) tensor.data[i] = bound * (2 * random() - 1);
-    weights[name] = tensor;
+    for (let i = 0; i < data.length; i++) data[i] = bound * (2 * random() - 1);
   }
   return weights;
 }
 
-/** Zeros in the place of a configuration's adapter, which then changes nothing; nothing where it has none. */
-export function adapterOff(config: ModelConfig): Weights {
+/** What in the place of a configuration's adapter changes nothing: zeros, and rows as long as they are; nothing where it has none. */
+export function adapterOff(config: ModelConfig, base: Weights = {}): Weights {
   const shapes = isEmbedded(config) ? {} : adapterShapes(config);
-  return Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [name, floats(shape)]));
+  return Object.fromEntries(
+    Object.entries(shapes).map(([name, shape]) => {
+      const of = MAGNITUDE.exec(name)?.[1];
+      if (of === undefined) return [name, floats(shape)];
+      const matrix = base[`${of}.weight`];
+      if (!matrix)
+        throw new Error(`adapter: ${name} is the length of rows of ${of}.weight, which is not given`);
+      return [name, rowLengths(matrix)];
+    }),
+  );
+}
+
+/** The lengths of rows that DoRA trains, by the module's name. */
+const MAGNITUDE = /^(.*)\.lora_magnitude_vector$/;
+
+/** The length of each row of a matrix. */
+export function rowLengths({ shape, data }: Weights[string]): Weights[string] {
+  const [M, N] = shape as [number, number];
+  const lengths = floats([M]);
+  for (let m = 0; m < M; m++) lengths.data[m] = Math.hypot(...data.subarray(m * N, (m + 1) * N));
+  return lengths;
 }
 
 /** How PEFT calls the tensors of a causal language model. */
 const PREFIX = "base_model.model.";
+
+function fileName({ architecture }: DecoderConfig, name: string): string {
+  return PREFIX + nameInFiles(architecture, name);
+}
 
 /**
  * Writes `adapter_model.safetensors` and `adapter_config.json` as PEFT does.
@@ -86,7 +126,10 @@ export async function saveAdapter(
   const { adapter } = config;
   if (adapter === undefined) throw new Error("adapter: this model has none to save");
   const { trained } = splitWeights(config, weights);
-  const tensors = Object.entries(trained).map(([name, tensor]) => [`${PREFIX}${name}`, tensor]);
+  const tensors = Object.entries(trained).map(([name, tensor]) => [fileName(config, name), tensor]);
+  const sizes = Object.entries(adapter.sizes ?? {});
+  const pattern = (of: (size: AdapterSize) => number) =>
+    Object.fromEntries(sizes.map(([module, size]) => [module.replaceAll(".", "\\."), of(size)]));
   await writeSafetensors(join(folder, "adapter_model.safetensors"), Object.fromEntries(tensors), {
     format: "pt",
   });
@@ -100,14 +143,24 @@ export async function saveAdapter(
     target_modules: [...adapter.targets],
     lora_dropout: 0,
     bias: "none",
-    fan_in_fan_out: false,
+    fan_in_fan_out: config.architecture === "gpt2",
     inference_mode: true,
+    ...(sizes.length > 0 && {
+      rank_pattern: pattern(({ rank }) => rank),
+      alpha_pattern: pattern(({ alpha }) => alpha),
+    }),
+    ...(adapter.dora && { use_dora: true }),
   };
   await writeJson(path, settings);
 }
 
 /** Modules by names or ends of names, or a regular expression. */
 const modulesSchema = z.union([z.string(), z.array(z.string())]);
+
+/** Numbers by names or ends of names of modules, or regular expressions for them. */
+function patternSchema(number: z.ZodNumber) {
+  return z.record(z.string(), number).nullish();
+}
 
 /** The keys of `adapter_config.json`, as PEFT 0.21 and those before write it. */
 const adapterSchema = foreignTable({
@@ -119,24 +172,25 @@ const adapterSchema = foreignTable({
     target_modules: modulesSchema,
     exclude_modules: modulesSchema.nullish(),
     layers_to_transform: z.union([z.int(), z.array(z.int())]).nullish(),
+    rank_pattern: patternSchema(z.int().min(1)),
+    alpha_pattern: patternSchema(z.number()),
+    use_dora: z.boolean().nullish(),
   },
   harmless: [
     // What it belongs to and was written by.
     "base_model_name_or_path revision task_type auto_mapping peft_version inference_mode",
     // Training; settings of what must be on elsewhere to count.
+    // Which way round matrices lie, that PEFT corrects where it is wrong.
+    "fan_in_fan_out",
     "lora_dropout runtime_config eva_config qalora_group_size megatron_core ensure_weight_tying",
   ],
   off: {
     bias: ["none"],
-    fan_in_fan_out: [false],
     // Others take from the base's weights what the adapter begins with.
     init_lora_weights: [true, false, "gaussian", "eva", "orthogonal"],
     modules_to_save: [[]],
     layers_pattern: [[], "layers", ["layers"]],
-    rank_pattern: [{}],
-    alpha_pattern: [{}],
     loftq_config: [{}],
-    use_dora: [false],
     use_qalora: [false],
     lora_bias: [false],
     target_parameters: [[]],
@@ -160,7 +214,6 @@ export async function loadAdapter(
   const text = await readText(path);
   if (text === undefined) throw new Error(`${folder} is no adapter: ${path} is missing`);
   const settings = parseForeignJson(adapterSchema, text, path);
-  const { r: rank, lora_alpha: alpha, use_rslora: isRankStabilised } = settings;
   const file = await openSafetensors(join(folder, "adapter_model.safetensors"));
   try {
     const targets = targetsOf(settings, base, file);
@@ -169,14 +222,18 @@ export async function loadAdapter(
         `${path}: target_modules ${JSON.stringify(settings.target_modules).slice(0, 200)} names nothing of this model that the adapter has tensors for; names of projections, ends of them, and regular expressions are read`,
       );
     const config = withAdapter(base, {
-      rank,
-      // Rank-stabilised (Kalajdzievski 2023): alpha is divided by the rank's root.
-      alpha: isRankStabilised ? alpha * Math.sqrt(rank) : alpha,
+      ...sizesOf(
+        settings,
+        adapterModules(base).filter((module) => isTarget(module, targets)),
+        path,
+      ),
       targets,
+      ...(settings.use_dora && { dora: true }),
     });
-    const shapes = Object.entries(adapterShapes(config)).map(([name, shape]) => [PREFIX + name, shape]);
-    const weights = await fittingWeights(file, Object.fromEntries(shapes), file.fileOf(""));
-    const own = Object.entries(weights).map(([name, tensor]) => [name.slice(PREFIX.length), tensor]);
+    const shapes = adapterShapes(config);
+    const stored = Object.entries(shapes).map(([name, shape]) => [fileName(config, name), shape]);
+    const weights = await fittingWeights(file, Object.fromEntries(stored), file.fileOf(""));
+    const own = Object.keys(shapes).map((name) => [name, weights[fileName(config, name)]!]);
     return { config, weights: Object.fromEntries(own) };
   } finally {
     await file.close();
@@ -198,8 +255,47 @@ function targetsOf(
   const isNarrowed = typeof listed === "string" || [excluded ?? [], layers ?? []].flat().length > 0;
   const isMeant = (module: string) =>
     isListed(module) && (!isNarrowed || `${PREFIX}${module}.lora_A.weight` in shapes);
-  const names = Object.keys(projections(base)).filter((name) =>
+  const names = shortNames(base).filter((name) =>
     modules.filter((module) => isTarget(module, [name])).every(isMeant),
   );
   return [...names, ...modules.filter((module) => isMeant(module) && !isTarget(module, names))];
+}
+
+/** The sizes of the adapters of some modules, by patterns of their names where there are any: the first that fits counts. */
+function sizesOf(
+  settings: z.infer<typeof adapterSchema>,
+  modules: readonly string[],
+  path: string,
+): Pick<AdapterConfig, "rank" | "alpha" | "sizes"> {
+  const { r, lora_alpha, rank_pattern, alpha_pattern } = settings;
+  const numbered = (module: string, patterns: Record<string, number> | null | undefined, other: number) => {
+    const fitting = Object.keys(patterns ?? {}).find((pattern) => fits(pattern, module, path));
+    return fitting === undefined ? other : patterns![fitting]!;
+  };
+  // Rank-stabilised (Kalajdzievski 2023): alpha is divided by the rank's root.
+  const size = (rank: number, alpha: number): AdapterSize => {
+    return { rank, alpha: settings.use_rslora ? alpha * Math.sqrt(rank) : alpha };
+  };
+  const usual = size(r, lora_alpha);
+  const others = modules
+    .map((module) => {
+      const rank = numbered(module, rank_pattern, r);
+      return [module, size(rank, numbered(module, alpha_pattern, lora_alpha))] as const;
+    })
+    .filter(([, { rank, alpha }]) => rank !== usual.rank || alpha !== usual.alpha);
+  return { ...usual, ...(others.length > 0 && { sizes: Object.fromEntries(others) }) };
+}
+
+/** Is it the module's name, or the end of it? As PEFT takes a regular expression. @throws Error where it is none */
+function fits(pattern: string, module: string, path: string): boolean {
+  const plain = pattern.replaceAll("\\.", ".");
+  if (/^[\w.]+$/.test(plain)) return isTarget(module, [plain]);
+  const what = `${path}: the pattern ${JSON.stringify(pattern)}`;
+  return withinTime(what, () => {
+    try {
+      return new RegExp(`^(.*\\.)?(${pattern})$`, "u").test(module);
+    } catch (error) {
+      throw new Error(`${what} cannot be read: ${(error as Error).message}`);
+    }
+  });
 }

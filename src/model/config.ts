@@ -28,17 +28,44 @@ export interface Rotary {
   magnitude: number;
 }
 
-/** Low-rank adapters: y = W x + (alpha / rank) B A x at every target (Hu et al. 2021, "LoRA"). */
-export interface AdapterConfig {
+/** The rank of a low-rank adapter, and what it is scaled by: alpha / rank. */
+export interface AdapterSize {
   rank: number;
   alpha: number;
-  /** Names of projections or ends of them, as in PEFT: `q_proj`, `mlp.up_proj`, `model.layers.3.self_attn.v_proj`, ... */
-  targets: readonly string[];
 }
 
-/** A decoder-only transformer from a checkpoint: what Llama, Qwen2, Qwen3 and GPT-2 differ in, as settings. */
+/** Low-rank adapters: y = W x + (alpha / rank) B A x at every target (Hu et al. 2021, "LoRA"). */
+export interface AdapterConfig extends AdapterSize {
+  /** Names of projections or ends of them, as in PEFT: `q_proj`, `mlp.up_proj`, `model.layers.3.self_attn.v_proj`, ... */
+  targets: readonly string[];
+  /** Modules of other sizes, by their whole names. */
+  sizes?: Readonly<Record<string, AdapterSize>>;
+  /** Are lengths of the changed matrices' rows trained apart from their directions (Liu et al. 2024, "DoRA")? */
+  dora?: boolean;
+}
+
+/** Architectures of checkpoints, by `model_type`. */
+export type Architecture =
+  | "llama"
+  | "mistral"
+  | "qwen2"
+  | "qwen3"
+  | "olmo2"
+  | "phi3"
+  | "gemma2"
+  | "gemma3_text"
+  | "gpt2"
+  | "gpt_neox";
+
+/** The norms before and after a part of a layer, by their names, where it has them. */
+export interface Norms {
+  before?: string;
+  after?: string;
+}
+
+/** What is left out is as in Llama: families are told by what they do otherwise. */
 export interface DecoderConfig {
-  architecture: "llama" | "qwen2" | "qwen3" | "gpt2";
+  architecture: Architecture;
   vocabulary: number;
   /** Longest sequence in tokens. */
   context: number;
@@ -49,20 +76,43 @@ export interface DecoderConfig {
   headDim: number;
   width: number;
   hidden: number;
-  norm: { kind: "rms" | "layer"; epsilon: number };
+  /** `offset` is added to the weights: 1 in Gemma's files, 0 where it is not given. */
+  norm: { kind: "rms" | "layer"; epsilon: number; offset?: number };
+  /** Where the norms are. */
+  norms?: { attention: Norms; mlp: Norms };
+  /** Does the MLP read the stream that attention reads, and not what attention adds to it? */
+  parallel?: boolean;
+  /** What embeddings are multiplied by. */
+  embeddingScale?: number;
   /** Positions are rotated into queries and keys, or learned and added where this is null. */
   rotary: Rotary | null;
-  /** SiLU-gated (SwiGLU), or GELU by its tanh formula without a gate. */
-  mlp: "gated-silu" | "gelu-tanh";
+  /** Layers whose tokens see `window` positions, their own among them, and are turned in another way where one is given. */
+  sliding?: { layers: readonly number[]; window: number; rotary?: Rotary };
+  /** What products of queries and keys are multiplied by; headDim^-0.5 where it is not given. */
+  attentionScale?: number;
+  /** Bounds c that scores x of attention, or logits, come near: c tanh(x / c). */
+  caps?: { attention?: number; logits?: number };
+  /** The activation of the MLP, and whether it gates another product (SwiGLU, GeGLU). */
+  mlp: "gated-silu" | "gated-gelu-tanh" | "gelu-tanh" | "gelu";
   /** Are the output logits a product with the embedding? */
   tied: boolean;
   biases: { queryKeyValue: boolean; attentionOut: boolean; mlp: boolean };
-  /** RMS norms on the queries and keys of each head, as in Qwen3. */
-  queryKeyNorm: boolean;
+  /**
+   * Matrices that are one: those to queries, keys and values, whose rows lie one part behind the other or head by head; those to
+   * the gate and to what it gates.
+   */
+  fused?: { queryKeyValue?: "by-part" | "by-head"; gateUp?: boolean };
+  /** RMS norms of queries and keys: of each head, as in Qwen3, or of all together. */
+  queryKeyNorm: false | "head" | "whole";
   /** Tokens that end a completion. */
   endTokens: readonly number[];
   /** Low-rank adapters that the weights hold beside the checkpoint's own. */
   adapter?: AdapterConfig;
+}
+
+/** The norms of a decoder's layers. */
+export function normsOf({ norms }: DecoderConfig): { attention: Norms; mlp: Norms } {
+  return norms ?? { attention: { before: "input_layernorm" }, mlp: { before: "post_attention_layernorm" } };
 }
 
 /** The shapes of a model, of whatever architecture. */
@@ -98,18 +148,25 @@ const SITES = [
   "hook_resid_post",
 ] as const;
 
-/** TransformerLens's names of the activations that can be read, in the order in which they are computed. */
-export function hookNames({ layers }: Pick<ModelConfig, "layers">): string[] {
-  return Array.from({ length: layers }, (_, layer) => SITES.map((site) => `blocks.${layer}.${site}`)).flat();
+/** What says which hooks a model has. */
+type Hooked = Pick<ModelConfig, "layers"> & { parallel?: boolean };
+
+/**
+ * TransformerLens's names of the activations that can be read, in the order in which they are computed. Where attention and MLP
+ * are parallel, there is nothing between them.
+ */
+export function hookNames({ layers, parallel }: Hooked): string[] {
+  const sites = SITES.filter((site) => !(parallel && site === "hook_resid_mid"));
+  return Array.from({ length: layers }, (_, layer) => sites.map((site) => `blocks.${layer}.${site}`)).flat();
 }
 
 /** @throws Error naming a hook that the model lacks, and what it has. */
-export function checkHooks(config: Pick<ModelConfig, "layers">, hooks: readonly string[]): void {
+export function checkHooks(config: Hooked, hooks: readonly string[]): void {
   const known = hookNames(config);
   for (const hook of hooks)
     if (!known.includes(hook)) {
       // The names of one layer, for all.
-      const names = hookNames({ layers: 1 }).map((name) => name.replace("blocks.0.", ""));
+      const names = hookNames({ ...config, layers: 1 }).map((name) => name.replace("blocks.0.", ""));
       throw new Error(
         `model: there is no activation ${JSON.stringify(hook)}; this model has layers 0 to ${config.layers - 1}, and in each, as in blocks.0.${names[0]}: ${names.join(", ")}`,
       );

@@ -1,88 +1,21 @@
-/** @file Llama, Qwen2, Qwen3 and GPT-2 as one jax-js program, with low-rank adapters where a model has them. */
+/** @file The decoders of all families as one jax-js program: what they differ in is their configuration. */
 
-import { nn, numpy as np } from "@jax-js/jax";
+import { lax, nn, numpy as np } from "@jax-js/jax";
 import type { JaxArray } from "../tensor/index.ts";
-import type { Attend, KeysValues } from "./attention.ts";
-import type { DecoderConfig } from "./config.ts";
-import { type Turns, turned, turnsAt } from "./rotary.ts";
+import type { Attend, KeysValues, Scoring } from "./attention.ts";
+import { type AdapterSize, type DecoderConfig, normsOf } from "./config.ts";
+import { rotaries, type Turns, turned, turnsAt } from "./rotary.ts";
+import { isGated, type LayerTraits, traitsOf } from "./shapes.ts";
 import { byStage } from "./stages.ts";
 import type { Edit, Observe, TracedWeights } from "./types.ts";
 
-/** The projections of a layer, by name, with their sizes: outputs, inputs, and whether they have a bias. */
-export function projections(
-  config: DecoderConfig,
-): Record<string, { path: string; outputs: number; inputs: number; bias: boolean }> {
-  const { width: D, hidden: F, biases, mlp } = config;
-  const queries = config.heads * config.headDim;
-  const keys = config.keyValueHeads * config.headDim;
-  const attention = (name: string, outputs: number, inputs: number, bias: boolean) =>
-    [name, { path: `self_attn.${name}`, outputs, inputs, bias }] as const;
-  const inMlp = (name: string, outputs: number, inputs: number) =>
-    [name, { path: `mlp.${name}`, outputs, inputs, bias: biases.mlp }] as const;
-  return Object.fromEntries([
-    attention("q_proj", queries, D, biases.queryKeyValue),
-    attention("k_proj", keys, D, biases.queryKeyValue),
-    attention("v_proj", keys, D, biases.queryKeyValue),
-    attention("o_proj", D, queries, biases.attentionOut),
-    ...(mlp === "gated-silu" ? [inMlp("gate_proj", F, D)] : []),
-    inMlp("up_proj", F, D),
-    inMlp("down_proj", D, F),
-  ]);
-}
-
-/** Shapes of the checkpoint's weights by Llama's names (GPT-2's are given the same), in the order of use. */
-export function decoderShapes(config: DecoderConfig): Record<string, number[]> {
-  const { width: D, vocabulary: V } = config;
-  const shapes: Record<string, number[]> = { "model.embed_tokens.weight": [V, D] };
-  const norm = (name: string, size: number) => {
-    shapes[`${name}.weight`] = [size];
-    if (config.norm.kind === "layer") shapes[`${name}.bias`] = [size];
-  };
-  if (config.rotary === null) shapes["model.embed_positions.weight"] = [config.context, D];
-  for (let layer = 0; layer < config.layers; layer++) {
-    const block = `model.layers.${layer}`;
-    norm(`${block}.input_layernorm`, D);
-    for (const { path, outputs, inputs, bias } of Object.values(projections(config))) {
-      if (path === "mlp.gate_proj" || (path === "mlp.up_proj" && config.mlp === "gelu-tanh"))
-        norm(`${block}.post_attention_layernorm`, D);
-      shapes[`${block}.${path}.weight`] = [outputs, inputs];
-      if (bias) shapes[`${block}.${path}.bias`] = [outputs];
-    }
-    if (config.queryKeyNorm)
-      for (const name of ["q_norm", "k_norm"]) shapes[`${block}.self_attn.${name}.weight`] = [config.headDim];
-  }
-  norm("model.norm", D);
-  if (!config.tied) shapes["lm_head.weight"] = [V, D];
-  return shapes;
-}
-
-/** Shapes of the adapter's tensors: for every target A [rank, inputs] and B [outputs, rank]; none without an adapter. */
-export function adapterShapes(config: DecoderConfig): Record<string, number[]> {
-  const shapes: Record<string, number[]> = {};
-  const { adapter } = config;
-  if (adapter === undefined) return shapes;
-  for (let layer = 0; layer < config.layers; layer++)
-    for (const { path, outputs, inputs } of Object.values(projections(config))) {
-      const module = `model.layers.${layer}.${path}`;
-      if (!isTarget(module, adapter.targets)) continue;
-      shapes[`${module}.lora_A.weight`] = [adapter.rank, inputs];
-      shapes[`${module}.lora_B.weight`] = [outputs, adapter.rank];
-    }
-  return shapes;
-}
-
-/** The modules that can have adapters: the projections of all layers by their whole names. */
-export function adapterModules(config: DecoderConfig): string[] {
-  const paths = Object.values(projections(config)).map(({ path }) => path);
-  return Array.from({ length: config.layers }, (_, layer) =>
-    paths.map((path) => `model.layers.${layer}.${path}`),
-  ).flat();
-}
-
-/** Is a module among the targets, by its name or by the end of it? As PEFT takes a list of them. */
-export function isTarget(module: string, targets: readonly string[]): boolean {
-  return targets.some((target) => module === target || module.endsWith(`.${target}`));
-}
+/** The activation of each kind of MLP. */
+const ACTIVATIONS = {
+  "gated-silu": nn.silu,
+  "gated-gelu-tanh": geluTanh,
+  "gelu-tanh": geluTanh,
+  gelu,
+};
 
 /** The normalised stream [B, T, D] after the last layer; see `hiddenStates`. */
 export function decoderStates(
@@ -95,31 +28,36 @@ export function decoderStates(
   stream: Edit,
 ): JaxArray {
   let { x, turns } = enterDecoder(weights, tokens_BT, positions, config);
-  for (const [layer, own] of byStage(config, weights).layers.entries())
-    x = decoderLayer(own, x, turns, config, {
-      attend: (queries, kv) => attend(layer, queries, kv),
+  for (const [layer, own] of byStage(config, weights).layers.entries()) {
+    const traits = traitsOf(config, layer);
+    x = decoderLayer(own, x, turns[traits.turns]!, config, traits, {
+      attend: (queries, kv, scoring) => attend(layer, queries, kv, scoring),
       observe: (site, value) => observe(`blocks.${layer}.${site}`, value),
       stream: (site, value) => stream(`blocks.${layer}.${site}`, value),
     });
+  }
   return leaveDecoder(weights, x, config);
 }
 
-/** The stream [B, T, D] that enters the first layer, and how queries and keys are turned. */
+/** The stream [B, T, D] that enters the first layer, and how queries and keys are turned, in the ways that there are. */
 export function enterDecoder(
   weights: TracedWeights,
   tokens_BT: JaxArray,
   positions: JaxArray,
   config: DecoderConfig,
-): { x: JaxArray; turns: Turns } {
-  const x = weights["model.embed_tokens.weight"]!.ref.slice(tokens_BT);
-  if (config.rotary) return { x, turns: turnsAt(config.rotary, positions) };
-  return { x: x.add(weights["model.embed_positions.weight"]!.ref.slice(positions)), turns: {} };
+): { x: JaxArray; turns: Turns[] } {
+  const { embeddingScale, rotary } = config;
+  const embedded = weights["model.embed_tokens.weight"]!.ref.slice(tokens_BT);
+  const x = embeddingScale ? embedded.mul(embeddingScale) : embedded;
+  if (rotary === null)
+    return { x: x.add(weights["model.embed_positions.weight"]!.ref.slice(positions)), turns: [{}] };
+  return { x, turns: rotaries(config).map((rotary) => turnsAt(rotary, positions.ref)) };
 }
 
 /** What is done inside a layer; sites are ends of hooks' names, as in `hook_resid_post`. */
 export interface InLayer {
   /** See `Attend`. */
-  attend(queries: JaxArray, kv: KeysValues): JaxArray;
+  attend(queries: JaxArray, kv: KeysValues, scoring: Scoring): JaxArray;
   observe(site: string, value: JaxArray): void;
   /** Sees the residual stream, which it owns, and gives what goes on. */
   stream(site: string, value: JaxArray): JaxArray;
@@ -129,56 +67,130 @@ export interface InLayer {
  * One layer: from the stream [B, T, D] that enters it to the one that leaves it.
  *
  * @param weights those of the layer, by their names in it; an adapter's where it has one
+ * @param turns its own
  */
 export function decoderLayer(
   weights: TracedWeights,
   x: JaxArray,
   turns: Turns,
   config: DecoderConfig,
+  { window, adapters }: Pick<LayerTraits, "window" | "adapters">,
   { attend, observe, stream }: InLayer,
 ): JaxArray {
-  const [B, T] = x.shape as [number, number, number];
-  const { heads: H, headDim: Dh, adapter } = config;
-  const norm = (y: JaxArray, name: string) => normalised(weights, y, name, config);
-  const project = (y: JaxArray, name: string): JaxArray => {
-    const plain = withBias(weights, np.dot(y.ref, weightOf(weights, name).transpose()), name);
-    if (!adapter || weights[`${name}.lora_A.weight`] === undefined) {
-      y.dispose();
-      return plain;
-    }
-    const down = np.dot(y, weightOf(weights, `${name}.lora_A`).transpose());
-    const low = down.mul(adapter.alpha / adapter.rank);
-    return plain.add(np.dot(low, weightOf(weights, `${name}.lora_B`).transpose()));
-  };
-  const inHeads = (y: JaxArray, count: number) => y.reshape([B, T, count, Dh]).transpose([0, 2, 1, 3]);
+  const norms = normsOf(config);
+  const norm = (y: JaxArray, name: string | undefined) => (name ? normalised(weights, y, name, config) : y);
+  const project = (y: JaxArray, name: string) => projected(weights, y, name, adapters[name]);
 
   x = stream("hook_resid_pre", x);
-  const normed = norm(x.ref, "input_layernorm");
-  const headsOf = (which: "q" | "k", count: number) => {
-    const y = inHeads(project(normed.ref, `self_attn.${which}_proj`), count);
-    return turned(config.queryKeyNorm ? norm(y, `self_attn.${which}_norm`) : y, turns);
-  };
-  const queries = headsOf("q", H).mul(Dh ** -0.5);
-  const keys = headsOf("k", config.keyValueHeads);
-  const values = inHeads(project(normed, "self_attn.v_proj"), config.keyValueHeads);
-  const mixed = attend(queries, { keys, values })
-    .transpose([0, 2, 1, 3])
-    .reshape([B, T, H * Dh]);
-  const attentionOut = project(mixed, "self_attn.o_proj");
+  const before = config.parallel ? x.ref : undefined;
+  const { queries, keys, values } = queriesKeysValues(
+    weights,
+    norm(x.ref, norms.attention.before),
+    turns,
+    config,
+    project,
+  );
+  const scoring = { window, cap: config.caps?.attention };
+  const mixed = attend(
+    queries.mul(config.attentionScale ?? config.headDim ** -0.5),
+    { keys, values },
+    scoring,
+  );
+  const [B, H, T, Dh] = mixed.shape as [number, number, number, number];
+  const joined = mixed.transpose([0, 2, 1, 3]).reshape([B, T, H * Dh]);
+  const attentionOut = norm(project(joined, "self_attn.o_proj"), norms.attention.after);
   observe("hook_attn_out", attentionOut);
-  x = stream("hook_resid_mid", x.add(attentionOut));
+  x = x.add(attentionOut);
+  if (!before) x = stream("hook_resid_mid", x);
 
-  const mlpIn = norm(x.ref, "post_attention_layernorm");
-  const gate = config.mlp === "gated-silu" ? nn.silu(project(mlpIn.ref, "mlp.gate_proj")) : null;
-  const up = project(mlpIn, "mlp.up_proj");
-  const mlpOut = project(gate ? gate.mul(up) : geluTanh(up), "mlp.down_proj");
+  const mlpIn = norm(before ?? x.ref, norms.mlp.before);
+  const mlpOut = norm(mlp(mlpIn, config, project), norms.mlp.after);
   observe("hook_mlp_out", mlpOut);
   return stream("hook_resid_post", x.add(mlpOut));
+}
+
+type Project = (y: JaxArray, name: string) => JaxArray;
+
+/** Queries [B, H, T, Dh] and keys, normalised and turned, and values [B, Hkv, T, Dh] of what enters attention. */
+function queriesKeysValues(
+  weights: TracedWeights,
+  y: JaxArray,
+  turns: Turns,
+  config: DecoderConfig,
+  project: Project,
+): KeysValues & { queries: JaxArray } {
+  const { heads, keyValueHeads, headDim: Dh, queryKeyNorm, fused } = config;
+  const [B, T] = y.shape as [number, number, number];
+  const inHeads = (y: JaxArray) => y.reshape([B, T, -1, Dh]).transpose([0, 2, 1, 3]);
+  const parts = (): JaxArray[] => {
+    if (fused?.queryKeyValue === "by-head") {
+      const all = project(y, "self_attn.qkv_proj").reshape([B, T, heads, 3 * Dh]);
+      return np.split(all, 3, -1).map((part) => part.reshape([B, T, heads * Dh]));
+    }
+    if (fused?.queryKeyValue)
+      return np.split(project(y, "self_attn.qkv_proj"), [heads * Dh, (heads + keyValueHeads) * Dh], -1);
+    const each = ["q", "k"].map((name) => project(y.ref, `self_attn.${name}_proj`));
+    return [...each, project(y, "self_attn.v_proj")];
+  };
+  const [q, k, v] = parts() as [JaxArray, JaxArray, JaxArray];
+  const ready = (y: JaxArray, name: string) => {
+    const whole = queryKeyNorm === "whole" ? normalised(weights, y, name, config) : y;
+    const split = inHeads(whole);
+    return turned(queryKeyNorm === "head" ? normalised(weights, split, name, config) : split, turns);
+  };
+  return {
+    queries: ready(q, "self_attn.q_norm"),
+    keys: ready(k, "self_attn.k_norm"),
+    values: inHeads(v),
+  };
+}
+
+function mlp(y: JaxArray, { mlp, fused }: DecoderConfig, project: Project): JaxArray {
+  const activation = ACTIVATIONS[mlp];
+  if (!isGated(mlp)) return project(activation(project(y, "mlp.up_proj")), "mlp.down_proj");
+  const [gate, up] = fused?.gateUp
+    ? np.split(project(y, "mlp.gate_up_proj"), 2, -1)
+    : [project(y.ref, "mlp.gate_proj"), project(y, "mlp.up_proj")];
+  return project(activation(gate!).mul(up!), "mlp.down_proj");
 }
 
 /** The stream [.., D] that leaves the last layer, normalised. */
 export function leaveDecoder(weights: TracedWeights, x: JaxArray, config: DecoderConfig): JaxArray {
   return normalised(weights, x, "model.norm", config);
+}
+
+/** W y, and what an adapter adds to it: s B A y, or (DoRA) the sum with its rows at their own lengths m: m (W + s B A) y / ||W + s B A||. */
+function projected(
+  weights: TracedWeights,
+  y: JaxArray,
+  name: string,
+  size: AdapterSize | undefined,
+): JaxArray {
+  const plain = np.dot(y.ref, weightOf(weights, name).transpose());
+  if (!size || weights[`${name}.lora_A.weight`] === undefined) {
+    y.dispose();
+    return withBias(weights, plain, name);
+  }
+  const scale = size.alpha / size.rank;
+  const [a, b] = [weightOf(weights, `${name}.lora_A`), weightOf(weights, `${name}.lora_B`)];
+  const low = np.dot(y, a.ref.transpose()).mul(scale);
+  const sum = plain.add(np.dot(low, b.ref.transpose()));
+  const magnitude = weights[`${name}.lora_magnitude_vector`];
+  if (magnitude === undefined) {
+    for (const one of [a, b]) one.dispose();
+    return withBias(weights, sum, name);
+  }
+  // No gradient goes through the length that is divided by (section 4.3 of the paper).
+  const length = lax.stopGradient(rowLengths(weightOf(weights, name), a, b, scale));
+  return withBias(weights, sum.mul(magnitude.ref.mul(np.reciprocal(length))), name);
+}
+
+/** The lengths [M] of the rows of W [M, N] + scale B [M, R] A [R, N], without making it. */
+function rowLengths(w_MN: JaxArray, a_RN: JaxArray, b_MR: JaxArray, scale: number): JaxArray {
+  const rows = (x: JaxArray) => np.sum(x, -1);
+  const inner = rows(np.dot(w_MN.ref, a_RN.ref.transpose()).mul(b_MR.ref)).mul(2 * scale);
+  const own = rows(np.dot(b_MR.ref, np.dot(a_RN.ref, a_RN.transpose())).mul(b_MR)).mul(scale ** 2);
+  return np.sqrt(rows(np.square(w_MN)).add(inner).add(own));
 }
 
 function weightOf(weights: TracedWeights, name: string): JaxArray {
@@ -194,11 +206,17 @@ function normalised(weights: TracedWeights, x: JaxArray, name: string, { norm }:
   const centred = norm.kind === "layer" ? x.ref.sub(np.mean(x, -1, { keepdims: true })) : x;
   const meanSquare = np.mean(np.square(centred.ref), -1, { keepdims: true });
   const scale = np.reciprocal(np.sqrt(meanSquare.add(norm.epsilon)));
-  return withBias(weights, centred.mul(scale).mul(weightOf(weights, name)), name);
+  const weight = norm.offset ? weightOf(weights, name).add(norm.offset) : weightOf(weights, name);
+  return withBias(weights, centred.mul(scale).mul(weight), name);
 }
 
 /** GELU by its tanh formula, x / (1 + exp(-2 sqrt(2 / pi) (x + 0.044715 x^3))) (Hendrycks & Gimpel 2016). */
 function geluTanh(x: JaxArray): JaxArray {
   const cubic = np.square(x.ref).mul(0.044715).add(1).mul(x.ref);
   return x.mul(nn.sigmoid(cubic.mul(2 * Math.sqrt(2 / Math.PI))));
+}
+
+/** GELU: x times the share of a standard normal distribution below x. */
+function gelu(x: JaxArray): JaxArray {
+  return x.ref.mul(lax.erf(x.mul(Math.SQRT1_2)).add(1).mul(0.5));
 }

@@ -39,7 +39,8 @@ export { type NextTokens, nextTokens } from "./likelihood.ts";
 export { loadLlama2c } from "./llama2c.ts";
 export { loadChanged } from "./merge.ts";
 export { changeSizes, type Precision, precisionOf, randomlyChanged, roundedTo, sizesOf } from "./no-op.ts";
-export type { Turns } from "./rotary.ts";
+export { rotaries, type Turns, turnsIndex } from "./rotary.ts";
+export { traitsOf } from "./shapes.ts";
 export { type ByStage, byStage, wholeNames } from "./stages.ts";
 export {
   CharacterTokenizer,

@@ -2,8 +2,8 @@
 
 import { lax, nn, numpy as np } from "@jax-js/jax";
 import type { JaxArray } from "../tensor/index.ts";
-import { type ModelConfig, vocabularySize } from "./config.ts";
-import { logitsOf, unembedding } from "./transformer.ts";
+import { isEmbedded, type ModelConfig, vocabularySize } from "./config.ts";
+import { boundedLogits, logitsOf, unembedding } from "./transformer.ts";
 import type { TracedWeights } from "./types.ts";
 
 /** What is known of each position's next token, shaped as the positions are: [B, T], or [N]. */
@@ -63,9 +63,13 @@ function fromSums(
   temperature: number,
   config: ModelConfig,
 ): NextTokens {
-  const scaled = temperature === 1 ? states : states.mul(1 / temperature);
-  const chosen = np.sum(scaled.ref.mul(unembedding(weights, config).slice(targets)), -1);
-  const logits = logitsOf(weights, scaled, config);
+  const isBounded = !isEmbedded(config) && config.caps?.logits !== undefined;
+  const cooled = (x: JaxArray) => (temperature === 1 ? x : x.mul(1 / temperature));
+  // There are fewer states than logits; but bounds come before the temperature.
+  const given = isBounded ? states : cooled(states);
+  const own = np.sum(given.ref.mul(unembedding(weights, config).slice(targets)), -1);
+  const all = logitsOf(weights, given, config);
+  const [chosen, logits] = isBounded ? [cooled(boundedLogits(own, config)), cooled(all)] : [own, all];
   const largest = lax.stopGradient(np.max(logits.ref, -1, { keepdims: true }));
   const shifted = logits.sub(largest.ref);
   const odds = np.exp(shifted.ref);

@@ -5,11 +5,11 @@ import { withFile } from "../files.ts";
 import { floats } from "../tensor/index.ts";
 
 import type { DecoderConfig } from "./config.ts";
-import { decoderShapes } from "./decoder.ts";
 import { checkFinite } from "./fit.ts";
 import { pairHalves } from "./interleaved.ts";
 import { rotary } from "./rotary.ts";
 import { sentencePieceTokenizer } from "./sentencepiece.ts";
+import { decoderShapes } from "./shapes.ts";
 import type { LoadedModel, Weights } from "./types.ts";
 
 /** In these models a sequence begins with token 1, and so ends where the next one would begin. */

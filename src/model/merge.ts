@@ -3,9 +3,11 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { floats } from "../tensor/index.ts";
-import { loadAdapter, withAdapter } from "./adapter.ts";
+import { loadAdapter, rowLengths, withAdapter } from "./adapter.ts";
 import { loadModel, loadWeights } from "./checkpoint.ts";
 import { type AdapterConfig, type DecoderConfig, isEmbedded } from "./config.ts";
+import { nameInFiles } from "./names.ts";
+import { sizeOfAdapter } from "./shapes.ts";
 import type { LoadedModel, Weights } from "./types.ts";
 
 /**
@@ -30,8 +32,8 @@ export async function loadChanged(
 }
 
 /**
- * The model with an adapter added to its weights: W + (alpha / rank) B A at every target (Hu et al. 2021). Weights without an
- * adapter are the base's own.
+ * The model with an adapter added to its weights: W + (alpha / rank) B A at every target (Hu et al. 2021), whose rows are then
+ * given their own lengths where those were trained (DoRA). Weights without an adapter are the base's own.
  */
 export function merged(
   base: LoadedModel,
@@ -39,16 +41,29 @@ export function merged(
 ): LoadedModel {
   if (isEmbedded(base.config))
     throw new Error(`the architecture ${base.config.architecture} takes no adapter`);
-  const scale = config.adapter!.alpha / config.adapter!.rank;
   const weights: Weights = { ...base.weights };
   for (const [name, a] of Object.entries(adapter)) {
     if (!name.endsWith(".lora_A.weight")) continue;
     const module = name.slice(0, -".lora_A.weight".length);
     const b = adapter[`${module}.lora_B.weight`]!;
     const target = `${module}.weight`;
-    weights[target] = plusProduct(weights[target]!, scale, b, a);
+    const { rank, alpha } = sizeOfAdapter(config.adapter!, nameInFiles(config.architecture, module));
+    const sum = plusProduct(weights[target]!, alpha / rank, b, a);
+    const magnitude = adapter[`${module}.lora_magnitude_vector`];
+    weights[target] = magnitude ? withRows(sum, magnitude.data) : sum;
   }
   return { ...base, weights };
+}
+
+/** A matrix [M, N] that nobody else holds, its rows scaled to lengths. */
+function withRows(matrix: Weights[string], lengths_M: Float32Array): Weights[string] {
+  const N = matrix.shape[1]!;
+  const own = rowLengths(matrix).data;
+  for (let i = 0; i < matrix.data.length; i++) {
+    const m = Math.floor(i / N);
+    matrix.data[i]! *= lengths_M[m]! / own[m]!;
+  }
+  return matrix;
 }
 
 /** W [M, N] + scale B [M, R] A [R, N], as a tensor of its own. */

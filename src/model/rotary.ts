@@ -2,7 +2,7 @@
 
 import { numpy as np } from "@jax-js/jax";
 import type { JaxArray } from "../tensor/index.ts";
-import type { Rotary } from "./config.ts";
+import type { DecoderConfig, Rotary } from "./config.ts";
 
 /** What checkpoints say of their rotary positions, in the names of `config.json`. */
 export interface RotaryParameters {
@@ -18,6 +18,7 @@ export interface RotaryParameters {
   mscale?: number | null | undefined;
   mscale_all_dim?: number | null | undefined;
   truncate?: boolean | undefined;
+  short_factor?: readonly number[] | null | undefined;
 }
 
 /** The widest head that is taken for one. */
@@ -25,9 +26,12 @@ const MAX_HEAD = 2 ** 16;
 
 /**
  * Frequencies of the pairs of dimensions: theta^(-2 i / headDim), scaled as the checkpoint was trained: `linear` (Chen
- * et al. 2023), `llama3` (the Llama 3.1 release) or `yarn` (Peng et al. 2023, section 3.2 and its temperature).
- * `dynamic` scales sequences that are longer than the context, which there are none of here.
+ * et al. 2023), `llama3` (the Llama 3.1 release), `yarn` (Peng et al. 2023, section 3.2 and its temperature) or `longrope`
+ * (Ding et al. 2024), of which the factors of sequences within the original context are taken. `dynamic` scales sequences that
+ * are longer than the context, which there are none of here.
  *
+ * @param headDim the dimensions that are turned, of a head
+ * @param context the longest sequence of the checkpoint
  * @param where the file that says so, for error messages
  * @throws Error naming the type of scaling, where there is no rule for it, or the parameter that it lacks.
  */
@@ -83,11 +87,35 @@ export function rotary(
       const usual = mscale && whole ? temperature(mscale) / temperature(whole) : temperature();
       return { frequencies: scaled, magnitude: given ?? usual };
     }
+    case "longrope": {
+      const { short_factor: divisors, attention_factor: given } = parameters;
+      if (divisors?.length !== plain.length)
+        throw new Error(
+          `${where}: its rope scaling "longrope" lacks a short_factor of ${plain.length} numbers`,
+        );
+      const original = need("original_max_position_embeddings");
+      const factor = parameters.factor ?? context / original;
+      const usual = factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(original));
+      return {
+        frequencies: plain.map((frequency, i) => frequency / divisors[i]!),
+        magnitude: given ?? usual,
+      };
+    }
     default:
       throw new Error(
-        `${where}: its rope scaling ${JSON.stringify(type)} is not supported; default, linear, dynamic, llama3 and yarn are`,
+        `${where}: its rope scaling ${JSON.stringify(type)} is not supported; default, linear, dynamic, llama3, yarn and longrope are`,
       );
   }
+}
+
+/** The ways in which a model's queries and keys are turned: that of all layers, and that of sliding ones where they have their own. */
+export function rotaries({ rotary, sliding }: DecoderConfig): Rotary[] {
+  return [rotary, sliding?.rotary].filter((way) => way !== undefined && way !== null);
+}
+
+/** Which of them is a layer's. */
+export function turnsIndex({ sliding }: DecoderConfig, layer: number): number {
+  return sliding?.rotary && sliding.layers.includes(layer) ? 1 : 0;
 }
 
 /** By what dimensions are turned, each [B or 1, 1, T, Dh / 2]; nothing where positions are learned. */
@@ -105,14 +133,19 @@ export function turnsAt({ frequencies, magnitude }: Rotary, positions: JaxArray)
   return { cosines: np.cos(angles.ref).mul(magnitude), sines: np.sin(angles).mul(magnitude) };
 }
 
-/** Turns [B, H, T, Dh]: dimension i is paired with i + Dh / 2. */
+/** Turns [B, H, T, Dh]: of the 2 R dimensions that are turned, i is paired with i + R; those behind them stay. */
 export function turned(x: JaxArray, { cosines, sines }: Turns): JaxArray {
   if (cosines === undefined) return x;
-  const [first, second] = np.split(x, 2, -1) as [JaxArray, JaxArray];
+  const R = cosines.shape.at(-1)!;
+  const [first, second, ...rest] = np.split(x, 2 * R < x.shape.at(-1)! ? [R, 2 * R] : 2, -1) as [
+    JaxArray,
+    JaxArray,
+  ];
   return np.concatenate(
     [
       first.ref.mul(cosines.ref).sub(second.ref.mul(sines.ref)),
       second.mul(cosines.ref).add(first.mul(sines.ref)),
+      ...rest,
     ],
     -1,
   );

@@ -2,10 +2,11 @@
 
 import { numpy as np } from "@jax-js/jax";
 import type { JaxArray, TensorSpec } from "../tensor/index.ts";
-import { type Attend, causalAttention } from "./attention.ts";
+import { type Attend, capped, causalAttention } from "./attention.ts";
 import { characterShapes, characterStates } from "./character.ts";
-import type { ModelConfig } from "./config.ts";
-import { adapterShapes, decoderShapes, decoderStates } from "./decoder.ts";
+import { checkHooks, isEmbedded, type ModelConfig, normsOf } from "./config.ts";
+import { decoderStates } from "./decoder.ts";
+import { adapterShapes, decoderShapes } from "./shapes.ts";
 import type { Edit, Observe, TracedWeights } from "./types.ts";
 
 /** Shapes of the weights by name, in the order in which they are used. */
@@ -53,18 +54,21 @@ export function hiddenStates(
  * @throws Error for a hook that the model does not have
  */
 export function weightsBefore(config: ModelConfig, hook: string): string[] {
-  const [, at, site] = /^blocks\.(\d+)\.(hook_\w+)$/.exec(hook) ?? [];
+  checkHooks(config, [hook]);
+  const [, at, site] = hook.split(".") as [string, string, string];
   const layer = Number(at);
-  if (site === undefined || layer >= config.layers)
-    throw new Error(`model: there is no activation ${JSON.stringify(hook)}`);
-  const last = site.endsWith("mlp_out") || site.endsWith("post") ? "mlp" : "attention";
+  const mlpNorms = isEmbedded(config) ? [] : Object.values(normsOf(config).mlp);
+  const parallel = !isEmbedded(config) && config.parallel;
+  const parts = {
+    attention: !site.endsWith("pre") && !(parallel && site === "hook_mlp_out"),
+    mlp: site.endsWith("mlp_out") || site.endsWith("post"),
+  };
   return Object.keys(weightShapes(config)).filter((name) => {
     const [, block, part] = /^(?:blocks|model\.layers)\.(\d+)\.(\w+)/.exec(name) ?? [];
     if (part === undefined)
       return name !== "model.norm.weight" && name !== "model.norm.bias" && name !== "lm_head.weight";
     if (Number(block) !== layer) return Number(block) < layer;
-    const isMlp = part === "mlp" || part === "post_attention_layernorm";
-    return site !== "hook_resid_pre" && (last === "mlp" || !isMlp);
+    return parts[part === "mlp" || mlpNorms.includes(part) ? "mlp" : "attention"];
   });
 }
 
@@ -76,5 +80,10 @@ export function unembedding(weights: TracedWeights, config: ModelConfig): JaxArr
 
 /** Logits [.., V] of the next token after states [.., D]. */
 export function logitsOf(weights: TracedWeights, states: JaxArray, config: ModelConfig): JaxArray {
-  return np.dot(states, unembedding(weights, config).transpose());
+  return boundedLogits(np.dot(states, unembedding(weights, config).transpose()), config);
+}
+
+/** Products of states with rows of the unembedding, as the logits that they are. */
+export function boundedLogits(products: JaxArray, config: ModelConfig): JaxArray {
+  return isEmbedded(config) ? products : capped(products, config.caps?.logits);
 }

@@ -78,7 +78,7 @@ async function configOf(file: GgufFile, path: string): Promise<Omit<DecoderConfi
       attentionOut: hasBias("self_attn.o_proj"),
       mlp: hasBias("mlp.down_proj"),
     },
-    queryKeyNorm: architecture === "qwen3",
+    queryKeyNorm: architecture === "qwen3" && "head",
   };
 }
 

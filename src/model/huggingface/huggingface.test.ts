@@ -27,7 +27,10 @@ import { loadTokenizer } from "./load.ts";
 import { loadDecoderWeights } from "./weights.ts";
 
 const fixtures = fileURLToPath(new URL("../../../test/fixtures/checkpoints", import.meta.url));
-const families = ["llama", "llama-linear", "llama3", "qwen2", "qwen2-yarn", "qwen3", "gpt2"];
+const families =
+  "llama llama-linear llama3 mistral qwen2 qwen2-yarn qwen2-window qwen3 olmo2 phi3 phi3-longrope gemma2 gemma3 gpt2 pythia neox-in-turn".split(
+    " ",
+  );
 
 /** Configuration and weights; only one of the fixtures has a tokenizer. */
 async function load(family: string) {
@@ -154,25 +157,43 @@ describe("a checkpoint's folder", () => {
       json.architectures = ["MambaForCausalLM"];
     });
     await expect(loadModel(folder)).rejects.toThrow(
-      /MambaForCausalLM .*not supported; llama, qwen2, qwen3, gpt2 are/,
+      /MambaForCausalLM .*not supported; llama, mistral, qwen2, .*gpt2 are/,
     );
   });
 
   it.each([
     [
       "an unknown scaling",
-      { rope_parameters: { rope_type: "longrope", rope_theta: 1e4 } },
-      /"longrope" is not supported/,
+      { rope_parameters: { rope_type: "proportional", rope_theta: 1e4 } },
+      /"proportional" is not supported/,
     ],
-    ["a sliding window", { use_sliding_window: true }, /use_sliding_window/],
+    [
+      "windows of an unknown width",
+      { layer_types: ["full_attention", "sliding_attention"] },
+      /layer_types has layers with windows, and use_sliding_window is not true/,
+    ],
+    ["a type of layers for others", { layer_types: ["full_attention"] }, /layer_types lists 1 layers/],
     ["another activation", { hidden_act: "gelu" }, /hidden_act/],
     ["another shape", { intermediate_size: 32 }, /gate_proj.weight has shape \[24,16\].*wants \[32,16\]/],
-    ["more layers than it has", { num_hidden_layers: 3 }, /lacks the tensor model.layers.2/],
-    ["a thousand million layers", { num_hidden_layers: 1e9 }, /has 1000000000 layers, and it has 26 tensors/],
+    [
+      "more layers than it has",
+      { num_hidden_layers: 3, layer_types: null },
+      /lacks the tensor model.layers.2/,
+    ],
+    [
+      "far more layers than it has",
+      { num_hidden_layers: 6e4, layer_types: null },
+      /has 60000 layers, and it has 26 tensors/,
+    ],
+    ["a thousand million layers", { num_hidden_layers: 1e9, layer_types: null }, /num_hidden_layers/],
     ["the widest heads", { head_dim: 2 ** 31 - 1 }, /2147483647 dimensions; .* up to 65536/],
     ["sizes beyond bounds", { vocab_size: 2 ** 40 }, /vocab_size/],
     ["heads that do not share evenly", { num_key_value_heads: 3 }, /4 cannot be dealt to 3 heads evenly/],
-    ["windows in some layers", { layer_types: ["full_attention", "sliding_attention"] }, /layer_types/],
+    [
+      "layers that attend in a way that is not known",
+      { layer_types: ["full_attention", "chunked_attention"] },
+      /layer_types/,
+    ],
     ["a part of each head that rotates", { partial_rotary_factor: 0.5 }, /partial_rotary_factor is 0\.5/],
     [
       "other settings in some layers",
@@ -187,7 +208,7 @@ describe("a checkpoint's folder", () => {
       { rope_parameters: { rope_type: "yarn", factor: 2, mrope_section: [1] } },
       /mrope_section .* is not known here.*at rope_parameters\.mrope_section/s,
     ],
-    ["fewer layers than it has", { num_hidden_layers: 1 }, /no place for: model.layers.1/],
+    ["fewer layers than it has", { num_hidden_layers: 1, layer_types: null }, /no place for: model.layers.1/],
   ])("is refused with %s", async (_, change, message) => {
     await edit("config.json", (json) => Object.assign(json, change));
     await expect(loadModel(folder)).rejects.toThrow(message);

@@ -11,27 +11,55 @@ const size = z
   .int()
   .min(1)
   .max(2 ** 31 - 1);
+/** No model has more layers, and lists are made of them. */
+const layers = size.max(2 ** 16);
 const positive = z.number().positive();
 
+const ropeKeys = {
+  rope_type: z.string().nullish(),
+  /** The name before transformers 4.45. */
+  type: z.string().nullish(),
+  rope_theta: positive.nullish(),
+  factor: positive.nullish(),
+  low_freq_factor: positive.nullish(),
+  high_freq_factor: positive.nullish(),
+  original_max_position_embeddings: positive.nullish(),
+  beta_fast: positive.nullish(),
+  beta_slow: positive.nullish(),
+  attention_factor: positive.nullish(),
+  mscale: z.number().nullish(),
+  mscale_all_dim: z.number().nullish(),
+  truncate: z.boolean().optional(),
+};
+const ropeOff = { attn_factor: [1], extrapolation_factor: [1] };
+
 const ropeSchema = foreignTable({
-  read: {
-    rope_type: z.string().nullish(),
-    /** The name before transformers 4.45. */
-    type: z.string().nullish(),
-    rope_theta: positive.nullish(),
-    factor: positive.nullish(),
-    low_freq_factor: positive.nullish(),
-    high_freq_factor: positive.nullish(),
-    original_max_position_embeddings: positive.nullish(),
-    beta_fast: positive.nullish(),
-    beta_slow: positive.nullish(),
-    attention_factor: positive.nullish(),
-    mscale: z.number().nullish(),
-    mscale_all_dim: z.number().nullish(),
-    truncate: z.boolean().optional(),
-  },
+  read: ropeKeys,
   harmless: ["finetuned"],
-  off: { partial_rotary_factor: [1], attn_factor: [1], extrapolation_factor: [1] },
+  off: { ...ropeOff, partial_rotary_factor: [1] },
+});
+
+/** The share of a head's dimensions that is turned. */
+const share = z.number().positive().max(1);
+
+/** Where a part of each head may be turned. */
+const partialRopeSchema = foreignTable({
+  read: {
+    ...ropeKeys,
+    partial_rotary_factor: share.nullish(),
+    short_factor: z.array(positive).nullish(),
+  },
+  // Of sequences beyond the original context, which there are none of here.
+  harmless: ["finetuned long_factor"],
+  off: ropeOff,
+});
+
+export type RopeJson = z.infer<typeof partialRopeSchema>;
+
+/** One for each type of layers. */
+const ropeByType = foreignTable({
+  read: { full_attention: ropeSchema.nullish(), sliding_attention: ropeSchema.nullish() },
+  harmless: [],
 });
 
 /** Of every family: what names, trains, samples or stores a model, and what its other heads are. */
@@ -71,17 +99,18 @@ const OFF = {
   add_cross_attention: [false],
   tie_encoder_decoder: [false],
   pruned_heads: [{}],
-  partial_rotary_factor: [1],
   rope_interleaved: [false],
   use_mrope: [false],
   use_sliding_window: [false],
 };
+/** Of those that turn whole heads. */
+const WHOLE_HEADS = { ...OFF, partial_rotary_factor: [1] };
 
-/** What Llama, Qwen2 and Qwen3 share. */
+/** What families with Llama's keys share, with Llama's defaults. */
 const llamaKeys = {
   vocab_size: size,
   max_position_embeddings: size,
-  num_hidden_layers: size,
+  num_hidden_layers: layers,
   num_attention_heads: size,
   num_key_value_heads: size.nullish(),
   head_dim: size.nullish(),
@@ -95,24 +124,148 @@ const llamaKeys = {
   rope_parameters: ropeSchema.nullish(),
   tie_word_embeddings: z.boolean().default(false),
   attention_bias: z.boolean().default(false),
-  mlp_bias: z.boolean().default(false),
-  layer_types: z.array(z.literal("full_attention")).nullish(),
   eos_token_id: tokenIds,
 };
 
+const everyLayerFull = z.array(z.literal("full_attention")).nullish();
+const layerTypes = z.array(z.enum(["full_attention", "sliding_attention"])).nullish();
+
 /** `config.json` of a Llama. */
 export const llamaSchema = foreignTable({
-  read: { model_type: z.literal("llama"), ...llamaKeys },
+  read: {
+    model_type: z.literal("llama"),
+    ...llamaKeys,
+    mlp_bias: z.boolean().default(false),
+    layer_types: everyLayerFull,
+  },
   harmless: HARMLESS,
-  off: OFF,
+  off: WHOLE_HEADS,
 });
 
-/** Of a Qwen2 or Qwen3. */
+/** Of a Mistral: all layers have a window, where there is one. */
+export const mistralSchema = foreignTable({
+  read: {
+    ...{ model_type: z.literal("mistral"), ...llamaKeys },
+    num_key_value_heads: size.nullable().default(8),
+    sliding_window: size.nullable().default(4096),
+    attention_bias: z.literal(false).default(false),
+  },
+  harmless: HARMLESS,
+  off: { ...WHOLE_HEADS, mlp_bias: [false] },
+});
+
+/** Of a Qwen2 or Qwen3: layers from `max_window_layers` on have a window, where windows are on. */
 export const qwenSchema = foreignTable({
+  read: {
+    ...{ model_type: z.enum(["qwen2", "qwen3"]), ...llamaKeys },
+    num_key_value_heads: size.nullable().default(32),
+    use_sliding_window: z.boolean().nullish(),
+    sliding_window: size.nullable().default(4096),
+    max_window_layers: z.int().min(0).nullish(),
+    layer_types: layerTypes,
+  },
   // Its MLPs have no biases, whatever is said.
-  read: { model_type: z.enum(["qwen2", "qwen3"]), ...llamaKeys, mlp_bias: z.literal(false).default(false) },
-  // How wide windows are and where they begin, where there are any.
-  harmless: [...HARMLESS, "sliding_window", "max_window_layers"],
+  harmless: HARMLESS,
+  off: { ...WHOLE_HEADS, mlp_bias: [false] },
+});
+
+/** Of an OLMo 2. */
+export const olmo2Schema = foreignTable({
+  read: {
+    ...{ model_type: z.literal("olmo2"), ...llamaKeys },
+    rms_norm_eps: z.number().default(1e-5),
+    layer_types: everyLayerFull,
+  },
+  harmless: HARMLESS,
+  off: { ...WHOLE_HEADS, mlp_bias: [false] },
+});
+
+/** The code beside Phi-3's first files, which transformers has had as its own since. */
+const PHI3_CODE = {
+  AutoConfig: "configuration_phi3.Phi3Config",
+  AutoModelForCausalLM: "modeling_phi3.Phi3ForCausalLM",
+};
+
+/** Of a Phi-3: heads may be turned in part, and all layers have a window, where there is one. */
+export const phi3Schema = foreignTable({
+  read: {
+    ...{ model_type: z.literal("phi3"), ...llamaKeys },
+    rms_norm_eps: z.number().default(1e-5),
+    rope_scaling: partialRopeSchema.nullish(),
+    rope_parameters: partialRopeSchema.nullish(),
+    partial_rotary_factor: share.nullish(),
+    original_max_position_embeddings: size.nullish(),
+    sliding_window: size.nullish(),
+    attention_bias: z.literal(false).default(false),
+  },
+  harmless: HARMLESS,
+  off: { ...OFF, mlp_bias: [false], auto_map: [PHI3_CODE] },
+});
+
+/** What Gemma 2 and 3 share, with their defaults. */
+const gemmaKeys = {
+  ...llamaKeys,
+  num_key_value_heads: size.nullable().default(4),
+  head_dim: size.default(256),
+  hidden_activation: z.literal("gelu_pytorch_tanh").default("gelu_pytorch_tanh"),
+  /** The older name, which counts for nothing. */
+  hidden_act: z.string().nullish(),
+  tie_word_embeddings: z.boolean().default(true),
+  query_pre_attn_scalar: positive.default(256),
+  sliding_window: size.nullable().default(4096),
+  layer_types: layerTypes,
+};
+const gemmaOff = { ...WHOLE_HEADS, mlp_bias: [false], use_bidirectional_attention: [false] };
+
+/** Of a Gemma 2. */
+export const gemma2Schema = foreignTable({
+  read: {
+    ...{ model_type: z.literal("gemma2"), ...gemmaKeys },
+    final_logit_softcapping: positive.nullable().default(30),
+    attn_logit_softcapping: positive.nullable().default(50),
+  },
+  harmless: [...HARMLESS, "cache_implementation"],
+  off: gemmaOff,
+});
+
+/** Of the text model of a Gemma 3: layers with a window turn in a way of their own. */
+export const gemma3Schema = foreignTable({
+  read: {
+    ...{ model_type: z.literal("gemma3_text"), ...gemmaKeys },
+    rope_parameters: ropeByType.nullish(),
+    rope_local_base_freq: positive.default(10_000),
+    /** Which layers have none: every n-th. */
+    sliding_window_pattern: z.int().min(1).default(6),
+    final_logit_softcapping: positive.nullish(),
+  },
+  harmless: [...HARMLESS, "cache_implementation _sliding_window_pattern"],
+  off: gemmaOff,
+});
+
+/** Of a GPT-NeoX, as the Pythias are. */
+export const neoxSchema = foreignTable({
+  read: {
+    model_type: z.literal("gpt_neox"),
+    vocab_size: size,
+    max_position_embeddings: size,
+    num_hidden_layers: layers,
+    num_attention_heads: size,
+    hidden_size: size,
+    intermediate_size: size,
+    hidden_act: z.enum(["gelu", "gelu_new", "gelu_pytorch_tanh", "gelu_fast"]).default("gelu"),
+    layer_norm_eps: z.number().default(1e-5),
+    use_parallel_residual: z.boolean().default(true),
+    attention_bias: z.boolean().default(true),
+    rotary_pct: share.default(0.25),
+    rotary_emb_base: positive.default(10_000),
+    rope_theta: positive.nullish(),
+    partial_rotary_factor: share.nullish(),
+    rope_scaling: partialRopeSchema.nullish(),
+    rope_parameters: partialRopeSchema.nullish(),
+    tie_word_embeddings: z.boolean().default(false),
+    eos_token_id: tokenIds,
+  },
+  harmless: [...HARMLESS, "hidden_dropout classifier_dropout"],
   off: OFF,
 });
 
@@ -122,7 +275,7 @@ export const gpt2Schema = foreignTable({
     model_type: z.literal("gpt2"),
     vocab_size: size,
     n_positions: size,
-    n_layer: size,
+    n_layer: layers,
     n_head: size,
     n_embd: size,
     n_inner: size.nullish(),
@@ -133,5 +286,5 @@ export const gpt2Schema = foreignTable({
   },
   // The order of the same operations, which matters in float16.
   harmless: [...HARMLESS, "reorder_and_upcast_attn"],
-  off: { ...OFF, scale_attn_weights: [true], scale_attn_by_inverse_layer_idx: [false] },
+  off: { ...WHOLE_HEADS, scale_attn_weights: [true], scale_attn_by_inverse_layer_idx: [false] },
 });

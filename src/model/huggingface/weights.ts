@@ -7,10 +7,10 @@ import { readText } from "../../files.ts";
 import { foreignTable, parseForeignJson } from "../../foreign.ts";
 import { openSafetensors, type TensorSource } from "../../tensor/index.ts";
 import type { DecoderConfig } from "../config.ts";
-import { decoderShapes } from "../decoder.ts";
 import { checkLayers, fittingWeights } from "../fit.ts";
+import { decoderShapes } from "../shapes.ts";
 import type { Weights } from "../types.ts";
-import { gpt2Source } from "./gpt2.ts";
+import { familySource } from "./source.ts";
 
 const indexSchema = foreignTable({
   read: { weight_map: z.record(z.string(), z.string()) },
@@ -18,13 +18,15 @@ const indexSchema = foreignTable({
 });
 
 /** Tensors that files hold beside weights: tables that are computed. */
-const COMPUTED = /rotary_emb\.inv_freq$|^h\.\d+\.attn\.(masked_)?bias$/;
+const COMPUTED =
+  /rotary_emb\.inv_freq$|^(transformer\.)?h\.\d+\.attn\.(masked_)?bias$|\.attention\.(masked_)?bias$/;
 
 /** @throws Error naming the file and the tensor that is missing, of another shape, unknown or not finite. */
 export async function loadDecoderWeights(folder: string, config: DecoderConfig): Promise<Weights> {
   const source = await openCheckpoint(folder);
   try {
-    return await readWeights(config.architecture === "gpt2" ? gpt2Source(source) : source, config, folder);
+    checkLayers(config.layers, source, folder);
+    return await readWeights(familySource(source, config), config, folder);
   } finally {
     await source.close();
   }
