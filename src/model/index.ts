@@ -45,8 +45,10 @@ export { type ByStage, byStage, wholeNames } from "./stages.ts";
 export {
   CharacterTokenizer,
   type ChatMessage,
+  type ChatOptions,
   END_OF_TEXT,
   type Tokenizer,
+  type ToolCall,
   wholeCompletion,
 } from "./tokenizer.ts";
 export {

@@ -14,7 +14,7 @@ export interface Tokenizer {
   /** The text up to the first token that ends a completion, or of all tokens where there is none. */
   decode(tokens: Iterable<number>): string;
   /** The tokens of a conversation up to where the assistant answers; only where the model has a chat template. */
-  chat?: (messages: readonly ChatMessage[]) => number[];
+  chat?: (messages: readonly ChatMessage[], options?: ChatOptions) => number[];
   /** That template, as it is written. */
   readonly template?: string;
 }
@@ -27,8 +27,27 @@ export function wholeCompletion(tokenizer: Tokenizer, text: string): number[] {
 
 /** One turn of a conversation. */
 export interface ChatMessage {
-  role: "system" | "user" | "assistant";
+  /** `tool`: what a tool answered. */
+  role: "system" | "user" | "assistant" | "tool";
   content: string;
+  /** Calls of tools that the assistant made; of a tool's answer, which one it is for. */
+  tool_calls?: readonly ToolCall[];
+  tool_call_id?: string;
+  /** The tool that answered. */
+  name?: string;
+}
+
+/** A call of a tool, with its arguments as they are, and not as a text. */
+export interface ToolCall {
+  type: "function";
+  id?: string;
+  function: { name: string; arguments: Readonly<Record<string, unknown>> };
+}
+
+/** What a template is told beside the conversation. */
+export interface ChatOptions {
+  /** Tools that the model may call, as JSON schemas: `{ type: "function", function: { name, description, parameters } }`. */
+  tools?: readonly object[] | undefined;
 }
 
 /** The embedded model's end of text. */

@@ -1,6 +1,7 @@
 /** @file GGUF's element types unpacked to float32: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md */
 
-import { widenHalves } from "../../tensor/index.ts";
+import { widenBrainHalves, widenHalves } from "../../tensor/index.ts";
+import { blockTypes, unpackBlocks } from "./blocks.ts";
 
 /** Elements of a block of the quantized types; each has a scale of its own. */
 const BLOCK = 32;
@@ -47,6 +48,20 @@ export const elementTypes: Record<number, ElementType> = {
       }
     },
   },
+  30: {
+    ...{ name: "BF16", elements: 1, bytes: 2 },
+    unpack: (bytes, target) => widenBrainHalves(new Uint16Array(bytes), target),
+  },
+  ...Object.fromEntries(
+    Object.entries(blockTypes).map(([code, type]) => [
+      code,
+      {
+        ...{ name: type.name, elements: type.elements, bytes: type.bytes },
+        unpack: (bytes: ArrayBuffer, target: Float32Array) =>
+          unpackBlocks(type, new Uint8Array(bytes), target),
+      },
+    ]),
+  ),
 };
 
 function nibbles(bytes: Uint8Array, target: Float32Array, stride: number, hasMinimum: boolean): void {

@@ -190,6 +190,16 @@ describe("first and last tokens", () => {
 });
 
 describe("chat templates", () => {
+  it("render tools, calls, answers and system prompts as transformers does, or refuse what it refuses", async () => {
+    const { special, chats } = JSON.parse(await fixture("chats.json"));
+    expect(chats.length).toBeGreaterThan(20);
+    for (const { name, template, messages, tools, text, refused } of chats) {
+      const render = () => chatTemplate(template, special, "file")(messages, { tools });
+      if (refused === undefined) expect(render(), name).toBe(text);
+      else expect(render, name).toThrow(refused);
+    }
+  });
+
   it("give the texts of transformers", async () => {
     const { messages, special, rendered } = JSON.parse(await fixture("templates.json"));
     for (const { template, text } of rendered)

@@ -63,8 +63,8 @@ export function assembleTokenizer(parts: TokenizerParts): Tokenizer {
     },
     ...(render && {
       template: render.source,
-      chat: (messages) => {
-        const tokens = encode(render(messages));
+      chat: (messages, options) => {
+        const tokens = encode(render(messages, options));
         return parts.chatBegins ? begun(tokens) : tokens;
       },
     }),

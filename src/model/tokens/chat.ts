@@ -1,7 +1,7 @@
 /** @file Chat templates: Jinja by @huggingface/jinja, with the variables and the limits that `transformers` gives it. */
 
 import { Environment, Interpreter, parse, tokenize } from "@huggingface/jinja";
-import type { ChatMessage } from "../tokenizer.ts";
+import type { ChatMessage, ChatOptions } from "../tokenizer.ts";
 import { withinTime } from "./within.ts";
 
 // The library writes truth values as JSON has them; Python's templates were written for Python's.
@@ -14,7 +14,7 @@ Object.defineProperty(truthValue, "toString", {
 
 /** A conversation as one text, up to where the assistant answers. */
 export interface RenderChat {
-  (messages: readonly ChatMessage[]): string;
+  (messages: readonly ChatMessage[], options?: ChatOptions): string;
   /** The template as it is written. */
   source: string;
 }
@@ -45,7 +45,7 @@ export function chatTemplate(
     }
   };
   const template = guarded(() => parse(tokenize(source, { lstrip_blocks: true, trim_blocks: true })));
-  const render = (messages: readonly ChatMessage[]) => {
+  const render = (messages: readonly ChatMessage[], { tools }: ChatOptions = {}) => {
     if (messages.length === 0) throw new Error(`${what}: the conversation has no messages`);
     const text = guarded(() => {
       const environment = new Environment();
@@ -53,7 +53,7 @@ export function chatTemplate(
         ...globals,
         ...special,
         messages: messages.map((message) => ({ ...message })),
-        tools: null,
+        tools: tools ?? null,
         documents: null,
         add_generation_prompt: true,
       };
