@@ -74,6 +74,7 @@ export {
   type CharacterConfig,
   CharacterTokenizer,
   type ChatMessage,
+  type ChatOptions,
   type DecoderConfig,
   hookNames,
   type LoadedModel,

@@ -14,16 +14,19 @@ const made = JSON.parse(await readFile(path, "utf8")) as Record<
 /** The bytes of a text in base64, in a buffer of their own. */
 const bytesOf = (text: string) => Uint8Array.from(Buffer.from(text, "base64")).buffer;
 
-it.each(Object.entries(made))("%s is unpacked to the same bits", (name, { type, elements, bytes, values }) => {
-  const wanted = new Float32Array(bytesOf(values));
-  const found = new Float32Array(wanted.length);
-  const stored = bytesOf(bytes);
-  const known = elementTypes[type]!;
-  expect(known).toMatchObject({ name, elements, bytes: (stored.byteLength * elements) / wanted.length });
-  known.unpack(stored, found);
-  expect(found).toEqual(wanted);
-  expect(new Set(wanted).size).toBeGreaterThan(elements / 4);
-});
+it.each(Object.entries(made))(
+  "%s is unpacked to the same bits",
+  (name, { type, elements, bytes, values }) => {
+    const wanted = new Float32Array(bytesOf(values));
+    const found = new Float32Array(wanted.length);
+    const stored = bytesOf(bytes);
+    const known = elementTypes[type]!;
+    expect(known).toMatchObject({ name, elements, bytes: (stored.byteLength * elements) / wanted.length });
+    known.unpack(stored, found);
+    expect(found).toEqual(wanted);
+    expect(new Set(wanted).size).toBeGreaterThan(elements / 4);
+  },
+);
 
 it("BF16 is the upper half of float32", () => {
   const found = new Float32Array(2);
