@@ -71,6 +71,8 @@ export { LostError, StoppedError, UsageError } from "./errors.ts";
 export {
   type Ablation,
   type AdapterConfig,
+  type AdapterSize,
+  type Architecture,
   type CharacterConfig,
   CharacterTokenizer,
   type ChatMessage,
@@ -82,10 +84,12 @@ export {
   loadLlama2c,
   loadModel,
   type ModelConfig,
+  type Norms,
   type Rotary,
   saveAdapter,
   saveModel,
   type Tokenizer,
+  type ToolCall,
   type Weights,
   withAdapter,
 } from "./model/index.ts";

@@ -148,20 +148,17 @@ const SITES = [
   "hook_resid_post",
 ] as const;
 
-/** What says which hooks a model has. */
-type Hooked = Pick<ModelConfig, "layers"> & { parallel?: boolean };
-
 /**
  * TransformerLens's names of the activations that can be read, in the order in which they are computed. Where attention and MLP
  * are parallel, there is nothing between them.
  */
-export function hookNames({ layers, parallel }: Hooked): string[] {
+export function hookNames({ layers, parallel }: { layers: number; parallel?: boolean }): string[] {
   const sites = SITES.filter((site) => !(parallel && site === "hook_resid_mid"));
   return Array.from({ length: layers }, (_, layer) => sites.map((site) => `blocks.${layer}.${site}`)).flat();
 }
 
 /** @throws Error naming a hook that the model lacks, and what it has. */
-export function checkHooks(config: Hooked, hooks: readonly string[]): void {
+export function checkHooks(config: Parameters<typeof hookNames>[0], hooks: readonly string[]): void {
   const known = hookNames(config);
   for (const hook of hooks)
     if (!known.includes(hook)) {

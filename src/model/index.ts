@@ -15,6 +15,8 @@ export { initialWeights } from "./character.ts";
 export { loadModel, loadWeights, saveModel, weightsSha256 } from "./checkpoint.ts";
 export {
   type AdapterConfig,
+  type AdapterSize,
+  type Architecture,
   type CharacterConfig,
   cacheHeads,
   characterConfigSchema,
@@ -24,6 +26,7 @@ export {
   hookNames,
   isEmbedded,
   type ModelConfig,
+  type Norms,
   type Rotary,
   vocabularySize,
 } from "./config.ts";
