@@ -17,7 +17,7 @@ import { type Running, RunningModel } from "./model.ts";
 import { freshPolicy } from "./policy.ts";
 import { ProgramStore } from "./programs.ts";
 import type { Engine, EngineOptions, Model, ModelInfo, Policy, PolicyOptions } from "./types.ts";
-import { freeWeights, type Placed, place } from "./weights.ts";
+import { freeWeights, type Placed, place, usedAs } from "./weights.ts";
 
 /**
  * Opens a model's folder or its `.gguf` file. Close the engine when done.
@@ -34,7 +34,9 @@ export function createEngine(model: LoadedModel, options: EngineOptions = {}): E
   const programs =
     programsOf instanceof RuntimeEngine ? programsOf.sharePrograms() : new ProgramStore(options.runtime);
   // The embedded model's weights are float32, and a policy that trains all of them starts as the reference.
-  const placed = once(() => place(programs.runtime, model.weights, !isEmbedded(model.config)));
+  const placed = once(async () =>
+    usedAs("weights", await place(programs.runtime, model.weights, !isEmbedded(model.config))),
+  );
   return new RuntimeEngine(
     { model: describe(model), loaded: model, programs, placed: placed.get, close: closing(programs, placed) },
     options,
@@ -74,7 +76,7 @@ class RuntimeEngine implements Engine {
     const config = adapter ? withAdapter(loaded.config, adapter) : loaded.config;
     this.trainable = Object.values(trainableShapes(config)).reduce((sum, shape) => sum + sizeOf(shape), 0);
     this.#running = { name: model.name, config, programs, memoryMB };
-    const off = once(() => place(programs.runtime, adapterOff(config)));
+    const off = once(async () => usedAs("weights", await place(programs.runtime, adapterOff(config))));
     this.#weights = async () => ({ ...(await placed()), ...(await off.get()) });
     this.reference = new RunningModel(this.#running, this.#weights);
   }

@@ -199,6 +199,7 @@ export async function throughLayers(
   for (const [layer, own] of weights.layers.entries()) {
     const program = await layerProgram(staging, layer, [B, T], asked);
     const { y_BTD, seen, cache } = await program.run(own, x, turns as Record<string, never>);
+    for (const { keys, values } of cache) keys.use = values.use = "caches";
     see(layer, { seen, cache });
     runtime.free(x);
     x = y_BTD;
