@@ -16,7 +16,7 @@ import { shippedModel } from "../prepare/base-model.ts";
 import { standInProbe } from "../prepare/index.ts";
 import { randomFor } from "../random.ts";
 import type { ArmId } from "../store/arms.ts";
-import { type DryRuntime, type Ledger, type Peak, sizeOf, startDry } from "../tensor/index.ts";
+import { type DryRuntime, type Ledger, type MemoryPeak, sizeOf, startDry } from "../tensor/index.ts";
 import { type Arm, type RunContext, startPolicy, train } from "../training/index.ts";
 import { expand, type PlannedRun } from "./expand.ts";
 import { armsOf, type Closeable } from "./own-arms.ts";
@@ -27,7 +27,7 @@ import { type Plan, type PlannedPart, type PlanPart, type PlanRequest, planParts
 import type { StudySettings } from "./settings.ts";
 import { standIns } from "./work.ts";
 
-type Account = { ledger: Ledger; peak: Peak };
+type Account = { ledger: Ledger; peak: MemoryPeak };
 /** What was counted in a step, by part. */
 type Accounts = Map<PlanPart, Account[]>;
 

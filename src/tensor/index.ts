@@ -52,7 +52,7 @@ export {
   type DryOptions,
   DryRuntime,
   type Ledger,
-  type Peak,
+  type MemoryPeak,
   type ProgramCost,
   startDry,
 } from "./xla/dry.ts";

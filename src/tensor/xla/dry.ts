@@ -44,7 +44,7 @@ export interface ProgramCost {
 export type Ledger = Map<ProgramCost, number>;
 
 /** The most memory of a device that was taken at once, in bytes: what was kept, by what it is for, and what the program needed. */
-export interface Peak {
+export interface MemoryPeak {
   total: number;
   /** What is for nothing in particular is activations. */
   kept: Record<TensorUse | "activations", number>;
@@ -129,7 +129,7 @@ export class DryRuntime implements Runtime {
   }
 
   /** What was run and taken since it was asked for the last time. */
-  account(): { ledger: Ledger; peak: Peak } {
+  account(): { ledger: Ledger; peak: MemoryPeak } {
     const account = { ledger: this.#ledger, peak: this.#peak };
     this.#ledger = new Map();
     this.#peak = noPeak();
@@ -140,14 +140,17 @@ export class DryRuntime implements Runtime {
     const outputs = program.outputs.map(
       (output): TensorSpec => ({ shape: "id" in output ? output.shape : [], dtype: output.dtype }),
     );
-    let described: ReturnType<typeof describe> | undefined;
+    const own = new Map<string, Promise<ProgramCost>>();
     const measure: DryExecutable["measure"] = (inputs, caches) => {
-      described ??= describe(program);
       const rounded = inputs.map((handle) => this.#own(handle).rounded);
-      const call = { call: "measure", donated, outputs, program: described.program, rounded, caches };
-      return once(this.#measured, hashOf(call), async () => {
-        const { call: told } = await this.#connection.ask(call, described!.tensors);
-        return told as unknown as ProgramCost;
+      return once(own, `${rounded.map(Number).join("")} ${caches}`, () => {
+        const described = describe(program);
+        const call = { call: "measure", donated, outputs, program: described.program, rounded, caches };
+        // Programs of other stores, or of shallower models, may be the same.
+        return once(this.#measured, hashOf(call), async () => {
+          const { call: told } = await this.#connection.ask(call, described.tensors);
+          return told as unknown as ProgramCost;
+        });
       });
     };
     return {
@@ -287,7 +290,7 @@ const nothing: ProgramCost = {
   ...{ operations: 0, moved: 0, exchanged: 0, inputs: 0, outputs: 0, shared: 0, temporaries: 0 },
 };
 
-function noPeak(): Peak {
+function noPeak(): MemoryPeak {
   const kept = { weights: 0, moments: 0, gradients: 0, caches: 0, activations: 0 };
   return { total: 0, kept, results: 0, temporaries: 0 };
 }
