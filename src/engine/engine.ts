@@ -37,8 +37,9 @@ export function createEngine(model: LoadedModel, options: EngineOptions = {}): E
   const placed = once(async () =>
     usedAs("weights", await place(programs.runtime, model.weights, !isEmbedded(model.config))),
   );
+  const owned = [placed];
   return new RuntimeEngine(
-    { model: describe(model), loaded: model, programs, placed: placed.get, close: closing(programs, placed) },
+    { model: describe(model), loaded: model, programs, owned, close: closing(programs, owned) },
     options,
   );
 }
@@ -48,9 +49,9 @@ interface Shared {
   model: ModelInfo;
   loaded: LoadedModel;
   programs: ProgramStore;
-  /** The model's own weights, handed over when they are first needed. */
-  placed: () => Promise<Placed>;
-  /** Frees both; again, it does nothing. */
+  /** The model's own weights, handed over when they are first needed, and then those of adapters that change nothing. */
+  owned: Once<Placed>[];
+  /** Frees all of it; again, it does nothing. */
   close: () => Promise<void>;
 }
 
@@ -67,7 +68,7 @@ class RuntimeEngine implements Engine {
   readonly #weights: () => Promise<Placed>;
 
   constructor(shared: Shared, { adapter, memoryMB }: EngineOptions) {
-    const { model, loaded, programs, placed } = shared;
+    const { model, loaded, programs, owned } = shared;
     this.info = programs.runtime.info;
     this.model = model;
     this.tokenizer = loaded.tokenizer;
@@ -77,7 +78,8 @@ class RuntimeEngine implements Engine {
     this.trainable = Object.values(trainableShapes(config)).reduce((sum, shape) => sum + sizeOf(shape), 0);
     this.#running = { name: model.name, config, programs, memoryMB };
     const off = once(async () => usedAs("weights", await place(programs.runtime, adapterOff(config))));
-    this.#weights = async () => ({ ...(await placed()), ...(await off.get()) });
+    owned.push(off);
+    this.#weights = async () => ({ ...(await owned[0]!.get()), ...(await off.get()) });
     this.reference = new RunningModel(this.#running, this.#weights);
   }
 
@@ -111,11 +113,10 @@ function once<T>(make: () => Promise<T>): Once<T> {
   return { get: () => (made ??= make()), made: () => made };
 }
 
-function closing(programs: ProgramStore, placed: Once<Placed>): () => Promise<void> {
+function closing(programs: ProgramStore, owned: readonly Once<Placed>[]): () => Promise<void> {
   let closed: Promise<void> | undefined;
   const close = async () => {
-    const weights = await placed.made();
-    if (weights) freeWeights(programs.runtime, weights);
+    for (const placed of owned) freeWeights(programs.runtime, (await placed.made()) ?? {});
     await programs.close();
   };
   return () => (closed ??= close());
