@@ -24,7 +24,7 @@ export interface PlannedPart {
   moved: number;
   /** Bytes that it sends to other devices. */
   exchanged: number;
-  /** At the peaks: no program can be faster. */
+  /** At the peaks, of each program the slowest of computing, memory and exchange. */
   secondsAtLeast: number;
   /** Runs of programs. */
   runs: number;

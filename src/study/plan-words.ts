@@ -39,8 +39,8 @@ export function planInWords(plan: Plan): string {
     row("all", total),
     row("where it is evaluated, more", evaluation),
     "",
-    `Times are at the peaks of ${devices.source}: ${short(devices.operations[dtype])} operations, ${bytes(devices.bandwidth)} of memory and ${bytes(count > devices.perMachine ? devices.network : devices.link)} to other devices a second, all at once. Nothing can be faster; what was measured took three times as long and more.`,
-    "Completions are taken to be as long as they may. Operations and bytes are those that XLA counts in programs for a CPU.",
+    `Times are at the peaks of ${devices.source}: ${short(devices.operations[dtype])} operations, ${bytes(devices.bandwidth)} of memory and ${bytes(count > devices.perMachine ? devices.network : devices.link)} to other devices a second, all at once. What was measured took three times as long and more.`,
+    "Completions are taken to be as long as they may. Operations and bytes are those that XLA counts in programs for a CPU, which sends bfloat16 as float32: a GPU exchanges down to half of it.",
     ...(plan.advice.length > 0 ? ["", "What to change:", ...plan.advice.map((one) => `- ${one}`)] : []),
   ].join("\n");
 }
