@@ -10,6 +10,10 @@ def start(greeting, process, sockets):
     flags = [os.environ.get("XLA_FLAGS", ""), "--xla_gpu_exclude_nondeterministic_ops=true"]
     if greeting["devices"]:
         flags.append(f"--xla_force_host_platform_device_count={greeting['devices']}")
+    if greeting.get("plan"):
+        # Nothing is run: machine code need not be good.
+        flags += ["--xla_backend_optimization_level=0", "--xla_llvm_disable_expensive_passes=true"]
+        os.environ["JAX_PLATFORMS"] = "cpu"
     os.environ["XLA_FLAGS"] = " ".join(flags).strip()
     try:
         import jax
@@ -29,6 +33,7 @@ def start(greeting, process, sockets):
             jax.distributed.initialize(greeting["coordinator"], greeting["processes"], process)
         from .devices import Devices
         from .peers import Peers
+        from .plan import Planner
         from .worker import Worker
 
         devices = Devices(greeting["data"])
@@ -36,7 +41,8 @@ def start(greeting, process, sockets):
         return None, {"problem": "devices", "error": f"{type(error).__name__}: {error}"}
     versions = {"jax": jax.__version__, "jaxlib": jaxlib.__version__, "numpy": numpy.__version__}
     peers = Peers(process, sockets) if sockets else None
-    return Worker(devices, greeting["dtype"], peers), {
+    worker = Planner if greeting.get("plan") else Worker
+    return worker(devices, greeting["dtype"], peers), {
         "versions": {**versions, "python": platform.python_version()},
         "platform": jax.devices()[0].platform,
         "device": jax.devices()[0].device_kind,

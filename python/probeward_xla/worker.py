@@ -24,7 +24,7 @@ class Failed(Exception):
 class Worker:
     """Calls take effect in their order. Those with an answer return it, a table and tensors; the others return None."""
 
-    ANSWERED = {"compile", "get", "draw", "decode", "close"}
+    ANSWERED = {"compile", "get", "draw", "decode", "memory", "close"}
     UNANSWERED = {"put", "zeros", "run", "copy", "free", "forget"}
 
     def __init__(self, devices, dtype, peers=None):
@@ -150,6 +150,15 @@ class Worker:
             drawn = self._draw(*inputs, np.float32(call["temperature"]))
         token, logprob = (stored(np.asarray(one)[: len(draws)]) for one in drawn)
         return {}, {"token": token, "logprob": logprob}
+
+    def memory(self, *_):
+        """Bytes on the first device: of the arrays that are kept, and the most that a program takes while it runs, where that is known."""
+        device = self.devices.mesh.devices.flat[0]
+        arrays = [one for one in self.arrays.values() if not isinstance(one, Failed)]
+        kept = sum(part.data.nbytes for one in arrays for part in one.addressable_shards if part.device == device)
+        compiled = [one for _, _, some, _ in self.programs.values() for one in some.values()]
+        most = max((one.memory_analysis().temp_size_in_bytes for one in compiled), default=0)
+        return {"kept": kept, "temporaries": most}, {}
 
     def close(self, *_):
         self.arrays.clear()

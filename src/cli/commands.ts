@@ -20,6 +20,11 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
       "Say what a study's arms will do, before any is trained. `study` goes on with the same --out.",
     fill: async (command) => (await import("./forecast.ts")).forecastCommand(command),
   },
+  plan: {
+    description:
+      "Say what a study's step would take on devices that nobody has rented yet: memory, operations, time.\nCompiled ahead of time, without weights; it needs a Python with jax.",
+    fill: async (command) => (await import("./plan.ts")).planCommand(command),
+  },
   status: {
     description: "Say which runs of a study are done, running or pending, and which failed, and why.",
     fill: async (command) => (await import("./status.ts")).statusCommand(command),

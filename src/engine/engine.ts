@@ -17,7 +17,7 @@ import { type Running, RunningModel } from "./model.ts";
 import { freshPolicy } from "./policy.ts";
 import { ProgramStore } from "./programs.ts";
 import type { Engine, EngineOptions, Model, ModelInfo, Policy, PolicyOptions } from "./types.ts";
-import { freeWeights, type Placed, place } from "./weights.ts";
+import { freeWeights, type Placed, place, usedAs } from "./weights.ts";
 
 /**
  * Opens a model's folder or its `.gguf` file. Close the engine when done.
@@ -34,9 +34,12 @@ export function createEngine(model: LoadedModel, options: EngineOptions = {}): E
   const programs =
     programsOf instanceof RuntimeEngine ? programsOf.sharePrograms() : new ProgramStore(options.runtime);
   // The embedded model's weights are float32, and a policy that trains all of them starts as the reference.
-  const placed = once(() => place(programs.runtime, model.weights, !isEmbedded(model.config)));
+  const placed = once(async () =>
+    usedAs("weights", await place(programs.runtime, model.weights, !isEmbedded(model.config))),
+  );
+  const owned = [placed];
   return new RuntimeEngine(
-    { model: describe(model), loaded: model, programs, placed: placed.get, close: closing(programs, placed) },
+    { model: describe(model), loaded: model, programs, owned, close: closing(programs, owned) },
     options,
   );
 }
@@ -46,9 +49,9 @@ interface Shared {
   model: ModelInfo;
   loaded: LoadedModel;
   programs: ProgramStore;
-  /** The model's own weights, handed over when they are first needed. */
-  placed: () => Promise<Placed>;
-  /** Frees both; again, it does nothing. */
+  /** The model's own weights, handed over when they are first needed, and then those of adapters that change nothing. */
+  owned: Once<Placed>[];
+  /** Frees all of it; again, it does nothing. */
   close: () => Promise<void>;
 }
 
@@ -65,7 +68,7 @@ class RuntimeEngine implements Engine {
   readonly #weights: () => Promise<Placed>;
 
   constructor(shared: Shared, { adapter, memoryMB }: EngineOptions) {
-    const { model, loaded, programs, placed } = shared;
+    const { model, loaded, programs, owned } = shared;
     this.info = programs.runtime.info;
     this.model = model;
     this.tokenizer = loaded.tokenizer;
@@ -74,8 +77,9 @@ class RuntimeEngine implements Engine {
     const config = adapter ? withAdapter(loaded.config, adapter) : loaded.config;
     this.trainable = Object.values(trainableShapes(config)).reduce((sum, shape) => sum + sizeOf(shape), 0);
     this.#running = { name: model.name, config, programs, memoryMB };
-    const off = once(() => place(programs.runtime, adapterOff(config, loaded.weights)));
-    this.#weights = async () => ({ ...(await placed()), ...(await off.get()) });
+    const off = once(async () => usedAs("weights", await place(programs.runtime, adapterOff(config, loaded.weights))));
+    owned.push(off);
+    this.#weights = async () => ({ ...(await owned[0]!.get()), ...(await off.get()) });
     this.reference = new RunningModel(this.#running, this.#weights);
   }
 
@@ -109,11 +113,10 @@ function once<T>(make: () => Promise<T>): Once<T> {
   return { get: () => (made ??= make()), made: () => made };
 }
 
-function closing(programs: ProgramStore, placed: Once<Placed>): () => Promise<void> {
+function closing(programs: ProgramStore, owned: readonly Once<Placed>[]): () => Promise<void> {
   let closed: Promise<void> | undefined;
   const close = async () => {
-    const weights = await placed.made();
-    if (weights) freeWeights(programs.runtime, weights);
+    for (const placed of owned) freeWeights(programs.runtime, (await placed.made()) ?? {});
     await programs.close();
   };
   return () => (closed ??= close());

@@ -28,7 +28,7 @@ import { likelihoodLoss, type PolicyBatch, type ProbeBatch, policyLoss, tokenTer
 import { atPlaces, type Chunk } from "./places.ts";
 import type { ProgramStore } from "./programs.ts";
 import type { Datum, Loss, LossMetrics, Sequence } from "./types.ts";
-import { type Given, type Placed, sumOf } from "./weights.ts";
+import { type Given, type Placed, sumOf, usedAs } from "./weights.ts";
 
 /** What a gradient is computed with. */
 export interface GradientOptions {
@@ -110,6 +110,7 @@ async function gather(
   const told: Handle[] = [];
   for (const batch of batches) {
     const own = await run(batch);
+    usedAs("gradients", own.gradient);
     gradient = gradient ? await sumOf(programs, gradient, own.gradient) : own.gradient;
     told.push(...own.told);
   }

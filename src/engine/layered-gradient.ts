@@ -20,7 +20,7 @@ import { chunksOf, placesOf } from "./places.ts";
 import type { ProgramStore } from "./programs.ts";
 import { type Asked, enterProgram, freeTurns, layerProgram, type Staging, turnsOf } from "./stages.ts";
 import type { Sequence } from "./types.ts";
-import { type Given, type Placed, sumOf } from "./weights.ts";
+import { type Given, type Placed, sumOf, usedAs } from "./weights.ts";
 
 /** The gradient of a batch by the names of the trained weights, and the loss, the clipped share and the probe's term in parts [3]. */
 export interface BatchGradient {
@@ -73,7 +73,7 @@ export async function gradientByLayers(
   const told: Handle[] = [];
   let gradient: Placed = {};
   const gather = async (more: Placed) => {
-    gradient = await joined(programs, gradient, more);
+    gradient = await joined(programs, gradient, usedAs("gradients", more));
   };
   const places = placesOf(batch, sequences);
   const N = placesAtOnce(config, places.length, room);

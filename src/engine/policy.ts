@@ -26,7 +26,7 @@ import type {
   Policy,
   PolicyOptions,
 } from "./types.ts";
-import { copyWeights, fetchWeights, freeWeights, type Placed, place, zerosLike } from "./weights.ts";
+import { copyWeights, fetchWeights, freeWeights, type Placed, place, usedAs, zerosLike } from "./weights.ts";
 
 /**
  * A fresh policy.
@@ -46,7 +46,7 @@ export async function freshPolicy(
   const weights = await place(programs.runtime, initialWeights(running, own, seed));
   const moments = async () => zerosLike(programs.runtime, splitWeights(config, weights).trained);
   const state = { step: 0, m: await moments(), v: await moments() };
-  return new RunningPolicy(running, reference, { weights, state }, frozen);
+  return new RunningPolicy(running, reference, named({ weights, state }), frozen);
 }
 
 class RunningPolicy extends RunningModel implements Policy {
@@ -83,13 +83,13 @@ class RunningPolicy extends RunningModel implements Policy {
     try {
       if (params.kind === "sgd") {
         const moved = await descend(programs, this.#trained.weights, gradient, params.length);
-        this.#trained = { ...this.#trained, weights: moved.weights };
+        this.#trained = named({ ...this.#trained, weights: moved.weights });
         return { gradNorm: moved.gradNorm };
       }
       const { learningRate, maxGradNorm, weightDecay } = params;
       const options = defined({ maxGradNorm, weightDecay });
       const step = await adamwStep(programs, this.#trained, gradient, learningRate, options);
-      this.#trained = { weights: step.weights, state: step.state };
+      this.#trained = named({ weights: step.weights, state: step.state });
       return { gradNorm: step.gradNorm };
     } finally {
       freeWeights(programs.runtime, gathered);
@@ -119,10 +119,10 @@ class RunningPolicy extends RunningModel implements Policy {
     const { runtime } = this.running.programs;
     const { trained, moments } = await readState(folder, this.running.config);
     this.#free();
-    this.#trained = {
+    this.#trained = named({
       weights: await place(runtime, trained),
       state: { step: updates, m: await place(runtime, moments.m), v: await place(runtime, moments.v) },
-    };
+    });
   }
 
   async saveWeights(folder: string): Promise<void> {
@@ -153,6 +153,13 @@ class RunningPolicy extends RunningModel implements Policy {
       freeWeights(this.running.programs.runtime, placed);
     this.#gradient = undefined;
   }
+}
+
+/** The same, each tensor said to be what it is. */
+function named(optimized: Optimized): Optimized {
+  usedAs("weights", optimized.weights);
+  for (const moments of [optimized.state.m, optimized.state.v]) usedAs("moments", moments);
+  return optimized;
 }
 
 /** A copy of all weights, or a fresh adapter. */

@@ -27,7 +27,11 @@ export async function repack(
   config: ModelConfig,
 ): Promise<Slots> {
   const { heads: H, headDim: Dh } = cacheHeads(config);
-  const empty = () => runtime.zeros({ shape: [B, H, C, Dh], dtype: "float32" });
+  const empty = async () => {
+    const zeros = await runtime.zeros({ shape: [B, H, C, Dh], dtype: "float32" });
+    zeros.use = "caches";
+    return zeros;
+  };
   const cache: CacheLayer[] = [];
   for (let layer = 0; layer < config.layers; layer++)
     cache.push({ keys: await empty(), values: await empty() });

@@ -210,6 +210,7 @@ export async function throughLayers(
     const program = await layerProgram(staging, layer, [B, T], asked);
     const turns = turnsOf(staging.config, layer, entered.turns);
     const { y_BTD, seen, cache } = await program.run(own, x, turns);
+    for (const { keys, values } of cache) keys.use = values.use = "caches";
     see(layer, { seen, cache });
     runtime.free(x);
     x = y_BTD;

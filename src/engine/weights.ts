@@ -9,11 +9,18 @@ import {
   type Runtime,
   sizeOf,
   type TensorSpec,
+  type TensorUse,
 } from "../tensor/index.ts";
 import type { ProgramStore } from "./programs.ts";
 
 /** Tensors by name that lie where a runtime computes. */
 export type Placed = Readonly<Record<string, Handle>>;
+/** The same tensors, said to be for something: who counts memory counts by it. */
+export function usedAs(use: TensorUse, placed: Placed): Placed {
+  for (const handle of Object.values(placed)) handle.use = use;
+  return placed;
+}
+
 /** What a program may be given as weights: placed, or of this process. */
 export type Given = Readonly<Record<string, Handle | FloatTensor>>;
 
@@ -91,6 +98,7 @@ export async function sumOf(programs: ProgramStore, a: Placed, b: Placed): Promi
     const summed = await program.run(handlesOf(a, names), handlesOf(b, names));
     names.forEach((name, i) => {
       sums[name] = summed[i]!;
+      sums[name].use = a[name]!.use;
     });
   }
   return sums;

@@ -1,6 +1,7 @@
 /** @file What others may use of models. */
 
 export { type Ablation, ablatedHooks, ablating } from "./ablation.ts";
+export { aboutModel, shapeNames, shapesOnly } from "./about.ts";
 export {
   adapterOff,
   initialAdapter,

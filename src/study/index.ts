@@ -7,6 +7,10 @@ export { followRuns, type OnEvent, type StudyEvent } from "./events.ts";
 export { expand, type PlannedRun, type Point } from "./expand.ts";
 export { foretell } from "./forecasts.ts";
 export type { MakeArm } from "./own-arms.ts";
+export { type DevicePeaks, devicePeaks } from "./peaks.ts";
+export { planStudy } from "./plan.ts";
+export type { Plan, PlannedPart, PlanPart, PlanRequest } from "./plan-types.ts";
+export { planInWords } from "./plan-words.ts";
 export { readRun, readStatus } from "./run.ts";
 export type { SettingInfo } from "./setting-info.ts";
 export {

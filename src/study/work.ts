@@ -147,7 +147,10 @@ function firstOf(table: readonly PlannedRun[]): PlannedRun[] {
 }
 
 /** What has the form of what an arm is made of. */
-function standIns({ settings }: PlannedRun, { model }: Engine): ArmParts {
+export function standIns(
+  { settings }: Pick<PlannedRun, "settings">,
+  { model }: Pick<Engine, "model">,
+): ArmParts {
   const none = { sequences: [], labels: [] };
   return {
     ...settings,

@@ -26,6 +26,7 @@ export {
   type RowMove,
   type Runtime,
   type RuntimeInfo,
+  type TensorUse,
 } from "./runtime.ts";
 export {
   encodeSafetensors,
@@ -47,5 +48,13 @@ export {
   type TensorSpec,
   type Tree,
 } from "./types.ts";
+export {
+  type DryOptions,
+  DryRuntime,
+  type Ledger,
+  type MemoryPeak,
+  type ProgramCost,
+  startDry,
+} from "./xla/dry.ts";
 export type { XlaOptions } from "./xla/options.ts";
 export { startXla } from "./xla/start.ts";

@@ -3,10 +3,15 @@
 import type { Program } from "./program.ts";
 import type { DType, Tensor, TensorSpec } from "./types.ts";
 
+/** What a tensor is for, where that outlives the programs that make and read it. */
+export type TensorUse = "weights" | "moments" | "gradients" | "caches";
+
 /** A tensor that lies where a runtime computes. It is valid until it is freed, and nothing but `copy` writes to it. */
 export abstract class Handle implements TensorSpec {
   readonly shape: readonly number[];
   readonly dtype: DType;
+  /** Set by whoever knows: memory is counted by it. It changes nothing else. */
+  use: TensorUse | undefined;
 
   constructor({ shape, dtype }: TensorSpec) {
     this.shape = shape;

@@ -64,6 +64,13 @@ export class XlaRuntime implements Runtime {
     return { ...this.#connection.traffic };
   }
 
+  /** Bytes on the first device: of the tensors that are kept, and the most that a program takes while it runs (known in float32). */
+  async memory(): Promise<{ kept: number; temporaries: number }> {
+    this.#flush();
+    const { call } = await this.#connection.ask({ call: "memory" });
+    return { kept: call.kept as number, temporaries: call.temporaries as number };
+  }
+
   async compile(program: Program, donated: readonly number[] = []): Promise<Executable & { id: number }> {
     const id = this.#count++;
     const outputs = program.outputs.map(

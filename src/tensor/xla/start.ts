@@ -19,7 +19,7 @@ import { startWorkers, type Workers } from "./workers.ts";
 export const MINIMUM_JAX = "0.6.0";
 
 /** What is decoded beyond a row's end is lost; what crosses the socket costs as much for one token as for many. */
-const TOKENS_PER_CALL = 16;
+export const TOKENS_PER_CALL = 16;
 
 /** Milliseconds that JAX may take to find its devices. */
 const STARTING = 300_000;
@@ -38,6 +38,28 @@ async function compiledPrograms(): Promise<string> {
  * @throws Error where the worker ends before it works, or not all of its processes come
  */
 export async function startXla(options: XlaOptions = {}): Promise<XlaRuntime> {
+  const { told, connection, stop } = await greetWorker(options);
+  const info = {
+    name: "xla" as const,
+    versions: told.versions as Record<string, string>,
+    threads: told.devices as number,
+    platform: told.platform as RuntimeInfo["platform"],
+    device: String(told.device),
+    tokensPerCall: TOKENS_PER_CALL,
+  };
+  return new XlaRuntime(info, connection, stop);
+}
+
+/** A worker that has been greeted. */
+export interface GreetedWorker {
+  /** What it said of itself. */
+  told: Message["call"];
+  connection: Connection;
+  stop: () => Promise<void>;
+}
+
+/** Starts the processes of a worker and greets them. @param asked what the greeting says beside the options @throws as `startXla` */
+export async function greetWorker(options: XlaOptions, asked: object = {}): Promise<GreetedWorker> {
   const { dtype = "float32", devices, data = 1, patience = 1800 } = options;
   const workers = await startWorkers(options);
   const killAll = () => {
@@ -68,24 +90,17 @@ export async function startXla(options: XlaOptions = {}): Promise<XlaRuntime> {
     for (const one of others) tell(one.socket, { call: "meet", address: addressFor(one, first) });
     const greeting = {
       ...{ call: "hello", protocol: PROTOCOL, minimum: MINIMUM_JAX, cache: await compiledPrograms() },
-      ...{ dtype, devices: devices ?? null, data, processes: count },
+      ...{ dtype, devices: devices ?? null, data, processes: count, ...asked },
       ...(count > 1 && { coordinator: `${hostFor(others[0]!, first) ?? "127.0.0.1"}:${first.coordinator}` }),
     };
     const { call } = await connection.ask(greeting, {}, STARTING);
     if ("problem" in call) throw problem(first, options, call);
-    const info = {
-      name: "xla" as const,
-      versions: call.versions as Record<string, string>,
-      threads: call.devices as number,
-      platform: call.platform as RuntimeInfo["platform"],
-      device: String(call.device),
-      tokensPerCall: TOKENS_PER_CALL,
-    };
     const opened = connection;
-    return new XlaRuntime(info, opened, () => {
+    const stopAll = () => {
       closing = true;
       return stop(opened, others, workers);
-    });
+    };
+    return { told: call, connection: opened, stop: stopAll };
   } catch (error) {
     connection?.end(error as Error);
     killAll();

@@ -1,0 +1,42 @@
+/** @file What to change where a plan does not fit, or does not use what there is. */
+
+import { USABLE } from "./peaks.ts";
+import type { Plan } from "./plan-types.ts";
+
+/** What is known beside the plan. */
+interface Circumstances {
+  isAdapter: boolean;
+  /** Could an adapter be trained in place of all weights? */
+  takesAdapter: boolean;
+}
+
+/** What to change, the first thing first; nothing where all is well. */
+export function adviceOn(
+  { devices: { count, data, memory }, memory: { fits, kinds }, dtype, memoryMB }: Omit<Plan, "advice">,
+  { isAdapter, takesAdapter }: Circumstances,
+): string[] {
+  const advice: string[] = [];
+  const kept = kinds.weights + kinds.moments + kinds.gradients;
+  const usable = USABLE * memory;
+  if (!fits) {
+    if (!isAdapter && takesAdapter && kinds.moments + kinds.gradients > kinds.weights / 4)
+      advice.push("train an adapter in place of all weights (adapter): moments and gradients all but vanish");
+    if (dtype === "float32" && isAdapter) advice.push("engine.dtype: bfloat16 halves the frozen weights");
+    if (data > 1)
+      advice.push(`engine.data: 1 divides the weights among all devices, and not among each ${count / data}`);
+    if (kept > usable)
+      advice.push(
+        `weights, moments and gradients alone take ${Math.ceil((kept * (count / data)) / usable) * data} devices or more`,
+      );
+    else
+      advice.push(
+        `a smaller training.memoryMB (now ${memoryMB}): activations and temporaries take ${gigabytes(kinds.activations + kinds.temporaries)}, and ${gigabytes(usable - kept - kinds.caches)} are left for them; or more devices`,
+      );
+  }
+  return advice;
+}
+
+/** In words, to three digits. */
+export function gigabytes(bytes: number): string {
+  return `${Number((bytes / 1e9).toPrecision(3))} GB`;
+}

@@ -1,0 +1,284 @@
+/** @file What a step of a study would cost on devices that nobody has rented yet: training's own loop, over a runtime that computes nothing. */
+
+import { arms as builtIn } from "../arm/arms.ts";
+import { createEngine, type Engine, type Model, type Policy } from "../engine/index.ts";
+import { loadEnvironment } from "../environment/load.ts";
+import { UsageError } from "../errors.ts";
+import {
+  aboutModel,
+  endTokens,
+  isEmbedded,
+  type ModelConfig,
+  shapesOnly,
+  weightShapes,
+} from "../model/index.ts";
+import { shippedModel } from "../prepare/base-model.ts";
+import { standInProbe } from "../prepare/index.ts";
+import { randomFor } from "../random.ts";
+import type { ArmId } from "../store/arms.ts";
+import { type DryRuntime, type Ledger, type MemoryPeak, sizeOf, startDry } from "../tensor/index.ts";
+import { type Arm, type RunContext, startPolicy, train } from "../training/index.ts";
+import { expand, type PlannedRun } from "./expand.ts";
+import { armsOf, type Closeable } from "./own-arms.ts";
+import { type DevicePeaks, devicePeaks, USABLE } from "./peaks.ts";
+import { adviceOn } from "./plan-advice.ts";
+import { plannedEnvironment, plannedTokenizer, plannedTracer, unasked } from "./plan-stand-ins.ts";
+import { type Plan, type PlannedPart, type PlanPart, type PlanRequest, planParts } from "./plan-types.ts";
+import type { StudySettings } from "./settings.ts";
+import { standIns } from "./work.ts";
+
+type Account = { ledger: Ledger; peak: MemoryPeak };
+/** What was counted in a step, by part. */
+type Accounts = Map<PlanPart, Account[]>;
+
+/**
+ * Plans a step. Nothing is computed and no weights are read: only a model's `config.json`, or the name of a shape. Nothing is
+ * written.
+ *
+ * @throws UsageError where the model, the device or the arm is not known; where there is no Python with jax; where lengths do
+ *   not fit the model's context
+ */
+export async function planStudy(
+  settings: StudySettings,
+  { devices, device, arm: asked, ...lengths }: PlanRequest,
+  onStage: (detail: string) => void = () => {},
+): Promise<Plan> {
+  const began = performance.now();
+  const peaks = peaksOf(device);
+  const planned = plannedRun(settings, asked);
+  const { training, adapter, engine: compute, probe: probeSettings } = planned.settings;
+  const name = settings.model ?? shippedModel(settings.environment);
+  const config = await aboutModel(name).catch((error: Error) => {
+    throw new UsageError(error.message);
+  });
+  const { environment, sizes } = await environmentOf(settings, lengths, config);
+  const { dtype = "bfloat16", data = 1, python, patience } = compute ?? {};
+  onStage(`Compiling for ${devices} x ${peaks.name}, without them`);
+  const runtime = await startDry({
+    ...{ devices, platform: peaks.platform, device: peaks.name, ends: endTokens(config) },
+    ...{ dtype, data, python, patience },
+  });
+  const opened: Closeable[] = [];
+  try {
+    const tokenizer = plannedTokenizer(config);
+    const model = { name, config, weights: shapesOnly(config), tokenizer };
+    // Those of the embedded model's few layers compile in a moment.
+    if (!isEmbedded(config))
+      runtime.decodeShallow = async (layers, B, C) => {
+        const few = { ...config, layers } as ModelConfig;
+        const shallow = openPlanned(
+          { ...model, config: few, weights: shapesOnly(few) },
+          { adapter, runtime },
+        );
+        const prompts = Array.from({ length: B }, (_, i) => Array<number>(C / 2).fill(1 + i));
+        await shallow.reference.sample(prompts, { maxTokens: 2, seed: [] });
+        await shallow.close();
+      };
+    const own = openPlanned(model, { adapter, memoryMB: training.memoryMB, runtime });
+    const parts = { ...standIns(planned, own), probe: standInProbe(probeSettings, own.model) };
+    const arms = await armsOf([planned.arm], {}, opened);
+    const arm = await arms[planned.arm]!(parts);
+    const steps: Accounts[] = [];
+    const { engine, watch } = watched(own, runtime, onStage);
+    const context: RunContext = {
+      ...{ environment, engine, seed: 1, probe: parts.probe },
+      arm: unasked(refitted(arm, parts.probe)),
+      // The first and the last are evaluated; the one between is a step as most are.
+      settings: { ...training, steps: 3, evaluateEvery: 1000 },
+      tracer: plannedTracer(tokenizer, sizes, probeSettings.tracer, randomFor("plan")),
+    };
+    const policy = watch(await startPolicy(context));
+    for await (const _ of train(context, policy)) steps.push(engine.take());
+    const [, step, evaluated] = steps as [Accounts, Accounts, Accounts];
+    const costs = Object.fromEntries(
+      planParts.map((part) => [part, partOf(step.get(part) ?? [], peaks, devices, dtype)]),
+    ) as Plan["step"];
+    const total = sumOfParts(Object.values(costs));
+    const last = sumOfParts([...evaluated].map(([, some]) => partOf(some, peaks, devices, dtype)));
+    const memory = memoryOf(steps, peaks);
+    const trained = own.trainable;
+    const weights = Object.values(weightShapes(config)).reduce((sum, shape) => sum + sizeOf(shape), 0);
+    const { memory: bytes, ...rest } = peaks;
+    const plan: Omit<Plan, "advice"> = {
+      version: 1,
+      model: { name, weights, trained, context: config.context },
+      ...{ arm: planned.arm, environment: environment.name },
+      devices: { count: devices, data, memory: bytes, ...rest },
+      ...{ dtype, memoryMB: training.memoryMB },
+      rollouts: {
+        ...{ prompts: training.prompts, each: training.rollouts },
+        ...{ promptTokens: sizes.prompt, completionTokens: sizes.completion + 1 },
+      },
+      ...{ memory, step: costs, total, evaluation: difference(last, total) },
+      compiled: { programs: runtime.programs, seconds: (performance.now() - began) / 1000 },
+    };
+    const advice = adviceOn(plan, {
+      isAdapter: adapter !== undefined,
+      takesAdapter: !["gpt2", "probeward-character"].includes(config.architecture),
+    });
+    return { ...plan, advice };
+  } finally {
+    for (const each of opened) await each.close();
+    await runtime.close();
+  }
+}
+
+function peaksOf(device: string): DevicePeaks {
+  const peaks = Object.hasOwn(devicePeaks, device) ? devicePeaks[device] : undefined;
+  if (peaks) return peaks;
+  throw new UsageError(
+    `--device: there is no ${JSON.stringify(device)} here; there are ${Object.keys(devicePeaks).join(", ")}`,
+  );
+}
+
+/** The first run of an arm. */
+function plannedRun(settings: StudySettings, asked: string | undefined): PlannedRun {
+  const table = expand(settings);
+  const found = table.find(({ arm }) => asked === undefined || arm === asked);
+  if (found) {
+    // Of a module, the path is wanted and not the id.
+    const path = settings.arms.find((one) => one === found.arm || one.includes("/"));
+    return { ...found, arm: Object.hasOwn(builtIn, found.arm as ArmId) ? found.arm : (path ?? found.arm) };
+  }
+  const ids = [...new Set(table.map(({ arm }) => arm))];
+  throw new UsageError(`--arm: the study has no arm ${JSON.stringify(asked)}; it has ${ids.join(", ")}`);
+}
+
+async function environmentOf(
+  settings: StudySettings,
+  { prompt, completion }: Pick<PlanRequest, "prompt" | "completion">,
+  { context }: ModelConfig,
+) {
+  const real = await loadEnvironment(settings.environment);
+  await real.close();
+  const sizes = {
+    prompt: prompt ?? real.maxPromptLength,
+    completion: completion ?? real.maxCompletionLength,
+  };
+  const needed = sizes.prompt + (sizes.completion + 1) * (real.episodes?.turns ?? 1);
+  if (needed > context)
+    throw new UsageError(
+      `a prompt of ${sizes.prompt} tokens and what follows are ${needed}, and the model reads ${context}: give shorter ones (--prompt, --completion)`,
+    );
+  return { environment: plannedEnvironment(real, sizes), sizes };
+}
+
+function openPlanned(...[model, options]: Parameters<typeof createEngine>): Engine {
+  const { adapter, ...rest } = options!;
+  try {
+    return createEngine(model, rest).with({ ...rest, adapter });
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+}
+
+/** An arm that fits its probe again has passes of its own now and then, which are not planned. */
+function refitted({ refit, ...arm }: Arm, probe: RunContext["probe"]): Arm {
+  return refit ? refit.arm(probe) : arm;
+}
+
+/** The verbs of models, as parts of a step; what else is called is of no account. */
+const VERBS: Readonly<Record<string, PlanPart>> = {
+  ...{ sample: "sampling", forwardBackward: "gradient", optimStep: "optimizer" },
+};
+
+/** An engine that counts what each verb takes. */
+function watched(own: Engine, runtime: DryRuntime, onStage: (detail: string) => void) {
+  let accounts: Accounts = new Map();
+  const told = new Set<string>();
+  const watch = <T extends Model | Policy>(model: T, scoring: PlanPart): T =>
+    new Proxy(model, {
+      get(target, key) {
+        const value = Reflect.get(target, key, target) as unknown;
+        const part = key === "forward" ? scoring : VERBS[String(key)];
+        if (typeof value !== "function") return value;
+        if (!part) return value.bind(target);
+        return async (...args: unknown[]) => {
+          if (!told.has(part)) onStage(`Compiling: ${part}`);
+          told.add(part);
+          const result: unknown = await value.apply(target, args);
+          accounts.set(part, [...(accounts.get(part) ?? []), runtime.account()]);
+          return result;
+        };
+      },
+    });
+  const engine = {
+    ...{ info: own.info, model: own.model, tokenizer: own.tokenizer },
+    ...{ trains: own.trains, trainable: own.trainable },
+    reference: watch(own.reference, "scoring on the reference"),
+    createPolicy: own.createPolicy.bind(own),
+    with: own.with.bind(own),
+    close: own.close.bind(own),
+    /** What was counted since it was asked for the last time. */
+    take() {
+      const taken = accounts;
+      accounts = new Map();
+      return taken;
+    },
+  };
+  return { engine, watch: (policy: Policy) => watch(policy, "scoring on the policy") };
+}
+
+/** What some accounts come to. */
+function partOf(
+  accounts: readonly Account[],
+  { operations, bandwidth, link, perMachine, network }: DevicePeaks,
+  devices: number,
+  dtype: Plan["dtype"],
+): PlannedPart {
+  const part = { ...nothing };
+  for (const { ledger, peak } of accounts) {
+    part.memory = Math.max(part.memory, peak.total);
+    for (const [measured, times] of ledger) {
+      const least = measured.inputs + measured.outputs;
+      const seconds = Math.max(
+        measured.operations / operations[dtype],
+        least / bandwidth,
+        measured.exchanged / (devices > perMachine ? network : link),
+      );
+      part.runs += times;
+      part.operations += times * measured.operations;
+      part.movedAtLeast += times * least;
+      part.moved += times * measured.moved;
+      part.exchanged += times * measured.exchanged;
+      part.secondsAtLeast += times * seconds;
+    }
+  }
+  return part;
+}
+
+const nothing: PlannedPart = {
+  ...{ operations: 0, movedAtLeast: 0, moved: 0, exchanged: 0, secondsAtLeast: 0, runs: 0, memory: 0 },
+};
+
+function sumOfParts(parts: readonly PlannedPart[]): PlannedPart {
+  const sum = { ...nothing };
+  for (const part of parts) {
+    for (const key of Object.keys(sum) as (keyof PlannedPart)[]) if (key !== "memory") sum[key] += part[key];
+    sum.memory = Math.max(sum.memory, part.memory);
+  }
+  return sum;
+}
+
+function difference(all: PlannedPart, some: PlannedPart): PlannedPart {
+  const rest = { ...all };
+  for (const key of Object.keys(rest) as (keyof PlannedPart)[])
+    if (key !== "memory") rest[key] = all[key] - some[key];
+  return rest;
+}
+
+function memoryOf(steps: readonly Accounts[], { memory }: DevicePeaks): Plan["memory"] {
+  const peaks = steps.flatMap((step) =>
+    [...step].flatMap(([part, accounts]) => accounts.map(({ peak }) => ({ part, peak }))),
+  );
+  const { part, peak } = peaks.reduce((most, one) => (one.peak.total > most.peak.total ? one : most));
+  const { weights, moments, gradients, caches, activations } = peak.kept;
+  return {
+    ...{ total: peak.total, fits: peak.total <= USABLE * memory, during: part },
+    kinds: {
+      ...{ weights, moments, gradients, caches },
+      activations: activations + peak.results,
+      temporaries: peak.temporaries,
+    },
+  };
+}
