@@ -169,7 +169,7 @@ export async function compileDecode(
 
 type Cached = [cache: KeysValues[], mask_BC: JaxArray];
 
-/** A decoder's step, put together from its stages: each kind of layer is traced once. */
+/** A decoder's step, put together from its stages: into the stream, blocks of layers, out of it. Each kind of layer is traced once. */
 async function decoderStep(
   config: DecoderConfig,
   ablate: Ablation | undefined,
@@ -189,13 +189,9 @@ async function decoderStep(
       logitsOf(own, leaveDecoder(own, x_B1D.reshape([B, config.width]), config), config),
     [stages.leave, stream],
   );
-  const kinds = new Map<string, Traced>();
-  const whole = new Composer();
-  const [given, newest, at, caches, masked] = specs.map((spec) => whole.inputs(spec as Tree<TensorSpec>));
-  const inputs = byStage(config, given as Record<string, Wires>);
-  let { x, turns } = whole.call(enter, inputs.enter, newest!, at!) as { x: Wires; turns: Wires };
-  const fresh: Wires[] = [];
-  for (const [layer, own] of inputs.layers.entries()) {
+  const kinds: string[] = [];
+  const steps = new Map<string, Traced>();
+  for (const [layer, own] of stages.layers.entries()) {
     const { kind, trace } = layerKind(config, layer, { ablate });
     const step = (
       own: TracedWeights,
@@ -213,16 +209,67 @@ async function decoderStep(
       mask_BC.dispose();
       return [y_B1D, kept[0]!];
     };
-    if (!kinds.has(kind))
-      kinds.set(
-        kind,
-        await traceOf(step, [stages.layers[layer]!, stream, turnsSpecs(config, B, 1), layerCache!, mask]),
+    kinds.push(kind);
+    if (!steps.has(kind))
+      steps.set(kind, await traceOf(step, [own, stream, turnsSpecs(config, B, 1), layerCache!, mask]));
+  }
+
+  const whole = new Composer();
+  const [given, newest, at, caches, masked] = specs.map((spec) => whole.inputs(spec as Tree<TensorSpec>));
+  const inputs = byStage(config, given as Record<string, Wires>);
+  let { x, turns } = whole.call(enter, inputs.enter, newest!, at!) as { x: Wires; turns: Wires };
+  const fresh: Wires[] = [];
+  const blocks = new Map<string, Traced>();
+  for (const [from, to] of blocksOf(kinds)) {
+    const key = kinds.slice(from, to).join();
+    const own = stages.layers.slice(from, to);
+    const block =
+      blocks.get(key) ??
+      asBlock(
+        kinds.slice(from, to).map((kind) => steps.get(kind)!),
+        [own, stream, turnsSpecs(config, B, 1), own.map(() => layerCache!), mask] as Tree<TensorSpec>[],
       );
-    const cache = (caches as Wires[])[layer]!;
-    const [y, added] = whole.call(kinds.get(kind)!, own, x, turns, cache, masked!) as Wires[];
+    blocks.set(key, block);
+    const held = (caches as Wires[]).slice(from, to);
+    const [y, added] = whole.call(block, inputs.layers.slice(from, to), x, turns, held, masked!) as Wires[];
     x = y!;
-    fresh.push(added!);
+    fresh.push(...(added as Wires[]));
   }
   const logits = whole.call(leave, inputs.leave, x);
   return whole.finish({ logits, fresh });
+}
+
+/** Some layers as one program. */
+function asBlock(steps: readonly Traced[], specs: readonly Tree<TensorSpec>[]): Traced {
+  const block = new Composer();
+  const [weights, entering, turns, caches, mask] = specs.map((spec) => block.inputs(spec));
+  let x = entering!;
+  const fresh: Wires[] = [];
+  for (const [i, step] of steps.entries()) {
+    const [own, cache] = [weights, caches].map((each) => (each as Wires[])[i]!);
+    const [y, added] = block.call(step, own!, x, turns!, cache!, mask!) as Wires[];
+    x = y!;
+    fresh.push(added!);
+  }
+  return block.finish([x, fresh]);
+}
+
+/** So many layers are one program at most: a runtime that compiles each program once compiles no more, however many there are. */
+const IN_BLOCK = 8;
+
+/**
+ * Layers in blocks, from and to, of which alike ones are one program: as long as they can be while no more than `IN_BLOCK`
+ * layers are in different programs.
+ */
+export function blocksOf(kinds: readonly string[]): [from: number, to: number][] {
+  const ways = Array.from({ length: IN_BLOCK }, (_, i) => {
+    const size = IN_BLOCK - i;
+    const blocks: [number, number][] = [];
+    for (let from = 0; from < kinds.length; from += size)
+      blocks.push([from, Math.min(from + size, kinds.length)]);
+    const different = new Map(blocks.map(([from, to]) => [kinds.slice(from, to).join(), to - from]));
+    return { blocks, compiled: [...different.values()].reduce((sum, length) => sum + length, 0) };
+  });
+  const few = ways.find(({ compiled }) => compiled <= IN_BLOCK);
+  return (few ?? ways.reduce((best, way) => (way.compiled < best.compiled ? way : best))).blocks;
 }
