@@ -79,6 +79,7 @@ export async function startXla(options: XlaOptions = {}): Promise<XlaRuntime> {
       threads: call.devices as number,
       platform: call.platform as RuntimeInfo["platform"],
       device: String(call.device),
+      ...(dtype === "bfloat16" && { operands: dtype }),
       tokensPerCall: TOKENS_PER_CALL,
     };
     const opened = connection;
