@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .decode import decoder
+from .decode import by_calls, decoder
 from .draw import draw_tokens, likeliest
 from .message import Malformed, Stored
 from .program import TYPES, Program, as_numpy, spec
@@ -15,6 +15,8 @@ from .program import TYPES, Program, as_numpy, spec
 warnings.filterwarnings("ignore", message="Some donated buffers were not usable")
 
 LONGEST_ERROR = 4000
+# Pairs of arrays that are copied by one program: what is compiled does not grow with a model's depth.
+COPIED = 16
 
 
 class Failed(Exception):
@@ -87,22 +89,15 @@ class Worker:
     def compile(self, call, tensors):
         program = Program(call["program"], tensors, self.dtype)
         outputs = [self.devices.sharding(*spec(one)) for one in call["outputs"]]
+        # Compiled when it is first run: which weights are kept as operands is known when they are there.
         jitted = jax.jit(program, donate_argnums=tuple(call["donated"]), out_shardings=outputs)
-        compiled = {}
-        if self.dtype == "float32":
-            compiled[None] = jitted.lower(*self._inputs(program)).compile()
-        self.programs[call["id"]] = (program, jitted, compiled, call["donated"])
+        self.programs[call["id"]] = (program, jitted, call["donated"])
         return {}, {}
 
-    def _inputs(self, program):
-        return [jax.ShapeDtypeStruct(*one, sharding=self.devices.sharding(*one)) for _, one in program.inputs]
-
     def run(self, call, _):
-        program, jitted, compiled, donated = self.programs[call["id"]]
+        _, jitted, donated = self.programs[call["id"]]
         try:
-            arrays = [self._array(one) for one in call["inputs"]]
-            # Which weights are kept as operands is known when they are there.
-            results = compiled[None](*arrays) if compiled else jitted(*arrays)
+            results = jitted(*(self._array(one) for one in call["inputs"]))
         finally:
             for index in donated:
                 self.arrays.pop(call["inputs"][index], None)
@@ -115,7 +110,9 @@ class Worker:
         greedy = call["temperature"] == 0
         key = (call["id"], greedy)
         if key not in self.decoders:
-            self.decoders[key] = jax.jit(decoder(program, greedy), donate_argnums=1)
+            self.decoders[key] = by_calls(program, greedy, self.devices) or jax.jit(
+                decoder(program, greedy), donate_argnums=1
+            )
         rows = as_numpy(tensors["rows"], np.uint32)
         slots = np.zeros((caches[0].shape[0], 6), np.uint32)
         slots[rows[:, 0]] = rows
@@ -124,20 +121,22 @@ class Worker:
         ends = np.full(_power_of_two(max(1, len(call["ends"]))), -1, np.int32)
         ends[: len(call["ends"])] = call["ends"]
         numbers = [self.devices.put_whole(one) for one in (slots, active, ends)]
-        state = self.decoders[key](weights, caches, *numbers, np.int32(call["count"]), np.float32(call["temperature"]))
-        tokens, logprobs, made, caches = state
+        count, temperature = np.int32(call["count"]), np.float32(call["temperature"])
+        state, caches = self.decoders[key](weights, caches, *numbers, count, temperature)
         self.arrays.update(zip(call["caches"], caches, strict=True))
-        made = int(self.devices.get(made))
-        drawn = (self.devices.get(one)[:made, rows[:, 0]].T for one in (tokens, logprobs))
+        made = int(self.devices.get(state.made))
+        drawn = (self.devices.get(one)[:made, rows[:, 0]].T for one in (state.tokens, state.logprobs))
         token, logprob = (stored(one) for one in drawn)
         return {}, {"token": token, "logprob": logprob}
 
     def copy(self, call, tensors):
-        ids = [target for _, target in call["pairs"]]
-        targets = [self._array(target) for target in ids]
-        sources = [self._array(source) for source, _ in call["pairs"]]
-        positions = self.devices.put_whole(_positions(as_numpy(tensors["moves"]), targets[0].shape[0]))
-        self.arrays.update(zip(ids, self._copy(targets, sources, positions)))
+        positions = None
+        for start in range(0, len(call["pairs"]), COPIED):
+            pairs = call["pairs"][start : start + COPIED]
+            sources, targets = ([self._array(pair[i]) for pair in pairs] for i in (0, 1))
+            if positions is None:
+                positions = self.devices.put_whole(_positions(as_numpy(tensors["moves"]), targets[0].shape[0]))
+            self.arrays.update(zip((target for _, target in pairs), self._copy(targets, sources, positions)))
 
     def draw(self, call, tensors):
         draws = as_numpy(tensors["draws"], np.uint32)

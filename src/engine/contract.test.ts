@@ -99,6 +99,16 @@ describe("the contract notices an engine", () => {
       (model) => ({ sample: (prompts, params) => model.sample(prompts, { ...params, temperature: 1 }) }),
     ],
     [
+      "that reads at the prompt, whatever it is asked for, while it samples",
+      /read while completions are sampled/,
+      (model) => ({
+        sample: async (prompts, params) => {
+          const reads = params.reads?.map((read) => ({ ...read, positions: "prompt-last" as const }));
+          return model.sample(prompts, { ...params, reads });
+        },
+      }),
+    ],
+    [
       "that draws from one stream, whatever it is asked for",
       /stream/,
       (model) => ({ sample: (prompts, params) => model.sample(prompts, { ...params, seed: ["one"] }) }),

@@ -54,6 +54,40 @@ export function engineContractWithin(tolerance: number): EngineClause[] {
       },
     },
     {
+      promise: "what is read while completions are sampled is what a pass of its own reads of them",
+      async check({ engine: { reference, model } }) {
+        const prompts = promptsFor(model);
+        const hooks = [model.hooks[0]!, model.hooks.at(-1)!];
+        const reads = hooks.flatMap((hook): Read[] => [
+          { as: "logits", probe: probeAt(hook, model.width), positions: "completion" },
+          { as: "mean", hook, positions: "completion" },
+          { as: "rows", hook, positions: "completion-last" },
+          { as: "rows", hook, positions: "prompt-last" },
+        ]);
+        const direction_D = probeAt(hooks[0]!, model.width).weight_D;
+        const ablate = { hook: "blocks.0.hook_resid_mid", direction_D };
+        // Some end at once, others at different lengths.
+        for (const some of [{ maxTokens: 1 }, { maxTokens: 8, ablate }]) {
+          const params = { ...some, samples: 3, temperature: 0.7, seed: ["contract", "read"] };
+          const sampled = await reference.sample(prompts, { ...params, reads });
+          same(tokensOf(sampled), tokensOf(await reference.sample(prompts, params)), "tokens, read or not");
+          const sequences = sampled.map(({ tokens }, i) => continued(prompts[Math.floor(i / 3)]!, tokens));
+          const forced = await reference.forward(sequences, { ...some, temperature: 0.7, reads });
+          sampled.forEach(({ output }, i) => {
+            close(output!.logprobs, forced[i]!.logprobs, `log-probabilities of completion ${i}`);
+            close(output!.entropies, forced[i]!.entropies, `entropies of completion ${i}`);
+            reads.forEach((_, r) => {
+              close(output!.reads[r]!, forced[i]!.reads[r]!, `read ${r} of completion ${i}`);
+            });
+          });
+        }
+        const late = { as: "mean", hook: hooks[0]!, positions: "follow-up" } as const;
+        await refused("a read at a follow-up, which is not sampled", () =>
+          reference.sample(prompts, { maxTokens: 2, seed: ["contract"], reads: [late] }),
+        );
+      },
+    },
+    {
       promise: "a completion depends on its prompt and its stream, and on nothing that is sampled beside it",
       async check({ engine: { reference, model } }) {
         const prompts = promptsFor(model);

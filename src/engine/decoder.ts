@@ -1,13 +1,13 @@
 /** @file Completions that are sampled a token at a time, beside others that come and go, with a cache of keys and values. */
 
-import { type Ablation, endTokens, type ModelConfig, weightSpecs } from "../model/index.ts";
+import { endTokens, type ModelConfig, weightSpecs } from "../model/index.ts";
 import { randomFor, randomWord } from "../random.ts";
 import { type DecodeRow, type Draw, type Drawn, Handle, ints, type Runtime } from "../tensor/index.ts";
 import { checkTokens } from "./batches.ts";
-import { compileDecode, prefill } from "./decode.ts";
+import { compileDecode, type Decodes, prefill } from "./decode.ts";
 import { type ProgramCache, type ProgramStore, powerOfTwo, roundUp } from "./programs.ts";
 import { type Sizing, sizingOf } from "./sizing.ts";
-import { freeCache, repack, type Slots, type Source } from "./slots.ts";
+import { freeAll, repack, type Slots, type Source } from "./slots.ts";
 import type { DecodedToken, Decoder, DecodingRequest } from "./types.ts";
 import type { Given } from "./weights.ts";
 
@@ -20,6 +20,20 @@ interface Row {
   /** How many tokens it has, and the newest. */
   count: number;
   newest: number;
+  /** It has ended, and is only there until its last token is cached. */
+  ended: boolean;
+}
+
+/** Takes what is cached of completions that have ended: where they are, and how many of their tokens are there. */
+export type TakeCached = (
+  cache: readonly Handle[],
+  ended: readonly { completion: number; slot: number; length: number }[],
+) => Promise<void>;
+
+/** How it decodes, and what takes the cached of completions that have ended: where it is given, the last token is cached, too. */
+export interface DecoderOptions extends Decodes {
+  temperature: number;
+  takeCached?: TakeCached | undefined;
 }
 
 /** Where a row's newest token stands. */
@@ -29,10 +43,9 @@ export class RunningDecoder implements Decoder {
   readonly #config: ModelConfig;
   readonly #programs: ProgramStore;
   readonly #runtime: Runtime;
-  readonly #ablate: Ablation | undefined;
   readonly #decodes: ProgramCache<Awaited<ReturnType<typeof compileDecode>>>;
   readonly #weights: Given;
-  readonly #temperature: number;
+  readonly #options: DecoderOptions;
   readonly #sizing: Sizing;
   readonly #ends: ReadonlySet<number>;
   /** Those under way, in the order in which they were begun. */
@@ -47,24 +60,23 @@ export class RunningDecoder implements Decoder {
   /** Weights in the order of the decoding program. */
   #inOrder: Promise<Handle[]> | undefined;
 
-  constructor(
-    config: ModelConfig,
-    programs: ProgramStore,
-    weights: Given,
-    temperature: number,
-    ablate?: Ablation,
-  ) {
+  constructor(config: ModelConfig, programs: ProgramStore, weights: Given, options: DecoderOptions) {
     this.#config = config;
     this.#programs = programs;
     this.#runtime = programs.runtime;
-    this.#ablate = ablate;
     this.#weights = weights;
-    this.#temperature = temperature;
+    this.#options = options;
     this.#sizing = sizingOf(config);
     this.#ends = new Set(endTokens(config));
-    this.#decodes = programs.cache(`decode ${JSON.stringify([config, ablate])}`, (B, C) =>
-      compileDecode(this.#runtime, config, ablate, B!, C!),
+    const { ablate, kept } = options;
+    this.#decodes = programs.cache(`decode ${JSON.stringify([config, ablate, kept])}`, (B, C) =>
+      compileDecode(this.#runtime, config, { ablate, kept }, B!, C!),
     );
+  }
+
+  /** Completions that are not done with. */
+  get under(): number {
+    return this.#rows.size;
   }
 
   room(length: number): number {
@@ -76,7 +88,7 @@ export class RunningDecoder implements Decoder {
     const random = randomFor(...seed);
     const key = [randomWord(random), randomWord(random)] as const;
     const completion = this.#begun++;
-    this.#rows.set(completion, { prompt, key, maxTokens, count: 0, newest: 0 });
+    this.#rows.set(completion, { prompt, key, maxTokens, count: 0, newest: 0, ended: false });
     this.#unread.push(completion);
     return completion;
   }
@@ -119,7 +131,7 @@ export class RunningDecoder implements Decoder {
       (tokens.data as Int32Array).set(prompt, i * T);
       last.data[i] = prompt.length - 1;
     });
-    const read = await prefill(this.#programs, this.#config, this.#ablate, [P, T]);
+    const read = await prefill(this.#programs, this.#config, this.#options, [P, T]);
     const { logits, cache } = await read(this.#weights, tokens, last);
     const of = new Map(
       fresh.map((completion, i) => [completion, index.get(rows[i]!.prompt.join())!] as const),
@@ -129,7 +141,7 @@ export class RunningDecoder implements Decoder {
       key: rows[i]!.key,
       position: 0,
     }));
-    const drawn = await this.#runtime.draw(logits, draws, this.#temperature);
+    const drawn = await this.#runtime.draw(logits, draws, this.#options.temperature);
     this.#runtime.free(logits);
     const taken = fresh.flatMap((completion, i) => this.#take(completion, [drawn[i]!]));
     await this.#repack([...(this.#slots ? [this.#slots] : []), { C: T, of, cache }], 1);
@@ -140,8 +152,8 @@ export class RunningDecoder implements Decoder {
   async #decode(active: readonly number[]): Promise<DecodedToken[]> {
     if (active.length === 0) return [];
     const rows = active.map((completion) => ({ completion, row: this.#rows.get(completion)! }));
-    const least = Math.min(...rows.map(({ row: { maxTokens, count } }) => maxTokens - count));
-    const count = Math.min(this.#runtime.info.tokensPerCall, least);
+    const left = rows.flatMap(({ row: { maxTokens, count, ended } }) => (ended ? [] : maxTokens - count));
+    const count = left.length === 0 ? 1 : Math.min(this.#runtime.info.tokensPerCall, ...left);
     const [B, C] = this.#sizes(count);
     if (B !== this.#slots?.B || C !== this.#slots.C)
       await this.#repack(this.#slots ? [this.#slots] : [], count);
@@ -149,18 +161,31 @@ export class RunningDecoder implements Decoder {
     const { executable } = await this.#decodes.get(B, C);
     this.#inOrder ??= inOrder(this.#config, this.#weights, this.#runtime);
     const decoding = {
-      ...{ weights: await this.#inOrder, temperature: this.#temperature, ends: [...this.#ends] },
-      caches: cache.flatMap(({ keys, values }) => [keys, values]),
+      ...{ weights: await this.#inOrder, temperature: this.#options.temperature, ends: [...this.#ends] },
+      caches: cache,
       rows: rows.map(({ completion, row }): DecodeRow => {
         const { key, newest: token, count: drawn } = row;
         return { slot: of.get(completion)!, token, position: newestAt(row), key, drawn };
       }),
     };
     const drawn = await this.#runtime.decode(executable, decoding, count);
-    return rows.flatMap(({ completion }, r) => this.#take(completion, drawn[r]!));
+    /** A token is cached once another one is drawn after it. */
+    const cachedTo = new Map(
+      rows.map(({ completion, row }, r) => [completion, newestAt(row) + drawn[r]!.length]),
+    );
+    const taken = rows.flatMap(({ completion, row }, r) =>
+      row.ended ? [] : this.#take(completion, drawn[r]!),
+    );
+    const done = rows.filter(({ completion, row }) => row.ended && newestAt(row) < cachedTo.get(completion)!);
+    const ended = done.map(({ completion, row }) => {
+      return { completion, slot: of.get(completion)!, length: newestAt(row) + 1 };
+    });
+    if (ended.length > 0) await this.#options.takeCached?.(cache, ended);
+    for (const { completion } of ended) this.#rows.delete(completion);
+    return taken;
   }
 
-  /** Adds what was drawn to a completion, up to its end; one that ends is under way no more. */
+  /** Adds what was drawn to a completion, up to its end; one that ends is under way no more, unless what is cached of it is wanted. */
   #take(completion: number, drawn: readonly Drawn[]): DecodedToken[] {
     const row = this.#rows.get(completion)!;
     const taken: DecodedToken[] = [];
@@ -170,7 +195,8 @@ export class RunningDecoder implements Decoder {
       const ended = this.#ends.has(one.token) ? "stop" : row.count >= row.maxTokens && "length";
       taken.push({ completion, ...one, ...(ended && { stopReason: ended }) });
       if (!ended) continue;
-      this.#rows.delete(completion);
+      row.ended = true;
+      if (!this.#options.takeCached) this.#rows.delete(completion);
       break;
     }
     return taken;
@@ -190,13 +216,13 @@ export class RunningDecoder implements Decoder {
   async #repack(sources: readonly Source[], count: number): Promise<void> {
     const rows = [...this.#rows].filter(([, row]) => row.count > 0).map(([completion]) => completion);
     if (rows.length === 0) {
-      for (const { cache } of sources) freeCache(this.#runtime, cache);
+      for (const { cache } of sources) freeAll(this.#runtime, cache);
       this.#slots = undefined;
-    } else this.#slots = await repack(this.#runtime, sources, rows, ...this.#sizes(count), this.#config);
+    } else this.#slots = await repack(this.#runtime, sources, rows, ...this.#sizes(count));
   }
 
   #freeSlots(): void {
-    if (this.#slots) freeCache(this.#runtime, this.#slots.cache);
+    if (this.#slots) freeAll(this.#runtime, this.#slots.cache);
     this.#slots = undefined;
   }
 }

@@ -77,7 +77,9 @@ class RuntimeEngine implements Engine {
     const config = adapter ? withAdapter(loaded.config, adapter) : loaded.config;
     this.trainable = Object.values(trainableShapes(config)).reduce((sum, shape) => sum + sizeOf(shape), 0);
     this.#running = { name: model.name, config, programs, memoryMB };
-    const off = once(async () => usedAs("weights", await place(programs.runtime, adapterOff(config, loaded.weights))));
+    const off = once(async () =>
+      usedAs("weights", await place(programs.runtime, adapterOff(config, loaded.weights))),
+    );
     owned.push(off);
     this.#weights = async () => ({ ...(await owned[0]!.get()), ...(await off.get()) });
     this.reference = new RunningModel(this.#running, this.#weights);

@@ -43,7 +43,7 @@ export class RunningModel implements Model {
 
   async decoder(temperature = 1): Promise<Decoder> {
     const { config, programs } = this.running;
-    return new RunningDecoder(config, programs, await this.#weights(), temperature);
+    return new RunningDecoder(config, programs, await this.#weights(), { temperature });
   }
 
   async forward(sequences: readonly Sequence[], options: ForwardOptions = {}): Promise<ForwardOutput[]> {

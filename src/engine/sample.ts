@@ -1,9 +1,13 @@
 /** @file Sampling completions of many prompts at once. */
 
-import type { ModelConfig } from "../model/index.ts";
+import { checkHooks, type ModelConfig } from "../model/index.ts";
+import type { Kept } from "./decode.ts";
 import { checkPrompt, RunningDecoder } from "./decoder.ts";
 import type { ProgramStore } from "./programs.ts";
-import type { SampledSequence, SamplingParams } from "./types.ts";
+import { hookOf, placeOf } from "./read.ts";
+import { SampledReads } from "./sampled-reads.ts";
+import { sizingOf } from "./sizing.ts";
+import type { DecodingRequest, Read, SampledSequence, SamplingParams } from "./types.ts";
 import type { Given } from "./weights.ts";
 
 /** Samples with a model's weights; see `Model.sample`. */
@@ -12,35 +16,73 @@ export async function sample(
   programs: ProgramStore,
   weights: Given,
   prompts: readonly (readonly number[])[],
-  { samples = 1, maxTokens, temperature = 1, seed, streams, ablate }: SamplingParams,
+  { samples = 1, maxTokens, temperature = 1, seed, streams, ablate, reads = [] }: SamplingParams,
 ): Promise<SampledSequence[]> {
   // Before any is sampled.
   for (const prompt of prompts) checkPrompt(prompt, maxTokens, config);
+  const kept = keptFor(config, reads, temperature);
   const requests = prompts
     .flatMap((prompt) => Array.from({ length: samples }, () => prompt))
     .map((prompt, index) => ({ prompt, maxTokens, seed: [...seed, streams?.[index] ?? index] }));
-  const decoder = new RunningDecoder(config, programs, weights, temperature, ablate);
-  const together = decoder.room(Math.max(0, ...prompts.map((prompt) => prompt.length)) + maxTokens);
+  const longest = Math.max(0, ...prompts.map((prompt) => prompt.length)) + maxTokens;
   const completions: SampledSequence[] = [];
-  try {
-    for (let start = 0; start < requests.length; start += together) {
-      const batch = new Map<number, { tokens: number[]; logprobs: number[] }>();
-      for (const request of requests.slice(start, start + together))
-        batch.set(decoder.begin(request), { tokens: [], logprobs: [] });
-      const ends = new Map<number, SampledSequence["stopReason"]>();
-      while (ends.size < batch.size)
-        for (const { completion, token, logprob, stopReason } of await decoder.step()) {
-          batch.get(completion)!.tokens.push(token);
-          batch.get(completion)!.logprobs.push(logprob);
-          if (stopReason) ends.set(completion, stopReason);
-        }
-      for (const [completion, { tokens, logprobs }] of batch)
-        completions.push({
-          ...{ tokens, logprobs: Float32Array.from(logprobs), stopReason: ends.get(completion)! },
-        });
+  const together = sizingOf(config).maxRows(longest);
+  for (let start = 0; start < requests.length; start += together) {
+    const batch = requests.slice(start, start + together);
+    const seen = kept && new SampledReads(config, programs, kept, batch.length, longest);
+    const options = { temperature, ablate, kept, takeCached: seen?.take };
+    const decoder = new RunningDecoder(config, programs, weights, options);
+    try {
+      const sampled = await sampleBatch(decoder, batch);
+      const sequences = sampled.map(({ tokens }, i) => {
+        const { prompt } = batch[i]!;
+        return { tokens: [...prompt, ...tokens], promptLength: prompt.length };
+      });
+      const outputs = await seen?.read(reads, sequences);
+      sampled.forEach((one, i) => {
+        const { logprobs } = one;
+        completions.push(outputs ? { ...one, output: { logprobs, ...outputs[i]! } } : one);
+      });
+    } finally {
+      decoder.close();
+      seen?.close();
     }
-    return completions;
-  } finally {
-    decoder.close();
   }
+  return completions;
+}
+
+/** Samples completions that are all under way at a time, by their numbers from 0. */
+async function sampleBatch(
+  decoder: RunningDecoder,
+  requests: readonly DecodingRequest[],
+): Promise<SampledSequence[]> {
+  const drafts = requests.map((request) => {
+    decoder.begin(request);
+    return {
+      tokens: [] as number[],
+      logprobs: [] as number[],
+      stopReason: "stop" as SampledSequence["stopReason"],
+    };
+  });
+  while (decoder.under > 0)
+    for (const { completion, token, logprob, stopReason } of await decoder.step()) {
+      const draft = drafts[completion]!;
+      draft.tokens.push(token);
+      draft.logprobs.push(logprob);
+      if (stopReason) draft.stopReason = stopReason;
+    }
+  return drafts.map((draft) => ({ ...draft, logprobs: Float32Array.from(draft.logprobs) }));
+}
+
+/** What has to be kept of tokens for some reads; nothing where there are none. @throws Error as `Model.sample` does */
+function keptFor(config: ModelConfig, reads: readonly Read[], temperature: number): Kept | undefined {
+  if (reads.length === 0) return undefined;
+  if (temperature === 0)
+    throw new Error("sample: nothing is read at temperature 0, where distributions have no entropy to give");
+  if (reads.some((read) => placeOf(read) === "follow-up"))
+    throw new Error("sample: a follow-up is not sampled; read there by a pass of its own (forward)");
+  // In one order, so that a program serves all that reads there.
+  const hooks = [...new Set(reads.map(hookOf))].sort();
+  checkHooks(config, hooks);
+  return { hooks, temperature };
 }

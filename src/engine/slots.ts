@@ -1,17 +1,16 @@
 /** @file Where completions are decoded: a slot for each that is unfinished, with its keys and values. */
 
-import { cacheHeads, type ModelConfig } from "../model/index.ts";
-import type { CopyPair, RowMove, Runtime } from "../tensor/index.ts";
-import type { CacheLayer } from "./decode.ts";
+import type { Handle, RowMove, Runtime } from "../tensor/index.ts";
 
-/** Rows of completions in the slots of a batch, whose keys and values are cached. */
+/** Rows of completions in the slots of a batch, of which keys and values are cached, and what is read of them. */
 export interface Slots {
   /** Number of slots, and of positions that each has room for. */
   B: number;
   C: number;
   /** The slot of each row. */
   of: Map<number, number>;
-  cache: CacheLayer[];
+  /** Each [B, H, C, D], in the order of `cacheSizes`. */
+  cache: Handle[];
 }
 
 /** Where rows come from: slots, or the prompts that were read. */
@@ -24,36 +23,29 @@ export async function repack(
   rows: readonly number[],
   B: number,
   C: number,
-  config: ModelConfig,
 ): Promise<Slots> {
-  const { heads: H, headDim: Dh } = cacheHeads(config);
-  const empty = async () => {
-    const zeros = await runtime.zeros({ shape: [B, H, C, Dh], dtype: "float32" });
-    zeros.use = "caches";
-    return zeros;
-  };
-  const cache: CacheLayer[] = [];
-  for (let layer = 0; layer < config.layers; layer++)
-    cache.push({ keys: await empty(), values: await empty() });
+  const cache: Handle[] = [];
+  for (const { shape } of sources[0]!.cache) {
+    const empty = await runtime.zeros({ shape: [B, shape[1]!, C, shape[3]!], dtype: "float32" });
+    empty.use = "caches";
+    cache.push(empty);
+  }
   for (const source of sources) {
     const count = Math.min(source.C, C);
     const moves = rows.flatMap((row, to): RowMove[] => {
       const from = source.of.get(row);
       return from === undefined ? [] : [{ from, fromAt: 0, to, toAt: 0, count }];
     });
-    await runtime.copy(pairsOf(source.cache, cache), moves);
-    freeCache(runtime, source.cache);
+    await runtime.copy(
+      source.cache.map((from, i) => ({ source: from, target: cache[i]! })),
+      moves,
+    );
+    freeAll(runtime, source.cache);
   }
   return { B, C, of: new Map(rows.map((row, slot) => [row, slot])), cache };
 }
 
-/** Forgets keys and values. */
-export function freeCache(runtime: Runtime, cache: readonly CacheLayer[]): void {
-  for (const { keys, values } of cache) for (const handle of [keys, values]) runtime.free(handle);
-}
-
-function pairsOf(from: readonly CacheLayer[], to: readonly CacheLayer[]): CopyPair[] {
-  return from.flatMap((source, layer) =>
-    (["keys", "values"] as const).map((part) => ({ source: source[part], target: to[layer]![part] })),
-  );
+/** Forgets some tensors. */
+export function freeAll(runtime: Runtime, handles: readonly Handle[]): void {
+  for (const handle of handles) runtime.free(handle);
 }

@@ -70,6 +70,7 @@ export interface Model {
    * Samples completions: `samples` for the first prompt, then for the second, and so on.
    *
    * @throws RangeError where a prompt is empty, has a token that the model does not have, or leaves no room for `maxTokens` in the model's context.
+   * @throws Error where a read names what the model lacks, or is at a follow-up; where there are reads at temperature 0
    */
   sample(prompts: readonly (readonly number[])[], params: SamplingParams): Promise<SampledSequence[]>;
   /**
@@ -102,6 +103,8 @@ export interface SamplingParams {
   streams?: readonly number[] | undefined;
   /** A direction projected out of the residual stream. */
   ablate?: Ablation | undefined;
+  /** What is read while completions are sampled, of them with their prompts; nothing at a follow-up. */
+  reads?: readonly Read[] | undefined;
 }
 
 /** One sampled completion. */
@@ -112,6 +115,8 @@ export interface SampledSequence {
   logprobs: Float32Array;
   /** `length`: it was cut off at `maxTokens`. */
   stopReason: "stop" | "length";
+  /** What `forward` would give with those reads, within rounding; where there are reads. */
+  output?: ForwardOutput;
 }
 
 /** One completion to be sampled beside others. */

@@ -39,7 +39,7 @@ export {
 } from "./decoder.ts";
 export { fingerprintOf, type TokenizerFingerprint } from "./fingerprint.ts";
 export { type PullOptions, pullModel } from "./hub.ts";
-export { type NextTokens, nextTokens } from "./likelihood.ts";
+export { entropyOf, type NextTokens, nextTokens } from "./likelihood.ts";
 export { loadLlama2c } from "./llama2c.ts";
 export { loadChanged } from "./merge.ts";
 export { changeSizes, type Precision, precisionOf, randomlyChanged, roundedTo, sizesOf } from "./no-op.ts";

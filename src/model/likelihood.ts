@@ -35,6 +35,12 @@ export function nextTokens(
     : fromSums(weights, states, targets, temperature, config);
 }
 
+/** The entropy in nats of softmax(logits / temperature), over the last axis. */
+export function entropyOf(logits: JaxArray, temperature: number): JaxArray {
+  const table = nn.logSoftmax(temperature === 1 ? logits : logits.mul(1 / temperature), -1);
+  return np.sum(np.exp(table.ref).mul(table), -1).neg();
+}
+
 /** By the whole table of log-probabilities. */
 function fromDistributions(
   weights: TracedWeights,

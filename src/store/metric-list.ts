@@ -135,8 +135,13 @@ export const metricGroups: readonly MetricGroup[] = [
       ),
       metric(
         "sampling/logp_difference/<mean|max>",
-        "between the sampler's and the trainer's log-probability of a sampled token: rounding, or a mistake",
+        "between the sampler's and the trainer's log-probability of a sampled token: rounding, or a mistake; over the first group, where all is read while sampling (`readWhileSampling`)",
         { unit: "nats", low: 0 },
+      ),
+      metric(
+        "sampling/read_difference/max",
+        "between what is read while sampling and by a pass, as a share of it where it is above 1; 0 where all is read by the pass",
+        { unit: "", low: 0 },
       ),
       metric("step_time", "wall time of the step", { unit: "seconds", low: 0 }),
     ],

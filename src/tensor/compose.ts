@@ -1,6 +1,6 @@
 /** @file A large program put together from small ones that were traced once: a layer, called for each layer's weights. */
 
-import type { Binder, Constant, Equation, Operand, Program } from "./program.ts";
+import { type Binder, CALL, type Equation, type Operand, type Program, shapeOfOperand } from "./program.ts";
 import { leavesOf, mapTree, nest, structureOf, type Traced } from "./trace.ts";
 import type { TensorSpec, Tree } from "./types.ts";
 
@@ -19,10 +19,7 @@ export type Wires = Tree<Wire>;
 /** Puts a program together: inputs first, then calls of other programs, then `finish`. */
 export class Composer {
   readonly #inputs: Program["inputs"][number][] = [];
-  readonly #constants: Constant[] = [];
   readonly #equations: Equation[] = [];
-  /** The constants of programs that were called before: they are there once. */
-  readonly #shared = new Map<Program, Map<number, Operand>>();
   #count = 0;
 
   /** New inputs, nested as they are specified. */
@@ -41,47 +38,28 @@ export class Composer {
    */
   call({ program, structure }: Traced, ...args: Wires[]): Wires {
     const given = args.flatMap((arg) => leavesOf(arg).map(({ operand }) => operand));
-    const known = new Map(this.#constantsOf(program));
     program.inputs.forEach((input, i) => {
       const operand = given[i];
-      const shape = operand && "id" in operand ? operand.shape : [];
-      if (operand?.dtype !== input.dtype || shape.join() !== input.shape.join())
+      const shape = operand && shapeOfOperand(operand);
+      if (operand?.dtype !== input.dtype || shape?.join() !== input.shape.join())
         throw new Error(
           `tensor: input ${i} of a program that is called is ${operand?.dtype}[${shape}]; it should be ${input.dtype}[${input.shape}]`,
         );
-      known.set(input.id, operand);
     });
-    const read = (operand: Operand) => ("id" in operand ? known.get(operand.id)! : operand);
-    for (const equation of program.equations) {
-      const outputs = equation.outputs.map((output): Binder => ({ ...output, id: this.#count++ }));
-      this.#equations.push({ ...equation, inputs: equation.inputs.map(read), outputs });
-      equation.outputs.forEach(({ id }, i) => {
-        known.set(id, outputs[i]!);
-      });
-    }
+    const outputs = program.outputs.map((output): Binder => {
+      return { id: this.#count++, shape: shapeOfOperand(output), dtype: output.dtype };
+    });
+    this.#equations.push({ primitive: CALL, inputs: given, params: { program }, outputs });
     return nest(
       structure,
-      program.outputs.map((output) => new Wire(read(output))),
+      outputs.map((output) => new Wire(output)),
     );
   }
 
   /** The whole program. */
   finish(results: Wires): Traced {
     const outputs = leavesOf(results).map(({ operand }) => operand as Program["outputs"][number]);
-    const [inputs, constants, equations] = [this.#inputs, this.#constants, this.#equations];
-    return { program: { inputs, constants, equations, outputs }, structure: structureOf(results) };
-  }
-
-  #constantsOf(program: Program): Map<number, Operand> {
-    const shared = this.#shared.get(program);
-    if (shared) return shared;
-    const own = new Map<number, Operand>();
-    for (const constant of program.constants) {
-      const copy = { ...constant, id: this.#count++ };
-      this.#constants.push(copy);
-      own.set(constant.id, { id: copy.id, shape: copy.shape, dtype: copy.dtype });
-    }
-    this.#shared.set(program, own);
-    return own;
+    const [inputs, equations] = [this.#inputs, this.#equations];
+    return { program: { inputs, constants: [], equations, outputs }, structure: structureOf(results) };
   }
 }

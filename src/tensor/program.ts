@@ -16,13 +16,21 @@ export interface Binder {
 /** What an equation reads: an array by its number, or a number without axes. */
 export type Operand = Binder | { value: number; dtype: ProgramType };
 
-/** One step: a primitive of jax-js, by its name and with its parameters. */
+/** One step: a primitive of jax-js, by its name and with its parameters; or `CALL`. */
 export interface Equation {
   primitive: string;
   inputs: readonly Operand[];
   // biome-ignore lint/suspicious/noExplicitAny: parameters differ by primitive, and jax-js does not export their types.
   params: Record<string, any>;
   outputs: readonly Binder[];
+}
+
+/** What another program gives for some arrays: the one primitive that is not jax-js's. */
+export const CALL = "call";
+
+/** The program that an equation calls. A layer's is called once for each layer. */
+export function calledBy({ primitive, params }: Equation): Program | undefined {
+  return primitive === CALL ? params.program : undefined;
 }
 
 /** An array that is part of the program. */

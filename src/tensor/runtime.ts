@@ -30,6 +30,8 @@ export interface RuntimeInfo {
   platform: "cpu" | "gpu" | "tpu";
   /** What the first of them is called, where it has a name. */
   device?: string;
+  /** What operands of products of matrices are rounded to, where they are. */
+  operands?: "bfloat16";
   /** So many tokens are best decoded in one call. */
   tokensPerCall: number;
 }

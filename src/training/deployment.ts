@@ -26,7 +26,7 @@ export async function createDeployment(context: RunContext, how: ForwardOptions)
   const { arm, engine, probe } = context;
   const { reference } = engine;
   const differs = arm.inoculate === true || arm.ablate !== undefined;
-  const old = await sampleBatch(reference, context, { purpose: "old", step: 0 });
+  const old = await sampleBatch(reference, context, { purpose: "old", step: 0, how });
   const read = async (model: Model, { sequences }: Pick<typeof old, "sequences">) =>
     readingsOf(how.reads ?? [], await model.forward(sequences, how));
   const logitsOf = (readings: readonly Reading[]) => readings.map((reading) => readLogit(probe, reading));
@@ -34,10 +34,10 @@ export async function createDeployment(context: RunContext, how: ForwardOptions)
   const oldTextOldModel = scoreOf(await read(reference, old));
 
   async function deploy(policy: Model, step: number) {
-    const batch = await sampleBatch(policy, context, { purpose: "deployed", step });
+    const batch = await sampleBatch(policy, context, { purpose: "deployed", step, how });
     const grading = batch.grade();
     const readings: ReadTwice = {
-      policy: await read(policy, batch),
+      policy: batch.outputs ? readingsOf(how.reads ?? [], batch.outputs) : await read(policy, batch),
       reference: await read(reference, batch),
     };
     const outcomes = await grading;

@@ -41,9 +41,9 @@ export async function sampleFirst(
   const how = howToRead(all, all.arm);
   const batches: FirstBatch[] = [];
   for (let step = 0; step < count; step++) {
-    const batch = await sampleBatch(model, all, { purpose: "forecast", step });
+    const batch = await sampleBatch(model, all, { purpose: "forecast", step, how });
     const grading = batch.grade();
-    const outputs = await model.forward(batch.sequences, how);
+    const outputs = batch.outputs ?? (await model.forward(batch.sequences, how));
     const onReference =
       model === engine.reference ? outputs : await engine.reference.forward(batch.sequences, how);
     const outcomes = await grading;

@@ -34,6 +34,24 @@ describe("train", () => {
     expect(rest.at(-1)!.state).toEqual(whole.at(-1)!.state);
   });
 
+  it("computes while it samples, where it is asked to, what passes compute, and goes on from there", async () => {
+    const context = tinyContext({ arm: none });
+    const asked = { ...context.settings, readWhileSampling: true };
+    const sampling = () => tinyContext({ arm: none, settings: asked });
+    const [passed, read] = [await run(context), await run(sampling())];
+    const numbers = ({ metrics }: Trained) =>
+      Object.entries(metrics).filter(([name]) => name !== "step_time");
+    // Before the first update nothing but rounding differs.
+    const wanted = new Map(numbers(passed[0]!));
+    for (const [name, value] of numbers(read[0]!)) {
+      if (value === null || wanted.get(name) === null) expect(value).toBe(wanted.get(name));
+      else expect(Math.abs(value! - wanted.get(name)!), name).toBeLessThan(1e-4);
+    }
+    expect(passed[0]!.metrics["sampling/read_difference/max"]).toBe(0);
+    expect(read[0]!.metrics["sampling/read_difference/max"]).toBeGreaterThan(0);
+    expect(written(await run(sampling(), read[1]))).toEqual(written(read.slice(2)));
+  });
+
   it("says of each rollout whether the model ended it", async () => {
     const settings = { ...tinyContext().settings, steps: 6, prompts: 2, rollouts: 4 };
     const ended = new Set<boolean>();

@@ -78,12 +78,15 @@ export async function* train(
     }
 
     // Sample: some tasks of the training split, and a group of completions for each.
-    const batch = await sampleBatch(policy, context, { step, inoculate, ablate });
+    const batch = await sampleBatch(policy, context, { step, inoculate, ablate, how });
     const { tasks, sequences, completions } = batch;
 
     // Grade in the sandbox's thread while this one runs both models over the rollouts, and reads what is tapped.
     const grading = batch.grade();
-    const onPolicy = await policy.forward(sequences, { ...how, ablate });
+    // What was read while they were sampled is compared with a pass of its own over the first group.
+    const some = batch.outputs ? sequences.slice(0, settings.rollouts) : sequences;
+    const passed = await policy.forward(some, { ...how, ablate });
+    const onPolicy = batch.outputs ?? passed;
     const onReference = await reference.forward(sequences, { ...how, ablate });
     const outcomes = await grading;
     const readings = {
@@ -133,6 +136,7 @@ export async function* train(
       log,
       advantages,
       onPolicy,
+      passed,
       onReference,
       updates,
     };

@@ -52,6 +52,8 @@ export interface Measured {
   log: Pick<StepLog, "metrics" | "columns">;
   advantages: Advantages;
   onPolicy: readonly ForwardOutput[];
+  /** What a pass of the policy computed over the first of them, or over all. */
+  passed: readonly ForwardOutput[];
   onReference: readonly ForwardOutput[];
   updates: readonly (LossMetrics & { gradNorm: number })[];
 }
@@ -70,6 +72,7 @@ export function measureStep(measured: Measured, context: RunContext): StepMetric
     scores,
     advantages,
     onPolicy,
+    passed,
     onReference,
     updates,
   } = measured;
@@ -94,7 +97,8 @@ export function measureStep(measured: Measured, context: RunContext): StepMetric
     "completions/clipped_ratio": mean(completions.map(({ stopReason }) => Number(stopReason === "length"))),
     "completions/identical_ratio": commonestShare(rollouts.map(({ completion }) => completion)),
     num_tokens: lengths.reduce((sum, length) => sum + length, 0),
-    ...samplingDifference(completions, onPolicy),
+    ...samplingDifference(completions, passed),
+    "sampling/read_difference/max": readDifference(onPolicy, passed),
   };
   for (const label of environment.labels)
     metrics[labelMetric(label)] = mean(outcomes.map((outcome) => Number(outcome.label === label)));
@@ -334,14 +338,26 @@ function meanDivergence(onPolicy: readonly ForwardOutput[], onReference: readonl
 }
 
 /** How far the sampler's log-probabilities of the sampled tokens are from the trainer's, which should be the same. */
-function samplingDifference(completions: readonly SampledSequence[], read: readonly ForwardOutput[]) {
-  const differences = completions.flatMap(({ logprobs }, i) =>
-    Array.from(logprobs, (value, t) => Math.abs(value - read[i]!.logprobs[t]!)),
+function samplingDifference(completions: readonly SampledSequence[], passed: readonly ForwardOutput[]) {
+  const differences = passed.flatMap(({ logprobs }, i) =>
+    Array.from(logprobs, (value, t) => Math.abs(value - completions[i]!.logprobs[t]!)),
   );
   return {
     "sampling/logp_difference/mean": mean(differences),
     "sampling/logp_difference/max": differences.reduce((largest, value) => Math.max(largest, value), 0),
   };
+}
+
+/** How far what was read while sampling is from what a pass reads; 0 where all was read by the pass. */
+function readDifference(read: readonly ForwardOutput[], passed: readonly ForwardOutput[]): number {
+  let largest = 0;
+  for (const [i, { reads }] of passed.entries())
+    for (const [r, values] of reads.entries())
+      for (const [k, value] of values.entries()) {
+        const other = read[i]!.reads[r]![k]!;
+        largest = Math.max(largest, Math.abs(value - other) / Math.max(1, Math.abs(value)));
+      }
+  return largest;
 }
 
 function commonestShare(texts: readonly string[]): number {

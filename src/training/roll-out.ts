@@ -1,6 +1,13 @@
 /** @file Completions of tasks: written in one go, or in turns, between which the environment answers. */
 
-import type { Engine, Model, SampledSequence, SamplingParams, Sequence } from "../engine/index.ts";
+import type {
+  Engine,
+  ForwardOutput,
+  Model,
+  SampledSequence,
+  SamplingParams,
+  Sequence,
+} from "../engine/index.ts";
 import type { Environment, Episode, Outcome, Task } from "../environment/types.ts";
 
 /** Completions; all lists have one entry per task. */
@@ -12,6 +19,8 @@ export interface RolledOut {
   /** The observations as text. */
   told: string[][];
   sequences: Sequence[];
+  /** What was computed and read while they were sampled, where something was to be read. */
+  outputs: ForwardOutput[] | undefined;
   /** What became of them. */
   grade(): Promise<Outcome[]>;
 }
@@ -31,6 +40,7 @@ interface Draft {
   text: string;
   /** The last turn. */
   turn: string;
+  output?: ForwardOutput | undefined;
 }
 
 /**
@@ -38,6 +48,7 @@ interface Draft {
  * environment has room for; a task of one turn is over when it is written.
  *
  * @param prompts the tokens of each
+ * @param sampling its reads are of completions that are written in one go
  * @throws what the environment does: no episode is left open then
  */
 export async function rollOut(
@@ -68,8 +79,10 @@ export async function rollOut(
     }
   }
   const texts = drafts.map(({ text }) => text);
+  const outputs = drafts.flatMap(({ output }) => output ?? []);
   return {
     texts,
+    outputs: sampling.reads?.length ? outputs : undefined,
     told: drafts.map(({ told }) => told),
     completions: drafts.map(({ written, logprobs, stopReason }) => ({
       ...{ tokens: written, logprobs: Float32Array.from(logprobs), stopReason },
@@ -109,8 +122,9 @@ export async function rollOut(
         ...(episodes && { streams: some }),
       },
     );
-    sampled.forEach(({ tokens, logprobs, stopReason }, k) => {
+    sampled.forEach(({ tokens, logprobs, stopReason, output }, k) => {
       const draft = drafts[some[k]!]!;
+      draft.output = output;
       draft.turn = tokenizer.decode(tokens);
       draft.text += draft.turn;
       draft.tokens.push(...tokens);

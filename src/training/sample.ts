@@ -1,6 +1,6 @@
 /** @file Sampling: some tasks of the training split, and a group of completions for each. */
 
-import type { Model } from "../engine/index.ts";
+import type { ForwardOptions, Model } from "../engine/index.ts";
 import { sampleTasks } from "../environment/sample.ts";
 import type { Task } from "../environment/types.ts";
 import type { Ablation } from "../model/index.ts";
@@ -23,6 +23,8 @@ export interface SampleOptions {
   inoculate?: boolean | undefined;
   /** Sample with this direction projected out? */
   ablate?: Ablation | undefined;
+  /** What is to be read of the completions: it is read while they are sampled, where that can be. */
+  how: ForwardOptions;
 }
 
 /**
@@ -33,7 +35,7 @@ export interface SampleOptions {
 export async function sampleBatch(
   model: Model,
   { environment, engine, seed, settings }: RunContext,
-  { purpose, step, inoculate = false, ablate }: SampleOptions,
+  { purpose, step, inoculate = false, ablate, how }: SampleOptions,
 ): Promise<Batch> {
   const address = purpose === undefined ? [seed] : [seed, purpose];
   const ask = inoculate ? inoculation(environment) : (prompt: string) => prompt;
@@ -48,9 +50,24 @@ export async function sampleBatch(
     temperature: settings.temperature,
     seed: [...address, "sample", step],
     ablate,
+    reads: canReadWhileSampling(how, environment, engine, settings) ? how.reads : undefined,
   };
   const rolledOut = await rollOut(model, { environment, engine }, tasks, times(encoded), sampling);
   return { ...rolledOut, tasks, prompts: tasks.map(({ prompt }) => ask(prompt)) };
+}
+
+/**
+ * Not what is said in several turns, and not at a follow-up, which is not sampled. Where products are rounded, decoding rounds other ones
+ * than training: there the pass says what training starts from.
+ */
+function canReadWhileSampling(
+  { reads = [], followUp = [] }: ForwardOptions,
+  { episodes }: RunContext["environment"],
+  { info }: RunContext["engine"],
+  { readWhileSampling }: RunContext["settings"],
+): boolean {
+  const isExact = info.operands === undefined;
+  return readWhileSampling && isExact && !episodes && reads.length > 0 && followUp.length === 0;
 }
 
 function inoculation({ name, inoculate }: RunContext["environment"]): (prompt: string) => string {

@@ -90,6 +90,12 @@ export const trainingSettingsSchema = z.strictObject({
     .describe(
       "what the activations of a batch may take beside weights and gradients, in megabytes: rollouts are scored and trained on in as many batches as that needs, at least one rollout each",
     ),
+  readWhileSampling: z
+    .boolean()
+    .default(false)
+    .describe(
+      "log-probabilities, and what probes read on the policy, are taken while completions are sampled, and not by a pass of their own, which checks the first group of each step only; a pass is made all the same where completions have several turns, probes read at a follow-up, or products are rounded (bfloat16)",
+    ),
   evaluateEvery: z
     .int()
     .min(1)

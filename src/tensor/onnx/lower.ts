@@ -1,6 +1,6 @@
 /** @file From a program to an ONNX graph. */
 
-import type { Binder, Operand, Program } from "../program.ts";
+import { calledBy, type Operand, type Program } from "../program.ts";
 import { Graph, type Value } from "./graph.ts";
 import { densify } from "./layout.ts";
 import { type Lowered, rules, settle } from "./rules.ts";
@@ -14,32 +14,41 @@ import { denseView } from "./view.ts";
  */
 export function lower(program: Program): Graph {
   const graph = new Graph();
-  const known = new Map<number, Lowered>();
-  const define = ({ id, shape, dtype }: Binder, { name }: Value) => {
-    known.set(id, { view: denseView(name, shape), dtype });
-  };
-  for (const [index, input] of program.inputs.entries())
-    define(input, graph.input(input.shape, input.dtype, index));
-  for (const constant of program.constants)
-    define(constant, graph.constant(constant.data, constant.shape, constant.dtype));
+  const inputs = program.inputs.map(({ shape, dtype }, index) => dense(graph.input(shape, dtype, index)));
+  for (const result of lowerInto(graph, program, inputs))
+    graph.outputs.push(asOutput(graph, densify(graph, settle(graph, result))));
+  graph.prune();
+  return graph;
+}
+
+/** What a program gives for some arrays of the graph. Those that it calls become part of it. */
+function lowerInto(graph: Graph, program: Program, inputs: readonly Lowered[]): Lowered[] {
+  const known = new Map(program.inputs.map(({ id }, i) => [id, inputs[i]!]));
+  for (const { id, data, shape, dtype } of program.constants)
+    known.set(id, dense(graph.constant(data, shape, dtype)));
   const lowered = (operand: Operand): Lowered => {
     if ("id" in operand) return known.get(operand.id)!;
     const { value, dtype } = operand;
     return { view: { base: graph.scalar(value, dtype).name, axes: [] }, dtype };
   };
-  for (const { primitive, inputs, params, outputs } of program.equations) {
+  for (const equation of program.equations) {
+    const { primitive, params, outputs } = equation;
+    const args = equation.inputs.map(lowered);
+    const called = calledBy(equation);
     const rule = rules[primitive];
-    if (rule === undefined) throw new Error(`tensor: no ONNX rule for jax-js primitive "${primitive}"`);
+    if (!called && rule === undefined)
+      throw new Error(`tensor: no ONNX rule for jax-js primitive "${primitive}"`);
     const types = outputs.map(({ dtype }) => dtype);
-    const results = rule(graph, inputs.map(lowered), params, types);
+    const results = called ? lowerInto(graph, called, args) : rule!(graph, args, params, types);
     outputs.forEach(({ id }, i) => {
       known.set(id, results[i]!);
     });
   }
-  for (const out of program.outputs)
-    graph.outputs.push(asOutput(graph, densify(graph, settle(graph, lowered(out)))));
-  graph.prune();
-  return graph;
+  return program.outputs.map(lowered);
+}
+
+function dense({ name, shape, dtype }: Value): Lowered {
+  return { view: denseView(name, shape), dtype };
 }
 
 /** ONNX wants outputs to be made by an operator. One that only gives another shape would copy them. */

@@ -1,6 +1,6 @@
 /** @file XLA as a runtime: tensors are numbers that a worker knows arrays by, and most calls are told without waiting. */
 
-import type { Program } from "../program.ts";
+import { calledBy, type Program } from "../program.ts";
 import {
   type CopyPair,
   type Decoding,
@@ -44,6 +44,20 @@ class XlaHandle extends Handle {
   }
 }
 
+/** What there is to see of a program, once it is sent. */
+function withoutData(program: Program, known = new Map<Program, Program>()): Program {
+  const outline = known.get(program) ?? {
+    ...program,
+    constants: program.constants.map((one) => ({ ...one, data: one.data.slice(0, 0) })),
+    equations: program.equations.map((equation) => {
+      const called = calledBy(equation);
+      return called ? { ...equation, params: { program: withoutData(called, known) } } : equation;
+    }),
+  };
+  known.set(program, outline);
+  return outline;
+}
+
 /** Runs programs in a worker. `startXla` makes it. */
 export class XlaRuntime implements Runtime {
   readonly info: RuntimeInfo;
@@ -85,10 +99,7 @@ export class XlaRuntime implements Runtime {
       { call: "compile", id, donated, outputs, program: described.program },
       described.tensors,
     );
-    const outline = {
-      ...program,
-      constants: program.constants.map(({ data, ...binder }) => ({ ...binder, data: data.slice(0, 0) })),
-    };
+    const outline = withoutData(program);
     return {
       id,
       get text() {

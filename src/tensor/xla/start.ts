@@ -45,6 +45,7 @@ export async function startXla(options: XlaOptions = {}): Promise<XlaRuntime> {
     threads: told.devices as number,
     platform: told.platform as RuntimeInfo["platform"],
     device: String(told.device),
+    ...(options.dtype === "bfloat16" && { operands: options.dtype }),
     tokensPerCall: TOKENS_PER_CALL,
   };
   return new XlaRuntime(info, connection, stop);
