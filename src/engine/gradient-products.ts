@@ -51,10 +51,13 @@ export async function gradientProducts(
         const program = await gramProgram(programs, handles[0]!.shape, handles.length, weights.length > 0);
         const told = await program.run(handles, given);
         const { data } = (await programs.runtime.get(told)) as FloatTensor;
+        // Of two orders, which may differ in rounding, the first.
         places.forEach((i, a) => {
-          places.forEach((j, b) => {
+          for (let b = a; b < places.length; b++) {
+            const j = places[b]!;
             products[p]![i]![j]! += data[a * places.length + b]!;
-          });
+            products[p]![j]![i] = products[p]![i]![j]!;
+          }
         });
         programs.runtime.free(told);
       }
