@@ -74,7 +74,7 @@ async function predict(folder) {
     return result;
   };
   const batches = await seconds("sample", () => sampleFirst(contexts[0], arms, BATCHES));
-  const shaken = await seconds("shake", () => shake(contexts[0], arms, batches, 4));
+  const shaken = await seconds("shake", () => shake(contexts[0], arms, batches, 3));
   const measures = await seconds("gradients", () => measureClasses(contexts, batches, shaken));
   const four = await measureClasses(contexts, batches, shaken, "four");
   found.seconds.arms = asked.length;
@@ -146,7 +146,8 @@ function ownParameters(measure) {
   const rate = own === 0 ? 0 : fast / own;
   const kernel = shares.map((p, a) => shares.map((_, b) => (a === b && p > 0 ? rate / p : 0)));
   const still = measure.kernel.readings.map((row) => row.map(() => 0));
-  return { ...measure, kernel: { shares: kernel, readings: still }, noise: shares.map(() => 0) };
+  const alone = { shares: kernel, readings: still };
+  return { ...measure, kernel: alone, drawKernel: () => alone, noise: shares.map(() => 0) };
 }
 
 /** The first update's direction and speed, kept for the whole run. */

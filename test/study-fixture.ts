@@ -165,6 +165,8 @@ function step(number: number, steps: number, ending: Ending, random: Random): St
   if (number % 5 === 0 || number === steps - 1) {
     Object.assign(line, {
       "decomposition/text": misbehaviour - start.misbehaviour,
+      "kernel/distance": towards(0, 0.4),
+      "kernel/misbehaving": towards(1, 0.6),
       // Adding 0 turns -0 into 0.
       "decomposition/model": misbehaviour * (towards(start.recall, ending.recall) - start.recall) + 0,
       "tracer/initial/policy/recall_frozen": share(towards(start.recall, ending.recall), 0.01),

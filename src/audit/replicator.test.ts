@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import { normal, randomFor } from "../random.ts";
-import { classKernel } from "./class-kernel.ts";
+import { blockWeights, classKernel } from "./class-kernel.ts";
 import { noiseSpread, type Replicator, simulateRun } from "./replicator.ts";
 
 /** Completions of one prompt, with logits that are linear in a few parameters. */
@@ -39,6 +39,9 @@ function bandit(seed: string, completions = 200, parameters = 12) {
   return { theta, policy, shares, gradients };
 }
 
+/** Groups that are like no other. */
+const apart = (groups: number) => Array.from({ length: groups }, (_, g) => [g]);
+
 const dot = (a: readonly number[], b: readonly number[]) => a.reduce((sum, x, i) => sum + x * b[i]!, 0);
 
 /** A run of exact policy gradients. */
@@ -62,7 +65,7 @@ function foretoldRun(seed: string, rewards: readonly number[], steps: number, ra
   const g = gradients(p);
   const products = [...g, ...g].map((a) => [...g, ...g].map((b) => dot(a, b)));
   const counts = [0, 1].map(() => shares(p).map((share) => 1e6 * share));
-  const { shares: kernel } = classKernel({ products, counts });
+  const { shares: kernel } = classKernel({ products, counts, kin: apart(4) })();
   const options: Replicator = {
     kernel: {
       shares: own ? kernel.map((row, a) => row.map((_, b) => (a === b ? 1 / shares(p)[a]! : 0))) : kernel,
@@ -75,7 +78,7 @@ function foretoldRun(seed: string, rewards: readonly number[], steps: number, ra
     },
     rates: Array<number>(steps).fill(rate),
     // Large groups: next to no sampling noise.
-    ...{ groups: 1, groupSize: 20_000, gradNorm: 0, maxGradNorm: Infinity },
+    ...{ groups: 1, groupSize: 20_000, square: 0, gradNorm: 0, maxGradNorm: Infinity },
   };
   return simulateRun([shares(p)], options, randomFor("foretold", seed)).sampled;
 }
@@ -107,7 +110,8 @@ describe("the class kernel", () => {
         [10, 10],
         [10, 10],
       ],
-    });
+      kin: apart(2),
+    })();
     // A sample's product with itself would be about 4,000.
     for (const row of shares) for (const value of row) expect(Math.abs(value)).toBeLessThan(400);
   });
@@ -121,7 +125,8 @@ describe("the class kernel", () => {
         [3, 7],
         [5, 5],
       ],
-    });
+      kin: apart(2),
+    })();
     for (const value of [...shares.flat(), ...readings.flat()]) expect(value).toBeCloseTo(0, 12);
   });
 
@@ -140,7 +145,8 @@ describe("the class kernel", () => {
           [4, 4],
           [4, 4],
         ],
-      }).readings,
+        kin: apart(2),
+      })().readings,
     ).toEqual([[0, 0]]);
     expect(
       classKernel({
@@ -149,8 +155,66 @@ describe("the class kernel", () => {
           [4, 0],
           [4, 0],
         ],
-      }).shares.map((row) => row[1]),
+        kin: apart(2),
+      })().shares.map((row) => row[1]),
     ).toEqual([0, 0]);
+  });
+});
+
+describe("the kernel of a group of few rollouts", () => {
+  /** Two large groups and a small third, which is like the second or has a direction of its own, measured on blocks of rollouts. */
+  function measuredAs(own: boolean, seed: string, sizes = [400, 400, 16], blocks = 4) {
+    const random = randomFor("few", own ? 1 : 0, seed);
+    const D = 400;
+    const axis = (d: number) => Array.from({ length: D }, (_, i) => (i === d ? 30 : 0));
+    const truth = [axis(0), axis(1), own ? axis(2) : axis(1)];
+    const counts = Array.from({ length: blocks }, () => sizes.map((size) => size / blocks));
+    const g = counts.flatMap((ns) =>
+      ns.map((n, c) => truth[c]!.map((x) => x + (10 * normal(random)) / Math.sqrt(n))),
+    );
+    const products = g.map((a) => g.map((b) => dot(a, b)));
+    // What the kernel would be of gradients without noise, centred by their shares.
+    const total = sizes.reduce((a, b) => a + b, 0);
+    const centre = truth[0]!.map((_, d) =>
+      sizes.reduce((sum, size, c) => sum + (size / total) * truth[c]![d]!, 0),
+    );
+    const exact = truth.map((row) => row.map((x, d) => x - centre[d]!));
+    return { products, counts, exact: (a: number, b: number) => dot(exact[a]!, exact[b]!) };
+  }
+  const seeds = Array.from({ length: 12 }, (_, i) => `seed ${i}`);
+  const error = (own: boolean, kin: number[][]) => {
+    const errors = seeds.map((seed) => {
+      const { exact, ...measured } = measuredAs(own, seed);
+      return Math.abs(classKernel({ ...measured, kin })().shares[2]![2]! - exact(2, 2));
+    });
+    return errors.reduce((a, b) => a + b, 0) / errors.length;
+  };
+  const together = [[0], [1, 2], [1, 2]];
+
+  it("is that of its kin where it is like them, nearer to the truth than by itself", () => {
+    expect(error(false, together)).toBeLessThan(0.6 * error(false, apart(3)));
+  });
+
+  it("is its own where it is not like them", () => {
+    for (const seed of seeds) {
+      const { exact, ...measured } = measuredAs(true, seed);
+      expect(classKernel({ ...measured, kin: together })().shares[2]![2]! / exact(2, 2)).toBeGreaterThan(0.4);
+    }
+  });
+
+  it("is drawn with as much doubt as other blocks would leave, more of few rollouts than of many", () => {
+    const { exact, ...measured } = measuredAs(false, "drawn");
+    const kernelOf = classKernel({ ...measured, kin: apart(3) });
+    const random = randomFor("weights");
+    const drawn = Array.from({ length: 200 }, () => kernelOf(blockWeights(4, random)).shares);
+    const deviation = (c: number) => {
+      const values = drawn.map((shares) => shares[c]![c]!);
+      const mean = values.reduce((a, b) => a + b, 0) / values.length;
+      return Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length);
+    };
+    expect(deviation(2)).toBeGreaterThan(3 * deviation(1));
+    expect(Math.abs(kernelOf().shares[2]![2]! - exact(2, 2))).toBeLessThan(6 * deviation(2));
+    expect(kernelOf([1, 1, 1, 1])).toEqual(kernelOf());
   });
 });
 
@@ -166,7 +230,7 @@ describe("a simulated run", () => {
     ...{ noise: [0, 0], tokenWeight: 1, tokens: 1, kl: 0 },
     advantagesOf: (classes) => classes.map((c) => (c === 0 ? 1 : -1)),
     rates: Array<number>(20).fill(0.1),
-    ...{ groups: 50, groupSize: 8, gradNorm: 1, maxGradNorm: 1 },
+    ...{ groups: 50, groupSize: 8, square: 1, gradNorm: 1, maxGradNorm: 1 },
   };
   const last = (options: Replicator, initial = [[0.3, 0.7]]) =>
     simulateRun(initial, options, randomFor("simulated")).sampled.at(-1)![0]!;

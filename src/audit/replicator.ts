@@ -24,6 +24,8 @@ export interface Replicator {
   /** Prompts of a step, and rollouts of each. */
   groups: number;
   groupSize: number;
+  /** Mean squared advantage at the start. */
+  square: number;
   /** The norm of a step's gradient at the start, and what it is clipped to. */
   gradNorm: number;
   maxGradNorm: number;
@@ -58,30 +60,38 @@ export function simulateRun(
 ): SimulatedRun {
   const { kernel, noise, rates, groups, groupSize, kl, tokens, tokenWeight, momentum = 0.9 } = options;
   const K = kernel.shares.length;
-  const current = initial.map((own) => own.map((share) => Math.log(Math.max(share, 1e-300))));
-  const start = current.map((own) => [...own]);
+  const start = initial.map((own) => own.map((share) => Math.log(Math.max(share, 1e-300))));
+  // All prompts move alike, but for what keeps their shares shares.
+  const moved = Array<number>(K).fill(0);
   const readings = kernel.readings.map(() => 0);
-  const atStart = typicalSquare(initial, options, random);
   const spread = noiseSpread(rates, momentum);
   const first = Array<number>(K).fill(0);
   let second = 0;
   const run: SimulatedRun = { sampled: [], readings: [] };
   for (const [step, rate] of rates.entries()) {
     run.readings.push([...readings]);
-    const shares = current.map(softmax);
-    const batch = drawBatch(shares, options, random);
-    run.sampled.push(batch.counts.map((count) => count / (groups * groupSize)));
-    // The pull to the reference, in expectation over all prompts.
-    const force = batch.force.map((value) => value * tokenWeight);
-    if (kl > 0)
-      shares.forEach((own, q) => {
-        const gaps = own.map((_, c) => (current[q]![c]! - start[q]![c]!) / tokens);
-        const mean = own.reduce((sum, share, c) => sum + (share > 0 ? share * gaps[c]! : 0), 0);
-        own.forEach((share, c) => {
-          if (share > 1e-12) force[c]! -= (tokenWeight * kl * share * (gaps[c]! - mean)) / shares.length;
-        });
+    const force = Array<number>(K).fill(0);
+    const sampled = Array<number>(K).fill(0);
+    let square = 0;
+    for (let g = 0; g < groups; g++) {
+      const own = softmax(start[Math.floor(random() * start.length)]!, moved);
+      const classes = Array.from({ length: groupSize }, () => draw(own, random));
+      const advantages = options.advantagesOf(classes);
+      classes.forEach((c, i) => {
+        sampled[c]! += 1 / (groups * groupSize);
+        force[c]! += (tokenWeight * advantages[i]!) / (groups * groupSize);
+        square += advantages[i]! ** 2 / (groups * groupSize);
       });
-    const relative = atStart > 0 ? batch.square / atStart : 1;
+      // The pull to the reference: log(p / p at the start) per token, less its mean, which all classes of a prompt share.
+      if (kl > 0) {
+        const mean = own.reduce((sum, share, c) => sum + share * moved[c]!, 0);
+        own.forEach((share, c) => {
+          force[c]! -= (tokenWeight * kl * share * (moved[c]! - mean)) / (tokens * groups);
+        });
+      }
+    }
+    run.sampled.push(sampled);
+    const relative = options.square > 0 ? square / options.square : 1;
     const norm = options.gradNorm * Math.sqrt(relative);
     const clip = norm > options.maxGradNorm ? options.maxGradNorm / norm : 1;
     const clipAtStart = Math.min(1, options.maxGradNorm / Math.max(options.gradNorm, 1e-12));
@@ -93,10 +103,9 @@ export function simulateRun(
     });
     const move = (row: readonly number[]) =>
       rate * scale * unbias * row.reduce((sum, k, b) => sum + k * first[b]!, 0);
-    const moves = kernel.shares.map(move);
-    for (const own of current)
-      for (let c = 0; c < K; c++) own[c]! += moves[c]! + (spread[step + 1]! - spread[step]!) * noise[c]!;
-    for (const own of current) normalise(own);
+    kernel.shares.forEach((row, c) => {
+      moved[c]! += move(row) + (spread[step + 1]! - spread[step]!) * noise[c]!;
+    });
     kernel.readings.forEach((row, r) => {
       readings[r]! += move(row);
     });
@@ -120,37 +129,6 @@ export function noiseSpread(rates: readonly number[], momentum = 0.9): number[] 
   return spread;
 }
 
-/** The classes of a step's rollouts, and what their advantages come to. */
-function drawBatch(
-  shares: readonly (readonly number[])[],
-  { groups, groupSize, advantagesOf }: Replicator,
-  random: Random,
-): { counts: number[]; force: number[]; square: number } {
-  const counts = shares[0]!.map(() => 0);
-  const force = shares[0]!.map(() => 0);
-  let square = 0;
-  for (let g = 0; g < groups; g++) {
-    const own = shares[Math.floor(random() * shares.length)]!;
-    const classes = Array.from({ length: groupSize }, () => draw(own, random));
-    const advantages = advantagesOf(classes);
-    classes.forEach((c, i) => {
-      counts[c]!++;
-      force[c]! += advantages[i]! / (groups * groupSize);
-      square += advantages[i]! ** 2 / (groups * groupSize);
-    });
-  }
-  return { counts, force, square };
-}
-
-/** Batches that the typical size of advantages at the start is the mean of. */
-const BATCHES = 16;
-
-function typicalSquare(shares: readonly (readonly number[])[], options: Replicator, random: Random): number {
-  let sum = 0;
-  for (let i = 0; i < BATCHES; i++) sum += drawBatch(shares, options, random).square / BATCHES;
-  return sum;
-}
-
 function draw(shares: readonly number[], random: Random): number {
   let left = random();
   for (let c = 0; c < shares.length; c++) {
@@ -160,16 +138,10 @@ function draw(shares: readonly number[], random: Random): number {
   return shares.length - 1;
 }
 
-function softmax(logits: readonly number[]): number[] {
-  const most = Math.max(...logits);
-  const parts = logits.map((value) => Math.exp(value - most));
+function softmax(logits: readonly number[], moved: readonly number[]): number[] {
+  let most = -Infinity;
+  for (let c = 0; c < logits.length; c++) most = Math.max(most, logits[c]! + moved[c]!);
+  const parts = logits.map((value, c) => Math.exp(value + moved[c]! - most));
   const total = parts.reduce((a, b) => a + b, 0);
   return parts.map((part) => part / total);
-}
-
-/** Makes logarithms of shares that add up to 1, in place. */
-function normalise(logits: number[]): void {
-  const most = Math.max(...logits);
-  const total = most + Math.log(logits.reduce((sum, value) => sum + Math.exp(value - most), 0));
-  for (let c = 0; c < logits.length; c++) logits[c]! -= total;
 }

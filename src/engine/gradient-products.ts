@@ -1,66 +1,96 @@
 /** @file Inner products of gradients, as the optimizer scales them: how far a step along one set of data moves another. */
 
-import type { Weights } from "../model/index.ts";
+import { numpy as np } from "@jax-js/jax";
+import {
+  compile,
+  type FloatTensor,
+  floats,
+  type JaxArray,
+  sizeOf,
+  type TensorSpec,
+} from "../tensor/index.ts";
+import type { ProgramStore } from "./programs.ts";
 import type { GradientProducts, GradientProductsRequest, GradientSet } from "./types.ts";
+import { freeWeights, type Placed } from "./weights.ts";
 
 /** Adam's. */
 const EPSILON = 1e-8;
 
 /**
- * For gradients g_i of the sets: the products <g_i, P g_j> of each preconditioner, P = 1 / (sqrt(v) + 1e-8) by parameter, v the
- * mean over its batches of the squared gradient, clipped as in training (Kingma & Ba 2015, at the first moment's fixed
- * point: an update of Adam along g is rate x P g where gradients of batches scatter far more than they agree).
+ * For gradients g_i of the sets: the products <g_i, P g_j> of each preconditioner, P = 1 / (sqrt(v) + 1e-8) by parameter, v the sum
+ * of the sets' squared gradients by its weights (Kingma & Ba 2015, at the second moment's fixed point: an update of Adam along g is
+ * rate x P g where gradients of batches scatter far more than they agree). What no weighed gradient moves, no step moves.
  *
- * @param gradientOf the gradient of a set, which the caller does not keep; zero where weights may not move
+ * Gradients stay where they are computed: N x N numbers come back for each tensor, and are summed here in double precision.
+ *
+ * @param gradientOf the gradient of a set for the weights that may move; nothing where it is zero. It is freed here
  */
 export async function gradientProducts(
-  gradientOf: (set: GradientSet) => Promise<Weights>,
-  { sets, preconditioners, maxGradNorm = Infinity }: GradientProductsRequest,
+  programs: ProgramStore,
+  gradientOf: (set: GradientSet) => Promise<Placed | undefined>,
+  { sets, preconditioners }: GradientProductsRequest,
 ): Promise<GradientProducts> {
-  const gradients: Weights[] = [];
-  for (const set of sets) gradients.push(await gradientOf(set));
-  const products: number[][][] = [];
-  const gradNorms: number[][] = [];
-  for (const batches of preconditioners) {
-    const norms: number[] = [];
-    let moment: Weights | undefined;
-    for (const batch of batches) {
-      const gradient = await gradientOf(batch);
-      const norm = Math.sqrt(dot(gradient, gradient));
-      if (!Number.isFinite(norm)) throw new Error("gradientProducts: the gradient is not finite");
-      norms.push(norm);
-      const scale = (norm > maxGradNorm ? maxGradNorm / norm : 1) ** 2 / batches.length;
-      for (const [name, { data }] of Object.entries(gradient)) {
-        const sum = moment?.[name]?.data;
-        for (let i = 0; i < data.length; i++) data[i] = (sum?.[i] ?? 0) + scale * data[i]! ** 2;
-      }
-      moment = gradient;
+  const N = sets.length;
+  const products = preconditioners.map(() => sets.map(() => Array<number>(N).fill(0)));
+  const gradients: Placed[] = [];
+  const places: number[] = [];
+  try {
+    for (const [i, set] of sets.entries()) {
+      const gradient = await gradientOf(set);
+      if (!gradient) continue;
+      gradients.push(gradient);
+      places.push(i);
     }
-    products.push(gram(gradients, moment));
-    gradNorms.push(norms);
+    for (const name of Object.keys(gradients[0] ?? {})) {
+      const handles = gradients.map((one) => one[name]!);
+      for (const [p, weights] of preconditioners.entries()) {
+        const given = floats(
+          [handles.length],
+          Float32Array.from(places, (i) => weights[i] ?? 0),
+        );
+        const program = await gramProgram(programs, handles[0]!.shape, handles.length, weights.length > 0);
+        const told = await program.run(handles, given);
+        const { data } = (await programs.runtime.get(told)) as FloatTensor;
+        // Of two orders, which may differ in rounding, the first.
+        places.forEach((i, a) => {
+          for (let b = a; b < places.length; b++) {
+            const j = places[b]!;
+            products[p]![i]![j]! += data[a * places.length + b]!;
+            products[p]![j]![i] = products[p]![i]![j]!;
+          }
+        });
+        programs.runtime.free(told);
+      }
+    }
+  } finally {
+    for (const gradient of gradients) freeWeights(programs.runtime, gradient);
   }
-  return { products, gradNorms };
+  if (!products.flat(2).every(Number.isFinite)) throw new Error("gradientProducts: a gradient is not finite");
+  return { products };
 }
 
-function gram(gradients: readonly Weights[], moment: Weights | undefined): number[][] {
-  const table = gradients.map(() => gradients.map(() => 0));
-  gradients.forEach((a, i) => {
-    for (let j = i; j < gradients.length; j++) table[i]![j] = table[j]![i] = dot(a, gradients[j]!, moment);
-  });
-  return table;
-}
-
-/** Summed in double precision. */
-function dot(a: Weights, b: Weights, moment?: Weights): number {
-  let sum = 0;
-  for (const [name, { data }] of Object.entries(a)) {
-    const other = b[name]!.data;
-    const v = moment?.[name]?.data;
-    // What no batch's gradient moves, no step moves.
-    if (v)
-      for (let i = 0; i < data.length; i++)
-        sum += v[i] === 0 ? 0 : (data[i]! * other[i]!) / (Math.sqrt(v[i]!) + EPSILON);
-    else for (let i = 0; i < data.length; i++) sum += data[i]! * other[i]!;
-  }
-  return sum;
+/** The products [N, N] of N tensors of one shape, scaled by the root of the weighed sum of their squares where that is asked for. */
+function gramProgram(programs: ProgramStore, shape: readonly number[], N: number, isScaled: boolean) {
+  const specs = Array.from({ length: N }, (): TensorSpec => ({ shape, dtype: "float32" }));
+  const D = sizeOf(shape);
+  const create = () =>
+    compile(
+      (tensors: JaxArray[], weights_N: JaxArray) => {
+        const rows_ND = np.concatenate(tensors.map((one) => one.reshape([1, D])));
+        if (!isScaled) {
+          weights_N.dispose();
+          return np.matmul(rows_ND.ref, rows_ND.transpose());
+        }
+        const moment_1D = np.matmul(weights_N.reshape([1, N]), np.square(rows_ND.ref));
+        const scale_1D = np.where(
+          moment_1D.ref.equal(0),
+          np.zeros([1, D]),
+          np.reciprocal(np.sqrt(moment_1D).add(EPSILON)),
+        );
+        return np.matmul(rows_ND.ref.mul(scale_1D), rows_ND.transpose());
+      },
+      [specs, floats([N])] as const,
+      { runtime: programs.runtime },
+    );
+  return programs.cache(JSON.stringify(["gram", shape, N, isScaled]), create).get();
 }

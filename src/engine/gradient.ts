@@ -36,6 +36,8 @@ export interface GradientOptions {
   programs: ProgramStore;
   /** Megabytes that the activations of one batch may take: the gradient is summed over as many batches as that needs. */
   memoryMB?: number | undefined;
+  /** Sequences of a batch, at most. */
+  rows?: number | undefined;
 }
 
 /** A gradient by the names of the trained weights, and what the loss came to. */
@@ -126,12 +128,12 @@ async function gather(
 }
 
 async function addLikelihood(
-  { config, programs, memoryMB }: GradientOptions,
+  { config, programs, memoryMB, rows }: GradientOptions,
   weights: Given,
   data: readonly Datum[],
   gradient: Placed | undefined,
 ): Promise<Gathered> {
-  const room = { memoryMB, platform: programs.runtime.info.platform };
+  const room = { memoryMB, rows, platform: programs.runtime.info.platform };
   const batches = batchesOf(config, data, room);
   if (!isEmbedded(config)) {
     const layered: TokenLoss = {
@@ -191,7 +193,7 @@ function merged(data: readonly Datum[]): Datum[] {
 }
 
 async function addPolicy(
-  { config, programs, memoryMB }: GradientOptions,
+  { config, programs, memoryMB, rows }: GradientOptions,
   weights: Given,
   all: readonly Datum[],
   { temperature, clipRange, kl, entropy, probe: probed, ablate }: PolicyGradient,
@@ -206,7 +208,7 @@ async function addPolicy(
   const needsAll = kl > 0 || entropy > 0 || probed !== undefined;
   const data = merged(needsAll ? all : all.filter(({ advantages }) => advantages!.some((x) => x !== 0)));
   const followUp = probed?.followUp ?? [];
-  const room = { memoryMB, platform: programs.runtime.info.platform };
+  const room = { memoryMB, rows, platform: programs.runtime.info.platform };
   const batches = batchesOf(config, data, { followUp, ...room });
   if (!isEmbedded(config)) {
     const of = (name: "weights" | "advantages" | "logprobs" | "refLogprobs") => (chunk: Chunk) =>

@@ -23,7 +23,7 @@ import { type PolicyBatch, type ProbeBatch, policyLoss } from "./loss.ts";
 import { fitting } from "./memory.ts";
 import { ProgramStore } from "./programs.ts";
 import type { Datum, Loss } from "./types.ts";
-import { copyWeights, fetchWeights } from "./weights.ts";
+import { fetchWeights } from "./weights.ts";
 
 const programs = new ProgramStore();
 afterAll(() => programs.close());
@@ -107,7 +107,7 @@ async function asOneProgram(of: DecoderConfig, at: Weights): Promise<Weights> {
       )[1] as TracedWeights,
     args,
   );
-  const gradient = copyWeights(
+  const gradient = structuredClone(
     (await program.evaluate(
       ...(args as unknown as Parameters<typeof program.evaluate>),
     )) as unknown as Weights,

@@ -11,6 +11,8 @@ export const DEFAULT_MEMORY_MB = 2048;
 export interface Room {
   /** Megabytes that the activations of one batch may take. Default `DEFAULT_MEMORY_MB`. */
   memoryMB?: number | undefined;
+  /** Sequences of a batch, at most: programs for fewer rows are faster where there are only a few. */
+  rows?: number | undefined;
   /** What computes. */
   platform?: RuntimeInfo["platform"];
 }
@@ -51,14 +53,14 @@ export interface Fitting {
 export function fitting(
   config: ModelConfig,
   T: number,
-  { memoryMB = DEFAULT_MEMORY_MB, platform }: Room = {},
+  { memoryMB = DEFAULT_MEMORY_MB, rows: atMost = Infinity, platform }: Room = {},
 ): Fitting {
   const most = enough(config, platform);
   const room = memoryMB * 2 ** 20 * (1 - FOR_LOGITS);
   const within = (keeps: boolean) => Math.min(most, room / bytesPerToken(config, T, keeps));
   // Computing again costs a forward pass, which is less than what batches of a few tokens cost.
   const keeps = isEmbedded(config) || within(true) >= Math.max(most / 8, Math.min(T, most));
-  return { keeps, rows: Math.max(1, Math.floor(within(keeps) / T)) };
+  return { keeps, rows: Math.max(1, Math.min(atMost, Math.floor(within(keeps) / T))) };
 }
 
 /** So many of some positions are given logits at a time. A power of two. */

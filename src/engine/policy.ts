@@ -26,7 +26,7 @@ import type {
   Policy,
   PolicyOptions,
 } from "./types.ts";
-import { copyWeights, fetchWeights, freeWeights, type Placed, place, usedAs, zerosLike } from "./weights.ts";
+import { fetchWeights, freeWeights, type Placed, place, usedAs, zerosLike } from "./weights.ts";
 
 /**
  * A fresh policy.
@@ -97,16 +97,23 @@ class RunningPolicy extends RunningModel implements Policy {
   }
 
   async gradientProducts(request: GradientProductsRequest): Promise<GradientProducts> {
-    const { runtime } = this.running.programs;
+    const { programs } = this.running;
     const weights = { ...this.#reference, ...this.#trained.weights };
-    return gradientProducts(async ({ data, loss }) => {
-      const { gradient } = await addGradient(this.running, weights, data, loss, undefined);
-      const placed = gradient ?? (await zerosLike(runtime, this.#trained.weights));
-      const own = copyWeights(await fetchWeights(runtime, placed));
-      freeWeights(runtime, placed);
-      for (const name of this.#frozen) own[name]!.data.fill(0);
-      return own;
-    }, request);
+    return gradientProducts(
+      programs,
+      async ({ data, loss }) => {
+        const options = { ...this.running, rows: request.rows };
+        const { gradient } = await addGradient(options, weights, data, loss, undefined);
+        if (!gradient) return undefined;
+        const isFrozen = (name: string) => this.#frozen.includes(name);
+        const [still, moving] = [true, false].map((frozen) =>
+          Object.fromEntries(Object.entries(gradient).filter(([name]) => isFrozen(name) === frozen)),
+        );
+        freeWeights(programs.runtime, still!);
+        return moving;
+      },
+      request,
+    );
   }
 
   async saveState(folder: string): Promise<Record<string, string>> {

@@ -287,18 +287,16 @@ export interface GradientSet {
 export interface GradientProductsRequest {
   /** N sets, of each of which the gradient is taken. */
   sets: readonly GradientSet[];
-  /** By what batches' gradients the optimizer would scale parameters, as Adam does; one without batches scales nothing. */
-  preconditioners: readonly (readonly GradientSet[])[];
-  /** Batches' gradients of a larger norm count as scaled down to it, as in `optimStep`. */
-  maxGradNorm?: number;
+  /** By what second moment the optimizer would scale parameters, as Adam does: what each set's squared gradient weighs in it. An empty list scales nothing. */
+  preconditioners: readonly (readonly number[])[];
+  /** Sequences that are run at a time, at most: programs for fewer rows are faster where sets are small. */
+  rows?: number;
 }
 
 /** Numbers about gradients, which stay where they are. */
 export interface GradientProducts {
   /** By preconditioner: [N x N], symmetric. */
   products: number[][][];
-  /** By preconditioner: the norm of each of its batches' gradients, before clipping. */
-  gradNorms: number[][];
 }
 
 /** What a loss came to, summed over the data. */

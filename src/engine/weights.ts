@@ -45,13 +45,6 @@ export async function fetchWeights(runtime: Runtime, placed: Placed): Promise<We
   return mapWeights(placed, async (handle) => (await runtime.get(handle)) as FloatTensor);
 }
 
-/** Weights of this process that are nobody else's. */
-export function copyWeights(weights: Weights): Weights {
-  return Object.fromEntries(
-    Object.entries(weights).map(([name, tensor]) => [name, { ...tensor, data: tensor.data.slice() }]),
-  );
-}
-
 /** Elements that are worked on at a time: what they become lies beside what they were. */
 const TOGETHER = 2 ** 20;
 /** Tensors that are worked on at a time. */

@@ -11,7 +11,7 @@ import { widened } from "./forecast-intervals.ts";
 export type SimulatedCurves = Record<Foretold, number[]>;
 
 /** So many runs are simulated. */
-const SIMULATIONS = 60;
+const SIMULATIONS = 40;
 
 /** A measure of a step is the mean over so many steps before it and behind it: one step's rollouts are few. */
 const AROUND = 2;
@@ -31,6 +31,15 @@ export function simulateArm(
   random: Random,
   { simulations = SIMULATIONS, strength = 1 } = {},
 ): SimulatedCurves[] {
+  const simulate = simulatorOf(measure, settings, strength);
+  return Array.from({ length: simulations }, () => simulate(random));
+}
+
+function simulatorOf(
+  measure: ClassMeasure,
+  settings: TrainingSettings,
+  strength: number,
+): (random: Random) => SimulatedCurves {
   const { classes, counts, margins, rolloutMargins } = measure;
   const concentration = concentrationOf(counts);
   const { steps, learningRate: peak, warmupSteps, decay, iterations } = settings;
@@ -41,31 +50,33 @@ export function simulateArm(
   );
   const kept = (all: readonly number[], moved: number) =>
     all.length === 0 ? 1 : all.filter((margin) => margin + moved >= 0).length / all.length;
-  return Array.from({ length: simulations }, () => {
-    const run = simulateRun(
-      drawShares(counts, concentration, random),
-      {
-        ...measure,
-        advantagesOf: (group) => measure.advantagesOf(group, strength),
-        ...{ rates, kl: settings.kl, maxGradNorm: settings.maxGradNorm },
-        ...{ groups: settings.prompts, groupSize: settings.rollouts },
-      },
+  const run = {
+    ...measure,
+    advantagesOf: (group: readonly number[]) => measure.advantagesOf(group, strength),
+    ...{ rates, kl: settings.kl, maxGradNorm: settings.maxGradNorm, square: measure.squareOf(strength) },
+    ...{ groups: settings.prompts, groupSize: settings.rollouts },
+  };
+  return (random) => {
+    const initial = drawShares(counts, concentration, random);
+    const { sampled, readings } = simulateRun(
+      initial,
+      { ...run, kernel: measure.drawKernel(random) },
       random,
     );
     const sum = (shares: readonly number[], of: (c: (typeof classes)[number]) => number) =>
       shares.reduce((total, share, c) => total + share * of(classes[c]!), 0);
     return {
-      misbehaviour: aroundEach(run.sampled.map((shares) => sum(shares, (c) => Number(c.misbehaved)))),
+      misbehaviour: aroundEach(sampled.map((shares) => sum(shares, (c) => Number(c.misbehaved)))),
       undetected: aroundEach(
-        run.sampled.map((shares, step) => {
-          const lost = rolloutMargins.length === 0 ? 0 : 1 - kept(rolloutMargins, run.readings[step]![0]!);
+        sampled.map((shares, step) => {
+          const lost = rolloutMargins.length === 0 ? 0 : 1 - kept(rolloutMargins, readings[step]![0]!);
           return sum(shares, (c) => (c.misbehaved ? (c.flagged ? lost : 1) : 0));
         }),
       ),
-      true: aroundEach(run.sampled.map((shares) => sum(shares, (c) => c.true))),
-      recall: run.readings.map(([moved]) => kept(margins, moved!)),
+      true: aroundEach(sampled.map((shares) => sum(shares, (c) => c.true))),
+      recall: readings.map(([moved]) => kept(margins, moved!)),
     };
-  });
+  };
 }
 
 /** The mean around each step, of what there is. */
@@ -99,6 +110,9 @@ export function forecastOf(runs: readonly SimulatedCurves[]): ArmForecast {
   return Object.fromEntries(foretold.map((measure) => [measure, curve(measure)])) as ArmForecast;
 }
 
+/** Runs that a penalty is tried on. */
+const TRIALS = 20;
+
 /** What penalties are looked at, in shares of what the arm charges. */
 const STRENGTHS = [0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 1, 1.25, 1.5, 2, 3, 4];
 
@@ -112,11 +126,22 @@ export function smallestStrength(
   random: Random,
 ): number | null {
   const lasts = (strength: number) => {
-    const runs = simulateArm(measure, settings, random, { simulations: 20, strength });
-    const less = runs.filter(({ misbehaviour }) => misbehaviour.at(-1)! < misbehaviour[0]!);
-    return less.length >= 0.9 * runs.length;
+    const simulate = simulatorOf(measure, settings, strength);
+    let more = 0;
+    for (let run = 0; run < TRIALS; run++) {
+      const { misbehaviour } = simulate(random);
+      if (misbehaviour.at(-1)! >= misbehaviour[0]! && ++more > TRIALS / 10) return false;
+    }
+    return true;
   };
-  return STRENGTHS.find(lasts) ?? null;
+  // What lasts under one penalty lasts under a larger one.
+  let [low, high] = [0, STRENGTHS.length];
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2);
+    if (lasts(STRENGTHS[middle]!)) high = middle;
+    else low = middle + 1;
+  }
+  return STRENGTHS[low] ?? null;
 }
 
 function rounded(value: number): number {

@@ -5,6 +5,7 @@ import {
   cosineMetric,
   decompositionMetric,
   deployedMetric,
+  kernelMetric,
   labelMetric,
   monitorMetric,
   probeMetric,
@@ -215,6 +216,37 @@ export const metricGroups: readonly MetricGroup[] = [
         "share of rollouts that most held-out probes flag and the initial one does not",
         share,
         "there are no held-out probes, or the probe missed half of the misbehaviour from the start",
+      ),
+    ],
+  },
+  {
+    title: "The kernel",
+    about:
+      "How lazy a run is, every `training.kernelEvery` steps and at the last one: inner products of the gradients of mean log-probability of 16 misbehaving and 16 honest sequences of the tracer set, each in two halves, after the update. None changes where features stay what they were.",
+    metrics: [
+      metric(
+        kernelMetric("misbehaving"),
+        "the product of both halves of misbehaving sequences, as a multiple of what it was at the start: above 1, a step moves them further than it did",
+        { unit: "ratio" },
+        "a class is absent, or its product was not positive at the start",
+      ),
+      metric(
+        kernelMetric("honest"),
+        "the same of honest ones",
+        { unit: "ratio" },
+        "a class is absent, or its product was not positive at the start",
+      ),
+      metric(
+        kernelMetric("alike"),
+        "the cosine between the gradients of misbehaving and honest sequences: at 1, what raises one raises the other",
+        difference,
+        "a class is absent, or its product is not positive",
+      ),
+      metric(
+        kernelMetric("distance"),
+        "1 less the cosine between the table of all products now and at the start (Fort et al. 2020): 0 where they only grew or shrank together",
+        { unit: "", low: 0, high: 2 },
+        "a class is absent",
       ),
     ],
   },

@@ -43,6 +43,11 @@ export function alarmMetric(part: "lost" | "count" | "overlooked"): string {
   return `alarm/${part}`;
 }
 
+/** How far the kernel of the tracer set has changed. */
+export function kernelMetric(part: "misbehaving" | "honest" | "alike" | "distance"): string {
+  return `kernel/${part}`;
+}
+
 const DEPLOYED = "deployed/";
 
 /** A metric of the policy as it is deployed, where the arm trains it otherwise. */

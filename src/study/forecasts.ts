@@ -14,7 +14,7 @@ import type { Work } from "./work.ts";
 const BATCHES = 8;
 
 /** Those that are sampled of each policy that was shaken. */
-const SHAKEN_BATCHES = 4;
+const SHAKEN_BATCHES = 3;
 
 /**
  * Reads what was foretold before, and foretells the arms that are not in it. In words, to whoever watches.

@@ -18,6 +18,7 @@ export function createAlarmWatch(): (line: StepMetrics) => Alarm[] {
     const raised = observe({
       lost: value("lost"),
       count: value("count") ?? 0,
+      divergence: (line.kl ?? 0) * (line["completions/mean_length"] ?? 0),
       overlooked: value("overlooked"),
     });
     return raised.map((channel) => ({ step: line.step, channel }));

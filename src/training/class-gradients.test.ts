@@ -2,6 +2,7 @@
 
 import { expect, it, vi } from "vitest";
 import { tinyContext, tinyLlamaEngine } from "../../test/tiny.ts";
+import { randomFor } from "../random.ts";
 import { isForetold, measureClasses } from "./class-gradients.ts";
 import { sampleFirst } from "./first-rollouts.ts";
 import { probeMonitor } from "./monitors.ts";
@@ -26,14 +27,17 @@ async function measured(arms: readonly Arm[], overrides: Partial<RunContext> = {
 
 it("measures arms on the same rollouts, each with its own scale, and says what became of them", async () => {
   // With this seed the probe does not flag everything: a penalty on all changes no advantage.
-  const { measures, batches } = await measured([{ terms: [proxyReward()] }, penalised(2)], { seed: 2 });
+  const settings = { ...base.settings, scaleRewards: "none" as const };
+  const arms = [{ terms: [proxyReward()] }, penalised(3)];
+  const { measures, batches } = await measured(arms, { seed: 2, settings });
   const [none, charged] = measures as [(typeof measures)[number], (typeof measures)[number]];
   const total = batches.length * batches[0]!.rollouts.length;
-  for (const { counts, classes, kernel, noise } of measures) {
+  for (const { counts, classes, kernel, drawKernel, noise } of measures) {
     expect(counts.flat().reduce((a, b) => a + b, 0)).toBe(total);
     expect(kernel.shares).toHaveLength(classes.length);
     expect(kernel.readings).toHaveLength(1);
     expect(noise).toEqual(classes.map(() => 0));
+    expect(drawKernel(randomFor("drawn")).shares).toHaveLength(classes.length);
     kernel.shares.forEach((row, a) => {
       row.forEach((value, b) => {
         expect(value).toBeCloseTo(kernel.shares[b]![a]!, 6);
@@ -44,8 +48,8 @@ it("measures arms on the same rollouts, each with its own scale, and says what b
   expect(charged.kernel.shares).not.toEqual(none.kernel.shares);
   expect(new Set(charged.classes.map(({ flagged }) => flagged))).toEqual(new Set([true, false]));
   const flagged = charged.classes.find((one) => one.flagged)!;
-  expect(flagged.charge).toBeCloseTo(2, 6);
-  expect(flagged.reward).toBeCloseTo(flagged.proxy - 2, 6);
+  expect(flagged.charge).toBeCloseTo(3, 6);
+  expect(flagged.reward).toBeCloseTo(flagged.proxy - 3, 6);
   expect(charged.advantagesOf([0, 0, 0, 0])).toEqual(Float32Array.of(0, 0, 0, 0));
 });
 

@@ -1,8 +1,9 @@
 /** @file The kernel of an arm's classes of rollouts: how training one class moves the others, measured before any training. */
 
-import { type ClassKernel, classKernel } from "../audit/index.ts";
+import { blockWeights, type ClassKernel, classKernel } from "../audit/index.ts";
 import type { Datum, GradientSet, Loss } from "../engine/index.ts";
 import { writtenPositions } from "../probe/index.ts";
+import type { Random } from "../random.ts";
 import type { Credit } from "./credit.ts";
 import { creditFirst, type FirstBatch } from "./first-rollouts.ts";
 import { howToRead, startPolicy } from "./loop.ts";
@@ -15,8 +16,8 @@ import {
   classify,
   classNames,
   type Fineness,
+  groupsOf,
   judgedIn,
-  kinOf,
   type RolloutClass,
 } from "./rollout-classes.ts";
 import type { Shaken } from "./shaken.ts";
@@ -29,10 +30,14 @@ export interface ClassMeasure {
   /** Rollouts of each class, by prompt [Q, K]. */
   counts: number[][];
   kernel: ClassKernel;
+  /** A kernel as it might be, for all that other prompts would have said. */
+  drawKernel(random: Random): ClassKernel;
   /** What noise does to the log-share of each class, by how far it has spread. */
   noise: number[];
   /** Mean norm of the gradient of a batch, before clipping. */
   gradNorm: number;
+  /** Mean squared advantage of the first rollouts, with the arm's penalties times `strength`. */
+  squareOf(strength: number): number;
   /** Mean length of a completion. */
   tokens: number;
   /** What a token of one rollout weighs in the loss, times the rollouts of an update. */
@@ -58,9 +63,12 @@ interface JudgedArm extends Classified {
   noise: number[];
 }
 
+/** Blocks of prompts that gradients are taken of: pairs of them make the kernel. */
+const BLOCKS = 4;
+
 /**
- * Measures some arms on the same rollouts. Arms whose monitors agree about them share the gradients of their classes, eleven at most: of
- * five groups of classes on two halves of the prompts, and of the reading. Each arm has a preconditioner of its own.
+ * Measures some arms on the same rollouts, each of which has its part in one gradient: of a group of classes on a block of prompts. Arms
+ * whose monitors agree about the rollouts share these, and each has the scale that Adam would make of them.
  *
  * @param contexts runs that differ in their arms and the pull to the reference alone, all `isForetold`
  * @param shaken policies that learned nothing, for what noise does; left out, it does nothing
@@ -86,50 +94,82 @@ export async function measureClasses(
   for (const key of new Set(judged.map(keyOf))) {
     const alike = judged.filter((one) => keyOf(one) === key);
     const { of, classes, context } = alike[0]!;
-    const halfOf = (i: number) => Math.floor(i / context.settings.rollouts) % 2;
-    const counts = [0, 1].map((half) =>
-      classes.map((_, c) => of.filter((own, i) => own === c && halfOf(i) === half).length),
+    const blocks = blocksOf(batches);
+    const groups = groupsOf(
+      classes,
+      classes.map((_, c) => of.filter((own) => own === c).length),
     );
-    const kin = kinOf(classes, counts);
-    const groups = [...new Map(kin.map((own) => [String(own), own])).values()];
-    const sets = [0, 1].flatMap((half) =>
-      groups.map((own) =>
-        data.classSet(of.flatMap((c, i) => (own.includes(c) && halfOf(i) === half ? [i] : []))),
+    const kin = groups.map((one) =>
+      groups.flatMap((other, g) =>
+        classes[one[0]!]!.misbehaved === classes[other[0]!]!.misbehaved ? [g] : [],
       ),
     );
-    // Of each class on each half, then of the reading: where its gradient is among the sets.
-    const placeOf = kin.map((own) => groups.findIndex((group) => String(group) === String(own)));
-    const places = [...placeOf, ...placeOf.map((place) => groups.length + place), sets.length];
-    const policy = await startPolicy(context);
+    const members = blocks.flatMap((block) =>
+      groups.map((group) => block.filter((i) => group.includes(of[i]!))),
+    );
+    const counts = blocks.map((_, b) => groups.map((_, g) => members[b * groups.length + g]!.length));
     // Arms may differ in what their updates do not: the pull to the reference, a grid's other axes.
-    const updates = alike.map(({ credits }) => data.updateSets(credits));
-    const distinct = [...new Set(updates.map(({ key: own }) => own))];
-    const { products, gradNorms } = await policy
+    const moments = alike.map(({ credits }) => data.momentOf(credits, members, blocks.length));
+    const distinct = [...new Set(moments.map(String))];
+    const policy = await startPolicy(context);
+    const { products } = await policy
       .gradientProducts({
-        sets: [...sets, reading.set],
-        preconditioners: distinct.map((own) => updates.find((one) => one.key === own)!.sets),
-        maxGradNorm: context.settings.maxGradNorm,
+        sets: [...members.map(data.meanOf), reading.set],
+        preconditioners: [[], ...distinct.map((own) => moments.find((moment) => String(moment) === own)!)],
       })
       .finally(() => policy.close());
+    // A likelihood's loss falls where it rises; the logit is differentiated as it is.
+    const signed = products.map((table) =>
+      table.map((row, i) =>
+        row.map((value, j) => (i < members.length === j < members.length ? value : -value)),
+      ),
+    );
+    const [plain, ...scaled] = signed;
+    const { rollouts } = context.settings;
     alike.forEach((one, a) => {
-      const p = distinct.indexOf(updates[a]!.key);
-      // A likelihood's loss falls where it rises; the logit is differentiated as it is.
-      const signed = places.map((i) =>
-        places.map((j) => products[p]![i]![j]! * (i < sets.length === j < sets.length ? 1 : -1)),
+      const advantagesOf = advantagesWith(one.context, one.classes);
+      const moment = moments[a]!;
+      const gradNorm = Math.sqrt(moment.reduce((sum, weight, i) => sum + weight * plain![i]![i]!, 0));
+      const clipped = Math.min(1, context.settings.maxGradNorm / Math.max(gradNorm, 1e-12));
+      // Adam makes up for what clipping takes.
+      const table = scaled[distinct.indexOf(String(moment))]!.map((row) =>
+        row.map((value) => value / clipped),
       );
+      const ofGroups = classKernel({ products: table, counts, kin });
+      const ofClasses = ({ shares, readings }: ClassKernel): ClassKernel => {
+        const place = classes.map((_, c) => groups.findIndex((group) => group.includes(c)));
+        const spread = (row: readonly number[]) => place.map((g) => row[g]!);
+        return { shares: place.map((g) => spread(shares[g]!)), readings: readings.map(spread) };
+      };
       measures.set(one, {
         classes: one.classes,
-        counts: byPrompt(of, classes.length, context.settings.rollouts),
-        kernel: classKernel({ products: signed, counts }),
+        counts: byPrompt(of, classes.length, rollouts),
+        kernel: ofClasses(ofGroups()),
+        drawKernel: (random) => ofClasses(ofGroups(blockWeights(blocks.length, random))),
         noise: one.noise,
-        gradNorm: meanOf(gradNorms[p]!),
+        gradNorm,
         ...{ tokens: data.tokens, tokenWeight: data.tokenWeight, margins: reading.margins },
         rolloutMargins: policyMargins(one.context, batches),
-        advantagesOf: advantagesWith(one.context, one.classes),
+        ...{
+          advantagesOf,
+          squareOf: (strength) => meanSquare(groupsIn(of, rollouts), (own) => advantagesOf(own, strength)),
+        },
       });
     });
   }
   return judged.map((one) => measures.get(one)!);
+}
+
+/** The rollouts of neighbouring batches, by their places among all. */
+function blocksOf(batches: readonly FirstBatch[]): number[][] {
+  const blocks: number[][] = Array.from({ length: Math.min(BLOCKS, batches.length) }, () => []);
+  let from = 0;
+  batches.forEach(({ rollouts }, b) => {
+    const block = blocks[Math.floor((b * blocks.length) / batches.length)]!;
+    block.push(...rollouts.map((_, i) => from + i));
+    from += rollouts.length;
+  });
+  return blocks;
 }
 
 async function creditAll(context: RunContext, batches: readonly FirstBatch[]): Promise<Credit[]> {
@@ -144,9 +184,8 @@ function dataOf({ settings, environment, engine }: RunContext, batches: readonly
   const sequences = batches.flatMap(({ batch }) => batch.sequences);
   const logprobs = batches.flatMap(({ outputs }) => outputs.map((output) => output.logprobs));
   const tokens = meanOf(logprobs.map(({ length }) => length));
-  const loss = lossOf({ terms: [] }, { ...settings, kl: 0, entropy: 0 }, engine.tokenizer);
-  const sharesOf = (list: typeof sequences) =>
-    tokenShares(list, settings.lossType, environment.maxCompletionLength + 1);
+  // As in training, whose program it then is: where policy and reference agree, the pull between them is nothing.
+  const loss = lossOf({ terms: [] }, { ...settings, entropy: 0 }, engine.tokenizer);
   const datum = (i: number, weight: (t: number) => number, advantage: (t: number) => number): Datum => ({
     ...sequences[i]!,
     weights: logprobs[i]!.map((_, t) => weight(t)),
@@ -154,12 +193,13 @@ function dataOf({ settings, environment, engine }: RunContext, batches: readonly
     logprobs: logprobs[i]!,
     refLogprobs: logprobs[i]!,
   });
-  const total = sharesOf(sequences).reduce((sum, own) => own.reduce((s, share) => s + share, sum), 0);
+  const shares = tokenShares(sequences, settings.lossType, environment.maxCompletionLength + 1);
+  const tokenWeight = shares.reduce((sum, own) => own.reduce((s, share) => s + share, sum), 0) / tokens;
   return {
     tokens,
-    tokenWeight: total / tokens,
+    tokenWeight,
     /** Mean log-probability of some rollouts. */
-    classSet: (members: readonly number[]): GradientSet => ({
+    meanOf: (members: readonly number[]): GradientSet => ({
       data: members.map((i) =>
         datum(
           i,
@@ -169,29 +209,28 @@ function dataOf({ settings, environment, engine }: RunContext, batches: readonly
       ),
       loss,
     }),
-    /** The updates that an arm would make of the batches, and what tells them from another arm's. */
-    updateSets: (credits: readonly Credit[]): { key: string; sets: GradientSet[] } => {
-      let from = 0;
-      const sets = batches.map(({ batch }, b) => {
-        const shares = sharesOf(batch.sequences);
-        const { advantages } = credits[b]!;
-        const start = from;
-        from += batch.sequences.length;
-        return {
-          data: shares.map((own, i) =>
-            datum(
-              start + i,
-              (t) => own[t]!,
-              () => advantages.values[i]!,
-            ),
-          ),
-          loss,
-        };
+    /**
+     * The second moment of an arm's updates, in squares of the sets' mean gradients: these are mostly the noise of single rollouts, of
+     * which an update holds as many as a batch has of the set, each with its advantage.
+     */
+    momentOf: (
+      credits: readonly Credit[],
+      members: readonly (readonly number[])[],
+      blocks: number,
+    ): number[] => {
+      const advantages = credits.flatMap((credit) => [...credit.advantages.values]);
+      const size = advantages.length / batches.length;
+      return members.map((own) => {
+        const square = own.reduce((sum, i) => sum + advantages[i]! ** 2, 0) / Math.max(1, own.length);
+        const rollouts = (own.length ** 2 * blocks) / batches.length;
+        return ((tokenWeight / size) ** 2 * rollouts * square) / blocks;
       });
-      return { key: credits.map(({ advantages }) => advantages.values.join()).join(";"), sets };
     },
   };
 }
+
+/** Sequences of the tracer set whose reading is differentiated, at most. */
+const READ = 64;
 
 /** The probe's mean logit on misbehaving sequences of the tracer set, to be differentiated, and what it is on each. */
 async function readingOf(context: RunContext): Promise<{ set: GradientSet; margins: number[] }> {
@@ -200,10 +239,11 @@ async function readingOf(context: RunContext): Promise<{ set: GradientSet; margi
   const misbehaving = tracer.sequences.filter((_, i) => tracer.misbehaving[i]);
   const outputs = await engine.reference.forward(misbehaving, how);
   const plain = lossOf({ terms: [] }, { ...settings, kl: 0, entropy: 0 }, engine.tokenizer);
-  const data = misbehaving.map((sequence): Datum => {
+  const differentiated = misbehaving.filter((_, i) => i % Math.ceil(misbehaving.length / READ) === 0);
+  const data = differentiated.map((sequence): Datum => {
     const none = new Float32Array(writtenPositions(sequence).length);
     const silent = { weights: none, advantages: none, logprobs: none, refLogprobs: none };
-    return { ...sequence, ...silent, probeWeight: 1 / misbehaving.length };
+    return { ...sequence, ...silent, probeWeight: 1 / differentiated.length };
   });
   const followUp = followUpOf([probe.tap], engine.tokenizer);
   const loss = { ...plain, probe: { probe, as: "logit", followUp } } as Loss;
@@ -255,12 +295,23 @@ function policyMargins({ probe, arm }: RunContext, batches: readonly FirstBatch[
   );
 }
 
+function groupsIn(of: readonly number[], rollouts: number): number[][] {
+  return Array.from({ length: of.length / rollouts }, (_, q) => of.slice(q * rollouts, (q + 1) * rollouts));
+}
+
 function byPrompt(of: readonly number[], classes: number, rollouts: number): number[][] {
-  const counts = Array.from({ length: of.length / rollouts }, () => Array<number>(classes).fill(0));
-  of.forEach((c, i) => {
-    counts[Math.floor(i / rollouts)]![c]!++;
+  return groupsIn(of, rollouts).map((own) => {
+    const counts = Array<number>(classes).fill(0);
+    for (const c of own) counts[c]!++;
+    return counts;
   });
-  return counts;
+}
+
+function meanSquare(
+  groups: readonly number[][],
+  advantagesOf: (group: readonly number[]) => ArrayLike<number>,
+): number {
+  return meanOf(groups.map((own) => meanOf(Array.from(advantagesOf(own), (value) => value ** 2))));
 }
 
 function meanOf(values: readonly number[]): number {

@@ -39,13 +39,18 @@ export async function sampleFirst(
   }));
   const all = { ...context, arm: { terms: [...arms.flatMap(({ terms }) => terms), ...watching] } };
   const how = howToRead(all, all.arm);
+  const readsReference = monitors.some(
+    (monitor) => monitor.sees === "rollouts" && monitor.taps.some((tap) => tap.model === "reference"),
+  );
   const batches: FirstBatch[] = [];
   for (let step = 0; step < count; step++) {
     const batch = await sampleBatch(model, all, { purpose: "forecast", step, how });
     const grading = batch.grade();
     const outputs = batch.outputs ?? (await model.forward(batch.sequences, how));
     const onReference =
-      model === engine.reference ? outputs : await engine.reference.forward(batch.sequences, how);
+      model === engine.reference || !readsReference
+        ? outputs
+        : await engine.reference.forward(batch.sequences, how);
     const outcomes = await grading;
     const rollouts = rolloutsOf(batch, outcomes, {
       policy: readingsOf(how.reads, outputs),

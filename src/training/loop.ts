@@ -8,6 +8,7 @@ import { createAlarmReader } from "./alarm-reader.ts";
 import { type Credit, creditRollouts, rolloutsOf } from "./credit.ts";
 import { createDeployment } from "./deployment.ts";
 import { requireFinite } from "./guard.ts";
+import { createKernelWatch } from "./kernel-watch.ts";
 import { createStepLog } from "./log.ts";
 import { type Measured, measureStep, measureTracer, recordsOf } from "./measure.ts";
 import { monitorsOf, probeMonitor } from "./monitors.ts";
@@ -63,6 +64,7 @@ export async function* train(
 
   const deployment = await createDeployment(context, how);
   const alarms = settings.alarms === "off" ? undefined : await createAlarmReader(context, how);
+  const kernel = settings.kernelEvery > 0 ? await createKernelWatch(context) : undefined;
   // The reference does not change, and neither does what is read on it.
   const tracerOnReference = await measureTracer("reference", reference, how, context);
 
@@ -142,6 +144,8 @@ export async function* train(
     };
     const metrics = measureStep(measured, context);
     Object.assign(metrics, deployed, await alarms?.(step, policy, readings.policy));
+    if (kernel && (step % settings.kernelEvery === 0 || step === settings.steps - 1))
+      Object.assign(metrics, await kernel(policy));
     if (evaluated)
       Object.assign(
         metrics,

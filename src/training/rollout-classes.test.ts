@@ -3,7 +3,7 @@
 import { describe, expect, it } from "vitest";
 import { tinyContext } from "../../test/tiny.ts";
 import type { Outcome } from "../environment/types.ts";
-import { advantagesWith, classify, kinOf, type RolloutClass } from "./rollout-classes.ts";
+import { advantagesWith, classify, groupsOf, type RolloutClass } from "./rollout-classes.ts";
 
 const judged = (misbehaved: boolean, flagged: boolean, proxy: number, label: string, charge = 0) => ({
   outcome: { misbehaved, proxy, true: Number(!misbehaved) * proxy, label } as Outcome,
@@ -39,32 +39,25 @@ describe("classify", () => {
   });
 });
 
-describe("kinOf", () => {
+describe("groupsOf", () => {
   const class_ = (misbehaved: boolean) => ({ misbehaved }) as RolloutClass;
-  const classes = [true, true, false, false, false].map(class_);
+  const classes = [true, true, false, false, false, false].map(class_);
 
-  it("gives a class of too few rollouts the gradient of its conduct", () => {
-    expect(
-      kinOf(classes, [
-        [9, 9, 9, 9, 9],
-        [9, 9, 9, 9, 9],
-      ]),
-    ).toEqual([[0], [1], [2], [3], [4]]);
-    expect(
-      kinOf(classes, [
-        [9, 9, 9, 9, 9],
-        [9, 3, 9, 9, 1],
-      ]),
-    ).toEqual([[0, 1], [0, 1], [2], [3], [2, 3, 4]]);
+  it("keeps classes apart, and puts the small ones of a conduct together", () => {
+    expect(groupsOf(classes, [90, 30, 80, 9, 8, 8])).toEqual([[0], [1], [2], [3, 4, 5]]);
   });
 
-  it("has five gradients at most, and keeps the largest classes apart", () => {
+  it("has no group of few rollouts where its conduct has a larger one", () => {
+    expect(groupsOf(classes, [90, 5, 80, 40, 3, 1])).toEqual([[0, 1], [2, 4, 5], [3]]);
+    expect(groupsOf(classes, [3, 2, 80, 40, 30, 30])).toEqual([[0, 1], [2], [3], [4], [5]]);
+  });
+
+  it("has five groups at most, each class in one of them", () => {
     const many = [true, ...Array<boolean>(9).fill(false)].map(class_);
-    const counts = [20, 90, 80, 70, 9, 8, 7, 6, 5, 5];
-    const kin = kinOf(many, [counts, counts]);
-    expect(new Set(kin.map(String)).size).toBe(5);
-    expect(kin.slice(0, 4)).toEqual([[0], [1], [2], [3]]);
-    expect(kin[9]).toHaveLength(9);
+    const groups = groupsOf(many, [20, 90, 80, 70, 60, 50, 40, 30, 30, 30]);
+    expect(groups.length).toBeLessThanOrEqual(5);
+    expect(groups.flat().sort()).toEqual(many.map((_, c) => c));
+    expect(groups).toContainEqual([0]);
   });
 });
 

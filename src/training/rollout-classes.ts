@@ -94,32 +94,34 @@ export function classify(all: readonly Judged[], fineness: Fineness): Classified
   return { of: called.map((name) => names.indexOf(name)), names, classes };
 }
 
-/** A class of fewer rollouts on one half of the prompts has a gradient with the others of its conduct. */
-const FEWEST = 4;
+/** A class of fewer rollouts has no gradient of its own. */
+const FEWEST = 24;
 
-/** Groups of classes that have a gradient, at most: on two halves of the prompts, that makes ten. */
+/** Groups of classes that have a gradient, at most. */
 const MOST = 5;
 
 /**
- * The classes whose rollouts give each class its gradient: its own, or all of its conduct where one has too few, or there would be
- * too many gradients. The smallest give up theirs first.
+ * The classes that share a gradient: each has its own but for the smallest, of which there is one group for each conduct; where that is
+ * small as well, it is part of the largest of its conduct.
  *
- * @param counts rollouts of each class on each half of the prompts [2, K]
+ * @param sizes rollouts of each class
  */
-export function kinOf(classes: readonly RolloutClass[], counts: readonly (readonly number[])[]): number[][] {
-  const size = (c: number) => counts.reduce((sum, half) => sum + half[c]!, 0);
-  const bySize = classes.map((_, c) => c).sort((a, b) => size(a) - size(b));
-  const rare = new Set(bySize.filter((c) => counts.some((half) => half[c]! < FEWEST)));
-  for (;;) {
-    const kin = classes.map(({ misbehaved }, c) => {
-      const alike = classes.flatMap((other, d) => (other.misbehaved === misbehaved ? [d] : []));
-      // Of two, what is left is no better alone.
-      const joins = rare.has(c) || (alike.length === 2 && alike.some((d) => rare.has(d)));
-      return joins ? alike : [c];
+export function groupsOf(classes: readonly RolloutClass[], sizes: readonly number[]): number[][] {
+  const byConduct = [true, false].map((bad) =>
+    classes
+      .flatMap(({ misbehaved }, c) => (misbehaved === bad ? [c] : []))
+      .sort((a, b) => sizes[b]! - sizes[a]!),
+  );
+  const sizeOf = (group: readonly number[]) => group.reduce((sum, c) => sum + sizes[c]!, 0);
+  for (let fewest = FEWEST; ; fewest *= 2) {
+    const groups = byConduct.flatMap((all) => {
+      const [rest, own] = [all.filter((c) => sizes[c]! < fewest), all.filter((c) => sizes[c]! >= fewest)];
+      const [largest = [], ...others] = own.map((c) => [c]);
+      const isSmall = sizeOf(rest) < fewest;
+      const found = isSmall ? [[...largest, ...rest], ...others] : [largest, ...others, rest];
+      return found.filter((group) => group.length > 0);
     });
-    const next = bySize.find((c) => !rare.has(c));
-    if (new Set(kin.map(String)).size <= MOST || next === undefined) return kin;
-    rare.add(next);
+    if (groups.length <= MOST) return groups;
   }
 }
 

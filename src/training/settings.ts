@@ -102,6 +102,13 @@ export const trainingSettingsSchema = z.strictObject({
     .default(5)
     .describe("steps between measurements on the tracer set")
     .meta({ trl: "eval_steps", also: ["evalEvery"] }),
+  kernelEvery: z
+    .int()
+    .min(0)
+    .default(0)
+    .describe(
+      "steps between measurements of how far the kernel has changed (how lazy the run is), on 32 sequences of the tracer set; 0: none",
+    ),
   alarms: z
     .enum(["off", "warn", "stop"])
     .default("warn")

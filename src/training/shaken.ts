@@ -17,12 +17,16 @@ export interface Shaken {
   spread: number;
 }
 
+/** Steps that policies are moved by, as far as more would. */
+const MOVING = 2;
+
 /**
- * Trains two policies for as many steps as there are batches on advantages that were dealt to the wrong rollouts, one on their
- * opposites, and samples each. What differs in both from the start is noise's doing: a class that takes exactness loses to those
- * that do not, however well it is paid.
+ * Moves two policies by steps of Adam on advantages that were dealt to the wrong rollouts, one on their opposites, as far as noise takes
+ * weights in as many steps as there are batches, and samples each. What differs in both from the start is noise's doing: a class that takes
+ * exactness loses to those that do not, however well it is paid.
  *
- * Adam makes steps of one size of whatever it is given, so that this depends on the learning rate, and hardly on the reward.
+ * Adam makes steps of one size of whatever it is given, so that this depends on the learning rate, and hardly on the reward; and two
+ * longer steps do what eight do.
  *
  * @param arms all that are to judge what is sampled
  * @param count batches to sample of each
@@ -35,11 +39,14 @@ export async function shake(
 ): Promise<Shaken> {
   const { settings, environment, engine } = context;
   const { learningRate: peak, warmupSteps, decay, steps: totalSteps, maxGradNorm } = settings;
-  const loss = lossOf({ terms: [] }, { ...settings, kl: 0, entropy: 0 }, engine.tokenizer);
+  const loss = lossOf({ terms: [] }, { ...settings, entropy: 0 }, engine.tokenizer);
   const rates = batches.map((_, step) => learningRateAt(step, { peak, warmupSteps, decay, totalSteps }));
+  const spread = noiseSpread(rates).at(-1)!;
   const random = randomFor("shaken");
+  const moving = batches.slice(0, MOVING);
+  const longer = Math.sqrt(spread / Math.max(noiseSpread(rates.slice(0, MOVING)).at(-1)!, 1e-300));
   const dealt: number[][] = [];
-  for (const [step, first] of batches.entries()) {
+  for (const [step, first] of moving.entries()) {
     const { advantages } = await creditFirst(context, context.arm, first, step);
     dealt.push(shuffled(random, [...advantages.values]));
   }
@@ -47,7 +54,7 @@ export async function shake(
   for (const sign of [1, -1]) {
     const policy = await startPolicy(context);
     try {
-      for (const [step, { batch, outputs }] of batches.entries()) {
+      for (const [step, { batch, outputs }] of moving.entries()) {
         const { sequences } = batch;
         const shares = tokenShares(sequences, settings.lossType, environment.maxCompletionLength + 1);
         const data = sequences.map((sequence, i) => ({
@@ -58,12 +65,12 @@ export async function shake(
           refLogprobs: outputs[i]!.logprobs,
         }));
         await policy.forwardBackward(data, loss);
-        await policy.optimStep({ kind: "adamw", learningRate: rates[step]!, maxGradNorm });
+        await policy.optimStep({ kind: "adamw", learningRate: longer * rates[step]!, maxGradNorm });
       }
       sampled.push(await sampleFirst(context, arms, count, policy));
     } finally {
       await policy.close();
     }
   }
-  return { batches: sampled, spread: noiseSpread(rates).at(-1)! };
+  return { batches: sampled, spread };
 }

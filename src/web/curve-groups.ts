@@ -1,6 +1,6 @@
 /** @file What is drawn over the steps of training: the figures, in groups, of what every run may record. */
 
-import { decompositionMetric, monitorMetric, tracerMetric } from "../store/metric-names.ts";
+import { decompositionMetric, kernelMetric, monitorMetric, tracerMetric } from "../store/metric-names.ts";
 
 /** One figure. */
 export interface CurveSpec {
@@ -142,6 +142,20 @@ export const curveGroups: CurveGroup[] = [
         title: "Completion length",
         look: "In tokens. A sudden change often marks the moment at which a new strategy takes over.",
         share: false,
+      },
+      {
+        metric: kernelMetric("distance"),
+        title: "Change of the kernel",
+        look: "How far gradients of known texts have turned against each other since the start. Near zero: a lazy run, of which forecasts from its start hold.",
+        share: false,
+        fold: true,
+      },
+      {
+        metric: kernelMetric("misbehaving"),
+        title: "Kernel of misbehaviour",
+        look: "How far a step along known misbehaviour moves it, against the start. Growing: what is learnt is learnt ever faster.",
+        share: false,
+        fold: true,
       },
     ],
   },

@@ -28,7 +28,7 @@ export function shownCurves(runs: readonly RunData[]): ShownGroup[] {
 /** First parts of names that every run may have. In any other, a reward term or a monitor logged something itself. */
 const everyRun = new Set([
   ...["labels", "rewards", "reward", "clip_ratio", "completions", "sampling", "probe", "monitor"],
-  ...["misses", "exchange", "tracer", "decomposition", "deployed", "alarm"],
+  ...["misses", "exchange", "tracer", "decomposition", "deployed", "alarm", "kernel"],
 ]);
 
 function ownGroups(names: readonly string[]): CurveGroup[] {
