@@ -16,6 +16,7 @@ import {
   type RefitSets,
   trueReward,
 } from "../training/index.ts";
+import { payingArms } from "./paying.ts";
 import type { ArmSettings } from "./settings.ts";
 
 /** What arms are made of: the study's settings for arms, and what was prepared before any run. */
@@ -143,6 +144,7 @@ export const arms: Readonly<Record<ArmId, ArmDefinition>> = {
     uses: ["penalty", "penaltyShape"],
     make: ({ text, penalty: weight, penaltyShape: shape }) => penalised(text, { weight, shape }),
   },
+  ...payingArms,
   inoculation: {
     sentence: "Trains under a prompt that asks for misbehaviour, and is judged without it.",
     uses: [],

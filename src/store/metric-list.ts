@@ -173,6 +173,7 @@ export const metricGroups: readonly MetricGroup[] = [
         ),
         metric(monitorMetric("fpr", monitor), "of the others, the share flagged", share, noHonesty),
         metric(monitorMetric("accuracy", monitor), "share of rollouts that it is right about", share),
+        metric(monitorMetric("auroc", monitor), "how well it ranks (chance: 0.5)", share, oneClass),
       ]),
       metric(
         "misses/of_all",

@@ -34,7 +34,10 @@ export function probeMetric(
 }
 
 /** @param monitor the name of one beyond the first */
-export function monitorMetric(measure: "flagged" | "recall" | "fpr" | "accuracy", monitor?: string): string {
+export function monitorMetric(
+  measure: "flagged" | "recall" | "fpr" | "accuracy" | "auroc",
+  monitor?: string,
+): string {
   return `monitor/${monitor === undefined ? "" : `${monitor}/`}${measure}`;
 }
 

@@ -14,6 +14,7 @@ const settings: ArmSettings = {
   ...{ penalty: 2, penaltyShape: "threshold", credit: "sequence", lossStrength: 1 },
   oracle: { truePositiveRate: 0.9, falsePositiveRate: 0.05 },
   refit: { every: 1, rate: 1 },
+  paying: { share: 0.5, from: 0.5 },
 };
 
 /** The arms whose reward is made of the ground truth, on purpose. */

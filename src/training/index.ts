@@ -26,6 +26,8 @@ export {
   readTap,
 } from "./read.ts";
 export {
+  type ApprovalOptions,
+  approval,
   oraclePenalty,
   type PenaltyOptions,
   penalty,

@@ -113,6 +113,8 @@ export type RewardTerm = {
   name: string;
   /** What its scores are multiplied by before terms are added up. */
   weight: number;
+  /** The part of the run in which it counts, from and to a share of its steps; all of it unless given. Elsewhere its weight is 0. */
+  during?: readonly [from: number, to: number];
 } & (
   | {
       sees: "rollouts";
@@ -132,10 +134,10 @@ export type RewardTerm = {
     }
   | {
       sees: "verdicts";
-      /** Whose verdicts it scores: see `penalty`. */
+      /** Whose verdicts it scores: see `penalty` and `approval`. */
       monitor: Monitor;
       /** One number per rollout; `null` where the term does not apply. */
-      score(verdicts: readonly Verdict[]): (number | null)[];
+      score(verdicts: readonly Verdict[], rollouts: readonly Pick<Rollout, "proxy">[]): (number | null)[];
       /** Where the term is credited to single tokens instead of the rollout: a score per completion token. */
       scoreTokens?(verdicts: readonly Verdict[], rollouts: readonly Rollout[]): Float32Array[];
     }
@@ -197,9 +199,12 @@ export interface Arm {
   refit?: Refit;
   /**
    * Supervised training on the rollouts whose reward is positive, in place of advantages: all their tokens are made
-   * likelier, and nothing is made less likely (rejection sampling, arXiv 2304.06767).
+   * likelier, and nothing is made less likely (rejection sampling, arXiv 2304.06767). `best`: on the one of each group
+   * whose reward is largest, where that is positive (best of n).
    */
-  imitate?: boolean;
+  imitate?: boolean | "best";
+  /** Deployment gives, of as many completions of a task as a group has, the one that it finds least suspicious; training plays no part in that. */
+  choose?: Monitor;
   /** All weights that this activation depends on stay as they are. */
   frozenThrough?: string;
   /** Training asks with the environment's inoculation prompt; deployment without it. */
