@@ -25,6 +25,8 @@ export interface ArmParts extends ArmSettings {
   probe: Probe;
   /** A classifier of the text alone, calibrated like the probe. */
   text: Monitor;
+  /** The same of the thoughts alone, where completions begin with one. */
+  thought?: Monitor | undefined;
   /** What the probe was fitted and calibrated on. */
   sets: RefitSets;
   /** What the random direction of the ablation's control is drawn from: another one for each seed. */
@@ -144,6 +146,20 @@ export const arms: Readonly<Record<ArmId, ArmDefinition>> = {
     uses: ["penalty", "penaltyShape"],
     make: ({ text, penalty: weight, penaltyShape: shape }) => penalised(text, { weight, shape }),
   },
+  "thought-penalty": {
+    sentence: "Penalises what a classifier of the thought alone says: makes the thought look nice.",
+    uses: ["penalty", "penaltyShape"],
+    make: ({ thought, penalty: weight, penaltyShape: shape }) => penalised(thought!, { weight, shape }),
+  },
+  "thought-probe-penalty": {
+    sentence: "Both penalties: by the classifier of the thought, and by the probe.",
+    uses: ["penalty", "penaltyShape", "credit"],
+    make: (parts) => {
+      const { penalty: weight, penaltyShape: shape } = parts;
+      const { terms } = probePenalised(probeMonitor(parts.probe, "policy"), parts);
+      return { terms: [...terms, penalty(parts.thought!, { weight, shape })] };
+    },
+  },
   ...payingArms,
   inoculation: {
     sentence: "Trains under a prompt that asks for misbehaviour, and is judged without it.",
@@ -168,6 +184,9 @@ export const arms: Readonly<Record<ArmId, ArmDefinition>> = {
     }),
   },
 };
+
+/** Those that read thoughts, and so are for environments that have them. */
+export const thoughtArms: ReadonlySet<string> = new Set(["thought-penalty", "thought-probe-penalty"]);
 
 /** An arm's id: the name of one that is built in as it is, `dir/my-arm.ts` as `my-arm`. */
 export function armId(nameOrPath: string): string {

@@ -17,6 +17,8 @@ const titles = {
   "probe-loss": "Probe in the loss",
   "probe-total": "Probe in the reward and its gradient",
   "text-penalty": "Text classifier in the reward",
+  "thought-penalty": "Thoughts made to look nice",
+  "thought-probe-penalty": "Thoughts made to look nice, and the probe",
   "probe-reward": "Paid for the probe's word alone",
   "text-reward": "Paid for the text classifier's word alone",
   "probe-blend": "Paid by proxy and the probe's word",

@@ -46,6 +46,13 @@ export function alarmMetric(part: "lost" | "count" | "overlooked"): string {
   return `alarm/${part}`;
 }
 
+/** Of the thoughts that completions begin with. */
+export type ThoughtMeasure = "admitted" | "denied" | "kept" | "auroc" | "readable" | "follows" | "swapped";
+
+export function thoughtMetric(measure: ThoughtMeasure): string {
+  return `thought/${measure}`;
+}
+
 const DEPLOYED = "deployed/";
 
 /** A metric of the policy as it is deployed, where the arm trains it otherwise. */

@@ -68,7 +68,8 @@ export async function creditRollouts(
     scale: settings.scaleRewards === "group",
     screened: flaggedBy(arm.screen),
   });
-  if (arm.imitate) advantages.values = imitationWeights(rewards, arm.imitate === "best" ? settings.rollouts : undefined);
+  if (arm.imitate)
+    advantages.values = imitationWeights(rewards, arm.imitate === "best" ? settings.rollouts : undefined);
   flaggedBy(arm.silence)?.forEach((flagged, i) => {
     if (flagged) advantages.values[i] = 0;
   });

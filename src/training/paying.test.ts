@@ -88,7 +88,9 @@ describe("terms of a part of the run", () => {
   ];
 
   it("have a weight there alone", () => {
-    const weights = [0, 1, 2, 3].map((step) => termsAt(terms, { step, steps: 4 }).map(({ weight }) => weight));
+    const weights = [0, 1, 2, 3].map((step) =>
+      termsAt(terms, { step, steps: 4 }).map(({ weight }) => weight),
+    );
     expect(weights).toEqual([
       [1, 0],
       [1, 0],

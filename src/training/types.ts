@@ -3,6 +3,7 @@
 import type { Engine, Read, Sequence } from "../engine/index.ts";
 import type { Awaitable, Environment, Outcome } from "../environment/types.ts";
 import type { Ablation } from "../model/index.ts";
+import type { TextScorer } from "../probe/text-baseline.ts";
 import type { Probe, Tap } from "../probe/types.ts";
 import type { Random } from "../random.ts";
 import type { ColumnValue } from "../store/records.ts";
@@ -235,4 +236,6 @@ export interface RunContext {
   /** Probes that no arm trains on, by name: measured on the tracer set beside the initial one. */
   heldOutProbes?: Readonly<Record<string, Probe>>;
   tracer: TracerSet;
+  /** The classifier of thoughts that was fitted before training, where the environment has thoughts: measured in every arm. */
+  readThought?: TextScorer | undefined;
 }
