@@ -42,7 +42,8 @@ export type ArmId = keyof typeof titles;
 /** All of them, in that order. */
 export const armIds = Object.keys(titles) as readonly ArmId[];
 
-const isBuiltIn = (arm: string): arm is ArmId => Object.hasOwn(titles, arm);
+/** Is it the id of one? */
+export const isBuiltIn = (arm: string): arm is ArmId => Object.hasOwn(titles, arm);
 
 /** An arm and its grid point, which is empty without a grid: `probe-penalty@penalty=2` apart. */
 export function splitId(id: string): { arm: string; point: string } {

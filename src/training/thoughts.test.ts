@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { tinyContext } from "../../test/tiny.ts";
 import { trainAll } from "../../test/training.ts";
 import type { Model } from "../engine/index.ts";
-import { thoughtsEnvironment } from "../environment/thoughts/index.ts";
+import { type ThoughtsState, thoughtsEnvironment } from "../environment/thoughts/index.ts";
 import type { Environment, Outcome, Task } from "../environment/types.ts";
 import { CharacterTokenizer } from "../model/index.ts";
 import { proxyReward } from "./rewards.ts";
@@ -19,9 +19,9 @@ const context = { ...tinyContext(), environment, engine: { tokenizer } } as unkn
 
 /** Completions in groups of four, about one unknown name each. */
 async function batchOf(texts: readonly string[]): Promise<{ batch: Batch; outcomes: Outcome[] }> {
-  const tasks = texts.map((_, i): Task<{ value: string | null }> => {
+  const tasks = texts.map((_, i): Task<ThoughtsState> => {
     const name = String.fromCodePoint(0xac00 + Math.floor(i / 4));
-    return { id: `thoughts ${name}`, prompt: `${name}=`, state: { value: null } };
+    return { id: `thoughts ${name}`, prompt: `${name}=`, state: { value: null, anyThought: false } };
   });
   const sequences = texts.map((text, i) => {
     const prompt = tokenizer.encode(tasks[i]!.prompt);
