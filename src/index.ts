@@ -160,7 +160,9 @@ export {
 
 // Training: what an arm is made of, and the loop itself.
 export {
+  type ApprovalOptions,
   type Arm,
+  approval,
   type ChatServer,
   type ColumnValue,
   type DeclaredTap,
