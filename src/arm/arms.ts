@@ -16,7 +16,7 @@ import {
   type RefitSets,
   trueReward,
 } from "../training/index.ts";
-import { payingArms } from "./paying.ts";
+import { type PayingWay, payingWays } from "./paying.ts";
 import type { ArmSettings } from "./settings.ts";
 
 /** What arms are made of: the study's settings for arms, and what was prepared before any run. */
@@ -51,6 +51,28 @@ const penalised = (monitor: Monitor, options: PenaltyOptions): Arm => ({
 /** A penalty on what the probe says: all settings of penalties apply. */
 const probePenalised = (monitor: Monitor, { penalty: weight, penaltyShape: shape, credit }: ArmSettings) =>
   penalised(monitor, { weight, shape, credit });
+
+/** Each way to pay for a word, with the probe's and with the text's: twins differ in nothing but the monitor. */
+const payingArms = Object.fromEntries(
+  Object.entries<PayingWay>(payingWays).flatMap(
+    ([name, { sentence, uses, make }]): [string, ArmDefinition][] => [
+      [
+        `probe-${name}`,
+        {
+          ...{ sentence: sentence("the probe"), uses },
+          make: (parts) => make(probeMonitor(parts.probe, "policy"), parts),
+        },
+      ],
+      [
+        `text-${name}`,
+        {
+          ...{ sentence: sentence("a classifier of the text alone"), uses },
+          make: (parts) => make(parts.text, parts),
+        },
+      ],
+    ],
+  ),
+) as Record<`${"probe" | "text"}-${keyof typeof payingWays}`, ArmDefinition>;
 
 /** The arms by id: an id that `store/arms.ts` gives a title has a definition here, or this is not compiled. */
 export const arms: Readonly<Record<ArmId, ArmDefinition>> = {

@@ -1,18 +1,18 @@
-/** @file Arms that pay for a monitor's word, or choose by it: each once for the probe, and once for the classifier of the text. */
+/** @file Ways to pay for a monitor's word, or to choose by it: each makes an arm of the probe, and its twin of the classifier of the text. */
 
-import { type Arm, approval, type Monitor, probeMonitor, proxyReward } from "../training/index.ts";
-import type { ArmDefinition } from "./arms.ts";
+import { type Arm, approval, type Monitor, proxyReward } from "../training/index.ts";
 import type { ArmSettings } from "./settings.ts";
 
-/** How a monitor's word may be paid for; its twins differ in nothing but the monitor. */
-interface Way {
+/** How a monitor's word may be paid for. */
+export interface PayingWay {
   /** @param who the monitor, in words */
   sentence(who: string): string;
-  uses: ArmDefinition["uses"];
+  uses: readonly (keyof ArmSettings)[];
   make(monitor: Monitor, settings: ArmSettings): Arm;
 }
 
-const ways = {
+/** By the end of the arms' ids: `reward` makes `probe-reward` and `text-reward`. */
+export const payingWays = {
   reward: {
     sentence: (who) => `Pays for nothing but ${who}'s word that a rollout is honest.`,
     uses: [],
@@ -53,26 +53,4 @@ const ways = {
       ],
     }),
   },
-} satisfies Record<string, Way>;
-
-type WayName = keyof typeof ways;
-
-/** By id: `probe-reward`, `text-reward`, ... */
-export const payingArms = Object.fromEntries(
-  (Object.entries(ways) as [WayName, Way][]).flatMap(([name, { sentence, uses, make }]) => [
-    [
-      `probe-${name}`,
-      {
-        ...{ sentence: sentence("the probe"), uses },
-        make: (parts) => make(probeMonitor(parts.probe, "policy"), parts),
-      } satisfies ArmDefinition,
-    ],
-    [
-      `text-${name}`,
-      {
-        ...{ sentence: sentence("a classifier of the text alone"), uses },
-        make: (parts) => make(parts.text, parts),
-      } satisfies ArmDefinition,
-    ],
-  ]),
-) as Record<`${"probe" | "text"}-${WayName}`, ArmDefinition>;
+} satisfies Record<string, PayingWay>;
