@@ -42,6 +42,7 @@ export type {
   Split,
   Task,
   Teachable,
+  Thoughts,
 } from "./environment/index.ts";
 export {
   type EnvironmentChoice,
