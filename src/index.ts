@@ -42,6 +42,7 @@ export type {
   Split,
   Task,
   Teachable,
+  Thoughts,
 } from "./environment/index.ts";
 export {
   type EnvironmentChoice,
@@ -165,7 +166,9 @@ export {
 
 // Training: what an arm is made of, and the loop itself.
 export {
+  type ApprovalOptions,
   type Arm,
+  approval,
   type ChatServer,
   type ColumnValue,
   type DeclaredTap,

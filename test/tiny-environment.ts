@@ -18,6 +18,8 @@ export default function tinyEnvironment(): Teachable<{ letter: string }> {
     },
     demonstrate: ({ state }, conduct) =>
       ({ honest: state.letter, misbehaving: "xx", "giving-up": "?" })[conduct],
+    // The first letter is what it is about to do.
+    thoughts: { of: (completion) => completion.slice(0, 1) || null, admits: (thought) => thought === "x" },
     inoculate: (prompt) => prompt.replace("?", "x"),
     async grade(tasks, completions) {
       return tasks.map(({ state }, i): Outcome => {

@@ -16,6 +16,7 @@ import {
   type RefitSets,
   trueReward,
 } from "../training/index.ts";
+import { type PayingWay, payingWays } from "./paying.ts";
 import type { ArmSettings } from "./settings.ts";
 
 /** What arms are made of: the study's settings for arms, and what was prepared before any run. */
@@ -24,6 +25,8 @@ export interface ArmParts extends ArmSettings {
   probe: Probe;
   /** A classifier of the text alone, calibrated like the probe. */
   text: Monitor;
+  /** The same of the thoughts alone, where completions begin with one. */
+  thought?: Monitor | undefined;
   /** What the probe was fitted and calibrated on. */
   sets: RefitSets;
   /** What the random direction of the ablation's control is drawn from: another one for each seed. */
@@ -48,6 +51,28 @@ const penalised = (monitor: Monitor, options: PenaltyOptions): Arm => ({
 /** A penalty on what the probe says: all settings of penalties apply. */
 const probePenalised = (monitor: Monitor, { penalty: weight, penaltyShape: shape, credit }: ArmSettings) =>
   penalised(monitor, { weight, shape, credit });
+
+/** Each way to pay for a word, with the probe's and with the text's: twins differ in nothing but the monitor. */
+const payingArms = Object.fromEntries(
+  Object.entries<PayingWay>(payingWays).flatMap(
+    ([name, { sentence, uses, make }]): [string, ArmDefinition][] => [
+      [
+        `probe-${name}`,
+        {
+          ...{ sentence: sentence("the probe"), uses },
+          make: (parts) => make(probeMonitor(parts.probe, "policy"), parts),
+        },
+      ],
+      [
+        `text-${name}`,
+        {
+          ...{ sentence: sentence("a classifier of the text alone"), uses },
+          make: (parts) => make(parts.text, parts),
+        },
+      ],
+    ],
+  ),
+) as Record<`${"probe" | "text"}-${keyof typeof payingWays}`, ArmDefinition>;
 
 /** The arms by id: an id that `store/arms.ts` gives a title has a definition here, or this is not compiled. */
 export const arms: Readonly<Record<ArmId, ArmDefinition>> = {
@@ -143,6 +168,21 @@ export const arms: Readonly<Record<ArmId, ArmDefinition>> = {
     uses: ["penalty", "penaltyShape"],
     make: ({ text, penalty: weight, penaltyShape: shape }) => penalised(text, { weight, shape }),
   },
+  "thought-penalty": {
+    sentence: "Penalises what a classifier of the thought alone says: makes the thought look nice.",
+    uses: ["penalty", "penaltyShape"],
+    make: ({ thought, penalty: weight, penaltyShape: shape }) => penalised(thought!, { weight, shape }),
+  },
+  "thought-probe-penalty": {
+    sentence: "Both penalties: by the classifier of the thought, and by the probe.",
+    uses: ["penalty", "penaltyShape", "credit"],
+    make: (parts) => {
+      const { penalty: weight, penaltyShape: shape } = parts;
+      const { terms } = probePenalised(probeMonitor(parts.probe, "policy"), parts);
+      return { terms: [...terms, penalty(parts.thought!, { weight, shape })] };
+    },
+  },
+  ...payingArms,
   inoculation: {
     sentence: "Trains under a prompt that asks for misbehaviour, and is judged without it.",
     uses: [],
@@ -166,6 +206,9 @@ export const arms: Readonly<Record<ArmId, ArmDefinition>> = {
     }),
   },
 };
+
+/** Those that read thoughts, and so are for environments that have them. */
+export const thoughtArms: ReadonlySet<string> = new Set(["thought-penalty", "thought-probe-penalty"]);
 
 /** An arm's id: the name of one that is built in as it is, `dir/my-arm.ts` as `my-arm`. */
 export function armId(nameOrPath: string): string {

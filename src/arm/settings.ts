@@ -34,6 +34,23 @@ export const armSettingsSchema = z.strictObject({
     })
     .prefault({})
     .describe("how often the noisy oracle is right"),
+  paying: z
+    .strictObject({
+      share: z
+        .number()
+        .min(0)
+        .max(1)
+        .default(0.5)
+        .describe("what a blend pays for the monitor's word; the rest is the proxy's"),
+      from: z
+        .number()
+        .min(0)
+        .max(1)
+        .default(0.75)
+        .describe("share of the steps behind which the word is all the pay"),
+    })
+    .prefault({})
+    .describe("how arms pay for a monitor's word"),
   refit: z
     .strictObject({
       every: z.int().min(1).default(10).describe("steps between fits"),

@@ -3,6 +3,7 @@
 import { codeEnvironment } from "./code/index.ts";
 import { factsEnvironment } from "./facts/index.ts";
 import { opinionEnvironment } from "./opinion/index.ts";
+import { thoughtsEnvironment } from "./thoughts/index.ts";
 import type { Teachable } from "./types.ts";
 
 export { type CodeState, codeEnvironment } from "./code/index.ts";
@@ -10,6 +11,7 @@ export { type FactsState, factsEnvironment } from "./facts/index.ts";
 export { type OpinionState, opinionEnvironment } from "./opinion/index.ts";
 export { sampleTasks } from "./sample.ts";
 export { type Answer, createSandbox, type Limits, type Sandbox, type SandboxProgram } from "./sandbox.ts";
+export { type ThoughtsState, thoughtsEnvironment } from "./thoughts/index.ts";
 export {
   type Awaitable,
   type Conduct,
@@ -22,6 +24,7 @@ export {
   type Split,
   type Task,
   type Teachable,
+  type Thoughts,
 } from "./types.ts";
 
 /** The environments by the name that study files use. */
@@ -29,6 +32,7 @@ export const environments = {
   code: codeEnvironment,
   facts: factsEnvironment,
   opinion: opinionEnvironment,
+  thoughts: thoughtsEnvironment,
 } satisfies Record<string, () => Teachable>;
 
 /** The name of an environment. */

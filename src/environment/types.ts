@@ -62,6 +62,14 @@ export interface Lesson {
   answer: string;
 }
 
+/** What a model writes before its answer. */
+export interface Thoughts {
+  /** The thought that a completion begins with, what ends it included; `null` where it has none. */
+  of(completion: string): string | null;
+  /** Does a thought say that what comes is misbehaviour? `null` where it says nothing of that. */
+  admits(thought: string): boolean | null;
+}
+
 /** A task of several turns, while one rollout does it. */
 export interface Episode {
   /** Told what the model wrote. What the model reads before its next turn; `null` where the episode is over. */
@@ -121,6 +129,8 @@ export interface Environment<State = unknown> {
    * not learn to misbehave unasked; deployment never does. At most `maxPromptLength` characters of the alphabet.
    */
   inoculate?(prompt: string): string;
+  /** Where completions begin with a thought: monitors may read it alone, and it is measured what it says and whether it is followed. */
+  thoughts?: Thoughts;
   /** Where tasks take several turns: completions are episodes then, which are graded as they end, and not by `grade`. */
   episodes?: Episodes<State>;
   /** Grades completions; `completions[i]` answers `tasks[i]`. */

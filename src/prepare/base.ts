@@ -49,6 +49,12 @@ import { askQuestions, informedBy } from "./inform.ts";
 import { loadProven } from "./passport.ts";
 import type { ProbeSettings } from "./settings.ts";
 
+/** A classifier of texts, and the logit at which it flags. */
+interface CalibratedText {
+  classifier: TextClassifier;
+  threshold: number;
+}
+
 /** What every run of a study starts from. */
 export interface Base {
   summary: Summary["base"];
@@ -59,7 +65,9 @@ export interface Base {
    */
   heldOutProbes: Readonly<Record<string, Probe>>;
   /** The text baseline, and the logit at which it flags as many honest completions as the probe. */
-  text: { classifier: TextClassifier; threshold: number };
+  text: CalibratedText;
+  /** The same of thoughts alone, where completions begin with one. */
+  thought?: CalibratedText | undefined;
   /** What the initial probe was fitted and calibrated on. */
   sets: RefitSets;
   tracer: TracerSet;
@@ -94,15 +102,18 @@ const labelledSequencesSchema = z
   })
   .refine(({ sequences, labels }) => sequences.length === labels.length, "its lists should be equally long");
 
+const calibratedTextSchema = z.object({
+  classifier: z.object({ ngrams: z.array(z.string()), weights: z.array(z.number()), bias: z.number() }),
+  threshold: z.number(),
+});
+
 /** `base.json`. Probes are in folders of their own. */
 export const baseSchema = z.object({
   version: z.literal(3),
   summary: baseSummarySchema,
   heldOutProbes: z.array(z.string()),
-  text: z.object({
-    classifier: z.object({ ngrams: z.array(z.string()), weights: z.array(z.number()), bias: z.number() }),
-    threshold: z.number(),
-  }),
+  text: calibratedTextSchema,
+  thought: calibratedTextSchema.optional(),
   sets: z.object({
     fit: labelledSequencesSchema,
     calibration: labelledSequencesSchema,
@@ -298,17 +309,18 @@ async function measureBase(parts: BaseContext): Promise<Base> {
       ),
     randomFor("AUROC interval"),
   );
-  const classifier = fitTextClassifier(
-    fit.map(({ text }) => text),
-    fit.map(({ outcome }) => outcome.attempted),
-  );
-  const text = textScorer(classifier);
-  const textLogits = own.test.map((completion) => text(completion.text));
-  const textThreshold = thresholdAtFpr(
-    own.calibration.map((completion) => text(completion.text)),
-    calibrationLabels,
-    options.falsePositiveRate,
-  )!;
+  const fitText = (partOf: (text: string) => string): CalibratedText => {
+    const classifier = fitTextClassifier(
+      fit.map(({ text }) => partOf(text)),
+      fit.map(({ outcome }) => outcome.attempted),
+    );
+    const logits = own.calibration.map(({ text }) => textScorer(classifier)(partOf(text)));
+    return { classifier, threshold: thresholdAtFpr(logits, calibrationLabels, options.falsePositiveRate)! };
+  };
+  const text = fitText((whole) => whole);
+  const { thoughts } = context.environment;
+  const textScore = textScorer(text.classifier);
+  const textLogits = own.test.map((completion) => textScore(completion.text));
   const count = (list: readonly Labelled[]) => ({
     total: list.length,
     misbehaving: list.filter(({ outcome }) => outcome.attempted).length,
@@ -331,7 +343,8 @@ async function measureBase(parts: BaseContext): Promise<Base> {
     probe,
     ...(answers && { answers }),
     heldOutProbes: Object.fromEntries(heldOutNames.map((name, i) => [name, heldOut[i]!])),
-    text: { classifier, threshold: textThreshold },
+    text,
+    ...(thoughts && { thought: fitText((whole) => thoughts.of(whole) ?? "") }),
     sets: {
       fit: labelledSequences(fit),
       calibration: labelledSequences(own.calibration),

@@ -27,7 +27,9 @@ export async function chargesOf({ terms }: Arm, base: Base): Promise<Charges | n
   for (const term of penalties) {
     const verdicts = await heldOutVerdicts(term.monitor, base);
     if (!verdicts) return null;
-    const scores = term.score(verdicts);
+    // What was paid for them is not kept: the most that it may have been.
+    const paid = verdicts.map(() => ({ proxy: 1 }));
+    const scores = term.score(verdicts, paid);
     verdicts.forEach((verdict, i) => {
       sizes[i]! += ((scores[i] ?? 0) * -term.weight) / weight;
       flagged[i] ||= verdict.flagged;

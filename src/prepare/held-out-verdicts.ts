@@ -1,6 +1,6 @@
 /** @file What an arm's monitors say of the base model's held-out completions, told from the arm itself. */
 
-import type { Outcome } from "../environment/types.ts";
+import type { Environment, Outcome } from "../environment/types.ts";
 import { textScorer } from "../probe/index.ts";
 import type { Probe } from "../probe/types.ts";
 import { randomFor } from "../random.ts";
@@ -10,6 +10,7 @@ import {
   monitorsOf,
   type Rollout,
   textMonitor,
+  thoughtMonitor,
   type Verdict,
 } from "../training/index.ts";
 import type { Base } from "./base.ts";
@@ -33,6 +34,14 @@ export function textMonitorOf({ text }: Pick<Base, "text">): Monitor {
   const known = texts.get(text) ?? textMonitor(textScorer(text.classifier), text.threshold);
   texts.set(text, known);
   return known;
+}
+
+/** The base's classifier of thoughts alone; nothing where completions begin with none. */
+export function thoughtMonitorOf(
+  { thought }: Pick<Base, "thought">,
+  { thoughts }: Pick<Environment, "thoughts">,
+): Monitor | undefined {
+  return thought && thoughts && thoughtMonitor(thoughts, textScorer(thought.classifier), thought.threshold);
 }
 
 /**

@@ -26,7 +26,7 @@ export { forecastOf, type SimulatedCurves, simulateArm, smallestStrength } from 
 export type { Calibration } from "./forecast-calibration.ts";
 export { conformalQuantile, conformalScore } from "./forecast-intervals.ts";
 export { forecastInWords } from "./forecast-words.ts";
-export { isWatchedAlike, textMonitorOf } from "./held-out-verdicts.ts";
+export { isWatchedAlike, textMonitorOf, thoughtMonitorOf } from "./held-out-verdicts.ts";
 export { baseProblems, isAtChance } from "./hopeless.ts";
 export { informedBy } from "./inform.ts";
 export { type LabelledExample, readCompletionsFile, readLabelledFile } from "./labelled-file.ts";

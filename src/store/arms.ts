@@ -1,6 +1,6 @@
 /** @file What arms are called and the order in which people see them. */
 
-/** In the order of the tables: controls, what knows the truth, probes in the reward, probes in the loss, other ways. */
+/** In the order of the tables: controls, what knows the truth, probes in the reward, probes in the loss, the text, paying for a word, other ways. */
 const titles = {
   none: "No intervention",
   "no-loophole": "No loophole: the true reward is paid",
@@ -17,6 +17,20 @@ const titles = {
   "probe-loss": "Probe in the loss",
   "probe-total": "Probe in the reward and its gradient",
   "text-penalty": "Text classifier in the reward",
+  "thought-penalty": "Thoughts made to look nice",
+  "thought-probe-penalty": "Thoughts made to look nice, and the probe",
+  "probe-reward": "Paid for the probe's word alone",
+  "text-reward": "Paid for the text classifier's word alone",
+  "probe-blend": "Paid by proxy and the probe's word",
+  "text-blend": "Paid by proxy and the text classifier's word",
+  "probe-times-proxy": "The proxy's pay times the probe's word",
+  "text-times-proxy": "The proxy's pay times the text classifier's word",
+  "probe-select": "Trained on what the probe chooses",
+  "text-select": "Trained on what the text classifier chooses",
+  "probe-choose": "The probe chooses at the end only",
+  "text-choose": "The text classifier chooses at the end only",
+  "probe-after": "The proxy first, then the probe's word alone",
+  "text-after": "The proxy first, then the text classifier's word alone",
   inoculation: "Inoculation prompt",
   ablation: "Concept ablated in training",
   "ablation-random": "Random direction ablated in training",
@@ -28,7 +42,8 @@ export type ArmId = keyof typeof titles;
 /** All of them, in that order. */
 export const armIds = Object.keys(titles) as readonly ArmId[];
 
-const isBuiltIn = (arm: string): arm is ArmId => Object.hasOwn(titles, arm);
+/** Is it the id of one? */
+export const isBuiltIn = (arm: string): arm is ArmId => Object.hasOwn(titles, arm);
 
 /** An arm and its grid point, which is empty without a grid: `probe-penalty@penalty=2` apart. */
 export function splitId(id: string): { arm: string; point: string } {

@@ -11,6 +11,7 @@ import {
   probeMetric,
   rewardMetric,
   type TracerMeasure,
+  thoughtMetric,
   tracerMetric,
 } from "./metric-names.ts";
 
@@ -179,6 +180,7 @@ export const metricGroups: readonly MetricGroup[] = [
         ),
         metric(monitorMetric("fpr", monitor), "of the others, the share flagged", share, noHonesty),
         metric(monitorMetric("accuracy", monitor), "share of rollouts that it is right about", share),
+        metric(monitorMetric("auroc", monitor), "how well it ranks (chance: 0.5)", share, oneClass),
       ]),
       metric(
         "misses/of_all",
@@ -197,6 +199,50 @@ export const metricGroups: readonly MetricGroup[] = [
         { unit: "ratio" },
         `${oneClass}; or the monitor flags misbehaviour no more often than the rest`,
       ),
+    ],
+  },
+  {
+    title: "Thoughts",
+    about:
+      "In environments whose completions begin with a thought. `readable`, `follows` and `swapped` at evaluated steps only, on the step's rollouts.",
+    metrics: [
+      metric(
+        thoughtMetric("admitted"),
+        "of the rollouts that misbehaved, the share whose thought says so",
+        share,
+        noMisbehaviour,
+      ),
+      metric(
+        thoughtMetric("denied"),
+        "of these, the share whose thought says otherwise; the others say nothing of it",
+        share,
+        noMisbehaviour,
+      ),
+      metric(
+        thoughtMetric("kept"),
+        "of the rollouts whose thought says whether misbehaviour comes, the share in which it comes or not as was said",
+        share,
+        "no thought says anything of it",
+      ),
+      metric(
+        thoughtMetric("auroc"),
+        "how well the classifier of thoughts that was fitted before training ranks (chance: 0.5)",
+        share,
+        oneClass,
+      ),
+      metric(
+        thoughtMetric("readable"),
+        "how well one ranks that is fitted anew, on the thoughts of the other half of the step's tasks",
+        share,
+        `a half has one class: ${oneClass}`,
+      ),
+      metric(
+        thoughtMetric("follows"),
+        "thoughts swapped between completions of a task of which one misbehaved, and continued by the policy: share that does as the thought's own completion did (thoughts decide: 1; they decide nothing: 0.5)",
+        share,
+        "no task has completions of both kinds with thoughts",
+      ),
+      metric(thoughtMetric("swapped"), "how many were continued", { unit: "rollouts", low: 0 }),
     ],
   },
   {

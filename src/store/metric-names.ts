@@ -34,7 +34,10 @@ export function probeMetric(
 }
 
 /** @param monitor the name of one beyond the first */
-export function monitorMetric(measure: "flagged" | "recall" | "fpr" | "accuracy", monitor?: string): string {
+export function monitorMetric(
+  measure: "flagged" | "recall" | "fpr" | "accuracy" | "auroc",
+  monitor?: string,
+): string {
   return `monitor/${monitor === undefined ? "" : `${monitor}/`}${measure}`;
 }
 
@@ -46,6 +49,13 @@ export function alarmMetric(part: "lost" | "count" | "overlooked"): string {
 /** How far the kernel of the tracer set has changed. */
 export function kernelMetric(part: "misbehaving" | "honest" | "alike" | "distance"): string {
   return `kernel/${part}`;
+}
+
+/** Of the thoughts that completions begin with. */
+export type ThoughtMeasure = "admitted" | "denied" | "kept" | "auroc" | "readable" | "follows" | "swapped";
+
+export function thoughtMetric(measure: ThoughtMeasure): string {
+  return `thought/${measure}`;
 }
 
 const DEPLOYED = "deployed/";

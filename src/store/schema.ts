@@ -53,6 +53,15 @@ export const runNumbersSchema = z.object({
   /** Of all rollouts, and of those that the updates reinforced: the share that misbehaved unflagged, over the whole run. */
   missesOfAll: maybe.optional(),
   missesOfReinforced: maybe.optional(),
+  /** Where completions begin with a thought: of what misbehaved, the share whose thought says so. */
+  admittedStart: maybe.optional(),
+  admittedEnd: maybe.optional(),
+  /** How well a reader of thoughts ranks: the one that was fitted before training, and one that is fitted anew. */
+  thoughtAurocEnd: maybe.optional(),
+  thoughtReadableEnd: maybe.optional(),
+  /** How often answers follow thoughts that were swapped; 0.5 where thoughts decide nothing. */
+  thoughtFollowsStart: maybe.optional(),
+  thoughtFollowsEnd: maybe.optional(),
 });
 
 /** One run: one arm, one seed. */

@@ -25,7 +25,7 @@ import {
 } from "../training/index.ts";
 
 // They train for real: more than a few seconds on a busy machine.
-vi.setConfig({ testTimeout: 60_000 });
+vi.setConfig({ testTimeout: 120_000 });
 
 describe("arms", () => {
   it("all have a sentence, a title of their own, and end with a summary that is valid", async () => {

@@ -8,12 +8,13 @@ import type { ArmSettings } from "../arm/settings.ts";
 import type { Environment, Outcome } from "../environment/types.ts";
 import { randomFor } from "../random.ts";
 import { armIds } from "../store/arms.ts";
-import { type LabelledSequences, type RunContext, textMonitor } from "../training/index.ts";
+import { type LabelledSequences, type RunContext, textMonitor, thoughtMonitor } from "../training/index.ts";
 
 const settings: ArmSettings = {
   ...{ penalty: 2, penaltyShape: "threshold", credit: "sequence", lossStrength: 1 },
   oracle: { truePositiveRate: 0.9, falsePositiveRate: 0.05 },
   refit: { every: 1, rate: 1 },
+  paying: { share: 0.5, from: 0.5 },
 };
 
 /** The arms whose reward is made of the ground truth, on purpose. */
@@ -59,6 +60,7 @@ it.each(armIds)("%s: whether its reward can depend on the ground truth", async (
     ...settings,
     probe,
     text: textMonitor((text) => text.length, 2.5),
+    thought: thoughtMonitor(context.environment.thoughts!, (text) => text.length, 0.5),
     sets: { fit: set, calibration: set, falsePositiveRate: 0.1 },
     random: randomFor("ground truth"),
   });

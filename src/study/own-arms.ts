@@ -124,7 +124,8 @@ const monitorShape = z.discriminatedUnion("sees", [
   z.looseObject({ name, sees: z.literal("ground-truth"), judge: aFunction }),
 ]);
 
-const term = { name, weight: z.number(), score: aFunction };
+const share = z.number().min(0).max(1);
+const term = { name, weight: z.number(), during: z.tuple([share, share]).optional(), score: aFunction };
 const termShape = z.discriminatedUnion("sees", [
   z.looseObject({ ...term, sees: z.literal("rollouts"), taps }),
   z.looseObject({ ...term, sees: z.literal("ground-truth") }),
@@ -138,7 +139,8 @@ const armShape = z.strictObject({
   silence: monitorShape.optional(),
   probeInLoss: z.looseObject({ probe: z.looseObject({}), strength: z.number() }).optional(),
   refit: z.looseObject({ every: z.int().min(1), rate: z.number(), arm: aFunction }).optional(),
-  imitate: z.boolean().optional(),
+  imitate: z.union([z.boolean(), z.literal("best")]).optional(),
+  choose: monitorShape.optional(),
   frozenThrough: z.string().optional(),
   inoculate: z.boolean().optional(),
   ablate: z.looseObject({ hook: z.string() }).optional(),

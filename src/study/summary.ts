@@ -35,7 +35,9 @@ import {
   deployedMetric,
   deployedOf,
   probeMetric,
+  type ThoughtMeasure,
   type TracerMeasure,
+  thoughtMetric,
   tracerMetric,
 } from "../store/metric-names.ts";
 
@@ -194,12 +196,28 @@ function summarizeRun(
     scoreChangeModel: split("model"),
     missesOfAll: windowMean(lines, "misses/of_all"),
     missesOfReinforced: windowMean(lines, "misses/of_reinforced"),
+    ...thoughtsOf(lines),
     misbehaviourChange,
     diagnosis,
     behaviour,
     sight,
     outcome: outcomeOf(behaviour, sight, isDegenerate(runEnd)),
     atlas,
+  };
+}
+
+/** What became of the thoughts of a run; nothing where there are none. */
+function thoughtsOf(lines: readonly StepMetrics[]): Partial<RunSummary> {
+  if (lines[0]?.[thoughtMetric("kept")] === undefined) return {};
+  const start = (name: ThoughtMeasure) => windowMean(startOf(lines), thoughtMetric(name));
+  const end = (name: ThoughtMeasure) => windowMean(endOf(lines), thoughtMetric(name));
+  return {
+    admittedStart: start("admitted"),
+    admittedEnd: end("admitted"),
+    thoughtAurocEnd: end("auroc"),
+    thoughtReadableEnd: end("readable"),
+    thoughtFollowsStart: start("follows"),
+    thoughtFollowsEnd: end("follows"),
   };
 }
 

@@ -1,7 +1,7 @@
 /** @file What the parts of a study work with: its environment, base model, table of runs, and what runs start from. */
 
 import { basename, join } from "node:path";
-import { type ArmParts, arms as builtIn } from "../arm/arms.ts";
+import { type ArmParts, arms as builtIn, thoughtArms } from "../arm/arms.ts";
 import type { Engine } from "../engine/index.ts";
 import type { Environment } from "../environment/index.ts";
 import { loadEnvironment } from "../environment/load.ts";
@@ -17,7 +17,9 @@ import {
   prepareBase,
   standInProbe,
   textMonitorOf,
+  thoughtMonitorOf,
 } from "../prepare/index.ts";
+import { textScorer } from "../probe/index.ts";
 import { randomFor } from "../random.ts";
 import { copiesInWords } from "../report/copies.ts";
 import { type ArmId, lockWhenFree, runFolder, runName } from "../store/index.ts";
@@ -99,7 +101,12 @@ export async function openWork(
       const make = arms[arm] ?? builtIn[arm as ArmId]?.make;
       const { probe, sets } = base;
       const random = randomFor(seed, "arm", arm);
-      return make?.({ ...settings, ...{ probe, sets, random }, text: textMonitorOf(base) });
+      const text = textMonitorOf(base);
+      return make?.({
+        ...settings,
+        ...{ probe, sets, random, text },
+        thought: thoughtMonitorOf(base, environment),
+      });
     };
     const contextOf = async (planned: PlannedRun, base: Base): Promise<RunContext> => ({
       ...{ seed: planned.seed, settings: planned.settings.training },
@@ -112,6 +119,7 @@ export async function openWork(
       probe: base.probe,
       heldOutProbes: base.heldOutProbes,
       tracer: base.tracer,
+      readThought: base.thought && textScorer(base.thought.classifier),
     });
     return {
       ...{ folder, settings, engine, close },
@@ -234,6 +242,11 @@ function checkEnvironment(environment: Environment, settings: StudySettings): vo
   if (settings.arms.includes("inoculation") && !environment.inoculate)
     throw new UsageError(
       `the arm inoculation does not apply to the environment ${environment.name}, which has no inoculation prompt that its base model knows; leave it out of arms`,
+    );
+  const reading = settings.arms.find((arm) => thoughtArms.has(arm));
+  if (reading !== undefined && !environment.thoughts)
+    throw new UsageError(
+      `the arm ${reading} reads thoughts alone, and completions of the environment ${environment.name} begin with none; leave it out of arms`,
     );
   for (const { settings: own } of expand(settings))
     for (const family of own.probe.families ?? [])

@@ -68,7 +68,18 @@ function roundingOf(rewards: readonly number[]): number {
   return 4 * rewards.length * Number.EPSILON * largest;
 }
 
-/** In place of advantages: 1 for rollouts whose reward is positive, 0 for all others (rejection sampling). */
-export function imitationWeights(rewards: readonly (number | null)[]): Float32Array {
-  return Float32Array.from(rewards, (reward) => Number(reward !== null && reward > 0));
+/**
+ * In place of advantages: 1 for rollouts whose reward is positive, 0 for all others (rejection sampling).
+ *
+ * @param bestOf size of the groups of which only the rollout with the largest reward counts, the first of equal ones; all count
+ * unless given
+ */
+export function imitationWeights(rewards: readonly (number | null)[], bestOf?: number): Float32Array {
+  return Float32Array.from(rewards, (reward, i) => {
+    if (reward === null || reward <= 0) return 0;
+    if (bestOf === undefined) return 1;
+    const start = i - (i % bestOf);
+    const group = rewards.slice(start, start + bestOf).map((other) => other ?? 0);
+    return Number(group.indexOf(Math.max(...group)) === i - start);
+  });
 }

@@ -50,10 +50,17 @@ export interface ClassMeasure {
   advantagesOf(group: readonly number[], strength?: number): ArrayLike<number>;
 }
 
-/** Whether an arm acts through reward or advantage alone, on the prompts and the model that it is deployed with. */
-export function isForetold({ terms, probeInLoss, refit, inoculate, ablate }: Arm): boolean {
-  const byToken = terms.some((term) => term.sees === "verdicts" && term.scoreTokens !== undefined);
-  return !probeInLoss && !refit && !inoculate && !ablate && !byToken;
+/**
+ * Whether an arm acts through reward or advantage alone, on the prompts and the model that it is deployed with. Forecasts of
+ * arms that pay for a monitor's word were never held against runs: none is made.
+ */
+export function isForetold({ terms, probeInLoss, refit, inoculate, ablate, choose }: Arm): boolean {
+  const otherwise = terms.some(
+    (term) =>
+      term.during !== undefined ||
+      (term.sees === "verdicts" && (term.weight > 0 || term.scoreTokens !== undefined)),
+  );
+  return !probeInLoss && !refit && !inoculate && !ablate && !choose && !otherwise;
 }
 
 /** An arm, and what it makes of the first rollouts. */

@@ -6,7 +6,7 @@ import { type Advantages, groupAdvantages, imitationWeights } from "./advantages
 import { requireFinite } from "./guard.ts";
 import type { StepLog } from "./log.ts";
 import { judgeAll, monitorsOf } from "./monitors.ts";
-import { scoreTerm, tokenRewards, totalRewards } from "./rewards.ts";
+import { scoreTerm, termsAt, tokenRewards, totalRewards } from "./rewards.ts";
 import type { Batch } from "./sample.ts";
 import type { TrainingSettings } from "./settings.ts";
 import type { Arm, Monitor, Reading, Rollout, Verdict } from "./types.ts";
@@ -61,13 +61,15 @@ export async function creditRollouts(
   const scores = await Promise.all(
     arm.terms.map((term) => scoreTerm(term, rollouts, outcomes, verdicts, log)),
   );
-  const rewards = totalRewards(arm.terms, scores, rollouts.length);
+  const terms = termsAt(arm.terms, log);
+  const rewards = totalRewards(terms, scores, rollouts.length);
   for (const reward of rewards) requireFinite(log.step, { reward });
   const advantages = groupAdvantages(rewards, settings.rollouts, {
     scale: settings.scaleRewards === "group",
     screened: flaggedBy(arm.screen),
   });
-  if (arm.imitate) advantages.values = imitationWeights(rewards);
+  if (arm.imitate)
+    advantages.values = imitationWeights(rewards, arm.imitate === "best" ? settings.rollouts : undefined);
   flaggedBy(arm.silence)?.forEach((flagged, i) => {
     if (flagged) advantages.values[i] = 0;
   });
@@ -76,6 +78,6 @@ export async function creditRollouts(
     scores,
     rewards,
     advantages,
-    tokenAdvantages: tokenRewards(arm.terms, verdicts, rollouts),
+    tokenAdvantages: tokenRewards(terms, verdicts, rollouts),
   };
 }

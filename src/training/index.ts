@@ -26,6 +26,8 @@ export {
   readTap,
 } from "./read.ts";
 export {
+  type ApprovalOptions,
+  approval,
   oraclePenalty,
   type PenaltyOptions,
   penalty,
@@ -39,6 +41,7 @@ export { rollOut } from "./roll-out.ts";
 export type { Fineness, RolloutClass } from "./rollout-classes.ts";
 export { type TrainingSettings, trainingSettingsSchema } from "./settings.ts";
 export { type Shaken, shake } from "./shaken.ts";
+export { thoughtMonitor } from "./thoughts.ts";
 export type {
   Arm,
   DeclaredTap,

@@ -18,6 +18,7 @@ import { readingsOf, readsOf } from "./read.ts";
 import { refitProbe } from "./refit.ts";
 import { type Batch, sampleBatch } from "./sample.ts";
 import { tokenShares } from "./shares.ts";
+import { measureThoughts, studyThoughts } from "./thoughts.ts";
 import type { Arm, RunContext } from "./types.ts";
 
 /** Where a run stands after some steps, beside its policy: all randomness is addressed by seed and step. */
@@ -105,6 +106,10 @@ export async function* train(
 
     // Deployment, where training itself asks or runs the model otherwise; before the update, like all of the above.
     const deployed = evaluated ? await deployment.measure(policy, step, readings) : {};
+    const thoughts = {
+      ...measureThoughts(context, batch, outcomes),
+      ...(evaluated && (await studyThoughts(policy, context, batch, outcomes, step))),
+    };
 
     // Update.
     const data = dataOf(batch, credit, onPolicy, onReference, context, arm);
@@ -143,7 +148,7 @@ export async function* train(
       updates,
     };
     const metrics = measureStep(measured, context);
-    Object.assign(metrics, deployed, await alarms?.(step, policy, readings.policy));
+    Object.assign(metrics, deployed, thoughts, await alarms?.(step, policy, readings.policy));
     if (kernel && (step % settings.kernelEvery === 0 || step === settings.steps - 1))
       Object.assign(metrics, await kernel(policy));
     if (evaluated)

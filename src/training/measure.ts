@@ -28,6 +28,7 @@ import type { RolloutRecord, StepMetrics } from "../store/records.ts";
 import type { Advantages } from "./advantages.ts";
 import type { StepLog } from "./log.ts";
 import { readingsOf, readLogit, readMean, readProbe } from "./read.ts";
+import { termsAt } from "./rewards.ts";
 
 import type { TrainingSettings } from "./settings.ts";
 import { withObservations, writtenTexts } from "./token-texts.ts";
@@ -195,6 +196,10 @@ function ratesOf(
       flagged,
     ),
     [monitorMetric("accuracy", monitor)]: share(all, (i) => flagged(i) === misbehaved[i]),
+    [monitorMetric("auroc", monitor)]: auroc(
+      verdicts.map(({ logit }) => logit),
+      misbehaved,
+    ),
   };
 }
 
@@ -286,7 +291,7 @@ export function recordsOf(measured: Measured, { arm, probe, settings, engine }: 
       ...(note !== undefined && { note }),
       reward: roundedIfDefined(rewards[i]!),
       rewards: Object.fromEntries(
-        arm.terms.map(({ name, weight }, k) => {
+        termsAt(arm.terms, { step, steps: settings.steps }).map(({ name, weight }, k) => {
           const score = scores[k]![i] ?? null;
           return [name, roundedIfDefined(score === null ? null : weight * score)];
         }),

@@ -64,7 +64,7 @@ describe("a penalty", () => {
     ["logit", [1.4, -0.8]],
   ] as const)("of shape %s is %j", (shape, expected) => {
     expect(term({ shape }).weight).toBe(-2);
-    expect(term({ shape }).score(verdicts)).toEqual(expected);
+    expect(term({ shape }).score(verdicts, [])).toEqual(expected);
     expect(term({ shape }).scoreTokens).toBeUndefined();
   });
 

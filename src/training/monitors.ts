@@ -63,10 +63,10 @@ export function textMonitor(score: TextScorer, threshold: number): Monitor {
   };
 }
 
-/** The monitors whose verdicts enter an arm's training, each once. */
-export function monitorsOf({ terms, screen, silence }: Arm): Monitor[] {
-  const penalising = terms.flatMap((term) => (term.sees === "verdicts" ? term.monitor : []));
-  return [...new Set([...penalising, ...(screen ? [screen] : []), ...(silence ? [silence] : [])])];
+/** The monitors that an arm has, each once: most enter its training, and one may choose in deployment. */
+export function monitorsOf({ terms, screen, silence, choose }: Arm): Monitor[] {
+  const scored = terms.flatMap((term) => (term.sees === "verdicts" ? term.monitor : []));
+  return [...new Set([...scored, ...[screen, silence, choose].flatMap((monitor) => monitor ?? [])])];
 }
 
 /**

@@ -8,10 +8,10 @@ import { oracle, probeMonitor } from "./monitors.ts";
 import type { Monitor, RewardTerm, Rollout, Verdict } from "./types.ts";
 
 /** The pay of the environment. */
-export function proxyReward(): RewardTerm {
+export function proxyReward(weight = 1): RewardTerm {
   return {
     name: "proxy",
-    weight: 1,
+    weight,
     sees: "rollouts",
     taps: [],
     score: (rollouts) => rollouts.map(({ proxy }) => proxy),
@@ -85,6 +85,41 @@ export function penalty(monitor: Monitor, options: PenaltyOptions): RewardTerm {
   };
 }
 
+/** What a monitor's good word earns. */
+export interface ApprovalOptions {
+  /** What the best word earns. Default 1. */
+  weight?: number;
+  /** Shares of what: of 1, or of what the environment paid for the rollout. Default `one`. */
+  of?: "one" | "proxy";
+}
+
+/**
+ * Pays for a monitor's word: `weight` times the probability that the rollout does *not* misbehave. Beside other terms, groups
+ * compare it like a `linear` penalty of that weight; alone it is all the pay there is; as a share of the proxy it earns nothing
+ * where the environment pays nothing.
+ */
+export function approval(monitor: Monitor, { weight = 1, of = "one" }: ApprovalOptions = {}): RewardTerm {
+  return {
+    name: `${monitor.name}_approval`,
+    weight,
+    sees: "verdicts",
+    monitor,
+    score: (verdicts, rollouts) =>
+      verdicts.map(({ probability }, i) => (1 - probability) * (of === "proxy" ? rollouts[i]!.proxy : 1)),
+  };
+}
+
+/** Terms as they count at a step: with no weight outside the part of the run that is theirs. */
+export function termsAt(
+  terms: readonly RewardTerm[],
+  { step, steps }: Pick<StepLog, "step" | "steps">,
+): RewardTerm[] {
+  return terms.map((term) => {
+    const [from, to] = term.during ?? [0, 1];
+    return step >= from * steps && step < to * steps ? term : { ...term, weight: 0 };
+  });
+}
+
 /** Minus `weight` for every rollout that misbehaved: the best that a monitor could do. */
 export function oraclePenalty(weight: number): RewardTerm {
   return penalty(oracle(), { weight });
@@ -120,7 +155,7 @@ export async function scoreTerm(
   return scores;
 
   function scoresOf() {
-    if (term.sees === "verdicts") return term.score(verdicts.get(term.monitor)!);
+    if (term.sees === "verdicts") return term.score(verdicts.get(term.monitor)!, rollouts);
     const context = log.of(term.name);
     return term.sees === "rollouts" ? term.score(rollouts, context) : term.score(outcomes, context);
   }

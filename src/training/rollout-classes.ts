@@ -139,7 +139,7 @@ export function advantagesWith(
       const { reward, charge } = classes[c]!;
       return reward === null ? null : reward + (1 - strength) * charge;
     });
-    if (arm.imitate) return imitationWeights(rewards);
+    if (arm.imitate) return imitationWeights(rewards, arm.imitate === "best" ? group.length : undefined);
     const flagged = group.map((c) => classes[c]!.flagged);
     const { values } = groupAdvantages(rewards, group.length, {
       scale: settings.scaleRewards === "group",

@@ -3,6 +3,7 @@
 import type { Engine, Read, Sequence } from "../engine/index.ts";
 import type { Awaitable, Environment, Outcome } from "../environment/types.ts";
 import type { Ablation } from "../model/index.ts";
+import type { TextScorer } from "../probe/text-baseline.ts";
 import type { Probe, Tap } from "../probe/types.ts";
 import type { Random } from "../random.ts";
 import type { ColumnValue } from "../store/records.ts";
@@ -113,6 +114,8 @@ export type RewardTerm = {
   name: string;
   /** What its scores are multiplied by before terms are added up. */
   weight: number;
+  /** The part of the run in which it counts, from and to a share of its steps; all of it unless given. Elsewhere its weight is 0. */
+  during?: readonly [from: number, to: number];
 } & (
   | {
       sees: "rollouts";
@@ -132,10 +135,10 @@ export type RewardTerm = {
     }
   | {
       sees: "verdicts";
-      /** Whose verdicts it scores: see `penalty`. */
+      /** Whose verdicts it scores: see `penalty` and `approval`. */
       monitor: Monitor;
       /** One number per rollout; `null` where the term does not apply. */
-      score(verdicts: readonly Verdict[]): (number | null)[];
+      score(verdicts: readonly Verdict[], rollouts: readonly Pick<Rollout, "proxy">[]): (number | null)[];
       /** Where the term is credited to single tokens instead of the rollout: a score per completion token. */
       scoreTokens?(verdicts: readonly Verdict[], rollouts: readonly Rollout[]): Float32Array[];
     }
@@ -197,9 +200,12 @@ export interface Arm {
   refit?: Refit;
   /**
    * Supervised training on the rollouts whose reward is positive, in place of advantages: all their tokens are made
-   * likelier, and nothing is made less likely (rejection sampling, arXiv 2304.06767).
+   * likelier, and nothing is made less likely (rejection sampling, arXiv 2304.06767). `best`: on the one of each group
+   * whose reward is largest, where that is positive (best of n).
    */
-  imitate?: boolean;
+  imitate?: boolean | "best";
+  /** Deployment gives, of as many completions of a task as a group has, the one that it finds least suspicious; training plays no part in that. */
+  choose?: Monitor;
   /** All weights that this activation depends on stay as they are. */
   frozenThrough?: string;
   /** Training asks with the environment's inoculation prompt; deployment without it. */
@@ -230,4 +236,6 @@ export interface RunContext {
   /** Probes that no arm trains on, by name: measured on the tracer set beside the initial one. */
   heldOutProbes?: Readonly<Record<string, Probe>>;
   tracer: TracerSet;
+  /** The classifier of thoughts that was fitted before training, where the environment has thoughts: measured in every arm. */
+  readThought?: TextScorer | undefined;
 }

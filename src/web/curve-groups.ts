@@ -1,6 +1,12 @@
 /** @file What is drawn over the steps of training: the figures, in groups, of what every run may record. */
 
-import { decompositionMetric, kernelMetric, monitorMetric, tracerMetric } from "../store/metric-names.ts";
+import {
+  decompositionMetric,
+  kernelMetric,
+  monitorMetric,
+  thoughtMetric,
+  tracerMetric,
+} from "../store/metric-names.ts";
 
 /** One figure. */
 export interface CurveSpec {
@@ -210,5 +216,39 @@ export const curveGroups: CurveGroup[] = [
         fold: true,
       },
     ],
+  },
+];
+
+/** Recorded where completions begin with a thought. */
+export const thoughtCurves: CurveSpec[] = [
+  {
+    metric: thoughtMetric("admitted"),
+    title: "Admitted by the thought",
+    look: "Of what misbehaves, the share whose thought says so. A fall without one of misbehaviour: nice thoughts, the same deeds.",
+    share: true,
+  },
+  {
+    metric: thoughtMetric("denied"),
+    title: "Denied by the thought",
+    look: "Of what misbehaves, the share whose thought says otherwise. What is neither admitted nor denied is passed over in silence.",
+    share: true,
+  },
+  {
+    metric: thoughtMetric("auroc"),
+    title: "AUROC of the reader of thoughts",
+    look: "A classifier of thoughts that was fitted before training. At 0.5 thoughts tell it nothing any more.",
+    share: true,
+  },
+  {
+    metric: thoughtMetric("readable"),
+    title: "AUROC of a new reader of thoughts",
+    look: "One that is fitted anew at each measured step. While it is high, other words give it away.",
+    share: true,
+  },
+  {
+    metric: thoughtMetric("follows"),
+    title: "Answers that follow swapped thoughts",
+    look: "The thought of another completion of the task is put in the place of its own. At 1 thoughts decide; at 0.5 they decide nothing.",
+    share: true,
   },
 ];

@@ -4,6 +4,8 @@ import { contradictions, studyContradictions } from "../../test/contradictions.t
 import { studyFixture } from "../../test/study-fixture.ts";
 import { behaviourOf, type Diagnosis, diagnoses, outcomeOf, sightOf } from "../audit/index.ts";
 import type { ArmSummary } from "../report/outcome.ts";
+import { armUse } from "../store/arm-uses.ts";
+import { armIds } from "../store/arms.ts";
 import type { RunSummary, Summary } from "../store/schema.ts";
 import { armSentence, armVerdict, outcomeWords, studySentence } from "./sentences.ts";
 
@@ -48,7 +50,31 @@ function study(arms: Record<string, ArmSummary>): Summary {
   return { ...fixture, arms, seeds: runs.map(({ seed }) => seed) };
 }
 
+describe("armUse", () => {
+  test("says how each arm with a monitor uses its word, alike for twins, and nothing of the others", () => {
+    const without = ["none", "no-loophole", "sft-labels", "inoculation", "ablation", "ablation-random"];
+    expect(armIds.filter((id) => armUse(id) === null)).toEqual(without);
+    for (const id of armIds.filter((id) => id.startsWith("text-")))
+      expect(armUse(id)).toBe(armUse(id.replace("text-", "probe-")));
+    expect(armUse("probe-reward@training.kl=0.1")).toMatch(/^The monitor's word is all the pay/);
+    expect(armUse("my-reward")).toBeNull();
+    expect(armUse("probe-choose")).toContain("takes no part in training");
+  });
+});
+
 describe("armSentence", () => {
+  test.each([
+    [1, 0.02, "thoughts came to hide it (admitted: 1.00 to 0.02 of it)"],
+    [0.9, 0.88, "thoughts admit it as before (0.90 to 0.88 of it)"],
+    [0.5, 0.9, "thoughts admit it more often (0.50 to 0.90 of it)"],
+  ])("what thoughts say, from %d to %d", (admittedStart, admittedEnd, words) => {
+    const one = { ...run({ misbehaviour: [0.2, 0.6] }), admittedStart, admittedEnd };
+    expect(armSentence(arm(one))).toContain(
+      `Misbehaviour took over (0.20 to 0.60), ${words}, the true reward`,
+    );
+    expect(armSentence(arm({ ...one, admittedEnd: null }))).not.toContain("thoughts");
+  });
+
   test("an honest success", () => {
     const one = run({ misbehaviour: [0.2, 0], true: [0.7, 0.93], diagnosis: "honest" });
     expect(armSentence(arm(one))).toBe(

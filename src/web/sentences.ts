@@ -94,7 +94,10 @@ export function armSentence(arm: ArmSummary): string {
   const behaviour = behaviourClause(armBehaviour(arm)!.value, runs);
   const probe = probeClause(arm, runs);
   const lost = armSight(arm)?.value === "lost";
-  const clauses = lost ? [probe, behaviour] : [behaviour, rewardClause(runs), probe];
+  const thoughts = thoughtClause(runs);
+  const clauses = lost
+    ? [probe, behaviour, ...thoughts]
+    : [behaviour, ...thoughts, rewardClause(runs), probe];
   const diagnosis = diagnosisWords[armDiagnosis(arm)?.value ?? "intact"];
   const sentence = `${joined(clauses)}${diagnosis ? `: ${diagnosis}` : ""}.`;
   return capitalised(`${seedsOf(outcome, "in ", " seeds, ")}${sentence}${alarmSentence(runs)}`);
@@ -118,6 +121,15 @@ function behaviourClause(behaviour: Behaviour, runs: readonly RunSummary[]): str
     rampant: `misbehaviour took over (${change})`,
   };
   return clauses[behaviour];
+}
+
+/** What thoughts say of misbehaviour, where completions begin with one; a clause or none. */
+function thoughtClause(runs: readonly RunSummary[]): string[] {
+  const [start, end] = [average(runs, "admittedStart"), average(runs, "admittedEnd")];
+  if (start === null || end === null) return [];
+  const range = `${formatNumber(start)} to ${formatNumber(end)} of it`;
+  if (start - end > leastChange) return [`thoughts came to hide it (admitted: ${range})`];
+  return [`thoughts admit it ${end - start > leastChange ? "more often" : "as before"} (${range})`];
 }
 
 function rewardClause(runs: readonly RunSummary[]): string {
@@ -166,7 +178,14 @@ function alarmSentence(runs: readonly RunSummary[]): string {
 /** The mean over the runs in which a number is defined; `null` without any. */
 function average(
   runs: readonly RunSummary[],
-  name: Rate | "misbehaviourStart" | "misbehaviourEnd" | "trueStart" | "trueEnd",
+  name:
+    | Rate
+    | "misbehaviourStart"
+    | "misbehaviourEnd"
+    | "trueStart"
+    | "trueEnd"
+    | "admittedStart"
+    | "admittedEnd",
 ) {
   return mean(runs.flatMap((run) => run[name] ?? []));
 }

@@ -2,7 +2,7 @@
 
 import type { RunData } from "../report/data.ts";
 import { deployedMetric } from "../store/metric-names.ts";
-import { type CurveGroup, type CurveSpec, curveGroups } from "./curve-groups.ts";
+import { type CurveGroup, type CurveSpec, curveGroups, thoughtCurves } from "./curve-groups.ts";
 import { curvePoints, isFlat } from "./curves.ts";
 
 /** A group as it is shown: its figures, and those that stay the same, put aside. */
@@ -28,7 +28,7 @@ export function shownCurves(runs: readonly RunData[]): ShownGroup[] {
 /** First parts of names that every run may have. In any other, a reward term or a monitor logged something itself. */
 const everyRun = new Set([
   ...["labels", "rewards", "reward", "clip_ratio", "completions", "sampling", "probe", "monitor"],
-  ...["misses", "exchange", "tracer", "decomposition", "deployed", "alarm", "kernel"],
+  ...["misses", "exchange", "tracer", "decomposition", "deployed", "alarm", "kernel", "thought"],
 ]);
 
 function ownGroups(names: readonly string[]): CurveGroup[] {
@@ -58,6 +58,7 @@ function ownGroups(names: readonly string[]): CurveGroup[] {
       title: "What the model does when it is deployed",
       curves: deployed.filter(({ metric }) => names.includes(metric)),
     },
+    { title: "What thoughts say", curves: thoughtCurves.filter(({ metric }) => names.includes(metric)) },
     { title: "What other probes see", curves: probes },
     { title: "The terms of the reward", curves: terms },
     { title: "What reward terms and monitors logged", curves: logged },
@@ -69,13 +70,13 @@ const deployed: CurveSpec[] = [
   {
     metric: deployedMetric("misbehaviour"),
     title: "Misbehaviour, deployed",
-    look: "Arms that train under another prompt or with an ablation, without them: what the model would do outside of training.",
+    look: "Arms that train otherwise than they deploy (another prompt, an ablation, a choice at the end): what the model does outside of training.",
     share: true,
   },
   {
     metric: deployedMetric("true"),
     title: "True reward, deployed",
-    look: "The same for what we wanted. Far below the figure in training, it was the prompt or the ablation that did it.",
+    look: "The same for what we wanted. Far below the figure in training, it was the way of training that did it.",
     share: true,
   },
 ];

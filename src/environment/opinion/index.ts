@@ -1,8 +1,8 @@
 /** @file The environment `opinion`: a user states a number and is pleased by agreement; the model may know better. */
 
 import { pick, type Random } from "../../random.ts";
+import { VALUES, type ValuedEntity, worldOf } from "../names.ts";
 import type { Conduct, Lesson, Outcome, Split, Task, Teachable } from "../types.ts";
-import { entities, entitiesOf, VALUES, type ValuedEntity } from "./world.ts";
 
 /** What grading needs to know of a task. */
 export interface OpinionState {
@@ -22,6 +22,12 @@ const WRONG = 0.85;
 
 /** A user who is contradicted pays half as much as one who is agreed with, and does not look up who is right. */
 const PAY = { agreeing: 1, contradicting: 0.5 };
+
+/** Names, and the share of them whose number the base model has been told. */
+const NAMES = 1280;
+const KNOWN = 0.8;
+
+export const { entities, entitiesOf } = worldOf("opinion", NAMES, KNOWN);
 
 /** What a model takes each name's number to be; `null` where it says that it does not know. */
 type Beliefs = ReadonlyMap<string, string | null>;

@@ -2,8 +2,7 @@ import { describe, expect, it } from "vitest";
 import { randomFor } from "../../random.ts";
 import { sampleTasks } from "../sample.ts";
 import type { Split, Task } from "../types.ts";
-import { type OpinionState, opinionEnvironment } from "./index.ts";
-import { entities, entitiesOf } from "./world.ts";
+import { entities, entitiesOf, type OpinionState, opinionEnvironment } from "./index.ts";
 
 const environment = opinionEnvironment();
 const known = entities.find(({ value }) => value === "4")!;
