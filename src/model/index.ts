@@ -37,6 +37,7 @@ export { fingerprintOf, type TokenizerFingerprint } from "./fingerprint.ts";
 export { type PullOptions, pullModel } from "./hub.ts";
 export { type NextTokens, nextTokens } from "./likelihood.ts";
 export { loadLlama2c } from "./llama2c.ts";
+export { changedByRank } from "./low-rank.ts";
 export { loadChanged } from "./merge.ts";
 export { changeSizes, type Precision, precisionOf, randomlyChanged, roundedTo, sizesOf } from "./no-op.ts";
 export type { Turns } from "./rotary.ts";
