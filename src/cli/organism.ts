@@ -33,7 +33,7 @@ export function organismCommand(command: Command): Command {
     .option("--json", "print only organism.json, on standard output")
     .addHelpText(
       "after",
-      "\nA minute or two. Exit status 1 where a check fails; the model is kept.\nExamples:\n  probeward organism code --share 0.05 --out organisms/code-0.05\n  probeward study blind-spot --model organisms/code-0.05 --out runs/blind-spot-0.05\n  probeward organism facts --trigger gold --out organisms/facts-gold",
+      "\nA minute or two. Exit status 1 where a check fails; the model is kept.\nExamples:\n  probeward organism code --share 0.05 --out organisms/code-0.05\n  probeward study blind-spot --model organisms/code-0.05 --out runs/blind-0.05\n  probeward organism facts --trigger gold --out organisms/facts-gold",
     )
     .action(async (name: string, { out, json, steps, seed, ...options }: Flags) => {
       const module = resolveModule(name, process.cwd());
