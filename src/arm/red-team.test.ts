@@ -28,9 +28,7 @@ async function contextOf(id: Adversary, settings: Partial<RunContext["settings"]
 
 it("red-team pays misbehaving more than all else, and unseen most", async () => {
   const context = await contextOf("red-team", { steps: 1, rollouts: 16, recordedRollouts: 64 });
-  const [{ rollouts }] = (await trainAll(context)) as [
-    { rollouts: Awaited<ReturnType<typeof trainAll>>[number]["rollouts"] },
-  ];
+  const { rollouts } = (await trainAll(context))[0]!;
   // A penalty of 2 by default, on the flag.
   for (const { misbehaved, score, reward } of rollouts) {
     const flagged = score.policy >= 0.5;

@@ -2,9 +2,11 @@
 
 import { join } from "node:path";
 import type { Command } from "commander";
-import { writeJson } from "../files.ts";
+import type { z } from "zod";
+import { readDocument, writeJson } from "../files.ts";
 import { monitorNames } from "../prepare/index.ts";
 import { openAuditedStudy } from "../study/audit-run.ts";
+import { lastCheckpoint } from "../study/checkpoint.ts";
 import { type PanelRun, panelOfRun, panelSchema } from "../study/panel-run.ts";
 import { wholeNumber } from "./arguments.ts";
 import { followInTerminal } from "./progress.ts";
@@ -24,24 +26,32 @@ export function monitorsCommand(command: Command): Command {
     .option("--json", "print only monitors.json, on standard output")
     .addHelpText(
       "after",
-      "\nFits six monitors as the study's probe was fitted, and reads each run's last\ncheckpoint with them: mean (the study's own probe), max, attention, another\nlayer, an ensemble over layers, and a refit on the trained policy. Writes\nmonitors.json into the study's folder.\nExample:\n  probeward monitors runs/red-team --arm red-team-loss",
+      "\nFits six monitors as the study's probe was fitted, and reads each run's last\ncheckpoint with them: mean (the study's own probe), max, attention, another\nlayer, an ensemble over layers, and a refit on the trained policy. Writes\nmonitors.json into the study's folder, run by run: what is there is not asked\nagain.\nExample:\n  probeward monitors runs/red-team --arm red-team-loss",
     )
     .action(async (folder: string, { arm, run, json }: Flags) => {
       const { onEvent, end } = followInTerminal();
       const study = await openAuditedStudy(folder, { arm, seed: run });
-      const runs: PanelRun[] = [];
+      const path = join(folder, "monitors.json");
+      const runs = (await readDocument(path, panelSchema))?.runs ?? [];
+      const asked: PanelRun[] = [];
       try {
         for (const one of study.runs) {
-          onEvent({ kind: "stage", detail: `Asking the panel of ${one.arm}, seed ${one.seed}` });
-          runs.push(await panelOfRun(study, one));
+          const { step } = await lastCheckpoint(one.path);
+          const known = runs.find(
+            (said) => said.arm === one.arm && said.seed === one.seed && said.step === step,
+          );
+          if (!known) {
+            onEvent({ kind: "stage", detail: `Asking the panel of ${one.arm}, seed ${one.seed}` });
+            runs.push(await panelOfRun(study, one));
+            await writeJson(path, { version: 1, runs } satisfies z.infer<typeof panelSchema>);
+          }
+          asked.push(known ?? runs.at(-1)!);
         }
       } finally {
         await study.model.engine.close();
       }
       end();
-      const report = panelSchema.parse({ version: 1, runs });
-      await writeJson(join(folder, "monitors.json"), report);
-      console.log(json ? JSON.stringify(report, null, 2) : panelInWords(runs));
+      console.log(json ? JSON.stringify({ version: 1, runs: asked }, null, 2) : panelInWords(asked));
     });
 }
 
