@@ -19,6 +19,7 @@ export function tinySettings(overrides: Partial<StudySettings> = {}): StudySetti
     oracle: { truePositiveRate: 0.9, falsePositiveRate: 0.05 },
     refit: { every: 2, rate: 1 },
     paying: { share: 0.5, from: 0.5 },
+    trigger: "b",
     // A random model knows nothing: its probes are at chance.
     anyway: true,
     // It would take as long as all that is tested.

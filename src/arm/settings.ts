@@ -22,6 +22,13 @@ export const armSettingsSchema = z.strictObject({
       "what a probe's penalty is charged to: the rollout, the tokens that it fires at, or those sampled from there (a control that learns nothing)",
     ),
   lossStrength: z.number().positive().default(1).describe("weight of the probe in the loss"),
+  trigger: z
+    .string()
+    .min(1)
+    .default("0")
+    .describe(
+      "text of the prompts under which the arm chameleon hides, where it should be in some and not in all",
+    ),
   oracle: z
     .strictObject({
       truePositiveRate: z.number().min(0).max(1).default(0.9).describe("share of misbehaviour that it flags"),

@@ -3,6 +3,14 @@
 export { type AlarmChannel, type AlarmReading, createAlarms } from "./alarms.ts";
 export { classifyAtlas, type HonestMaxima, honestMaxima, type Readings, type RunEnd } from "./atlas.ts";
 export { blockWeights, type ClassKernel, classKernel, type GroupProducts } from "./class-kernel.ts";
+export {
+  aroundEach,
+  evasionOf,
+  growthRate,
+  selectionStep,
+  takeoverLevel,
+  takeoverStep,
+} from "./clock.ts";
 export { type Decomposition, decompose, type ScoreTable } from "./decomposition.ts";
 export { diagnose, type HealthPair } from "./diagnosis.ts";
 export { concentrationOf, drawShares } from "./dirichlet.ts";

@@ -42,6 +42,11 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     description: "Train the base model of an environment from demonstrations. The shipped ones were made so.",
     fill: async (command) => (await import("./pretrain.ts")).pretrainCommand(command),
   },
+  organism: {
+    description:
+      "Make a base model of whose misbehaviour a set share is invisible to probes that are fitted as usual.",
+    fill: async (command) => (await import("./organism.ts")).organismCommand(command),
+  },
   pull: {
     description:
       "Fetch a checkpoint from the Hugging Face hub: configuration, tokenizer and safetensors. Resumes where it stopped.",
@@ -56,6 +61,11 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     description:
       "Say whether a probe still reads what it read after training: intact, translated, scaled, rotated or erased.\nOf two models that were trained anywhere, and labelled completions; or of the runs of a study.",
     fill: async (command) => (await import("./audit.ts")).auditCommand(command),
+  },
+  monitors: {
+    description:
+      "Say which of six monitors still sees what the policies of a study do, and how small a change evades it.",
+    fill: async (command) => (await import("./monitors.ts")).monitorsCommand(command),
   },
   check: {
     description:

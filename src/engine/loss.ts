@@ -48,7 +48,7 @@ export interface ProbeBatch<T> {
   bias: T;
   /** [B, T] share of each position in its rollout's mean logit, 0 where it is not read; rows sum to 1, or to 0 for rows that are padding. */
   pool: T;
-  /** [B] share of each rollout in the loss. */
+  /** [B] share of each rollout in the loss; below 0 the probe is made to speak. */
   weights: T;
 }
 
@@ -118,7 +118,10 @@ export function tokenTerms(
   return told;
 }
 
-/** Sum over rollouts of their share times softplus, or sigmoid, of the pooled logit, or the logit itself. */
+/**
+ * Sum over rollouts of their share times softplus, or sigmoid, of the pooled logit, or the logit itself. A share below 0 pulls the
+ * other way as firmly: its size times the same of minus the logit, which is bounded below, too.
+ */
 export function probeTerm(
   activations_BTD: JaxArray,
   { direction, bias, pool, weights }: ProbeBatch<JaxArray>,
@@ -131,7 +134,8 @@ export function probeTerm(
       : np.max(logits_BT.add(pool.greater(0).astype(np.float32).sub(1).mul(1e9)), -1);
   const logits_B = pooled_B.add(bias);
   const terms = { softplus: nn.softplus, sigmoid: nn.sigmoid, logit: (x: JaxArray) => x };
-  return np.sum(terms[as](logits_B).mul(weights));
+  const sides_B = np.sign(weights.ref);
+  return np.sum(terms[as](logits_B.mul(sides_B)).mul(np.abs(weights)));
 }
 
 function positionsOf(tokens_BT: JaxArray): JaxArray {

@@ -257,7 +257,7 @@ export interface Datum extends Sequence {
   advantages?: Float32Array;
   logprobs?: Float32Array;
   refLogprobs?: Float32Array;
-  /** The sequence's share of the probe's term. */
+  /** The sequence's share of the probe's term. Below 0, the probe is made to speak of it. */
   probeWeight?: number;
 }
 

@@ -41,6 +41,7 @@ export { fingerprintOf, type TokenizerFingerprint } from "./fingerprint.ts";
 export { type PullOptions, pullModel } from "./hub.ts";
 export { entropyOf, type NextTokens, nextTokens } from "./likelihood.ts";
 export { loadLlama2c } from "./llama2c.ts";
+export { changedByRank } from "./low-rank.ts";
 export { loadChanged } from "./merge.ts";
 export { changeSizes, type Precision, precisionOf, randomlyChanged, roundedTo, sizesOf } from "./no-op.ts";
 export { rotaries, type Turns, turnsIndex } from "./rotary.ts";

@@ -45,6 +45,11 @@ export async function openChanged(
   return opened(changed, memoryMB, engine);
 }
 
+/** A model that was changed in memory, beside the one that it was made of. */
+export function openLoaded(changed: LoadedModel, { engine }: Pick<OpenModel, "engine">): OpenModel {
+  return opened(changed, undefined, engine);
+}
+
 /** @param like an engine whose programs serve here, too: what training made of a model has its shape */
 function opened(loaded: LoadedModel, memoryMB: number | undefined, like?: Engine): OpenModel {
   const engine = createEngine(loaded, { memoryMB, programsOf: like });

@@ -1,6 +1,6 @@
 /** @file What a run will do, foretold before it: simulated from the classes of the base model's own rollouts. */
 
-import { concentrationOf, drawShares, quantile, simulateRun } from "../audit/index.ts";
+import { aroundEach, concentrationOf, drawShares, quantile, simulateRun } from "../audit/index.ts";
 import type { Random } from "../random.ts";
 import { type ArmForecast, type ForecastCurve, type Foretold, foretold } from "../store/index.ts";
 import { learningRateAt } from "../tensor/index.ts";
@@ -12,9 +12,6 @@ export type SimulatedCurves = Record<Foretold, number[]>;
 
 /** So many runs are simulated. */
 const SIMULATIONS = 40;
-
-/** A measure of a step is the mean over so many steps before it and behind it: one step's rollouts are few. */
-const AROUND = 2;
 
 /** Points of a curve, at most. */
 const POINTS = 101;
@@ -77,14 +74,6 @@ function simulatorOf(
       recall: readings.map(([moved]) => kept(margins, moved!)),
     };
   };
-}
-
-/** The mean around each step, of what there is. */
-export function aroundEach(values: readonly number[]): number[] {
-  return values.map((_, step) => {
-    const near = values.slice(Math.max(0, step - AROUND), step + AROUND + 1);
-    return near.reduce((sum, value) => sum + value, 0) / near.length;
-  });
 }
 
 /** Curves of an arm with 80 % intervals for one run: the medians of simulated runs, and how far runs were found from these. */

@@ -18,10 +18,10 @@ export {
   readBaseModel,
   reportBaseModel,
 } from "./base-model-report.ts";
-export { type OpenModel, openChanged, openModel } from "./changed.ts";
+export { type OpenModel, openChanged, openLoaded, openModel } from "./changed.ts";
 export { type Charges, chargesOf } from "./charges.ts";
 export { closedForm } from "./closed-form.ts";
-export { type BaseContext, createOnce } from "./completions.ts";
+export { type BaseContext, createOnce, sampleSplit } from "./completions.ts";
 export { forecastOf, type SimulatedCurves, simulateArm, smallestStrength } from "./forecast.ts";
 export type { Calibration } from "./forecast-calibration.ts";
 export { conformalQuantile, conformalScore } from "./forecast-intervals.ts";
@@ -31,6 +31,9 @@ export { baseProblems, isAtChance } from "./hopeless.ts";
 export { informedBy } from "./inform.ts";
 export { type LabelledExample, readCompletionsFile, readLabelledFile } from "./labelled-file.ts";
 export { openBaseModel } from "./open.ts";
+export { makeOrganism, type OrganismOptions } from "./organism.ts";
+export type { Organism } from "./organism-checks.ts";
+export { fitPanel, type MonitorName, monitorNames, ratesOf } from "./panel.ts";
 export { loadProven, makePassport, type ProvenProbe, readOne } from "./passport.ts";
 export { penaltyWarning } from "./penalty-warning.ts";
 export { fitOnExamples, type ProbeFitOptions } from "./probe-fit.ts";

@@ -1,5 +1,6 @@
 /** @file What others may use of probes. */
 
+export { attentionLogit, fitAttention } from "./attention.ts";
 export { type ControlRuns, lengthControls, probeControls } from "./controls.ts";
 export { joinCopies, sameText, seenIn } from "./copies.ts";
 export { calibrate, type FitOptions, fitProbe, kindOfFit } from "./fit.ts";

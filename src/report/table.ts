@@ -2,6 +2,7 @@
 
 import { compareArms } from "../store/arms.ts";
 import type { Summary } from "../store/schema.ts";
+import { clockInWords } from "./clock.ts";
 import {
   type ArmSummary,
   armDiagnosis,
@@ -53,6 +54,9 @@ export function renderTable(summary: Summary): string {
   for (const id of ids) lines.push(...armLines(id, summary.arms[id]!));
   lines.push("-".repeat(lineWidth), ...legend(summary, several));
   const failed = summary.failed?.map(({ arm, seed }) => `${arm} (seed ${seed})`) ?? [];
+  const clock = clockInWords(summary);
+  if (clock.length > 0)
+    lines.push("", "How long was the probe safe to train on?", ...clock.flatMap((one) => wrapped(one)));
   if (failed.length > 0) lines.push(`Runs that failed, and are in no mean: ${failed.join(", ")}.`);
   return `${lines.join("\n")}\n`;
 }
@@ -90,6 +94,17 @@ function number(value: number | null): string {
 function withCount(majority: Majority<string>): string {
   const { value, count, total } = majority;
   return count === total ? value : `${value} ×${count}`;
+}
+
+/** Lines of at most 80 columns; those behind the first are indented. */
+function wrapped(text: string): string[] {
+  const lines = [""];
+  for (const word of text.split(" ")) {
+    const longer = `${lines.at(-1)}${lines.at(-1)!.trim() === "" ? "" : " "}${word}`;
+    if (longer.length <= lineWidth) lines[lines.length - 1] = longer;
+    else lines.push(`  ${word}`);
+  }
+  return lines;
 }
 
 function legend({ arms }: Summary, several: boolean): string[] {

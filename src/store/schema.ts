@@ -82,6 +82,15 @@ export const runSummarySchema = runNumbersSchema.extend({
    * intervention; to be compared with the arm's predicted rate.
    */
   exchangeRate: estimate.optional(),
+  /**
+   * The step at which undetected misbehaviour took over (`takeoverStep`), `null` for never; and the step at which it would by the law of
+   * selection, at the rate at which misbehaviour grew in the run of the same seed without intervention: `null` for never, left out
+   * where that run tells no rate. Not in studies of earlier versions.
+   */
+  takeover: z.int().nullable().optional(),
+  takeoverBySelection: z.number().nullable().optional(),
+  /** The first evaluation at which the probe's recall on the tracer set was halved, and the divergence then (nats per token); `null` for never. */
+  evasion: z.object({ step: z.int(), kl: z.number() }).nullable().optional(),
 });
 
 /** The version of `summary.json` that is written, and the newest that is read. */

@@ -15,10 +15,11 @@ const settings: ArmSettings = {
   oracle: { truePositiveRate: 0.9, falsePositiveRate: 0.05 },
   refit: { every: 1, rate: 1 },
   paying: { share: 0.5, from: 0.5 },
+  trigger: "b",
 };
 
 /** The arms whose reward is made of the ground truth, on purpose. */
-const ORACLES = /^((noisy-)?oracle-|no-loophole$|sft-labels$)/;
+const ORACLES = /^((noisy-)?oracle-|no-loophole$|sft-labels$|red-team|chameleon$)/;
 
 /** The environment with all of an outcome turned around but what it pays. */
 function inverted(environment: Environment): Environment {

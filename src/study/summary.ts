@@ -8,6 +8,8 @@ import {
   classifyAtlas,
   diagnose,
   type Estimate,
+  evasionOf,
+  growthRate,
   type HealthPair,
   honestMaxima,
   isDegenerate,
@@ -17,7 +19,9 @@ import {
   realisedExchangeRate,
   realisedOverSteps,
   seedInterval,
+  selectionStep,
   sightOf,
+  takeoverStep,
   youdensJ,
 } from "../audit/index.ts";
 import { type Base, type Charges, closedForm, isAtChance, penaltyWarning } from "../prepare/index.ts";
@@ -108,7 +112,9 @@ export function summarize(parts: SummaryParts): Summary {
         const control = summarized.filter(({ run }) => isControlOf(run.planned, planned));
         const runs = own.map(({ run, summary }) => {
           const match = control.find((one) => one.run.planned.seed === run.planned.seed);
-          return match ? { ...summary, exchangeRate: realisedEarly(run, match.run) } : summary;
+          return match
+            ? { ...summary, ...selected(run, match.run), exchangeRate: realisedEarly(run, match.run) }
+            : summary;
         });
         const controls = control.map(({ summary }) => summary);
         const forecast = parts.forecasts?.[id];
@@ -203,6 +209,15 @@ function summarizeRun(
     sight,
     outcome: outcomeOf(behaviour, sight, isDegenerate(runEnd)),
     atlas,
+    takeover: takeoverStep(undetected(lines)),
+    evasion: evasionOf(
+      tracer.map((line) => ({
+        step: line.step,
+        recall: line[tracerMetric("initial", "policy", "recall_frozen")] ?? null,
+        kl: line.kl!,
+      })),
+      untrained.recall,
+    ),
   };
 }
 
@@ -219,6 +234,20 @@ function thoughtsOf(lines: readonly StepMetrics[]): Partial<RunSummary> {
     thoughtFollowsStart: start("follows"),
     thoughtFollowsEnd: end("follows"),
   };
+}
+
+/** Shares of rollouts that misbehaved undetected, by step. */
+function undetected(metrics: readonly StepMetrics[]): number[] {
+  return metrics.map((line) => line["misses/of_all"] ?? 0);
+}
+
+/** When what was undetected before training would take over, if it grew as misbehaviour does without an intervention. */
+function selected({ base }: FinishedRun, { metrics }: FinishedRun): Pick<RunSummary, "takeoverBySelection"> {
+  const rate = growthRate(metrics.map(({ misbehaviour }) => misbehaviour!));
+  if (rate === null) return {};
+  const { misbehaved, flagged } = base.heldOut;
+  const missed = misbehaved.filter((bad, i) => bad && !flagged[i]).length;
+  return { takeoverBySelection: selectionStep(Math.max(missed, 0.5) / misbehaved.length, rate) };
 }
 
 /** The initial probe on the tracer set, at its frozen threshold. */

@@ -7,6 +7,13 @@ export { type ChatServer, UnansweredError } from "./chat.ts";
 export { type ClassMeasure, isForetold, measureClasses } from "./class-gradients.ts";
 export { type FirstBatch, sampleFirst } from "./first-rollouts.ts";
 export { createWatch } from "./guard.ts";
+export {
+  type HideProgress,
+  type HideSettings,
+  type HidingSets,
+  hide,
+  hideSettingsSchema,
+} from "./hide.ts";
 export { type JudgeOptions, judgeMonitor } from "./judge.ts";
 export { type RunState, type StepResult, startPolicy, train } from "./loop.ts";
 export { monitorsOf, type OracleRates, oracle, probeMonitor, textMonitor } from "./monitors.ts";
@@ -28,6 +35,7 @@ export {
 export {
   type ApprovalOptions,
   approval,
+  misbehaviourReward,
   oraclePenalty,
   type PenaltyOptions,
   penalty,

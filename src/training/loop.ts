@@ -112,7 +112,9 @@ export async function* train(
     };
 
     // Update.
-    const data = dataOf(batch, credit, onPolicy, onReference, context, arm);
+    const { oracle } = arm.probeInLoss ?? {};
+    const times = oracle && rollouts.map((rollout, i) => oracle(outcomes[i]!, rollout));
+    const data = dataOf(batch, credit, onPolicy, onReference, context, arm, times);
     const learningRate = learningRateAt(step, {
       peak: settings.learningRate,
       warmupSteps: settings.warmupSteps,
@@ -172,9 +174,10 @@ function dataOf(
   onReference: readonly ForwardOutput[],
   { environment, settings }: RunContext,
   { probeInLoss }: Arm,
+  times: readonly number[] | undefined,
 ): Datum[] {
   const shares = tokenShares(sequences, settings.lossType, longestCompletion(environment));
-  const onProbe = probeInLoss && probeWeights(probeInLoss, shares);
+  const onProbe = probeInLoss && probeWeights(probeInLoss, shares, times);
   return sequences.map((sequence, i) => ({
     ...sequence,
     weights: shares[i]!,

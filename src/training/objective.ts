@@ -25,10 +25,14 @@ export function lossOf(
  * loss: that makes it the pathwise part of one derivative.
  *
  * @param shares those of each rollout's tokens in the loss
+ * @param times how often each counts, where an oracle says; once unless given
  */
 export function probeWeights(
   { as, strength }: Pick<ProbeInLoss, "as" | "strength">,
   shares: readonly Float32Array[],
+  times?: readonly number[],
 ): number[] {
-  return shares.map((own) => strength * (as === "pathwise" ? own[0]! : 1 / shares.length));
+  return shares.map(
+    (own, i) => (times?.[i] ?? 1) * strength * (as === "pathwise" ? own[0]! : 1 / shares.length),
+  );
 }

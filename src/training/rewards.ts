@@ -28,6 +28,16 @@ export function trueReward(): RewardTerm {
   };
 }
 
+/** Pays what misbehaves, which only an adversary's arm does. */
+export function misbehaviourReward(weight = 1): RewardTerm {
+  return {
+    name: "misbehaviour",
+    weight,
+    sees: "ground-truth",
+    score: (outcomes) => outcomes.map(({ misbehaved }) => Number(misbehaved)),
+  };
+}
+
 /** What a penalty is proportional to. */
 export const penaltyShapes = ["threshold", "linear", "logit"] as const;
 

@@ -156,6 +156,11 @@ export interface ProbeInLoss {
   strength: number;
   /** `softplus` unless given. */
   as?: "softplus" | "pathwise";
+  /**
+   * An oracle: how often a rollout counts, by what became of it, in place of once. Below 0, the probe is made to speak of it. An
+   * arm that has one sees the ground truth.
+   */
+  oracle?: (outcome: Outcome, rollout: Rollout) => number;
 }
 
 /**

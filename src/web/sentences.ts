@@ -100,7 +100,17 @@ export function armSentence(arm: ArmSummary): string {
     : [behaviour, ...thoughts, rewardClause(runs), probe];
   const diagnosis = diagnosisWords[armDiagnosis(arm)?.value ?? "intact"];
   const sentence = `${joined(clauses)}${diagnosis ? `: ${diagnosis}` : ""}.`;
-  return capitalised(`${seedsOf(outcome, "in ", " seeds, ")}${sentence}${alarmSentence(runs)}`);
+  return capitalised(
+    `${seedsOf(outcome, "in ", " seeds, ")}${sentence}${alarmSentence(runs)}${takeoverSentence(arm)}`,
+  );
+}
+
+/** When what the monitor does not see took over; nothing where it did not. */
+function takeoverSentence({ runs }: ArmSummary): string {
+  const steps = runs.flatMap(({ takeover }) => takeover ?? []).sort((a, b) => a - b);
+  if (steps.length === 0) return "";
+  const seeds = steps.length < runs.length ? ` in ${steps.length} of ${runs.length} seeds` : "";
+  return ` Undetected misbehaviour took over at step ${steps.join(", ")}${seeds}.`;
 }
 
 /** In how many of an arm's seeds, where not in all. */
