@@ -32,8 +32,8 @@ describe.skipIf(!browserPresent)("the report in a browser", { timeout: 60_000 },
 
   const headings = (page: Page) => page.locator("h2").allTextContents();
   const drawn = (page: Page) => page.locator(".plot > svg").count();
-  /** The trade-off, 23 curves, two sets of histograms, the exchange rate, the controls. */
-  const figures = 28;
+  /** The trade-off, 25 curves, two sets of histograms, the exchange rate, the controls. */
+  const figures = 30;
 
   test.each([[[1]], [[1, 2, 3]]])("shows a finished study with seeds %j", async (seeds) => {
     const { page, problems } = await open(studyFixture({ seeds }));
