@@ -24,6 +24,7 @@ async function bare() {
       ...{ environment: "code", arms: ["probe-penalty", "probe-loss"], model: folder, adapter: { rank: 4 } },
       training: { prompts: 2, rollouts: 4 },
       probe: { tracer: 8 },
+      engine: { runtime: "xla", dtype: "bfloat16" },
     },
     {},
   );

@@ -1,6 +1,6 @@
 /** @file What a step of a study would cost on devices that nobody has rented yet: training's own loop, over a runtime that computes nothing. */
 
-import { arms as builtIn } from "../arm/arms.ts";
+import { armId } from "../arm/arms.ts";
 import { createEngine, type Engine, type Model, type Policy } from "../engine/index.ts";
 import { loadEnvironment } from "../environment/load.ts";
 import { UsageError } from "../errors.ts";
@@ -15,7 +15,6 @@ import {
 import { shippedModel } from "../prepare/base-model.ts";
 import { standInProbe } from "../prepare/index.ts";
 import { randomFor } from "../random.ts";
-import type { ArmId } from "../store/arms.ts";
 import { type DryRuntime, type Ledger, type MemoryPeak, sizeOf, startDry } from "../tensor/index.ts";
 import { type Arm, type RunContext, startPolicy, train } from "../training/index.ts";
 import { expand, type PlannedRun } from "./expand.ts";
@@ -52,7 +51,7 @@ export async function planStudy(
     throw new UsageError(error.message);
   });
   const { environment, sizes } = await environmentOf(settings, lengths, config);
-  const { dtype = "bfloat16", data = 1, python, patience } = compute ?? {};
+  const { dtype = "float32", data = 1, python, patience } = compute ?? {};
   onStage(`Compiling for ${devices} x ${peaks.name}, without them`);
   const runtime = await startDry({
     ...{ devices, platform: peaks.platform, device: peaks.name, ends: endTokens(config) },
@@ -77,7 +76,7 @@ export async function planStudy(
     const own = openPlanned(model, { adapter, memoryMB: training.memoryMB, runtime });
     const parts = { ...standIns(planned, own), probe: standInProbe(probeSettings, own.model) };
     const arms = await armsOf([planned.arm], {}, opened);
-    const arm = await arms[planned.arm]!(parts);
+    const arm = await arms[armId(planned.arm)]!(parts);
     const steps: Accounts[] = [];
     const { engine, watch } = watched(own, runtime, onStage);
     const context: RunContext = {
@@ -102,7 +101,7 @@ export async function planStudy(
     const plan: Omit<Plan, "advice"> = {
       version: 1,
       model: { name, weights, trained, context: config.context },
-      ...{ arm: planned.arm, environment: environment.name },
+      ...{ arm: armId(planned.arm), environment: environment.name },
       devices: { count: devices, data, memory: bytes, ...rest },
       ...{ dtype, memoryMB: training.memoryMB },
       rollouts: {
@@ -137,8 +136,7 @@ function plannedRun(settings: StudySettings, asked: string | undefined): Planned
   const found = table.find(({ arm }) => asked === undefined || arm === asked);
   if (found) {
     // Of a module, the path is wanted and not the id.
-    const path = settings.arms.find((one) => one === found.arm || one.includes("/"));
-    return { ...found, arm: Object.hasOwn(builtIn, found.arm as ArmId) ? found.arm : (path ?? found.arm) };
+    return { ...found, arm: settings.arms.find((one) => armId(one) === found.arm)! };
   }
   const ids = [...new Set(table.map(({ arm }) => arm))];
   throw new UsageError(`--arm: the study has no arm ${JSON.stringify(asked)}; it has ${ids.join(", ")}`);
