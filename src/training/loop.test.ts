@@ -39,7 +39,8 @@ describe("train", () => {
     const asked = { ...context.settings, readWhileSampling: true };
     const sampling = () => tinyContext({ arm: none, settings: asked });
     const [passed, read] = [await run(context), await run(sampling())];
-    const numbers = ({ metrics }: Trained) => Object.entries(metrics).filter(([name]) => name !== "step_time");
+    const numbers = ({ metrics }: Trained) =>
+      Object.entries(metrics).filter(([name]) => name !== "step_time");
     // Before the first update nothing but rounding differs.
     const wanted = new Map(numbers(passed[0]!));
     for (const [name, value] of numbers(read[0]!)) {
