@@ -21,7 +21,7 @@ export function hookOf(read: Read): string {
 }
 
 /** Where it reads. */
-export function placeOf(read: Read): Positions {
+export function readAt(read: Read): Positions {
   return read.as === "logits" ? (read.positions ?? read.probe.tap.positions) : read.positions;
 }
 
@@ -41,7 +41,7 @@ export async function readBatch(
   followUpLength: number,
 ): Promise<Float32Array[]> {
   const [B, T, D] = [activations.shape[0]!, activations.shape.at(-2)!, activations.shape.at(-1)!];
-  const positions = placeOf(read);
+  const positions = readAt(read);
   const places = sequences.map((sequence) => positionsOf(positions, sequence, followUpLength));
   const spec = { shape: activations.shape, dtype: "float32" } as const;
   const sizes = [read.as, ...spec.shape].join();

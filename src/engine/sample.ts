@@ -4,7 +4,7 @@ import { checkHooks, type ModelConfig } from "../model/index.ts";
 import type { Kept } from "./decode.ts";
 import { checkPrompt, RunningDecoder } from "./decoder.ts";
 import type { ProgramStore } from "./programs.ts";
-import { hookOf, placeOf } from "./read.ts";
+import { hookOf, readAt } from "./read.ts";
 import { SampledReads } from "./sampled-reads.ts";
 import { sizingOf } from "./sizing.ts";
 import type { DecodingRequest, Read, SampledSequence, SamplingParams } from "./types.ts";
@@ -79,7 +79,7 @@ function keptFor(config: ModelConfig, reads: readonly Read[], temperature: numbe
   if (reads.length === 0) return undefined;
   if (temperature === 0)
     throw new Error("sample: nothing is read at temperature 0, where distributions have no entropy to give");
-  if (reads.some((read) => placeOf(read) === "follow-up"))
+  if (reads.some((read) => readAt(read) === "follow-up"))
     throw new Error("sample: a follow-up is not sampled; read there by a pass of its own (forward)");
   // In one order, so that a program serves all that reads there.
   const hooks = [...new Set(reads.map(hookOf))].sort();
