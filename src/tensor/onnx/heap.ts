@@ -138,7 +138,11 @@ export class HeapHandle extends Handle {
   /** A view of its numbers. @throws Error where it was freed */
   get tensor(): Tensor {
     const { buffer } = this.#heap.module.HEAPU8;
-    return { shape: this.shape, dtype: this.dtype, data: viewOf(this.dtype, buffer, this.#where, this.shape) };
+    return {
+      shape: this.shape,
+      dtype: this.dtype,
+      data: viewOf(this.dtype, buffer, this.#where, this.shape),
+    };
   }
 
   /** As ONNX Runtime wants it, under some shape. @throws Error where it was freed */

@@ -62,11 +62,7 @@ function startOrt(module: OrtModule, threads: number): Heap {
   return heap;
 }
 
-async function compileSession(
-  heap: Heap,
-  program: Program,
-  donated: readonly number[],
-): Promise<Executable> {
+async function compileSession(heap: Heap, program: Program, donated: readonly number[]): Promise<Executable> {
   const { module } = heap;
   const graph = lower(program);
   const session = createSession(heap, encodeModel(graph));
