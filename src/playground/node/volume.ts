@@ -130,9 +130,7 @@ export class Volume {
       if (found?.kind === "folder") throw systemError("EISDIR", path);
       if (found && may === "only-make") throw systemError("EEXIST", path);
       if (!found && may === "not-make") throw systemError("ENOENT", path);
-      const parent = path.slice(0, path.lastIndexOf("/"));
-      if (!found && parent !== "" && (await entries.get(parent))?.kind !== "folder")
-        throw systemError("ENOENT", parent);
+      if (!found) await requireParent(change, path);
       if (found && append) return found.ino;
       if (found) await change.objectStore("pieces").delete(piecesOf(found.ino));
       const made = found?.ino ?? (await fresh(change));
@@ -165,6 +163,8 @@ export class Volume {
       const entries = change.objectStore("entries");
       const found = await entries.get(from);
       if (!found) throw systemError("ENOENT", from);
+      if (from === to) return;
+      await requireParent(change, to);
       const replaced = await entries.get(to);
       if (replaced?.kind === "folder" && (await entries.count(inside(to))) > 0)
         throw systemError("ENOTEMPTY", to);
@@ -240,6 +240,13 @@ export class Volume {
 }
 
 const FOLDER: Entry = { kind: "folder", ino: 0, size: 0, mtimeMs: 0 };
+
+/** @throws ENOENT where a path's folder is not there */
+async function requireParent(change: Change, path: string): Promise<void> {
+  const parent = path.slice(0, path.lastIndexOf("/"));
+  if (parent !== "" && (await change.objectStore("entries").get(parent))?.kind !== "folder")
+    throw systemError("ENOENT", parent);
+}
 
 async function fresh(change: Change): Promise<number> {
   const ino = ((await change.objectStore("counter").get("ino")) ?? 0) + 1;
