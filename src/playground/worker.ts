@@ -46,8 +46,13 @@ async function run({ folder, asked }: Extract<Errand, { kind: "run" }>, signal: 
         (event) => {
           tell({ kind: "event", event });
           if (event.kind !== "step") return;
-          if (following) void following.look();
-          else void follow(folder).then((one) => (following ??= one));
+          // What cannot be read at this moment is read after the next step.
+          const looked = following
+            ? following.look()
+            : follow(folder).then((one) => {
+                following ??= one;
+              });
+          looked.catch(() => {});
         },
         {},
         { signal },
@@ -66,10 +71,12 @@ async function follow(folder: string) {
   tell({ kind: "study", data: reader.data() });
   let looking: Promise<void> = Promise.resolve();
   const look = () => {
-    looking = looking.then(async () => {
-      const update = await reader.poll();
-      if (update) tell({ kind: "update", update });
-    });
+    looking = looking
+      .catch(() => {})
+      .then(async () => {
+        const update = await reader.poll();
+        if (update) tell({ kind: "update", update });
+      });
     return looking;
   };
   return { look, end: look };
