@@ -9,7 +9,7 @@ const src = fileURLToPath(new URL("../src", import.meta.url));
 
 /** From the roof down: a room uses what is below it. What stands on one floor does not use one another. */
 const FLOORS = [
-  ["cli"],
+  ["cli", "playground"],
   ["launch", "export", "serve", "endpoint", "web"],
   ["study"],
   ["prepare"],
@@ -89,7 +89,9 @@ describe("the house", () => {
 
   it("has no exported name twice", () => {
     const places = new Map<string, string[]>();
-    for (const file of files.filter((one) => one.endsWith(".ts") && !one.endsWith("index.ts")))
+    // What stands in for Node's modules has their names.
+    const own = (one: string) => !one.endsWith("index.ts") && !one.startsWith("playground/node/");
+    for (const file of files.filter((one) => one.endsWith(".ts") && own(one)))
       for (const [, name] of readFileSync(join(src, file), "utf8").matchAll(
         /^export (?:declare |abstract |async )*(?:function\*?|const|let|class|enum|interface|type) (\w+)/gm,
       ))

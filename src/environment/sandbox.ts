@@ -69,6 +69,9 @@ export interface SandboxWorkerData {
 const TICKS = 10;
 const SLEEPING = 10;
 
+/** A page of a browser has it only where it is isolated from others. */
+const canShare = typeof SharedArrayBuffer === "function";
+
 const DEFAULT_LIMITS: Limits = {
   memoryBytes: 16 * 2 ** 20,
   turns: 200_000,
@@ -97,7 +100,7 @@ export function createSandbox(limits: Partial<Limits> = {}): Sandbox {
 
 class WorkerSandbox implements Sandbox {
   private worker: Worker | undefined;
-  private readonly progress = new Int32Array(new SharedArrayBuffer(8));
+  private readonly progress = new Int32Array(canShare ? new SharedArrayBuffer(8) : new ArrayBuffer(8));
   private queue: Promise<unknown> = Promise.resolve();
   private closed = false;
   private readonly limits: Limits;
@@ -153,9 +156,14 @@ class WorkerSandbox implements Sandbox {
       let answered = 0;
       const { hangMs } = this.limits;
       let seen = { at: -1, since: 0, ticks: 0 };
+      // Without it, answers tell how far a worker is, and turns of this timer how long it has been: a host that is busy hears of
+      // neither.
+      let turns = 0;
       const watch = setInterval(() => {
-        const at = Atomics.load(this.progress, 0);
-        const now = threadMilliseconds(Atomics.load(this.progress, 1));
+        const at = canShare ? Atomics.load(this.progress, 0) : answered;
+        const now = canShare
+          ? threadMilliseconds(Atomics.load(this.progress, 1))
+          : (++turns * hangMs) / TICKS;
         if (at !== seen.at || at !== answered) seen = { at, since: now, ticks: 0 };
         // Should a program ever find a way to sleep, it uses no processor time: turns of this timer end it in the end.
         else if (now - seen.since >= hangMs || ++seen.ticks >= SLEEPING * TICKS)
@@ -178,7 +186,7 @@ class WorkerSandbox implements Sandbox {
       });
       worker.on("exit", () => {
         this.worker = undefined;
-        const started = Atomics.load(this.progress, 0) >= 0;
+        const started = canShare ? Atomics.load(this.progress, 0) >= 0 : answered > 0;
         if (crash && started) finish(() => resolve({ error: `crashed the sandbox: ${crash!.message}` }));
         else
           finish(() =>

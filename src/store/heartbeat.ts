@@ -21,7 +21,8 @@ export async function startHeartbeat(path: string, every = pace.beat): Promise<(
     // One that cannot be written is missed; the next one may be. A file that was removed, with the lock, stays so.
     writing = writeFile(path, `${++beats}`, { flag: "r+" }).catch(() => {});
   }, every);
-  timer.unref();
+  // In a browser it is a number, and keeps nothing alive.
+  timer.unref?.();
   return async () => {
     clearInterval(timer);
     await writing;

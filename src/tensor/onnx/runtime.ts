@@ -5,9 +5,9 @@ import { availableParallelism } from "node:os";
 import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import { versions } from "../../versions.ts";
 import { decodeByRuns } from "../decode.ts";
-import { drawToken } from "../draw.ts";
 import { type Program, shapeOfOperand } from "../program.ts";
-import { type CopyPair, type Draw, type Executable, Handle, type RowMove, type Runtime } from "../runtime.ts";
+import { copyRows, drawRows } from "../rows.ts";
+import { type Executable, Handle, type Runtime } from "../runtime.ts";
 import type { Tensor } from "../types.ts";
 import { encodeModel } from "./encode.ts";
 import { lower } from "./lower.ts";
@@ -37,8 +37,10 @@ export const onnxRuntime: Runtime = {
   },
   get: async (handle) => hostOf(handle).tensor,
   free: (handle) => hostOf(handle).free(),
-  copy: async (pairs, moves) => copyRows(pairs, moves),
-  draw: async (logits, draws, temperature) => drawTokens(logits, draws, temperature),
+  async copy(pairs, moves) {
+    for (const { source, target } of pairs) copyRows(hostOf(source).tensor, hostOf(target).tensor, moves);
+  },
+  draw: async (logits, draws, temperature) => drawRows(hostOf(logits).tensor, draws, temperature),
   decode: (...args) => decodeByRuns(onnxRuntime, ...args),
   close: async () => {},
 };
@@ -122,29 +124,4 @@ async function compileSession(program: Program, donated: readonly number[]): Pro
     },
     close: () => session.release(),
   };
-}
-
-function copyRows(pairs: readonly CopyPair[], moves: readonly RowMove[]): void {
-  for (const pair of pairs) {
-    const [source, target] = [hostOf(pair.source).tensor, hostOf(pair.target).tensor];
-    const [, H, P, D] = source.shape as [number, number, number, number];
-    const Q = target.shape[2]!;
-    const [read, written] = [source.data, target.data];
-    for (const { from, fromAt, to, toAt, count } of moves)
-      for (let head = 0; head < H; head++) {
-        const start = ((from * H + head) * P + fromAt) * D;
-        const end = ((to * H + head) * Q + toAt) * D;
-        // Short runs are most of all copies, and a loop is quicker than a view for them.
-        if (count * D > 256) written.set(read.subarray(start, start + count * D), end);
-        else for (let i = 0; i < count * D; i++) written[end + i] = read[start + i]!;
-      }
-  }
-}
-
-function drawTokens(logits: Handle, draws: readonly Draw[], temperature: number) {
-  const { data, shape } = hostOf(logits).tensor;
-  const V = shape[1]!;
-  return draws.map((draw) =>
-    drawToken((data as Float32Array).subarray(draw.row * V, (draw.row + 1) * V), temperature, draw),
-  );
 }

@@ -1,0 +1,6 @@
+/** @file Addresses of files that the build compresses. */
+
+declare module "*?packed" {
+  const address: string;
+  export default address;
+}
