@@ -38,6 +38,7 @@ import {
   traceOf,
   type Wires,
 } from "../tensor/index.ts";
+import { wholeRows } from "./batches.ts";
 import type { ProgramStore } from "./programs.ts";
 import { kept, layerKind, stageSpecs, throughLayers, turnsSpecs } from "./stages.ts";
 import type { Given } from "./weights.ts";
@@ -107,12 +108,19 @@ async function prefillByLayers(
       { runtime },
     ),
   );
+  const layout = wholeRows(B, T);
   return async (weights, tokens_BT, last_B) => {
     const stages = byStage(config, weights);
     const cache: CacheLayer[] = [];
-    const x = await throughLayers(staging, stages, tokens_BT, { ablate, cache: true }, (_, seen) => {
-      cache.push(...seen.cache);
-    });
+    const x = await throughLayers(
+      staging,
+      stages,
+      { tokens: tokens_BT, layout },
+      { ablate, cache: true },
+      (_, seen) => {
+        cache.push(...seen.cache);
+      },
+    );
     const logits = await leave.run(stages.leave, x, last_B);
     runtime.free(x);
     return { logits, cache };

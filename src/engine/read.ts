@@ -2,7 +2,16 @@
 
 import { numpy as np } from "@jax-js/jax";
 import { positionsOf } from "../probe/index.ts";
-import { compile, floats, type Handle, ints, type JaxArray, type Tensor } from "../tensor/index.ts";
+import {
+  compile,
+  type FloatTensor,
+  floats,
+  type Handle,
+  ints,
+  type JaxArray,
+  type Tensor,
+} from "../tensor/index.ts";
+import type { Batch } from "./batches.ts";
 import { type ProgramStore, powerOfTwo } from "./programs.ts";
 import type { Read, Sequence } from "./types.ts";
 
@@ -15,20 +24,23 @@ export function hookOf(read: Read): string {
  * Reads a batch.
  *
  * @param activations those at the read's hook [B, T, D]
- * @param sequences that lie in its first rows, each with `followUpLength` further tokens
- * @returns what was read of each sequence
+ * @param batch what they are of, with `followUpLength` further tokens behind each of the sequences
+ * @returns what was read of each sequence, in the order of the batch's
  * @throws Error where a sequence has no such positions, or the probe is for activations of another width
  */
 export async function readBatch(
   programs: ProgramStore,
   read: Read,
   activations: Handle,
+  batch: Batch,
   sequences: readonly Sequence[],
   followUpLength: number,
 ): Promise<Float32Array[]> {
   const [B, T, D] = activations.shape as [number, number, number];
   const positions = read.as === "logits" ? (read.positions ?? read.probe.tap.positions) : read.positions;
-  const places = sequences.map((sequence) => positionsOf(positions, sequence, followUpLength));
+  const places = batch.indices.map((index) =>
+    positionsOf(positions, sequences[index]!, followUpLength).map((t) => batch.at(index, t)),
+  );
   const sizes = [read.as, B, T, D] as const;
   if (read.as === "logits") {
     const { weight_D, bias } = read.probe;
@@ -37,16 +49,16 @@ export async function readBatch(
     const program = await programs.cache(`read ${sizes}`, () => compileLogits(programs, B, T, D)).get();
     const direction = [floats([D], weight_D), floats([], new Float32Array([bias]))] as const;
     const { data } = await program.evaluate(activations, ...direction);
-    return places.map((at, row) => Float32Array.from(at, (t) => data[row * T + t]!));
+    return places.map((own) => Float32Array.from(own, (at) => data[at]!));
   }
   if (read.as === "mean") {
-    const pool = floats([B, T]);
-    for (const [row, at] of places.entries()) for (const t of at) pool.data[row * T + t] = 1 / at.length;
-    const program = await programs.cache(`read ${sizes}`, () => compileMean(programs, B, T, D)).get();
+    const pool = poolOf(places, B * T);
+    const S = pool.shape[0]!;
+    const program = await programs.cache(`read ${sizes} ${S}`, () => compileMean(programs, B, T, D, S)).get();
     const { data } = await program.evaluate(activations, pool);
-    return places.map((_, row) => floatsAt(data, row * D, D));
+    return places.map((_, s) => floatsAt(data, s * D, D));
   }
-  const flat = places.flatMap((at, row) => at.map((t) => row * T + t));
+  const flat = places.flat();
   const N = powerOfTwo(flat.length);
   const program = await programs.cache(`read ${sizes} ${N}`, () => compileRows(programs, B, T, D, N)).get();
   const index = ints([N]);
@@ -74,11 +86,18 @@ function compileLogits({ runtime }: ProgramStore, B: number, T: number, D: numbe
   );
 }
 
-/** Each row's mean [B, D], by the share of its positions. */
-function compileMean({ runtime }: ProgramStore, B: number, T: number, D: number) {
+/** The share [S, N] of each of N positions in the mean of a sequence's, which are `places`; S is a power of two. */
+export function poolOf(places: readonly (readonly number[])[], N: number): FloatTensor {
+  const pool = floats([powerOfTwo(places.length), N]);
+  for (const [s, own] of places.entries()) for (const at of own) pool.data[s * N + at] = 1 / own.length;
+  return pool;
+}
+
+/** Each sequence's mean [S, D], by the share of its positions. */
+function compileMean({ runtime }: ProgramStore, B: number, T: number, D: number, S: number) {
   return compile(
-    (x_BTD: JaxArray, pool_BT: JaxArray) => np.matmul(pool_BT.reshape([B, 1, T]), x_BTD).reshape([B, D]),
-    [floats([B, T, D]), floats([B, T])] as const,
+    (x_BTD: JaxArray, pool_SN: JaxArray) => np.dot(pool_SN, x_BTD.reshape([B * T, D])),
+    [floats([B, T, D]), floats([S, B * T])] as const,
     { runtime },
   );
 }

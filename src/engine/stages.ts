@@ -1,19 +1,20 @@
 /** @file The programs of a decoder's stages: into the stream, through a layer, out of it. One serves all layers that are alike. */
 
-import { numpy as np } from "@jax-js/jax";
 import {
   type Ablation,
   ablatedHooks,
   ablating,
   type ByStage,
   byStage,
-  causalAttention,
   type DecoderConfig,
   decoderLayer,
   enterDecoder,
   type InLayer,
   type KeysValues,
+  type Layout,
   leaveDecoder,
+  maskedAttention,
+  maskOf,
   type NextTokens,
   nextTokens,
   splitWeights,
@@ -28,9 +29,10 @@ import {
   type Handle,
   ints,
   type JaxArray,
-  type Tensor,
+  type Runtime,
   type TensorSpec,
 } from "../tensor/index.ts";
+import { type Batch, layoutSpecs } from "./batches.ts";
 import type { Closable, ProgramStore } from "./programs.ts";
 import type { Placed } from "./weights.ts";
 
@@ -133,20 +135,33 @@ export function turnsSpecs(config: DecoderConfig, rows: number, T: number): Turn
   return { cosines: each, sines: each };
 }
 
-/** The stream [B, T, D] that enters the first layer, from tokens [B, T] that start at position 0, and the turns. */
+/** What all layers are given of where tokens are: how their queries and keys are turned, and what they see. */
+export interface Frame<T = JaxArray> {
+  turns: Turns<T>;
+  /** See `maskOf`. */
+  mask: T;
+}
+
+export function frameSpecs(config: DecoderConfig, B: number, T: number): Frame<FloatTensor> {
+  return { turns: turnsSpecs(config, B, T), mask: floats([B, 1, T, T]) };
+}
+
+/** The stream [B, T, D] that enters the first layer, from tokens [B, T] and where they are, and the frame. */
 export function enterProgram({ config, programs }: Staging, B: number, T: number) {
   const specs = stageSpecs(config).all.enter;
   return kept(programs, ["enter", config, B, T], () =>
     compile(
-      (weights: TracedWeights, tokens_BT: JaxArray) =>
-        enterDecoder(weights, tokens_BT, np.arange(T).astype(np.int32), config),
-      [specs, ints([B, T])] as const,
+      (weights: TracedWeights, tokens_BT: JaxArray, { positions, ...parts }: Layout) => {
+        const { x, turns } = enterDecoder(weights, tokens_BT, positions, config);
+        return { x, frame: { turns, mask: maskOf(parts) } };
+      },
+      [specs, ints([B, T]), layoutSpecs(B, T)] as const,
       { runtime: programs.runtime },
     ),
   );
 }
 
-/** A layer over sequences [B, T] that start at position 0: what leaves it, what was asked for, and its keys and values. */
+/** A layer over tokens [B, T]: what leaves it, what was asked for, and its keys and values. */
 export function layerProgram(
   { config, programs }: Staging,
   layer: number,
@@ -157,20 +172,20 @@ export function layerProgram(
   const specs = stageSpecs(config).all.layers[layer]!;
   return kept(programs, ["layer", kind, B, T], () =>
     compile(
-      (weights: TracedWeights, x_BTD: JaxArray, turns: Turns) => {
+      (weights: TracedWeights, x_BTD: JaxArray, { turns, mask }: Frame) => {
         const seen: Record<string, JaxArray> = {};
         const cache: KeysValues[] = [];
-        const causal = causalAttention(T);
+        const attendWithin = maskedAttention(mask);
         const attend: InLayer["attend"] = (queries, kv) => {
           if (asked.cache) cache.push({ keys: kv.keys.ref, values: kv.values.ref });
-          return causal(0, queries, kv);
+          return attendWithin(queries, kv);
         };
         const y_BTD = trace(weights, x_BTD, turns, attend, (site, value) => {
           seen[site] = value.ref;
         });
         return { y_BTD, seen, cache };
       },
-      [specs, floats([B, T, config.width]), turnsSpecs(config, 1, T)] as const,
+      [specs, floats([B, T, config.width]), frameSpecs(config, B, T)] as const,
       { runtime: programs.runtime },
     ),
   );
@@ -183,27 +198,33 @@ export interface SeenInLayer {
   cache: { keys: Handle; values: Handle }[];
 }
 
+type PlacedFrame = Frame<Handle>;
+
+export function freeFrame(runtime: Runtime, { turns, mask }: Frame<Handle>): void {
+  for (const handle of [mask, ...Object.values(turns)]) runtime.free(handle);
+}
+
 /** Runs tokens [B, T] through all layers. @returns the stream [B, T, D] that leaves the last one */
 export async function throughLayers(
   staging: Staging,
   weights: ByStage<Handle | FloatTensor>,
-  tokens_BT: Tensor,
+  { tokens, layout }: Pick<Batch, "tokens" | "layout">,
   asked: Asked,
   see: (layer: number, seen: SeenInLayer) => void,
 ): Promise<Handle> {
   const { runtime } = staging.programs;
-  const [B, T] = tokens_BT.shape as [number, number];
-  const entered = await (await enterProgram(staging, B, T)).run(weights.enter, tokens_BT);
-  const turns = entered.turns as Record<string, Handle>;
+  const [B, T] = tokens.shape as [number, number];
+  const entered = await (await enterProgram(staging, B, T)).run(weights.enter, tokens, layout);
+  const frame = entered.frame as PlacedFrame;
   let { x } = entered;
   for (const [layer, own] of weights.layers.entries()) {
     const program = await layerProgram(staging, layer, [B, T], asked);
-    const { y_BTD, seen, cache } = await program.run(own, x, turns as Record<string, never>);
+    const { y_BTD, seen, cache } = await program.run(own, x, frame);
     see(layer, { seen, cache });
     runtime.free(x);
     x = y_BTD;
   }
-  for (const handle of Object.values(turns)) runtime.free(handle);
+  freeFrame(runtime, frame);
   return x;
 }
 

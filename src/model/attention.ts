@@ -16,13 +16,57 @@ export interface KeysValues {
  */
 export type Attend = (layer: number, queries: JaxArray, kv: KeysValues) => JaxArray;
 
+/**
+ * Where the tokens of a batch [B, T] are, int32 each. A row is made of parts, one behind the other: beginnings of sequences, which
+ * several may share (trunks), and what each goes on with (branches).
+ */
+export interface Layout<T = JaxArray> {
+  /** Index of each token in its sequence. */
+  positions: T;
+  /** Number of the part of the row in which it is. */
+  parts: T;
+  /** Number of the part that is before that one in its sequences, or of its own where none is. */
+  trunks: T;
+}
+
+/** What is added to the scores of queries for keys, [B, 1, T, T]: 0 where a token sees another, a large negative number elsewhere. */
+export function maskOf({ parts, trunks }: Omit<Layout, "positions">): JaxArray {
+  const [B, T] = parts.shape as [number, number];
+  const keys = parts.ref.reshape([B, 1, 1, T]);
+  const isOwn = parts.reshape([B, 1, T, 1]).equal(keys.ref);
+  const isTrunk = trunks.reshape([B, 1, T, 1]).equal(keys);
+  const isSeen = np.maximum(isOwn.astype(np.float32), isTrunk.astype(np.float32));
+  return isSeen
+    .mul(np.tril(np.ones([T, T])))
+    .sub(1)
+    .mul(1e9);
+}
+
+/** What a pass over tokens that are laid out so needs of it. */
+export function laidOut({ positions, ...parts }: Layout): { positions: JaxArray; attend: Attend } {
+  const attend = maskedAttention(maskOf(parts));
+  return { positions, attend: (_, queries, kv) => attend(queries, kv) };
+}
+
 /** Positions 0 to T - 1 attend to themselves and what came before. */
 export function causalAttention(T: number): Attend {
-  // Added, not selected: adding uses all threads, and its gradient is free.
-  const mask = np.triu(np.ones([T, T]), 1).mul(-1e9);
-  return (_, queries, kv) =>
+  const attend = maskedAttention(
+    np
+      .triu(np.ones([T, T]), 1)
+      .mul(-1e9)
+      .reshape([1, 1, T, T]),
+  );
+  return (_, queries, kv) => attend(queries, kv);
+}
+
+/** Attention of tokens to those of their batch that the mask [B or 1, 1, T, T] lets them see; it is the caller's. */
+export function maskedAttention(mask: JaxArray): (queries: JaxArray, kv: KeysValues) => JaxArray {
+  const [B, , T] = mask.shape as [number, number, number];
+  return (queries, kv) =>
     grouped(queries, kv, (q, { keys, values }) => {
-      const scores = np.matmul(q, swapLastTwo(keys)).add(mask.ref);
+      const ones = Array(q.shape.length - 3).fill(1);
+      // Added, not selected: adding uses all threads, and its gradient is free.
+      const scores = np.matmul(q, swapLastTwo(keys)).add(mask.ref.reshape([B, ...ones, T, T]));
       return np.matmul(nn.softmax(scores, -1), values);
     });
 }

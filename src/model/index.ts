@@ -10,7 +10,16 @@ export {
   trainableShapes,
   withAdapter,
 } from "./adapter.ts";
-export { type Attend, cacheAttention, causalAttention, type KeysValues } from "./attention.ts";
+export {
+  type Attend,
+  cacheAttention,
+  causalAttention,
+  type KeysValues,
+  type Layout,
+  laidOut,
+  maskedAttention,
+  maskOf,
+} from "./attention.ts";
 export { initialWeights } from "./character.ts";
 export { loadModel, loadWeights, saveModel, weightsSha256 } from "./checkpoint.ts";
 export {
