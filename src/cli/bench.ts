@@ -3,6 +3,7 @@
 import { availableParallelism, cpus } from "node:os";
 import { jit, numpy as np, valueAndGrad } from "@jax-js/jax";
 import type { Command } from "commander";
+import { wholeRows } from "../engine/batches.ts";
 import { createEngine } from "../engine/index.ts";
 import { likelihoodLoss } from "../engine/loss.ts";
 import { createEnvironment, sampleTasks } from "../environment/index.ts";
@@ -112,6 +113,7 @@ async function benchTrainStep(model: LoadedModel, peak: number) {
   const batch = [
     tokens(),
     tokens(),
+    wholeRows(ROWS, LENGTH),
     floats([ROWS, LENGTH], new Float32Array(ROWS * LENGTH).fill(1 / (ROWS * LENGTH))),
   ] as const;
   const program = await compile(valueAndGrad(likelihoodLoss(model.config)), [
@@ -139,17 +141,20 @@ async function benchTrainStep(model: LoadedModel, peak: number) {
   return { trainStep: rate(ms), gradient: rate(gradientMs), batch };
 }
 
+type TrainBatch = Awaited<ReturnType<typeof benchTrainStep>>["batch"];
+
 /** The same forward and backward pass on jax-js's own WebAssembly backend. */
-async function benchJax({ config, weights }: LoadedModel, batch: readonly Tensor[], ours: number) {
+async function benchJax({ config, weights }: LoadedModel, batch: TrainBatch, ours: number) {
   const array = ({ data, dtype, shape }: Tensor): JaxArray =>
     np
       .array(data as Float32Array<ArrayBuffer>, { dtype: dtype === "int32" ? np.int32 : np.float32 })
       .reshape([...shape]);
   const step = jit(valueAndGrad(likelihoodLoss(config)));
   const { ms } = await timed(3, async () => {
+    const [tokens, targets, { positions, parts, trunks }, shares] = batch;
     const traced = Object.fromEntries(Object.entries(weights).map(([name, tensor]) => [name, array(tensor)]));
-    const [tokens, targets, shares] = batch.map(array) as [JaxArray, JaxArray, JaxArray];
-    const [loss, gradients] = step(traced, tokens, targets, shares);
+    const layout = { positions: array(positions), parts: array(parts), trunks: array(trunks) };
+    const [loss, gradients] = step(traced, array(tokens), array(targets), layout, array(shares));
     await loss.data();
     for (const gradient of Object.values(gradients)) await (gradient as JaxArray).data();
   });

@@ -1,9 +1,10 @@
 /** @file How token sequences become rectangular batches. */
 
-import { isEmbedded, type ModelConfig, vocabularySize } from "../model/index.ts";
+import { type Layout, type ModelConfig, vocabularySize } from "../model/index.ts";
 import { ints, type Tensor } from "../tensor/index.ts";
-import { fitting, type Room } from "./memory.ts";
-import { powerOfTwo, roundUp } from "./programs.ts";
+import type { Room } from "./memory.ts";
+import { type Packable, packed, type Row } from "./packing.ts";
+import { halfOctave, powerOfTwo } from "./programs.ts";
 import type { Sequence } from "./types.ts";
 
 /**
@@ -42,14 +43,30 @@ function checkObservations({ tokens, promptLength, observations = [] }: Sequence
   }
 }
 
-/** Some sequences of similar length, padded to one shape. */
-export interface PaddedBatch {
-  /** Which of the given sequences these are, row by row; rows beyond are all padding. */
+/** Some sequences of similar length, side by side in rows of one length. */
+export interface Batch {
+  /** Which of the given sequences these are. */
   indices: number[];
   /** [B, T] tokens; padding is token 0. */
   tokens: Tensor;
-  /** [B, T] the token that follows each token; padding where none does. */
+  /** [B, T] the token that follows each token where one does. */
   targets: Tensor;
+  /** [B, T] where each token is in its sequence. */
+  layout: Layout<Tensor>;
+  /** Where a token of one of the sequences is, counted through the batch. */
+  at(index: number, t: number): number;
+}
+
+/** The layout of a batch [B, T], all zeros: what programs are compiled for. */
+export function layoutSpecs(B: number, T: number): Layout<Tensor> {
+  return { positions: ints([B, T]), parts: ints([B, T]), trunks: ints([B, T]) };
+}
+
+/** Where tokens [B, T] are whose rows are one sequence each. */
+export function wholeRows(B: number, T: number): Layout<Tensor> {
+  const layout = layoutSpecs(B, T);
+  for (let at = 0; at < B * T; at++) layout.positions.data[at] = at % T;
+  return layout;
 }
 
 export interface BatchOptions extends Room {
@@ -61,9 +78,8 @@ export interface BatchOptions extends Room {
 }
 
 /**
- * Cuts sequences into batches of similar length: T is a multiple of 16, and there are as many rows as fit the memory, at
- * least one. What does not fill a batch of one length goes to the next longer one, so that only the last has
- * fewer rows, or empty ones.
+ * Packs sequences into batches by length: those up to 64 tokens, up to 128, and so on. What does not fill a batch goes to the next
+ * longer ones, so that only the last batch has fewer rows, or empty ones.
  *
  * @throws RangeError where a sequence has a token that the model does not have
  */
@@ -71,45 +87,83 @@ export function batchesOf(
   config: ModelConfig,
   sequences: readonly Sequence[],
   { followUp = [], ...room }: BatchOptions = {},
-): PaddedBatch[] {
+): Batch[] {
   checkTokens(followUp, config);
   for (const sequence of sequences) {
     checkTokens(sequence.tokens, config);
     checkObservations(sequence);
   }
-  const byLength = new Map<number, number[]>();
-  sequences.forEach(({ tokens }, index) => {
-    const T = roundUp(tokens.length + followUp.length, 16);
-    byLength.set(T, [...(byLength.get(T) ?? []), index]);
+  const byLength = new Map<number, Packable[]>();
+  sequences.forEach((sequence, index) => {
+    const item = packable(sequence, index, followUp.length);
+    const length = powerOfTwo(Math.max(64, item.trunk + item.branch));
+    byLength.set(length, [...(byLength.get(length) ?? []), item]);
   });
   const lengths = [...byLength.keys()].sort((a, b) => a - b);
-  const batches: PaddedBatch[] = [];
-  let waiting: number[] = [];
-  for (const T of lengths) {
-    const { rows } = fitting(config, T, room);
-    waiting = [...waiting, ...byLength.get(T)!];
-    while (waiting.length >= rows || (T === lengths.at(-1) && waiting.length > 0))
-      batches.push(padded(config, sequences, followUp, waiting.splice(0, rows), rows, T));
+  const batches: Batch[] = [];
+  let waiting: Packable[] = [];
+  for (const length of lengths) {
+    const { T, rows, rowsOfBatch } = packed(config, [...waiting, ...byLength.get(length)!], room);
+    const isLast = length === lengths.at(-1);
+    // The last ones are of one size, rather than one that is nearly empty: empty rows cost as much as others.
+    const equal = Math.ceil(rows.length / Math.ceil(rows.length / rowsOfBatch));
+    const B = isLast ? Math.min(rowsOfBatch, halfOctave(equal)) : rowsOfBatch;
+    while (rows.length >= B || (isLast && rows.length > 0))
+      batches.push(batchOf(rows.splice(0, B), [B, T], sequences, followUp));
+    waiting = rows.flatMap(({ trees }) => trees.flatMap(({ members }) => members));
   }
   return batches;
 }
 
-/** A checkpoint's last batch has no more rows than the next power of two: empty ones cost as much as others. */
-function padded(
-  config: ModelConfig,
+/**
+ * Sequences of one prompt share all of it but for its last token, which is followed by another token in each: so that every token
+ * has one that follows.
+ */
+function packable({ tokens, promptLength }: Sequence, index: number, followUpLength: number): Packable {
+  const trunk = Math.max(0, promptLength - 1);
+  const branch = tokens.length + followUpLength - trunk;
+  return { index, trunk, branch, kin: tokens.slice(0, trunk).join() };
+}
+
+/** Lays out rows. Each part of a row, a trunk or a branch, has a number of its own; padding is a part. */
+function batchOf(
+  rows: readonly Row[],
+  [B, T]: readonly [number, number],
   sequences: readonly Sequence[],
   followUp: readonly number[],
-  indices: number[],
-  most: number,
-  T: number,
-): PaddedBatch {
-  const rows = isEmbedded(config) ? most : Math.min(most, powerOfTwo(indices.length));
-  const tokens = ints([rows, T], new Int32Array(rows * T));
-  const targets = ints([rows, T], new Int32Array(rows * T));
-  indices.forEach((index, row) => {
-    const sequence = [...sequences[index]!.tokens, ...followUp];
-    (tokens.data as Int32Array).set(sequence, row * T);
-    (targets.data as Int32Array).set(sequence.slice(1), row * T);
+): Batch {
+  const [tokens, targets] = [ints([B, T]), ints([B, T])];
+  const layout = layoutSpecs(B, T);
+  const places = new Map<number, { trunk: number; trunkAt: number; branchAt: number }>();
+  rows.forEach(({ trees }, row) => {
+    let at = row * T;
+    let part = 1;
+    const put = (sequence: readonly number[], from: number, to: number, trunk: number) => {
+      for (let t = from; t < to; t++, at++) {
+        tokens.data[at] = sequence[t]!;
+        targets.data[at] = sequence[t + 1] ?? 0;
+        layout.positions.data[at] = t;
+        layout.parts.data[at] = part;
+        layout.trunks.data[at] = trunk;
+      }
+      part++;
+    };
+    for (const { trunk, members } of trees) {
+      const trunkAt = at;
+      const trunkPart = part;
+      put(sequences[members[0]!.index]!.tokens, 0, trunk, trunkPart);
+      for (const { index } of members) {
+        const sequence = [...sequences[index]!.tokens, ...followUp];
+        places.set(index, { trunk, trunkAt, branchAt: at });
+        put(sequence, trunk, sequence.length, trunkPart);
+      }
+    }
   });
-  return { indices, tokens, targets };
+  return {
+    ...{ indices: [...places.keys()], tokens, targets, layout },
+    at(index, t) {
+      const { trunk, trunkAt, branchAt } = places.get(index)!;
+      return t < trunk ? trunkAt + t : branchAt + t - trunk;
+    },
+  };
 }

@@ -41,6 +41,7 @@ import {
   traceOf,
   type Wires,
 } from "../tensor/index.ts";
+import { wholeRows } from "./batches.ts";
 import type { ProgramStore } from "./programs.ts";
 import { kept, layerKind, stageSpecs, throughLayers, turnsSpecs } from "./stages.ts";
 import type { Given } from "./weights.ts";
@@ -154,15 +155,22 @@ async function prefillByLayers(
   const asCache = await kept(programs, ["as cache", B, T, config.width], () =>
     compile((x_BTD: JaxArray) => x_BTD.reshape([B, 1, T, config.width]), [stream] as const, { runtime }),
   );
-  return async (weights, tokens_BT, last_B) => {
+  const layout = wholeRows(B, T);
+  return async (weights, tokens, last_B) => {
     const stages = byStage(config, weights);
     const cache: Handle[] = [];
     const taps: Record<string, Handle> = {};
     const asked = { hooks: keep?.hooks ?? [], ablate, cache: true };
-    const x = await throughLayers(staging, stages, tokens_BT, asked, (layer, { seen, cache: added }) => {
-      cache.push(...added.flatMap(({ keys, values }) => [keys, values]));
-      for (const [site, value] of Object.entries(seen)) taps[`blocks.${layer}.${site}`] = value;
-    });
+    const x = await throughLayers(
+      staging,
+      stages,
+      { tokens, layout },
+      asked,
+      (layer, { seen, cache: added }) => {
+        cache.push(...added.flatMap(({ keys, values }) => [keys, values]));
+        for (const [site, value] of Object.entries(seen)) taps[`blocks.${layer}.${site}`] = value;
+      },
+    );
     const { logits, next } = await leave.run(stages.leave, x, last_B);
     runtime.free(x);
     for (const hook of asked.hooks) {

@@ -1,12 +1,13 @@
 /** @file Teacher forcing: what a model computes over given sequences. */
 
-import { numpy as np } from "@jax-js/jax";
 import { distinct } from "../distinct.ts";
 import {
   ablating,
   checkHooks,
   hiddenStates,
   isEmbedded,
+  type Layout,
+  laidOut,
   type ModelConfig,
   nextTokens,
   type TracedWeights,
@@ -14,7 +15,7 @@ import {
 } from "../model/index.ts";
 import { writtenPositions } from "../probe/index.ts";
 import { compile, type Handle, ints, type JaxArray } from "../tensor/index.ts";
-import { batchesOf, type PaddedBatch } from "./batches.ts";
+import { type Batch, batchesOf, layoutSpecs } from "./batches.ts";
 import { forwardByLayers, type LayeredOptions, type Passed } from "./layered-forward.ts";
 import type { ProgramStore } from "./programs.ts";
 import { hookOf, readBatch } from "./read.ts";
@@ -52,20 +53,19 @@ export async function forward(
   const options = { hooks, temperature, ablate, room, readsOnly };
   const pass = isEmbedded(config)
     ? wholePass(config, programs, weights, options)
-    : (batch: PaddedBatch) => forwardByLayers({ config, programs }, weights, batch, sequences, options);
+    : (batch: Batch) => forwardByLayers({ config, programs }, weights, batch, sequences, options);
 
   const results: ForwardOutput[] = new Array(sequences.length);
   for (const batch of batchesOf(config, sequences, { followUp, ...room })) {
     const { taps, logprobs, entropies } = await pass(batch, sequences);
-    const own = batch.indices.map((index) => sequences[index]!);
     const read: Float32Array[][] = [];
     for (const one of reads)
-      read.push(await readBatch(programs, one, taps[hookOf(one)]!, own, followUp.length));
-    batch.indices.forEach((index, row) => {
+      read.push(await readBatch(programs, one, taps[hookOf(one)]!, batch, sequences, followUp.length));
+    batch.indices.forEach((index, s) => {
       results[index] = {
-        logprobs: logprobs[row] ?? new Float32Array(),
-        entropies: entropies[row] ?? new Float32Array(),
-        reads: read.map((ofRows) => ofRows[row]!),
+        logprobs: logprobs[s] ?? new Float32Array(),
+        entropies: entropies[s] ?? new Float32Array(),
+        reads: read.map((ofAll) => ofAll[s]!),
       };
     });
     for (const handle of Object.values(taps)) runtime.free(handle);
@@ -79,18 +79,18 @@ function wholePass(
   programs: ProgramStore,
   weights: Given,
   { hooks, temperature, ablate, readsOnly }: LayeredOptions,
-): (batch: PaddedBatch, sequences: readonly Sequence[]) => Promise<Passed> {
+): (batch: Batch, sequences: readonly Sequence[]) => Promise<Passed> {
   const { runtime } = programs;
   const edit = ablate && ablating(config, ablate);
-  const pass = (traced: TracedWeights, tokens_BT: JaxArray, targets_BT: JaxArray) => {
-    const T = tokens_BT.shape[1]!;
+  const pass = (traced: TracedWeights, tokens_BT: JaxArray, targets_BT: JaxArray, layout: Layout) => {
     const taps: Record<string, JaxArray> = {};
+    const { positions, attend } = laidOut(layout);
     const states_BTD = hiddenStates(
       traced,
       tokens_BT,
-      np.arange(T).astype(np.int32),
+      positions,
       config,
-      undefined,
+      attend,
       (hook, value) => {
         if (hooks.includes(hook)) taps[hook] = value.ref;
       },
@@ -102,25 +102,25 @@ function wholePass(
     return { taps };
   };
   const create = (rows: number, T: number) => {
-    const batch = ints([rows, T]);
-    return compile(pass, [weightSpecs(config), batch, batch] as const, { runtime });
+    const each = ints([rows, T]);
+    return compile(pass, [weightSpecs(config), each, each, layoutSpecs(rows, T)] as const, { runtime });
   };
   const kind = JSON.stringify(["forward", config, hooks, readsOnly || temperature, ablate]);
   const cache = programs.cache<Awaited<ReturnType<typeof create>>>(kind, create);
-  return async ({ indices, tokens, targets }, sequences) => {
-    const [rows, T] = tokens.shape as [number, number];
-    const program = await cache.get(rows, T);
-    const { taps, ...next } = await program.run(weights, tokens, targets);
+  return async (batch, sequences) => {
+    const { tokens, targets, layout } = batch;
+    const program = await cache.get(...tokens.shape);
+    const { taps, ...next } = await program.run(weights, tokens, targets, layout);
     if (!("logProbs" in next)) return { taps, logprobs: [], entropies: [] };
     const ofCompletions = async (handle: Handle) => {
       const { data } = await runtime.get(handle);
-      const rows = indices.map((index, row) => {
+      const ofEach = batch.indices.map((index) => {
         const written = writtenPositions(sequences[index]!);
         // The token at position t is predicted at position t - 1.
-        return Float32Array.from(written, (t) => data[row * T + t - 1]!);
+        return Float32Array.from(written, (t) => data[batch.at(index, t - 1)]!);
       });
       runtime.free(handle);
-      return rows;
+      return ofEach;
     };
     return {
       taps,

@@ -3,12 +3,10 @@
 import { grad, numpy as np, valueAndGrad } from "@jax-js/jax";
 import {
   type Ablation,
-  causalAttention,
+  attentionWithin,
   enterDecoder,
-  type InLayer,
   type NextTokens,
   type TracedWeights,
-  type Turns,
 } from "../model/index.ts";
 import {
   compile,
@@ -19,17 +17,18 @@ import {
   type JaxArray,
   type Tensor,
 } from "../tensor/index.ts";
-import { type PolicyLossOptions, type ProbeBatch, probeTerm } from "./loss.ts";
+import { type PolicyLossOptions, type ProbeBatch, probeSpecs, probeTerm } from "./loss.ts";
 import type { Chunk } from "./places.ts";
 import {
   type Asked,
+  type Frame,
+  frameSpecs,
   kept,
   layerKind,
   nextOf,
   rowsAt,
   type Staging,
   stageSpecs,
-  turnsSpecs,
 } from "./stages.ts";
 
 /** A loss that is a sum over tokens, and perhaps a probe's term. */
@@ -66,12 +65,10 @@ function withGradient(...[{ config }, layer, [B, T], asked, probe]: LayerOf) {
   const { trained, frozen } = stageSpecs(config);
   const [names, others] = [trained.layers[layer]!, frozen.layers[layer]!];
   type Own = { weights: TracedWeights; x: JaxArray };
-  type Rest = [TracedWeights, Turns, JaxArray, ProbeBatch<JaxArray> | Record<string, never>];
-  const pulled = ({ weights, x }: Own, ...[frozen, turns, pull_BTD, batch]: Rest) => {
-    const causal = causalAttention(T);
+  type Rest = [TracedWeights, Frame, JaxArray, ProbeBatch<JaxArray> | Record<string, never>];
+  const pulled = ({ weights, x }: Own, ...[frozen, { turns, ...sight }, pull_BTD, batch]: Rest) => {
     let read: JaxArray | undefined;
-    const attend: InLayer["attend"] = (queries, kv, scoring) => causal(0, queries, kv, scoring);
-    const y_BTD = trace({ ...frozen, ...weights }, x, turns, attend, (_, value) => {
+    const y_BTD = trace({ ...frozen, ...weights }, x, turns, attentionWithin(sight), (_, value) => {
       read = value.ref;
     });
     const along = np.sum(y_BTD.ref.mul(pull_BTD));
@@ -82,14 +79,15 @@ function withGradient(...[{ config }, layer, [B, T], asked, probe]: LayerOf) {
     ...args: [Own, ...Rest]
   ) => [[JaxArray, { y_BTD: JaxArray; terms: JaxArray[] }], Own];
   return {
-    kind: [kind, probing && [probing.pool, probing.as]],
+    kind: [kind, probing && [probing.pool, probing.as, probing.batch.weights.shape]],
     specs: () => {
       const stream = floats([B, T, config.width]);
+      const S = probing?.batch.weights.shape[0] ?? 0;
       const probes: ProbeBatch<FloatTensor> | Record<string, never> = probing
-        ? { direction: floats([config.width]), bias: floats([]), pool: floats([B, T]), weights: floats([B]) }
+        ? probeSpecs(config, B * T, S)
         : {};
       return {
-        early: [names, others, stream, turnsSpecs(config, layer, 1, T)] as const,
+        early: [names, others, stream, frameSpecs(config, layer, B, T)] as const,
         late: [stream, probes] as const,
       };
     },
@@ -97,7 +95,7 @@ function withGradient(...[{ config }, layer, [B, T], asked, probe]: LayerOf) {
       trained: TracedWeights,
       frozen: TracedWeights,
       x: JaxArray,
-      ...rest: [Turns, JaxArray, Rest[3]]
+      ...rest: [Frame, JaxArray, Rest[3]]
     ) => {
       const [[, { y_BTD, terms }], own] = differentiated({ weights: trained, x }, frozen, ...rest);
       const told = terms.map((term) => threeOf(term.ref, np.array(0), term));
@@ -200,17 +198,13 @@ export function spreadPull(
 /** Into the stream: the gradient for embeddings. */
 export function enterGradient({ config, programs }: Staging, B: number, T: number) {
   const specs = stageSpecs(config).trained.enter;
-  const along = (weights: TracedWeights, tokens_BT: JaxArray, pull_BTD: JaxArray) =>
-    np.sum(enterDecoder(weights, tokens_BT, np.arange(T).astype(np.int32), config).x.mul(pull_BTD));
+  const along = (weights: TracedWeights, tokens_BT: JaxArray, positions: JaxArray, pull_BTD: JaxArray) =>
+    np.sum(enterDecoder(weights, tokens_BT, positions, config).x.mul(pull_BTD));
   return kept(programs, ["enter gradient", config, B, T], () =>
     compile(
-      (weights: TracedWeights, tokens_BT: JaxArray, pull_BTD: JaxArray) =>
-        (grad(along as never) as unknown as typeof along)(
-          weights,
-          tokens_BT,
-          pull_BTD,
-        ) as unknown as TracedWeights,
-      [specs, ints([B, T]), floats([B, T, config.width])] as const,
+      (...args: Parameters<typeof along>) =>
+        (grad(along as never) as unknown as typeof along)(...args) as unknown as TracedWeights,
+      [specs, ints([B, T]), ints([B, T]), floats([B, T, config.width])] as const,
       { runtime: programs.runtime },
     ),
   );

@@ -21,12 +21,20 @@ import {
   type JaxArray,
   type Tensor,
 } from "../tensor/index.ts";
-import { batchesOf, type PaddedBatch } from "./batches.ts";
+import { type Batch, batchesOf, layoutSpecs } from "./batches.ts";
 import type { TokenLoss } from "./gradient-stages.ts";
 import { type BatchGradient, gradientByLayers } from "./layered-gradient.ts";
-import { likelihoodLoss, type PolicyBatch, type ProbeBatch, policyLoss, tokenTerms } from "./loss.ts";
-import { atPlaces, type Chunk } from "./places.ts";
+import {
+  likelihoodLoss,
+  type PolicyBatch,
+  type ProbeBatch,
+  policyLoss,
+  probeSpecs,
+  tokenTerms,
+} from "./loss.ts";
+import { atPlaces, type Chunk, placesOf } from "./places.ts";
 import type { ProgramStore } from "./programs.ts";
+import { poolOf } from "./read.ts";
 import type { Datum, Loss, LossMetrics, Sequence } from "./types.ts";
 import { type Given, type Placed, sumOf, usedAs } from "./weights.ts";
 
@@ -68,17 +76,12 @@ export async function addGradient(
 
 /** Writes a value per completion token to the positions [B, T] before those tokens. */
 function spread(
-  batch: PaddedBatch,
+  batch: Batch,
   sequences: readonly Sequence[],
   value: (index: number, token: number) => number,
 ): FloatTensor {
-  const T = batch.tokens.shape[1]!;
   const tensor = floats(batch.tokens.shape);
-  batch.indices.forEach((index, row) => {
-    writtenPositions(sequences[index]!).forEach((t, token) => {
-      tensor.data[row * T + t - 1] = value(index, token);
-    });
-  });
+  for (const { at, index, token } of placesOf(batch, sequences)) tensor.data[at] = value(index, token);
   return tensor;
 }
 
@@ -104,9 +107,9 @@ function differentiated<Batch extends readonly unknown[]>(
 /** Runs a program on each batch, and sums what comes out where it is. */
 async function gather(
   programs: ProgramStore,
-  batches: readonly PaddedBatch[],
+  batches: readonly Batch[],
   gradient: Placed | undefined,
-  run: (batch: PaddedBatch) => Promise<BatchGradient>,
+  run: (batch: Batch) => Promise<BatchGradient>,
 ): Promise<Gathered> {
   const { runtime } = programs;
   const told: Handle[] = [];
@@ -159,7 +162,7 @@ async function addLikelihood(
     ];
     return compile(
       differentiated(told),
-      [specs.trained, specs.frozen, batch, batch, floats([rows, T])] as const,
+      [specs.trained, specs.frozen, batch, batch, layoutSpecs(rows, T), floats([rows, T])] as const,
       { runtime: programs.runtime },
     );
   };
@@ -168,7 +171,8 @@ async function addLikelihood(
   return gather(programs, batches, gradient, async (batch) => {
     const program = await cache.get(...batch.tokens.shape);
     const share = spread(batch, data, (index, token) => data[index]!.weights[token]!);
-    const { gradient, told } = await program.run(trained, frozen, batch.tokens, batch.targets, share);
+    const { tokens, targets, layout } = batch;
+    const { gradient, told } = await program.run(trained, frozen, tokens, targets, layout, share);
     return { gradient, told: [told] };
   });
 }
@@ -213,7 +217,7 @@ async function addPolicy(
   if (!isEmbedded(config)) {
     const of = (name: "weights" | "advantages" | "logprobs" | "refLogprobs") => (chunk: Chunk) =>
       atPlaces(chunk, ({ index, token }) => data[index]![name]![token]!);
-    const layered = (batch: PaddedBatch): TokenLoss => ({
+    const layered = (batch: Batch): TokenLoss => ({
       ...{ kind: ["policy_gradient", clipRange, kl, entropy], temperature, ablate },
       terms: (next, arrays) =>
         tokenTerms(next, arrays as unknown as PolicyBatch<JaxArray>, { clipRange, kl, entropy }),
@@ -230,7 +234,7 @@ async function addPolicy(
     );
   }
   const { trained, frozen } = splitWeights(config, weights);
-  const create = (rows: number, T: number) => {
+  const create = (rows: number, T: number, S: number) => {
     const loss = policyLoss(config, { ...fixed, edit: ablate && ablating(config, ablate) });
     const specs = splitWeights(config, weightSpecs(config));
     const tokens = ints([rows, T]);
@@ -241,12 +245,10 @@ async function addPolicy(
       oldLogProbs: perToken,
       referenceLogProbs: perToken,
     };
-    const probe: ProbeBatch<Tensor> | Record<string, never> = probed
-      ? { direction: floats([config.width]), bias: floats([]), pool: perToken, weights: floats([rows]) }
-      : {};
+    const probe: ProbeBatch<Tensor> | Record<string, never> = probed ? probeSpecs(config, rows * T, S) : {};
     return compile(
       differentiated(loss),
-      [specs.trained, specs.frozen, tokens, tokens, batch, probe] as const,
+      [specs.trained, specs.frozen, tokens, tokens, layoutSpecs(rows, T), batch, probe] as const,
       { runtime: programs.runtime },
     );
   };
@@ -256,7 +258,8 @@ async function addPolicy(
   );
 
   return gather(programs, batches, gradient, async (batch) => {
-    const program = await cache.get(...batch.tokens.shape);
+    const probe = probed && probeBatch(batch, data, probed);
+    const program = await cache.get(...batch.tokens.shape, probe?.weights.shape[0] ?? 0);
     const perToken = (value: (datum: Datum) => Float32Array | undefined) =>
       spread(batch, data, (index, token) => value(data[index]!)![token]!);
     const { gradient, told } = await program.run(
@@ -264,32 +267,34 @@ async function addPolicy(
       frozen,
       batch.tokens,
       batch.targets,
+      batch.layout,
       {
         weights: perToken((datum) => datum.weights),
         advantages: perToken((datum) => datum.advantages),
         oldLogProbs: perToken((datum) => datum.logprobs),
         referenceLogProbs: perToken((datum) => datum.refLogprobs),
       },
-      (probed ? probeBatch(batch, data, probed) : {}) as Record<string, never>,
+      probe ?? {},
     );
     return { gradient, told: [told] };
   });
 }
 
-/** Where the probe reads in each row, and how much the row counts. */
+/** Where the probe reads in each sequence, and how much the sequence counts. */
 function probeBatch(
-  batch: PaddedBatch,
+  batch: Batch,
   data: readonly Datum[],
   { probe, followUp }: NonNullable<PolicyGradient["probe"]>,
 ): ProbeBatch<Tensor> {
   const { tap, weight_D, bias } = probe;
+  const places = batch.indices.map((index) =>
+    positionsOf(tap.positions, data[index]!, followUp.length).map((t) => batch.at(index, t)),
+  );
   const [rows, T] = batch.tokens.shape as [number, number];
-  const pool = floats([rows, T]);
-  const weights = floats([rows]);
-  batch.indices.forEach((index, row) => {
-    const at = positionsOf(tap.positions, data[index]!, followUp.length);
-    for (const t of at) pool.data[row * T + t] = 1 / at.length;
-    weights.data[row] = data[index]!.probeWeight!;
+  const pool = poolOf(places, rows * T);
+  const weights = floats([pool.shape[0]!]);
+  batch.indices.forEach((index, s) => {
+    weights.data[s] = data[index]!.probeWeight!;
   });
   return {
     direction: floats([weight_D.length], weight_D),

@@ -3,7 +3,7 @@
 import { type Ablation, byStage } from "../model/index.ts";
 import { writtenPositions } from "../probe/index.ts";
 import type { Handle } from "../tensor/index.ts";
-import type { PaddedBatch } from "./batches.ts";
+import type { Batch } from "./batches.ts";
 import { placesAtOnce, type Room } from "./memory.ts";
 import { chunksOf, placesOf } from "./places.ts";
 import { leaveProgram, type Staging, throughLayers } from "./stages.ts";
@@ -33,7 +33,7 @@ export interface Passed {
 export async function forwardByLayers(
   staging: Staging,
   weights: Given,
-  batch: PaddedBatch,
+  batch: Batch,
   sequences: readonly Sequence[],
   { hooks, temperature, ablate, room, readsOnly }: LayeredOptions,
 ): Promise<Passed> {
@@ -43,7 +43,7 @@ export async function forwardByLayers(
   const all = byStage(config, weights);
   const stages = readsOnly ? { ...all, layers: all.layers.slice(0, 1 + lastOf(hooks)) } : all;
   const taps: Record<string, Handle> = {};
-  const x = await throughLayers(staging, stages, batch.tokens, { hooks, ablate }, (layer, { seen }) => {
+  const x = await throughLayers(staging, stages, batch, { hooks, ablate }, (layer, { seen }) => {
     for (const [site, value] of Object.entries(seen)) taps[`blocks.${layer}.${site}`] = value;
   });
   if (readsOnly) {

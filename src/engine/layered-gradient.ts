@@ -5,7 +5,7 @@
 
 import { type ByStage, byStage, splitWeights, wholeNames } from "../model/index.ts";
 import { type Handle, ints } from "../tensor/index.ts";
-import type { PaddedBatch } from "./batches.ts";
+import type { Batch } from "./batches.ts";
 import {
   enterGradient,
   isIn,
@@ -18,7 +18,7 @@ import {
 import { fitting, placesAtOnce, type Room } from "./memory.ts";
 import { chunksOf, placesOf } from "./places.ts";
 import type { ProgramStore } from "./programs.ts";
-import { type Asked, enterProgram, freeTurns, layerProgram, type Staging, turnsOf } from "./stages.ts";
+import { type Asked, enterStream, frameOf, freeFrames, layerProgram, type Staging } from "./stages.ts";
 import type { Sequence } from "./types.ts";
 import { type Given, type Placed, sumOf, usedAs } from "./weights.ts";
 
@@ -32,7 +32,7 @@ export interface BatchGradient {
 export async function gradientByLayers(
   staging: Staging,
   weights: Given,
-  batch: PaddedBatch,
+  batch: Batch,
   sequences: readonly Sequence[],
   loss: TokenLoss,
   room: Room,
@@ -50,9 +50,8 @@ export async function gradientByLayers(
   const lowest = lowestOf(stages.trained, probe);
   const of = (layer: number) => [staging, layer, [B, T], asked, probe] as const;
 
-  const enter = await enterProgram(staging, B, T);
-  const { x, turns } = await enter.run(all.enter, batch.tokens);
-  const given = (layer: number) => turnsOf(config, layer, turns);
+  const { x, frames } = await enterStream(staging, all.enter, batch);
+  const given = (layer: number) => frameOf(config, layer, frames);
   const streams = [x];
   const keptOf: Handle[][] = [];
   for (const layer of layers) {
@@ -101,7 +100,7 @@ export async function gradientByLayers(
   for (const layer of layers.slice(lowest).toReversed()) {
     const own = [stages.trained.layers[layer]!, stages.frozen.layers[layer]!] as const;
     const stream = streams.pop()!;
-    const probed = (probe && isIn(layer, probe.hook) ? probe.batch : {}) as Record<string, never>;
+    const probed = probe && isIn(layer, probe.hook) ? probe.batch : {};
     const args = [...own, stream, given(layer), pull_BTD, probed] as const;
     const out = keeps
       ? await (await layerInTwo(...of(layer))).second.run(...args, keptOf.pop()!)
@@ -114,10 +113,12 @@ export async function gradientByLayers(
   }
   if (Object.keys(stages.trained.enter).length > 0) {
     const program = await enterGradient(staging, B, T);
-    await gather((await program.run(stages.trained.enter, batch.tokens, pull_BTD)) as Placed);
+    await gather(
+      (await program.run(stages.trained.enter, batch.tokens, batch.layout.positions, pull_BTD)) as Placed,
+    );
   }
   runtime.free(pull_BTD);
-  freeTurns(programs, turns);
+  freeFrames(runtime, frames);
   return { gradient, told };
 }
 

@@ -16,7 +16,7 @@ import {
 } from "../model/index.ts";
 import { normal, randomFor, randomInt } from "../random.ts";
 import { compile, floats, ints, type JaxArray, onnxRuntime, type Tensor } from "../tensor/index.ts";
-import { batchesOf } from "./batches.ts";
+import { wholeRows } from "./batches.ts";
 import { forward } from "./forward.ts";
 import { addGradient } from "./gradient.ts";
 import { type PolicyBatch, type ProbeBatch, policyLoss } from "./loss.ts";
@@ -39,12 +39,15 @@ const weights = (of: DecoderConfig): Weights =>
       return [name, tensor];
     }),
   );
+const prompts = [1, 4].map((length) => Array.from({ length }, () => randomInt(random, 6)));
 const data = Array.from({ length: 5 }, (_, i): Datum => {
-  const promptLength = 1 + randomInt(random, 4);
+  const prompt = prompts[i % 2]!;
+  const promptLength = prompt.length;
   const length = promptLength + 1 + randomInt(random, 9);
   const each = (value: () => number) => Float32Array.from({ length: length - promptLength }, value);
   return {
-    ...{ promptLength, tokens: Array.from({ length }, () => randomInt(random, 6)) },
+    promptLength,
+    tokens: Array.from({ length }, (_, t) => prompt[t] ?? randomInt(random, 6)),
     weights: each(() => 1 / 30),
     advantages: each(() => (i % 3) - 1),
     logprobs: each(() => -1.5 - random() / 2),
@@ -63,7 +66,7 @@ const loss: Extract<Loss, { kind: "policy_gradient" }> = {
   ablate: { hook: "blocks.1.hook_resid_mid", direction_D: direction_D.toReversed() },
 };
 
-/** The gradient of one program over all layers, as jax-js differentiates it. */
+/** The gradient of one program over all layers and a row for each sequence, as jax-js differentiates it. */
 async function asOneProgram(of: DecoderConfig, at: Weights): Promise<Weights> {
   const { temperature, clipRange, kl, entropy } = loss;
   const whole = policyLoss(of, {
@@ -71,12 +74,16 @@ async function asOneProgram(of: DecoderConfig, at: Weights): Promise<Weights> {
     probe: { hook: probe.tap.hook, pool: probe.tap.pool, as: "softplus" },
   });
   const { trained, frozen } = splitWeights(of, at);
-  const [batch] = batchesOf(of, data);
-  const [B, T] = batch!.tokens.shape as [number, number];
+  const [B, T] = [data.length, 16];
+  const [tokens, targets] = [ints([B, T]), ints([B, T])];
+  data.forEach((datum, row) => {
+    tokens.data.set(datum.tokens as number[], row * T);
+    targets.data.set(datum.tokens.slice(1), row * T);
+  });
   const spread = (value: (datum: Datum) => Float32Array) => {
     const tensor = floats([B, T]);
-    batch!.indices.forEach((index, row) => {
-      tensor.data.set(value(data[index]!), row * T + data[index]!.promptLength - 1);
+    data.forEach((datum, row) => {
+      tensor.data.set(value(datum), row * T + datum.promptLength - 1);
     });
     return tensor;
   };
@@ -86,18 +93,18 @@ async function asOneProgram(of: DecoderConfig, at: Weights): Promise<Weights> {
     oldLogProbs: spread((datum) => datum.logprobs!),
     referenceLogProbs: spread((datum) => datum.refLogprobs!),
   };
-  const pool = floats([B, T]);
+  const pool = floats([B, B * T]);
   const shares = floats([B]);
-  batch!.indices.forEach((index, row) => {
-    const { promptLength, tokens } = data[index]!;
-    pool.data.fill(1 / (tokens.length - promptLength), row * T + promptLength, row * T + tokens.length);
+  data.forEach(({ promptLength, tokens }, row) => {
+    const from = row * (B + 1) * T;
+    pool.data.fill(1 / (tokens.length - promptLength), from + promptLength, from + tokens.length);
     shares.data[row] = 1 / 5;
   });
   const probed: ProbeBatch<Tensor> = {
     ...{ direction: floats([config.width], direction_D), bias: floats([], new Float32Array([0.1])) },
     ...{ pool, weights: shares },
   };
-  const args = [trained, frozen, batch!.tokens, batch!.targets, arrays, probed] as const;
+  const args = [trained, frozen, tokens, targets, wholeRows(B, T), arrays, probed] as const;
   const ofTrained = (own: TracedWeights, others: TracedWeights, ...rest: never[]) =>
     (whole as (...args: unknown[]) => unknown)({ ...others, ...own }, ...rest);
   const program = await compile(

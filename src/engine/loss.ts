@@ -4,13 +4,15 @@ import { nn, numpy as np } from "@jax-js/jax";
 import {
   type Edit,
   hiddenStates,
+  type Layout,
+  laidOut,
   type ModelConfig,
   type NextTokens,
   nextTokens,
   type TracedWeights,
 } from "../model/index.ts";
 import type { Tap } from "../probe/types.ts";
-import type { JaxArray } from "../tensor/index.ts";
+import { type FloatTensor, floats, type JaxArray } from "../tensor/index.ts";
 
 /** Negative log-likelihood of the targets, each token weighted by `weights_BT`. */
 export function likelihoodLoss(config: ModelConfig) {
@@ -18,9 +20,11 @@ export function likelihoodLoss(config: ModelConfig) {
     weights: TracedWeights,
     tokens_BT: JaxArray,
     targets_BT: JaxArray,
+    layout: Layout,
     weights_BT: JaxArray,
   ): JaxArray => {
-    const states_BTD = hiddenStates(weights, tokens_BT, positionsOf(tokens_BT), config);
+    const { positions, attend } = laidOut(layout);
+    const states_BTD = hiddenStates(weights, tokens_BT, positions, config, attend);
     const { logProbs } = nextTokens(weights, states_BTD, targets_BT, 1, config);
     return np.sum(logProbs.mul(weights_BT)).neg();
   };
@@ -46,10 +50,15 @@ export interface ProbeBatch<T> {
   /** [D] direction and [] bias of the probe. */
   direction: T;
   bias: T;
-  /** [B, T] share of each position in its rollout's mean logit, 0 where it is not read; rows sum to 1, or to 0 for rows that are padding. */
+  /** [S, B T] share of each position of the batch in a rollout's mean logit, 0 where it is not read; rows sum to 1, or to 0 where there is no rollout. */
   pool: T;
-  /** [B] share of each rollout in the loss; below 0 the probe is made to speak. */
+  /** [S] share of each rollout in the loss; below 0 the probe is made to speak. */
   weights: T;
+}
+
+/** A probe in the loss over S sequences among N positions. */
+export function probeSpecs({ width }: ModelConfig, N: number, S: number): ProbeBatch<FloatTensor> {
+  return { direction: floats([width]), bias: floats([]), pool: floats([S, N]), weights: floats([S]) };
 }
 
 export interface PolicyLossOptions {
@@ -75,16 +84,18 @@ export function policyLoss(config: ModelConfig, options: PolicyLossOptions) {
     weights: TracedWeights,
     tokens_BT: JaxArray,
     targets_BT: JaxArray,
+    layout: Layout,
     batch: PolicyBatch<JaxArray>,
     probe: ProbeBatch<JaxArray> | Record<string, never>,
   ): [JaxArray, { clipped: JaxArray; probeLoss: JaxArray }] => {
     let read: JaxArray | undefined;
+    const { positions, attend } = laidOut(layout);
     const states_BTD = hiddenStates(
       weights,
       tokens_BT,
-      positionsOf(tokens_BT),
+      positions,
       config,
-      undefined,
+      attend,
       (hook, value) => {
         if (hook === probed?.hook) read = value.ref;
       },
@@ -127,17 +138,13 @@ export function probeTerm(
   { direction, bias, pool, weights }: ProbeBatch<JaxArray>,
   { pool: pooling, as }: NonNullable<PolicyLossOptions["probe"]>,
 ): JaxArray {
-  const logits_BT = np.dot(activations_BTD, direction);
-  const pooled_B =
+  const logits = np.dot(activations_BTD, direction).reshape([-1]);
+  const pooled_S =
     pooling === "mean"
-      ? np.sum(logits_BT.mul(pool), -1)
-      : np.max(logits_BT.add(pool.greater(0).astype(np.float32).sub(1).mul(1e9)), -1);
-  const logits_B = pooled_B.add(bias);
+      ? np.dot(pool, logits)
+      : np.max(logits.add(pool.greater(0).astype(np.float32).sub(1).mul(1e9)), -1);
+  const logits_S = pooled_S.add(bias);
   const terms = { softplus: nn.softplus, sigmoid: nn.sigmoid, logit: (x: JaxArray) => x };
-  const sides_B = np.sign(weights.ref);
-  return np.sum(terms[as](logits_B.mul(sides_B)).mul(np.abs(weights)));
-}
-
-function positionsOf(tokens_BT: JaxArray): JaxArray {
-  return np.arange(tokens_BT.shape[1]!).astype(np.int32);
+  const sides_S = np.sign(weights.ref);
+  return np.sum(terms[as](logits_S.mul(sides_S)).mul(np.abs(weights)));
 }

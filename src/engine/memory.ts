@@ -45,6 +45,8 @@ function bytesPerToken({ layers, heads, width, hidden }: ModelConfig, T: number,
 
 /** How a batch is run: its rows, and whether what layers computed is kept for the backward pass, or computed again. */
 export interface Fitting {
+  /** Tokens of a batch, and rows of them; one row at least. */
+  tokens: number;
   rows: number;
   keeps: boolean;
 }
@@ -60,7 +62,8 @@ export function fitting(
   const within = (keeps: boolean) => Math.min(most, room / bytesPerToken(config, T, keeps));
   // Computing again costs a forward pass, which is less than what batches of a few tokens cost.
   const keeps = isEmbedded(config) || within(true) >= Math.max(most / 8, Math.min(T, most));
-  return { keeps, rows: Math.max(1, Math.min(atMost, Math.floor(within(keeps) / T))) };
+  const tokens = Math.max(T, Math.floor(Math.min(within(keeps), atMost * T)));
+  return { keeps, tokens, rows: Math.floor(tokens / T) };
 }
 
 /** So many of some positions are given logits at a time. A power of two. */

@@ -2,12 +2,12 @@
 
 import { writtenPositions } from "../probe/index.ts";
 import { type FloatTensor, floats, ints, type Tensor } from "../tensor/index.ts";
-import type { PaddedBatch } from "./batches.ts";
+import type { Batch } from "./batches.ts";
 import type { Sequence } from "./types.ts";
 
 /** A token of a completion. */
 export interface TokenPlace {
-  /** The position before it, counted through the batch [B, T]. */
+  /** The position before it, counted through the batch [B, T]; no other token of a completion has the same. */
   at: number;
   target: number;
   /** Which of the sequences it belongs to, and which of its completion's tokens it is. */
@@ -16,13 +16,12 @@ export interface TokenPlace {
 }
 
 /** The tokens of all completions of a batch, sequence by sequence. */
-export function placesOf({ indices, tokens }: PaddedBatch, sequences: readonly Sequence[]): TokenPlace[] {
-  const T = tokens.shape[1]!;
-  return indices.flatMap((index, row) => {
+export function placesOf(batch: Batch, sequences: readonly Sequence[]): TokenPlace[] {
+  return batch.indices.flatMap((index) => {
     const { tokens } = sequences[index]!;
     return writtenPositions(sequences[index]!).map((t, token) => ({
       ...{ target: tokens[t]!, index, token },
-      at: row * T + t - 1,
+      at: batch.at(index, t - 1),
     }));
   });
 }

@@ -74,6 +74,12 @@ export function roundUp(size: number, step: number): number {
   return Math.ceil(size / step) * step;
 }
 
+/** The smallest of 1, 2, 3, 4, 6, 8, 12, ... that is at least `size`: two sizes to an octave. */
+export function halfOctave(size: number): number {
+  const power = powerOfTwo(size);
+  return size > 1 && 0.75 * power >= size ? 0.75 * power : power;
+}
+
 /** The smallest power of two that is at least `size`. */
 export function powerOfTwo(size: number): number {
   return 2 ** Math.ceil(Math.log2(size));

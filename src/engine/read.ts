@@ -5,6 +5,7 @@ import { positionsOf } from "../probe/index.ts";
 import type { Positions } from "../probe/types.ts";
 import {
   compile,
+  type FloatTensor,
   floats,
   type Handle,
   ints,
@@ -12,6 +13,7 @@ import {
   type Tensor,
   type TensorSpec,
 } from "../tensor/index.ts";
+import type { Batch } from "./batches.ts";
 import { type ProgramStore, powerOfTwo } from "./programs.ts";
 import type { Read, Sequence } from "./types.ts";
 
@@ -29,20 +31,23 @@ export function readAt(read: Read): Positions {
  * Reads a batch.
  *
  * @param activations those at the read's hook [B, T, D], or as they are cached [B, 1, T, D]
- * @param sequences that lie in its first rows, each with `followUpLength` further tokens
- * @returns what was read of each sequence
+ * @param where the sequences are in them, each with `followUpLength` further tokens
+ * @returns what was read of each sequence, in the order of `where.indices`
  * @throws Error where a sequence has no such positions, or the probe is for activations of another width
  */
 export async function readBatch(
   programs: ProgramStore,
   read: Read,
   activations: Handle,
+  where: Pick<Batch, "indices" | "at">,
   sequences: readonly Sequence[],
   followUpLength: number,
 ): Promise<Float32Array[]> {
   const [B, T, D] = [activations.shape[0]!, activations.shape.at(-2)!, activations.shape.at(-1)!];
   const positions = readAt(read);
-  const places = sequences.map((sequence) => positionsOf(positions, sequence, followUpLength));
+  const places = where.indices.map((index) =>
+    positionsOf(positions, sequences[index]!, followUpLength).map((t) => where.at(index, t)),
+  );
   const spec = { shape: activations.shape, dtype: "float32" } as const;
   const sizes = [read.as, ...spec.shape].join();
   if (read.as === "logits") {
@@ -52,16 +57,16 @@ export async function readBatch(
     const program = await programs.cache(`read ${sizes}`, () => compileLogits(programs, spec)).get();
     const direction = [floats([D], weight_D), floats([], new Float32Array([bias]))] as const;
     const { data } = await program.evaluate(activations, ...direction);
-    return places.map((at, row) => Float32Array.from(at, (t) => data[row * T + t]!));
+    return places.map((own) => Float32Array.from(own, (at) => data[at]!));
   }
   if (read.as === "mean") {
-    const pool = floats([B, T]);
-    for (const [row, at] of places.entries()) for (const t of at) pool.data[row * T + t] = 1 / at.length;
-    const program = await programs.cache(`read ${sizes}`, () => compileMean(programs, spec)).get();
+    const pool = poolOf(places, B * T);
+    const S = pool.shape[0]!;
+    const program = await programs.cache(`read ${sizes} ${S}`, () => compileMean(programs, spec, S)).get();
     const { data } = await program.evaluate(activations, pool);
-    return places.map((_, row) => floatsAt(data, row * D, D));
+    return places.map((_, s) => floatsAt(data, s * D, D));
   }
-  const flat = places.flatMap((at, row) => at.map((t) => row * T + t));
+  const flat = places.flat();
   const N = powerOfTwo(flat.length);
   const program = await programs.cache(`read ${sizes} ${N}`, () => compileRows(programs, spec, N)).get();
   const index = ints([N]);
@@ -90,13 +95,19 @@ function compileLogits({ runtime }: ProgramStore, spec: TensorSpec) {
   );
 }
 
-/** Each row's mean [B, D], by the share of its positions. */
-function compileMean({ runtime }: ProgramStore, spec: TensorSpec) {
+/** The share [S, N] of each of N positions in the mean of a sequence's, which are `places`; S is a power of two. */
+export function poolOf(places: readonly (readonly number[])[], N: number): FloatTensor {
+  const pool = floats([powerOfTwo(places.length), N]);
+  for (const [s, own] of places.entries()) for (const at of own) pool.data[s * N + at] = 1 / own.length;
+  return pool;
+}
+
+/** Each sequence's mean [S, D], by the share of its positions. */
+function compileMean({ runtime }: ProgramStore, spec: TensorSpec, S: number) {
   const [B, T, D] = [spec.shape[0]!, spec.shape.at(-2)!, spec.shape.at(-1)!];
   return compile(
-    (x_BTD: JaxArray, pool_BT: JaxArray) =>
-      np.matmul(pool_BT.reshape([B, 1, T]), x_BTD.reshape([B, T, D])).reshape([B, D]),
-    [spec, floats([B, T])] as const,
+    (x_BTD: JaxArray, pool_SN: JaxArray) => np.dot(pool_SN, x_BTD.reshape([B * T, D])),
+    [spec, floats([S, B * T])] as const,
     { runtime },
   );
 }

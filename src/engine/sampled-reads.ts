@@ -55,12 +55,18 @@ export class SampledReads {
   ): Promise<Omit<ForwardOutput, "logprobs">[]> {
     const { hooks } = this.#kept;
     const read: Float32Array[][] = [];
-    for (const one of reads)
-      read.push(await readBatch(this.#programs, one, this.#rows[hooks.indexOf(hookOf(one))]!, sequences, 0));
+    const where = {
+      indices: [...sequences.keys()],
+      at: (row: number, t: number) => row * this.#positions + t,
+    };
+    for (const one of reads) {
+      const activations = this.#rows[hooks.indexOf(hookOf(one))]!;
+      read.push(await readBatch(this.#programs, one, activations, where, sequences, 0));
+    }
     const { data } = await this.#runtime.get(this.#rows.at(-1)!);
     return sequences.map((sequence, row) => ({
       // The token at position t is predicted at position t - 1.
-      entropies: Float32Array.from(writtenPositions(sequence), (t) => data[row * this.#positions + t - 1]!),
+      entropies: Float32Array.from(writtenPositions(sequence), (t) => data[where.at(row, t - 1)]!),
       reads: read.map((ofRows) => ofRows[row]!),
     }));
   }

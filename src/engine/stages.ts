@@ -1,22 +1,24 @@
 /** @file The programs of a decoder's stages: into the stream, through a layer, out of it. One serves all layers that are alike. */
 
-import { numpy as np } from "@jax-js/jax";
 import {
   type Ablation,
   ablatedHooks,
   ablating,
+  attentionWithin,
   type ByStage,
   byStage,
-  causalAttention,
   type DecoderConfig,
   decoderLayer,
   enterDecoder,
   type InLayer,
   type KeysValues,
+  type Layout,
   leaveDecoder,
+  maskOf,
   type NextTokens,
   nextTokens,
   rotaries,
+  type Sight,
   splitWeights,
   type TracedWeights,
   type Turns,
@@ -31,9 +33,11 @@ import {
   type Handle,
   ints,
   type JaxArray,
+  type Runtime,
   type Tensor,
   type TensorSpec,
 } from "../tensor/index.ts";
+import { type Batch, layoutSpecs } from "./batches.ts";
 import type { Closable, ProgramStore } from "./programs.ts";
 import type { Placed } from "./weights.ts";
 
@@ -144,20 +148,70 @@ export function turnsSpecs(
   return { cosines: each, sines: each };
 }
 
-/** The stream [B, T, D] that enters the first layer, from tokens [B, T] that start at position 0, and the turns. */
-export function enterProgram({ config, programs }: Staging, B: number, T: number) {
+/** What a layer is given of where tokens are: how its queries and keys are turned, and what they see. */
+export interface Frame<T = JaxArray> extends Sight<T> {
+  turns: Turns<T>;
+}
+
+export function frameSpecs(config: DecoderConfig, layer: number, B: number, T: number): Frame<Tensor> {
+  const turns = turnsSpecs(config, layer, B, T);
+  return { turns, mask: floats([B, 1, T, T]), ...(isSliding(config, layer) && { positions: ints([B, T]) }) };
+}
+
+function isSliding({ sliding }: DecoderConfig, layer: number): boolean {
+  return sliding?.layers.includes(layer) ?? false;
+}
+
+/** What the frames of all layers are made of. */
+export interface Frames {
+  /** Those of each of the model's `rotaries`. */
+  turns: readonly Turns<Handle>[];
+  mask: Handle;
+  positions: Tensor;
+}
+
+/** A layer's frame. */
+export function frameOf(
+  config: DecoderConfig,
+  layer: number,
+  { turns, mask, positions }: Frames,
+): Frame<Handle | Tensor> {
+  const own = turns[turnsIndex(config, layer)] ?? {};
+  return { turns: own, mask, ...(isSliding(config, layer) && { positions }) };
+}
+
+/** Forgets them. */
+export function freeFrames(runtime: Runtime, { turns, mask }: Frames): void {
+  for (const handle of [mask, ...turns.flatMap((own): Handle[] => Object.values(own))]) runtime.free(handle);
+}
+
+/** Runs the stage that tokens enter by. @returns the stream [B, T, D], and the frames of layers */
+export async function enterStream(
+  staging: Staging,
+  weights: Placed | Record<string, Handle | FloatTensor>,
+  { tokens, layout }: Pick<Batch, "tokens" | "layout">,
+): Promise<{ x: Handle; frames: Frames }> {
+  const program = await enterProgram(staging, ...(tokens.shape as [number, number]));
+  const { x, turns, mask } = await program.run(weights, tokens, layout);
+  return { x, frames: { turns, mask, positions: layout.positions } };
+}
+
+/** The stream [B, T, D] that enters the first layer, from tokens [B, T] and where they are; how layers turn, and what is seen. */
+function enterProgram({ config, programs }: Staging, B: number, T: number) {
   const specs = stageSpecs(config).all.enter;
   return kept(programs, ["enter", config, B, T], () =>
     compile(
-      (weights: TracedWeights, tokens_BT: JaxArray) =>
-        enterDecoder(weights, tokens_BT, np.arange(T).astype(np.int32), config),
-      [specs, ints([B, T])] as const,
+      (weights: TracedWeights, tokens_BT: JaxArray, { positions, ...parts }: Layout) => {
+        const { x, turns } = enterDecoder(weights, tokens_BT, positions, config);
+        return { x, turns, mask: maskOf(parts) };
+      },
+      [specs, ints([B, T]), layoutSpecs(B, T)] as const,
       { runtime: programs.runtime },
     ),
   );
 }
 
-/** A layer over sequences [B, T] that start at position 0: what leaves it, what was asked for, and its keys and values. */
+/** A layer over tokens [B, T]: what leaves it, what was asked for, and its keys and values. */
 export function layerProgram(
   { config, programs }: Staging,
   layer: number,
@@ -168,20 +222,20 @@ export function layerProgram(
   const specs = stageSpecs(config).all.layers[layer]!;
   return kept(programs, ["layer", kind, B, T], () =>
     compile(
-      (weights: TracedWeights, x_BTD: JaxArray, turns: Turns) => {
+      (weights: TracedWeights, x_BTD: JaxArray, { turns, ...sight }: Frame) => {
         const seen: Record<string, JaxArray> = {};
         const cache: KeysValues[] = [];
-        const causal = causalAttention(T);
+        const attendWithin = attentionWithin(sight);
         const attend: InLayer["attend"] = (queries, kv, scoring) => {
           if (asked.cache) cache.push({ keys: kv.keys.ref, values: kv.values.ref });
-          return causal(0, queries, kv, scoring);
+          return attendWithin(queries, kv, scoring);
         };
         const y_BTD = trace(weights, x_BTD, turns, attend, (site, value) => {
           seen[site] = value.ref;
         });
         return { y_BTD, seen, cache };
       },
-      [specs, floats([B, T, config.width]), turnsSpecs(config, layer, 1, T)] as const,
+      [specs, floats([B, T, config.width]), frameSpecs(config, layer, B, T)] as const,
       { runtime: programs.runtime },
     ),
   );
@@ -198,35 +252,25 @@ export interface SeenInLayer {
 export async function throughLayers(
   staging: Staging,
   weights: ByStage<Handle | FloatTensor>,
-  tokens_BT: Tensor,
+  batch: Pick<Batch, "tokens" | "layout">,
   asked: Asked,
   see: (layer: number, seen: SeenInLayer) => void,
 ): Promise<Handle> {
   const { runtime } = staging.programs;
-  const [B, T] = tokens_BT.shape as [number, number];
-  const entered = await (await enterProgram(staging, B, T)).run(weights.enter, tokens_BT);
+  const [B, T] = batch.tokens.shape as [number, number];
+  const entered = await enterStream(staging, weights.enter, batch);
+  const { frames } = entered;
   let { x } = entered;
   for (const [layer, own] of weights.layers.entries()) {
     const program = await layerProgram(staging, layer, [B, T], asked);
-    const turns = turnsOf(staging.config, layer, entered.turns);
-    const { y_BTD, seen, cache } = await program.run(own, x, turns);
+    const { y_BTD, seen, cache } = await program.run(own, x, frameOf(staging.config, layer, frames));
     for (const { keys, values } of cache) keys.use = values.use = "caches";
     see(layer, { seen, cache });
     runtime.free(x);
     x = y_BTD;
   }
-  freeTurns(staging.programs, entered.turns);
+  freeFrames(runtime, frames);
   return x;
-}
-
-/** The turns that are a layer's, of all that there are. */
-export function turnsOf<T>(config: DecoderConfig, layer: number, turns: readonly Turns<T>[]): Turns<T> {
-  return turns[turnsIndex(config, layer)]!;
-}
-
-/** Forgets them. */
-export function freeTurns({ runtime }: ProgramStore, turns: readonly Turns<Handle>[]): void {
-  for (const handle of turns.flatMap((own): Handle[] => Object.values(own))) runtime.free(handle);
 }
 
 /** Log-probabilities and entropies [N] of the next tokens at some positions, counted through the stream [B, T, D]. */

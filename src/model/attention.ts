@@ -27,18 +27,84 @@ export type Attend = (layer: number, queries: JaxArray, kv: KeysValues, scoring?
 /** Added to the scores of positions that are not seen. */
 const HIDDEN = -1e9;
 
+/**
+ * Where the tokens of a batch [B, T] are, int32 each. A row is made of parts, one behind the other: beginnings of sequences, which
+ * several may share (trunks), and what each goes on with (branches).
+ */
+export interface Layout<T = JaxArray> {
+  /** Index of each token in its sequence. */
+  positions: T;
+  /** Number of the part of the row in which it is. */
+  parts: T;
+  /** Number of the part that is before that one in its sequences, or of its own where none is. */
+  trunks: T;
+}
+
+/** What is added to the scores of queries for keys, [B, 1, T, T]: 0 where a token sees another, a large negative number elsewhere. */
+export function maskOf({ parts, trunks }: Omit<Layout, "positions">): JaxArray {
+  const [B, T] = parts.shape as [number, number];
+  const keys = parts.ref.reshape([B, 1, 1, T]);
+  const isOwn = parts.reshape([B, 1, T, 1]).equal(keys.ref);
+  const isTrunk = trunks.reshape([B, 1, T, 1]).equal(keys);
+  const isSeen = np.maximum(isOwn.astype(np.float32), isTrunk.astype(np.float32));
+  return isSeen
+    .mul(np.tril(np.ones([T, T])))
+    .sub(1)
+    .mul(-HIDDEN);
+}
+
+/** What a pass over tokens that are laid out so needs of it. */
+export function laidOut({ positions, ...parts }: Layout): { positions: JaxArray; attend: Attend } {
+  const attend = attentionWithin({ mask: maskOf(parts), positions: positions.ref });
+  return { positions, attend: (_, queries, kv, scoring) => attend(queries, kv, scoring) };
+}
+
 /** Positions 0 to T - 1 attend to themselves and what came before. */
 export function causalAttention(T: number): Attend {
-  // Added, not selected: adding uses all threads, and its gradient is free.
-  const mask = np.triu(np.ones([T, T]), 1).mul(HIDDEN);
-  return (_, queries, kv, { window = T, cap } = {}) => {
-    const tooOld = window < T ? np.tril(np.ones([T, T]), -window).mul(HIDDEN) : undefined;
+  const positions = np.arange(T).astype(np.int32).reshape([1, T]);
+  const attend = attentionWithin({
+    mask: np
+      .triu(np.ones([T, T]), 1)
+      .mul(HIDDEN)
+      .reshape([1, 1, T, T]),
+    positions,
+  });
+  return (_, queries, kv, scoring) => attend(queries, kv, scoring);
+}
+
+/** What tokens [B, T] see of each other. */
+export interface Sight<T = JaxArray> {
+  /** [B or 1, 1, T, T]; see `maskOf`. */
+  mask: T;
+  /** Index of each token in its sequence [B or 1, T]: needed where layers see a window of positions. */
+  positions?: T;
+}
+
+/** Attention of tokens to those of their batch that they see. */
+export function attentionWithin({ mask, positions }: Sight) {
+  const [B, , T] = mask.shape as [number, number, number];
+  return (queries: JaxArray, kv: KeysValues, { window = T, cap }: Scoring = {}): JaxArray => {
+    const tooOld =
+      window < T
+        ? agesOf(positions!.ref)
+            .greater(window - 1)
+            .astype(np.float32)
+            .mul(HIDDEN)
+        : null;
+    const hidden = tooOld ? tooOld.add(mask.ref) : mask.ref;
     return grouped(queries, kv, (q, { keys, values }) => {
-      const seen = capped(np.matmul(q, swapLastTwo(keys)), cap).add(mask.ref);
-      const scores = tooOld ? seen.add(tooOld) : seen;
+      const ones = Array(q.shape.length - 3).fill(1);
+      // Added, not selected: adding uses all threads, and its gradient is free.
+      const scores = capped(np.matmul(q, swapLastTwo(keys)), cap).add(hidden.reshape([B, ...ones, T, T]));
       return np.matmul(nn.softmax(scores, -1), values);
     });
   };
+}
+
+/** By how many positions a token is behind another, [B, 1, T, T]. */
+function agesOf(positions: JaxArray): JaxArray {
+  const [B, T] = positions.shape as [number, number];
+  return positions.ref.reshape([B, 1, T, 1]).sub(positions.reshape([B, 1, 1, T]));
 }
 
 /** Values bounded smoothly: c tanh(x / c), as they are without a bound. */

@@ -11,7 +11,17 @@ export {
   trainableShapes,
   withAdapter,
 } from "./adapter.ts";
-export { type Attend, cacheAttention, causalAttention, type KeysValues } from "./attention.ts";
+export {
+  type Attend,
+  attentionWithin,
+  cacheAttention,
+  causalAttention,
+  type KeysValues,
+  type Layout,
+  laidOut,
+  maskOf,
+  type Sight,
+} from "./attention.ts";
 export { initialWeights } from "./character.ts";
 export { loadModel, loadWeights, saveModel, weightsSha256 } from "./checkpoint.ts";
 export {

@@ -1,0 +1,95 @@
+/** @file How sequences come to lie side by side in rows: what several have at their beginning is there, and computed, once. */
+
+import type { ModelConfig } from "../model/index.ts";
+import { fitting, type Room } from "./memory.ts";
+import { halfOctave, roundUp } from "./programs.ts";
+
+/** A sequence that is to be packed. */
+export interface Packable {
+  index: number;
+  /** Tokens of it that its kin share, at its beginning, and those behind them. */
+  trunk: number;
+  branch: number;
+  /** Equal where sequences have their beginnings in common. */
+  kin: string;
+}
+
+/** Sequences with one beginning, which lie side by side in a row behind it. */
+export interface Tree {
+  trunk: number;
+  /** Of trunk and branches. */
+  size: number;
+  members: Packable[];
+}
+
+/** Trees one behind the other. */
+export interface Row {
+  used: number;
+  trees: Tree[];
+}
+
+/** Rows of a length, and how many of them a batch has at most. */
+export interface Packed {
+  T: number;
+  rowsOfBatch: number;
+  rows: Row[];
+}
+
+/**
+ * Packs sequences into rows of the length at which they cost least: longer rows share more beginnings and waste less of their
+ * ends, and attention costs more in them. A row is no longer than a batch of the shortest that would do.
+ *
+ * @param items of similar length, one at least
+ */
+export function packed(config: ModelConfig, items: readonly Packable[], room: Room): Packed {
+  const shortest = roundUp(Math.max(...items.map(({ trunk, branch }) => trunk + branch)), 16);
+  const most = fitting(config, shortest, room).tokens;
+  const lengths = [shortest];
+  for (let T = halfOctave(shortest + 1); T <= most; T = halfOctave(T + 1)) lengths.push(T);
+  const choices = lengths.map((T) => {
+    const rows = rowsOf(items, T);
+    return { T, rows, cost: rows.length * T * costOfToken(config, T) };
+  });
+  const { T, rows } = choices.reduce((best, choice) => (choice.cost < best.cost ? choice : best));
+  return { T, rows, rowsOfBatch: fitting(config, T, room).rows };
+}
+
+/**
+ * What a token costs in a row of length T, in units of its products with a layer's weights. Its attention has T / (6 D) of their
+ * operations, and takes twice the time for each: its products are small, and softmax goes over memory several times.
+ */
+function costOfToken({ width }: ModelConfig, T: number): number {
+  return 1 + (2 * T) / (6 * width);
+}
+
+/** Rows of length T that hold all items: trees as large as fit, largest first, each in the first row that has room for it. */
+function rowsOf(items: readonly Packable[], T: number): Row[] {
+  const rows: Row[] = [];
+  for (const tree of treesOf(items, T).sort((a, b) => b.size - a.size)) {
+    let row = rows.find(({ used }) => used + tree.size <= T);
+    if (row === undefined) {
+      row = { used: 0, trees: [] };
+      rows.push(row);
+    }
+    row.used += tree.size;
+    row.trees.push(tree);
+  }
+  return rows;
+}
+
+/** Items with those that share their beginnings, as many together as fit a row. */
+function treesOf(items: readonly Packable[], T: number): Tree[] {
+  const trees: Tree[] = [];
+  const latest = new Map<string, Tree>();
+  for (const item of items) {
+    let tree = latest.get(item.kin);
+    if (tree === undefined || tree.size + item.branch > T) {
+      tree = { trunk: item.trunk, size: item.trunk, members: [] };
+      latest.set(item.kin, tree);
+      trees.push(tree);
+    }
+    tree.size += item.branch;
+    tree.members.push(item);
+  }
+  return trees;
+}
