@@ -100,7 +100,7 @@ describe.skipIf(!browserPresent)("the report in a browser", { timeout: 60_000 },
     await expect.poll(() => drawn(page)).toBe(figures);
 
     // By a click: the tip has all arms, and the click leads to the step's rollouts.
-    const cursor = page.getByRole("slider", { name: "Misbehaviour, step by step" });
+    const cursor = page.getByRole("slider", { name: "Misbehaviour, step by step", exact: true });
     await cursor.hover({ position: { x: 200, y: 60 } });
     expect(await page.locator("#curves .tip li").count()).toBe(5);
     const step = (await page.locator("#curves .tip p").first().textContent())!.replace("step ", "");
@@ -177,7 +177,7 @@ describe.skipIf(!browserPresent)("the report in a browser", { timeout: 60_000 },
     await completion.locator(".token").nth(2).tap();
     expect(await told.textContent()).toContain("“>”, 3 of");
     await page
-      .getByRole("slider", { name: "Misbehaviour, step by step" })
+      .getByRole("slider", { name: "Misbehaviour, step by step", exact: true })
       .tap({ position: { x: 150, y: 60 } });
     await page.getByRole("link", { name: "Rollouts of this step" }).tap();
     await expect.poll(() => page.locator("#rollouts output").textContent()).toBe("20 rollouts");
