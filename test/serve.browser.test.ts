@@ -131,7 +131,7 @@ describe.skipIf(!browserPresent)("the live page", { timeout: 60_000 }, () => {
   test("shows a finished study, in the server's own security policy", async () => {
     await writeStudy(join(folder, "study"), full);
     const { page, problems } = await open("?study=study");
-    await expect.poll(() => page.locator(".plot > svg").count()).toBe(28);
+    await expect.poll(() => page.locator(".plot > svg").count()).toBe(30);
     expect(await accessibilityViolations(page)).toEqual([]);
     const download = page.waitForEvent("download");
     await page.getByRole("button", { name: "Download Misbehaviour as SVG" }).click();
