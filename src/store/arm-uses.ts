@@ -38,6 +38,18 @@ const uses: readonly (readonly [RegExp, string])[] = [
     /^probe-total$/,
     "The probe is a penalty, and gradients flow through it as well: what it reads may be changed, too.",
   ],
+  [
+    /^red-team$/,
+    "An adversary: misbehaving pays, by the truth, and what the probe flags pays less. It shows how fast a reward teaches evasion.",
+  ],
+  [
+    /^red-team-loss$/,
+    "An adversary: misbehaving pays, by the truth, and gradients silence the probe where it misbehaves. It shows how fast anything can.",
+  ],
+  [
+    /^chameleon$/,
+    "An adversary: gradients silence the probe where the prompt has the trigger, and make it speak elsewhere. It shows what averages hide.",
+  ],
 ];
 
 /** `null` for an arm that uses none, and for one of a user's own. */

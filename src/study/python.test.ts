@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { leftIn } from "../../test/left.ts";
 import { tinyHook } from "../../test/tiny.ts";
+import tinyEnvironment from "../../test/tiny-environment.ts";
 import { runTinyStudy, tinySettings } from "../../test/tiny-study.ts";
 import { onNumpy, onPython } from "../../test/xla.ts";
 import { contract } from "../environment/contract.ts";
@@ -57,7 +58,9 @@ function processesOf(path: string): number[] {
 onPython("a study in Python", () => {
   let whole: Record<string, string>;
   beforeAll(async () => {
-    await runTinyStudy(join(folder, "typescript"));
+    // What Python files cannot have.
+    const { thoughts: _, ...environment } = tinyEnvironment();
+    await runTinyStudy(join(folder, "typescript"), tinySettings(), () => {}, { environment });
     whole = await leftIn(join(folder, "typescript"));
   }, 60_000);
 

@@ -9,6 +9,7 @@ import {
   type RunOutcome,
   rareMisbehaviour,
   runOutcomes,
+  takeoverLevel,
 } from "../audit/index.ts";
 import {
   type ArmSummary,
@@ -105,12 +106,12 @@ export function armSentence(arm: ArmSummary): string {
   );
 }
 
-/** When what the monitor does not see took over; nothing where it did not. */
+/** From when on much is not seen by the monitor; nothing where that did not come. */
 function takeoverSentence({ runs }: ArmSummary): string {
   const steps = runs.flatMap(({ takeover }) => takeover ?? []).sort((a, b) => a - b);
   if (steps.length === 0) return "";
   const seeds = steps.length < runs.length ? ` in ${steps.length} of ${runs.length} seeds` : "";
-  return ` Undetected misbehaviour took over at step ${steps.join(", ")}${seeds}.`;
+  return ` More than ${Math.round(100 * takeoverLevel)} % of rollouts misbehaved undetected from step ${steps.join(", ")} on${seeds}.`;
 }
 
 /** In how many of an arm's seeds, where not in all. */
