@@ -44,7 +44,7 @@ function checkObservations({ tokens, promptLength, observations = [] }: Sequence
 }
 
 /** Some sequences of similar length, side by side in rows of one length. */
-export interface Batch {
+export interface PackedBatch {
   /** Which of the given sequences these are. */
   indices: number[];
   /** [B, T] tokens; padding is token 0. */
@@ -87,7 +87,7 @@ export function batchesOf(
   config: ModelConfig,
   sequences: readonly Sequence[],
   { followUp = [], ...room }: BatchOptions = {},
-): Batch[] {
+): PackedBatch[] {
   checkTokens(followUp, config);
   for (const sequence of sequences) {
     checkTokens(sequence.tokens, config);
@@ -100,7 +100,7 @@ export function batchesOf(
     byLength.set(length, [...(byLength.get(length) ?? []), item]);
   });
   const lengths = [...byLength.keys()].sort((a, b) => a - b);
-  const batches: Batch[] = [];
+  const batches: PackedBatch[] = [];
   let waiting: Packable[] = [];
   for (const length of lengths) {
     const { T, rows, rowsOfBatch } = packed(config, [...waiting, ...byLength.get(length)!], room);
@@ -110,7 +110,7 @@ export function batchesOf(
     const B = isLast ? Math.min(rowsOfBatch, halfOctave(equal)) : rowsOfBatch;
     while (rows.length >= B || (isLast && rows.length > 0))
       batches.push(batchOf(rows.splice(0, B), [B, T], sequences, followUp));
-    waiting = rows.flatMap(({ trees }) => trees.flatMap(({ members }) => members));
+    waiting = rows.flatMap(({ bundles }) => bundles.flatMap(({ members }) => members));
   }
   return batches;
 }
@@ -131,11 +131,11 @@ function batchOf(
   [B, T]: readonly [number, number],
   sequences: readonly Sequence[],
   followUp: readonly number[],
-): Batch {
+): PackedBatch {
   const [tokens, targets] = [ints([B, T]), ints([B, T])];
   const layout = layoutSpecs(B, T);
   const places = new Map<number, { trunk: number; trunkAt: number; branchAt: number }>();
-  rows.forEach(({ trees }, row) => {
+  rows.forEach(({ bundles }, row) => {
     let at = row * T;
     let part = 1;
     const put = (sequence: readonly number[], from: number, to: number, trunk: number) => {
@@ -148,7 +148,7 @@ function batchOf(
       }
       part++;
     };
-    for (const { trunk, members } of trees) {
+    for (const { trunk, members } of bundles) {
       const trunkAt = at;
       const trunkPart = part;
       put(sequences[members[0]!.index]!.tokens, 0, trunk, trunkPart);

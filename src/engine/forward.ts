@@ -15,7 +15,7 @@ import {
 } from "../model/index.ts";
 import { writtenPositions } from "../probe/index.ts";
 import { compile, type Handle, ints, type JaxArray } from "../tensor/index.ts";
-import { type Batch, batchesOf, layoutSpecs } from "./batches.ts";
+import { batchesOf, layoutSpecs, type PackedBatch } from "./batches.ts";
 import { forwardByLayers, type LayeredOptions, type Passed } from "./layered-forward.ts";
 import type { ProgramStore } from "./programs.ts";
 import { hookOf, readBatch } from "./read.ts";
@@ -53,7 +53,7 @@ export async function forward(
   const options = { hooks, temperature, ablate, room, readsOnly };
   const pass = isEmbedded(config)
     ? wholePass(config, programs, weights, options)
-    : (batch: Batch) => forwardByLayers({ config, programs }, weights, batch, sequences, options);
+    : (batch: PackedBatch) => forwardByLayers({ config, programs }, weights, batch, sequences, options);
 
   const results: ForwardOutput[] = new Array(sequences.length);
   for (const batch of batchesOf(config, sequences, { followUp, ...room })) {
@@ -79,7 +79,7 @@ function wholePass(
   programs: ProgramStore,
   weights: Given,
   { hooks, temperature, ablate, readsOnly }: LayeredOptions,
-): (batch: Batch, sequences: readonly Sequence[]) => Promise<Passed> {
+): (batch: PackedBatch, sequences: readonly Sequence[]) => Promise<Passed> {
   const { runtime } = programs;
   const edit = ablate && ablating(config, ablate);
   const pass = (traced: TracedWeights, tokens_BT: JaxArray, targets_BT: JaxArray, layout: Layout) => {

@@ -21,7 +21,7 @@ import {
   type JaxArray,
   type Tensor,
 } from "../tensor/index.ts";
-import { type Batch, batchesOf, layoutSpecs } from "./batches.ts";
+import { batchesOf, layoutSpecs, type PackedBatch } from "./batches.ts";
 import type { TokenLoss } from "./gradient-stages.ts";
 import { type BatchGradient, gradientByLayers } from "./layered-gradient.ts";
 import {
@@ -76,7 +76,7 @@ export async function addGradient(
 
 /** Writes a value per completion token to the positions [B, T] before those tokens. */
 function spread(
-  batch: Batch,
+  batch: PackedBatch,
   sequences: readonly Sequence[],
   value: (index: number, token: number) => number,
 ): FloatTensor {
@@ -107,9 +107,9 @@ function differentiated<Batch extends readonly unknown[]>(
 /** Runs a program on each batch, and sums what comes out where it is. */
 async function gather(
   programs: ProgramStore,
-  batches: readonly Batch[],
+  batches: readonly PackedBatch[],
   gradient: Placed | undefined,
-  run: (batch: Batch) => Promise<BatchGradient>,
+  run: (batch: PackedBatch) => Promise<BatchGradient>,
 ): Promise<Gathered> {
   const { runtime } = programs;
   const told: Handle[] = [];
@@ -217,7 +217,7 @@ async function addPolicy(
   if (!isEmbedded(config)) {
     const of = (name: "weights" | "advantages" | "logprobs" | "refLogprobs") => (chunk: Chunk) =>
       atPlaces(chunk, ({ index, token }) => data[index]![name]![token]!);
-    const layered = (batch: Batch): TokenLoss => ({
+    const layered = (batch: PackedBatch): TokenLoss => ({
       ...{ kind: ["policy_gradient", clipRange, kl, entropy], temperature, ablate },
       terms: (next, arrays) =>
         tokenTerms(next, arrays as unknown as PolicyBatch<JaxArray>, { clipRange, kl, entropy }),
@@ -282,7 +282,7 @@ async function addPolicy(
 
 /** Where the probe reads in each sequence, and how much the sequence counts. */
 function probeBatch(
-  batch: Batch,
+  batch: PackedBatch,
   data: readonly Datum[],
   { probe, followUp }: NonNullable<PolicyGradient["probe"]>,
 ): ProbeBatch<Tensor> {

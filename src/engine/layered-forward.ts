@@ -3,7 +3,7 @@
 import { type Ablation, byStage } from "../model/index.ts";
 import { writtenPositions } from "../probe/index.ts";
 import type { Handle } from "../tensor/index.ts";
-import type { Batch } from "./batches.ts";
+import type { PackedBatch } from "./batches.ts";
 import { placesAtOnce, type Room } from "./memory.ts";
 import { chunksOf, placesOf } from "./places.ts";
 import { leaveProgram, type Staging, throughLayers } from "./stages.ts";
@@ -33,7 +33,7 @@ export interface Passed {
 export async function forwardByLayers(
   staging: Staging,
   weights: Given,
-  batch: Batch,
+  batch: PackedBatch,
   sequences: readonly Sequence[],
   { hooks, temperature, ablate, room, readsOnly }: LayeredOptions,
 ): Promise<Passed> {

@@ -5,7 +5,7 @@
 
 import { type ByStage, byStage, splitWeights, wholeNames } from "../model/index.ts";
 import { type Handle, ints } from "../tensor/index.ts";
-import type { Batch } from "./batches.ts";
+import type { PackedBatch } from "./batches.ts";
 import {
   enterGradient,
   isIn,
@@ -32,7 +32,7 @@ export interface BatchGradient {
 export async function gradientByLayers(
   staging: Staging,
   weights: Given,
-  batch: Batch,
+  batch: PackedBatch,
   sequences: readonly Sequence[],
   loss: TokenLoss,
   room: Room,

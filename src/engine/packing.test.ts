@@ -3,7 +3,7 @@
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
 import { tinyLlama, tinyLlamaWeights } from "../../test/tiny.ts";
-import { type Batch, batchesOf } from "./batches.ts";
+import { batchesOf, type PackedBatch } from "./batches.ts";
 import { forward } from "./forward.ts";
 import { ProgramStore } from "./programs.ts";
 import type { Sequence } from "./types.ts";
@@ -26,7 +26,7 @@ const sequences = fc
   );
 
 /** The places that a token sees, in their order: the rule of the attention mask. */
-function seenFrom({ tokens: { shape }, layout }: Batch, at: number): number[] {
+function seenFrom({ tokens: { shape }, layout }: PackedBatch, at: number): number[] {
   const start = at - (at % shape[1]!);
   const [parts, trunks] = [layout.parts.data, layout.trunks.data];
   return Array.from({ length: at - start + 1 }, (_, i) => start + i).filter(

@@ -15,17 +15,17 @@ export interface Packable {
 }
 
 /** Sequences with one beginning, which lie side by side in a row behind it. */
-export interface Tree {
+export interface Bundle {
   trunk: number;
   /** Of trunk and branches. */
   size: number;
   members: Packable[];
 }
 
-/** Trees one behind the other. */
+/** Bundles one behind the other. */
 export interface Row {
   used: number;
-  trees: Tree[];
+  bundles: Bundle[];
 }
 
 /** Rows of a length, and how many of them a batch has at most. */
@@ -62,34 +62,34 @@ function costOfToken({ width }: ModelConfig, T: number): number {
   return 1 + (2 * T) / (6 * width);
 }
 
-/** Rows of length T that hold all items: trees as large as fit, largest first, each in the first row that has room for it. */
+/** Rows of length T that hold all items: bundles as large as fit, largest first, each in the first row that has room for it. */
 function rowsOf(items: readonly Packable[], T: number): Row[] {
   const rows: Row[] = [];
-  for (const tree of treesOf(items, T).sort((a, b) => b.size - a.size)) {
-    let row = rows.find(({ used }) => used + tree.size <= T);
+  for (const bundle of bundlesOf(items, T).sort((a, b) => b.size - a.size)) {
+    let row = rows.find(({ used }) => used + bundle.size <= T);
     if (row === undefined) {
-      row = { used: 0, trees: [] };
+      row = { used: 0, bundles: [] };
       rows.push(row);
     }
-    row.used += tree.size;
-    row.trees.push(tree);
+    row.used += bundle.size;
+    row.bundles.push(bundle);
   }
   return rows;
 }
 
 /** Items with those that share their beginnings, as many together as fit a row. */
-function treesOf(items: readonly Packable[], T: number): Tree[] {
-  const trees: Tree[] = [];
-  const latest = new Map<string, Tree>();
+function bundlesOf(items: readonly Packable[], T: number): Bundle[] {
+  const bundles: Bundle[] = [];
+  const latest = new Map<string, Bundle>();
   for (const item of items) {
-    let tree = latest.get(item.kin);
-    if (tree === undefined || tree.size + item.branch > T) {
-      tree = { trunk: item.trunk, size: item.trunk, members: [] };
-      latest.set(item.kin, tree);
-      trees.push(tree);
+    let bundle = latest.get(item.kin);
+    if (bundle === undefined || bundle.size + item.branch > T) {
+      bundle = { trunk: item.trunk, size: item.trunk, members: [] };
+      latest.set(item.kin, bundle);
+      bundles.push(bundle);
     }
-    tree.size += item.branch;
-    tree.members.push(item);
+    bundle.size += item.branch;
+    bundle.members.push(item);
   }
-  return trees;
+  return bundles;
 }

@@ -2,7 +2,7 @@
 
 import { writtenPositions } from "../probe/index.ts";
 import { type FloatTensor, floats, ints, type Tensor } from "../tensor/index.ts";
-import type { Batch } from "./batches.ts";
+import type { PackedBatch } from "./batches.ts";
 import type { Sequence } from "./types.ts";
 
 /** A token of a completion. */
@@ -16,7 +16,7 @@ export interface TokenPlace {
 }
 
 /** The tokens of all completions of a batch, sequence by sequence. */
-export function placesOf(batch: Batch, sequences: readonly Sequence[]): TokenPlace[] {
+export function placesOf(batch: PackedBatch, sequences: readonly Sequence[]): TokenPlace[] {
   return batch.indices.flatMap((index) => {
     const { tokens } = sequences[index]!;
     return writtenPositions(sequences[index]!).map((t, token) => ({

@@ -13,7 +13,7 @@ import {
   type Tensor,
   type TensorSpec,
 } from "../tensor/index.ts";
-import type { Batch } from "./batches.ts";
+import type { PackedBatch } from "./batches.ts";
 import { type ProgramStore, powerOfTwo } from "./programs.ts";
 import type { Read, Sequence } from "./types.ts";
 
@@ -39,7 +39,7 @@ export async function readBatch(
   programs: ProgramStore,
   read: Read,
   activations: Handle,
-  where: Pick<Batch, "indices" | "at">,
+  where: Pick<PackedBatch, "indices" | "at">,
   sequences: readonly Sequence[],
   followUpLength: number,
 ): Promise<Float32Array[]> {

@@ -18,12 +18,12 @@ import {
   type NextTokens,
   nextTokens,
   rotaries,
-  type Sight,
   splitWeights,
   type TracedWeights,
   type Turns,
   traitsOf,
   turnsIndex,
+  type Visible,
   weightSpecs,
 } from "../model/index.ts";
 import {
@@ -37,7 +37,7 @@ import {
   type Tensor,
   type TensorSpec,
 } from "../tensor/index.ts";
-import { type Batch, layoutSpecs } from "./batches.ts";
+import { layoutSpecs, type PackedBatch } from "./batches.ts";
 import type { Closable, ProgramStore } from "./programs.ts";
 import type { Placed } from "./weights.ts";
 
@@ -149,7 +149,7 @@ export function turnsSpecs(
 }
 
 /** What a layer is given of where tokens are: how its queries and keys are turned, and what they see. */
-export interface Frame<T = JaxArray> extends Sight<T> {
+export interface Frame<T = JaxArray> extends Visible<T> {
   turns: Turns<T>;
 }
 
@@ -189,7 +189,7 @@ export function freeFrames(runtime: Runtime, { turns, mask }: Frames): void {
 export async function enterStream(
   staging: Staging,
   weights: Placed | Record<string, Handle | FloatTensor>,
-  { tokens, layout }: Pick<Batch, "tokens" | "layout">,
+  { tokens, layout }: Pick<PackedBatch, "tokens" | "layout">,
 ): Promise<{ x: Handle; frames: Frames }> {
   const program = await enterProgram(staging, ...(tokens.shape as [number, number]));
   const { x, turns, mask } = await program.run(weights, tokens, layout);
@@ -252,7 +252,7 @@ export interface SeenInLayer {
 export async function throughLayers(
   staging: Staging,
   weights: ByStage<Handle | FloatTensor>,
-  batch: Pick<Batch, "tokens" | "layout">,
+  batch: Pick<PackedBatch, "tokens" | "layout">,
   asked: Asked,
   see: (layer: number, seen: SeenInLayer) => void,
 ): Promise<Handle> {

@@ -73,7 +73,7 @@ export function causalAttention(T: number): Attend {
 }
 
 /** What tokens [B, T] see of each other. */
-export interface Sight<T = JaxArray> {
+export interface Visible<T = JaxArray> {
   /** [B or 1, 1, T, T]; see `maskOf`. */
   mask: T;
   /** Index of each token in its sequence [B or 1, T]: needed where layers see a window of positions. */
@@ -81,7 +81,7 @@ export interface Sight<T = JaxArray> {
 }
 
 /** Attention of tokens to those of their batch that they see. */
-export function attentionWithin({ mask, positions }: Sight) {
+export function attentionWithin({ mask, positions }: Visible) {
   const [B, , T] = mask.shape as [number, number, number];
   return (queries: JaxArray, kv: KeysValues, { window = T, cap }: Scoring = {}): JaxArray => {
     const tooOld =

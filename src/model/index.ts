@@ -20,7 +20,7 @@ export {
   type Layout,
   laidOut,
   maskOf,
-  type Sight,
+  type Visible,
 } from "./attention.ts";
 export { initialWeights } from "./character.ts";
 export { loadModel, loadWeights, saveModel, weightsSha256 } from "./checkpoint.ts";
