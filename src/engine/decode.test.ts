@@ -5,7 +5,7 @@ import { tinyLlama } from "../../test/tiny.ts";
 import { CharacterTokenizer, weightSpecs } from "../model/index.ts";
 import { normal, randomFor } from "../random.ts";
 import { floats } from "../tensor/index.ts";
-import { blocksOf } from "./decode.ts";
+import { blocksOf } from "./decoder-step.ts";
 import { createEngine } from "./engine.ts";
 
 describe("blocks of layers", () => {

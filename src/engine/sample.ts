@@ -1,7 +1,7 @@
 /** @file Sampling completions of many prompts at once. */
 
 import { checkHooks, type ModelConfig } from "../model/index.ts";
-import type { Kept } from "./decode.ts";
+import type { Kept } from "./cached.ts";
 import { checkPrompt, RunningDecoder } from "./decoder.ts";
 import type { ProgramStore } from "./programs.ts";
 import { hookOf, readAt } from "./read.ts";

@@ -3,7 +3,7 @@
 import type { ModelConfig } from "../model/index.ts";
 import { writtenPositions } from "../probe/index.ts";
 import type { Handle, Runtime } from "../tensor/index.ts";
-import { cacheSizes, type Kept } from "./decode.ts";
+import { cacheSizes, type Kept } from "./cached.ts";
 import type { TakeCached } from "./decoder.ts";
 import { type ProgramStore, powerOfTwo } from "./programs.ts";
 import { hookOf, readBatch } from "./read.ts";
