@@ -11,7 +11,6 @@ import {
   logitsOf,
   type ModelConfig,
   type TracedWeights,
-  weightSpecs,
 } from "../model/index.ts";
 import { compileTraced, type JaxArray, type Runtime, type Tensor, traceOf } from "../tensor/index.ts";
 import { type Decodes, decodeSpecs } from "./cached.ts";
