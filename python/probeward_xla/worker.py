@@ -91,13 +91,17 @@ class Worker:
         outputs = [self.devices.sharding(*spec(one)) for one in call["outputs"]]
         # Compiled when it is first run: which weights are kept as operands is known when they are there.
         jitted = jax.jit(program, donate_argnums=tuple(call["donated"]), out_shardings=outputs)
-        self.programs[call["id"]] = (program, jitted, call["donated"])
+        self.programs[call["id"]] = (program, jitted, call["donated"], [])
         return {}, {}
 
     def run(self, call, _):
-        _, jitted, donated = self.programs[call["id"]]
+        _, jitted, donated, given = self.programs[call["id"]]
         try:
-            results = jitted(*(self._array(one) for one in call["inputs"]))
+            inputs = [self._array(one) for one in call["inputs"]]
+            if not given:
+                given.extend(jax.ShapeDtypeStruct(one.shape, one.dtype, sharding=one.sharding) for one in inputs)
+            results = jitted(*inputs)
+            del inputs
         finally:
             for index in donated:
                 self.arrays.pop(call["inputs"][index], None)
@@ -155,7 +159,8 @@ class Worker:
         device = self.devices.mesh.devices.flat[0]
         arrays = [one for one in self.arrays.values() if not isinstance(one, Failed)]
         kept = sum(part.data.nbytes for one in arrays for part in one.addressable_shards if part.device == device)
-        compiled = [one for _, _, some, _ in self.programs.values() for one in some.values()]
+        # Those that have run, from JAX's own cache.
+        compiled = [jitted.lower(*given).compile() for _, jitted, _, given in self.programs.values() if given]
         most = max((one.memory_analysis().temp_size_in_bytes for one in compiled), default=0)
         return {"kept": kept, "temporaries": most}, {}
 

@@ -31,7 +31,12 @@ describe("arms", () => {
   it("all have a sentence, a title of their own, and end with a summary that is valid", async () => {
     const folder = await mkdtemp(join(tmpdir(), "probeward-arms-"));
     // The tiny model has one layer: what the probe reads in the middle of it leaves something to train.
-    const training = { ...tinySettings().training, evaluateEvery: 5, alarms: "warn" as const };
+    const training = {
+      ...tinySettings().training,
+      evaluateEvery: 5,
+      kernelEvery: 5,
+      alarms: "warn" as const,
+    };
     const settings = tinySettings({ arms: [...armIds], training });
     settings.probe = { ...settings.probe, hooks: ["blocks.0.hook_resid_mid"] };
     const summary = await runTinyStudy(folder, settings);

@@ -86,7 +86,9 @@ export function thoughtsEnvironment(): Teachable<ThoughtsState> {
 
 function sample(split: Split, random: Random): Task<ThoughtsState> {
   const { name, value } = pick(random, entitiesOf[split]);
-  return { id: `thoughts ${name}`, prompt: `${name}=`, state: { value, anyThought: split !== "pretrain" } };
+  const anyThought = split !== "pretrain";
+  const id = `thoughts ${name}${anyThought ? "" : ", to be learned"}`;
+  return { id, prompt: `${name}=`, state: { value, anyThought } };
 }
 
 /**
