@@ -5,8 +5,10 @@ import { createContext, Script } from "node:vm";
 /** Far more than any text needs, also on a busy machine. */
 const LIMIT_MS = 10_000;
 
-const context = createContext({ work: undefined as (() => unknown) | undefined });
-const script = new Script("work()");
+type Place = { context: { work: (() => unknown) | undefined }; script: Script };
+
+/** Made when it is first needed: a browser, which has none, loads this file and reads no files of strangers. */
+let place: Place | undefined;
 
 /**
  * Does something that may take for ever; it is stopped where it takes too long, in the middle of whatever it is at.
@@ -15,6 +17,8 @@ const script = new Script("work()");
  * @throws Error where it was stopped, or whatever it throws
  */
 export function withinTime<T>(what: string, work: () => T, limitMs = LIMIT_MS): T {
+  place ??= { context: createContext({ work: undefined }) as Place["context"], script: new Script("work()") };
+  const { context, script } = place;
   context.work = work;
   try {
     return script.runInContext(context, { timeout: limitMs }) as T;
