@@ -188,7 +188,7 @@ export function freeFrames(runtime: Runtime, { turns, mask }: Frames): void {
 /** Runs the stage that tokens enter by. @returns the stream [B, T, D], and the frames of layers */
 export async function enterStream(
   staging: Staging,
-  weights: Placed | Record<string, Handle | FloatTensor>,
+  weights: Record<string, Handle | FloatTensor>,
   { tokens, layout }: Pick<PackedBatch, "tokens" | "layout">,
 ): Promise<{ x: Handle; frames: Frames }> {
   const program = await enterProgram(staging, ...(tokens.shape as [number, number]));
