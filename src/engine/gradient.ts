@@ -11,7 +11,7 @@ import {
   type TracedWeights,
   weightSpecs,
 } from "../model/index.ts";
-import { positionsOf, writtenPositions } from "../probe/index.ts";
+import { writtenPositions } from "../probe/index.ts";
 import {
   compile,
   type FloatTensor,
@@ -34,7 +34,7 @@ import {
 } from "./loss.ts";
 import { atPlaces, type Chunk, placesOf } from "./places.ts";
 import type { ProgramStore } from "./programs.ts";
-import { poolOf } from "./read.ts";
+import { poolOf, readPlaces } from "./read.ts";
 import type { Datum, Loss, LossMetrics, Sequence } from "./types.ts";
 import { type Given, type Placed, sumOf, usedAs } from "./weights.ts";
 
@@ -287,9 +287,7 @@ function probeBatch(
   { probe, followUp }: NonNullable<PolicyGradient["probe"]>,
 ): ProbeBatch<Tensor> {
   const { tap, weight_D, bias } = probe;
-  const places = batch.indices.map((index) =>
-    positionsOf(tap.positions, data[index]!, followUp.length).map((t) => batch.at(index, t)),
-  );
+  const places = readPlaces(tap.positions, batch, data, followUp.length);
   const [rows, T] = batch.tokens.shape as [number, number];
   const pool = poolOf(places, rows * T);
   const weights = floats([pool.shape[0]!]);

@@ -45,9 +45,7 @@ export async function readBatch(
 ): Promise<Float32Array[]> {
   const [B, T, D] = [activations.shape[0]!, activations.shape.at(-2)!, activations.shape.at(-1)!];
   const positions = readAt(read);
-  const places = where.indices.map((index) =>
-    positionsOf(positions, sequences[index]!, followUpLength).map((t) => where.at(index, t)),
-  );
+  const places = readPlaces(positions, where, sequences, followUpLength);
   const spec = { shape: activations.shape, dtype: "float32" } as const;
   const sizes = [read.as, ...spec.shape].join();
   if (read.as === "logits") {
@@ -92,6 +90,18 @@ function compileLogits({ runtime }: ProgramStore, spec: TensorSpec) {
     (x_BTD: JaxArray, weight_D: JaxArray, bias: JaxArray) => np.dot(x_BTD, weight_D).add(bias),
     [spec, floats([D]), floats([])] as const,
     { runtime },
+  );
+}
+
+/** Where each sequence is read, counted through the batch. @throws Error where one has no such positions */
+export function readPlaces(
+  positions: Positions,
+  where: Pick<PackedBatch, "indices" | "at">,
+  sequences: readonly Sequence[],
+  followUpLength: number,
+): number[][] {
+  return where.indices.map((index) =>
+    positionsOf(positions, sequences[index]!, followUpLength).map((t) => where.at(index, t)),
   );
 }
 

@@ -106,7 +106,7 @@ export async function makeOrganism(
 }
 
 /** Whether a folder holds one. */
-export async function isOrganism(folder: string): Promise<boolean> {
+async function isOrganism(folder: string): Promise<boolean> {
   return (await readDocument(join(folder, "organism.json"), z.looseObject({}))) !== undefined;
 }
 
