@@ -148,9 +148,11 @@ export {
   runStudy,
   type StudyEvent,
   type StudyFile,
+  type StudyOptions,
   type StudyOverrides,
   type StudyParts,
   type StudySettings,
+  type Writing,
 } from "./study/index.ts";
 
 export {

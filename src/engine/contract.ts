@@ -6,7 +6,7 @@ import type { Probe } from "../probe/types.ts";
 import { type Random, randomFor, randomInt } from "../random.ts";
 import { readSafetensors } from "../tensor/index.ts";
 import { STATE_FILES } from "./state.ts";
-import type { Datum, DecodedToken, Engine, Loss, Policy, Read, Sequence } from "./types.ts";
+import type { Datum, DecodedToken, Engine, FollowedToken, Loss, Policy, Read, Sequence } from "./types.ts";
 
 /** What is checked: an engine over a small model, fresh weights of which nothing else trains. */
 export interface Subject {
@@ -85,6 +85,53 @@ export function engineContractWithin(tolerance: number): EngineClause[] {
         await refused("a read at a follow-up, which is not sampled", () =>
           reference.sample(prompts, { maxTokens: 2, seed: ["contract"], reads: [late] }),
         );
+      },
+    },
+    {
+      promise:
+        "who follows completions is told each token once the model has read it, with what a pass reads there, and changes nothing",
+      async check({ engine: { reference, model } }) {
+        const prompts = promptsFor(model);
+        const [first, final] = [model.hooks[0]!, model.hooks.at(-1)!];
+        const probe = probeAt(first, model.width);
+        const completions = [1, 3 * prompts.length - 1];
+        const others: Read[] = [{ as: "mean", hook: final, positions: "completion" }];
+        for (const reads of [undefined, others]) {
+          const params = { maxTokens: 8, samples: 3, temperature: 0.7, seed: ["contract", "read"], reads };
+          const told: FollowedToken[][] = [];
+          const onTokens = (tokens: readonly FollowedToken[]) => void told.push([...tokens]);
+          const sampled = await reference.sample(prompts, params, { completions, probe, onTokens });
+          same(
+            tokensOf(sampled),
+            tokensOf(await reference.sample(prompts, params)),
+            "tokens, followed or not",
+          );
+          for (const i of completions) {
+            const own = told.flat().filter(({ completion }) => completion === i);
+            const { tokens } = sampled[i]!;
+            same(
+              own.map(({ token }) => token),
+              tokens,
+              `the tokens of completion ${i} that were told`,
+            );
+            same(
+              own.map(({ last }) => last),
+              tokens.map((_, t) => t === tokens.length - 1),
+              `which of completion ${i} is the last`,
+            );
+            const sequence = continued(prompts[Math.floor(i / 3)]!, tokens);
+            const read: Read = { as: "logits", probe, positions: "completion" };
+            const [forced] = await reference.forward([sequence], { reads: [read] });
+            const known = own.filter(({ logit }) => logit !== null);
+            same(known.length, tokens.length - (reads ? 0 : 1), `how many of completion ${i} were read`);
+            close(
+              Float32Array.from(known, ({ logit }) => logit!),
+              forced!.reads[0]!.slice(0, known.length),
+              `what was read of completion ${i}`,
+            );
+          }
+          same(told.flat().length, completions.flatMap((i) => sampled[i]!.tokens).length, "tokens told");
+        }
       },
     },
     {

@@ -32,10 +32,17 @@ export type TakeCached = (
   ended: readonly { completion: number; slot: number; length: number }[],
 ) => Promise<void>;
 
+/** Sees what a step has cached: where, and of which positions of each completion. */
+export type SeeCached = (
+  cache: readonly Handle[],
+  fresh: readonly { completion: number; slot: number; from: number; to: number }[],
+) => Promise<void>;
+
 /** How it decodes, and what takes the cached of completions that have ended: where it is given, the last token is cached, too. */
 export interface DecoderOptions extends Decodes {
   temperature: number;
   takeCached?: TakeCached | undefined;
+  seeCached?: SeeCached | undefined;
 }
 
 /** Where a row's newest token stands. */
@@ -172,16 +179,25 @@ export class RunningDecoder implements Decoder {
     };
     const drawn = await this.#runtime.decode(executable, decoding, count);
     /** A token is cached once another one is drawn after it. */
-    const cachedTo = new Map(
-      rows.map(({ completion, row }, r) => [completion, newestAt(row) + drawn[r]!.length]),
+    const cached = new Map(
+      rows.map(({ completion, row }, r) => {
+        return [completion, { from: newestAt(row), to: newestAt(row) + drawn[r]!.length }] as const;
+      }),
     );
     const taken = rows.flatMap(({ completion, row }, r) =>
       row.ended ? [] : this.#take(completion, drawn[r]!),
     );
-    const done = rows.filter(({ completion, row }) => row.ended && newestAt(row) < cachedTo.get(completion)!);
+    const done = rows.filter(
+      ({ completion, row }) => row.ended && newestAt(row) < cached.get(completion)!.to,
+    );
     const ended = done.map(({ completion, row }) => {
       return { completion, slot: of.get(completion)!, length: newestAt(row) + 1 };
     });
+    const fresh = rows.map(({ completion, row }) => {
+      const { from, to } = cached.get(completion)!;
+      return { completion, slot: of.get(completion)!, from, to: Math.min(to, newestAt(row) + 1) };
+    });
+    await this.#options.seeCached?.(cache, fresh);
     if (ended.length > 0) await this.#options.takeCached?.(cache, ended);
     for (const { completion } of ended) this.#rows.delete(completion);
     return taken;

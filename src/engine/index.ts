@@ -10,6 +10,8 @@ export type {
   DecodingRequest,
   Engine,
   EngineOptions,
+  FollowedToken,
+  Follower,
   ForwardOptions,
   ForwardOutput,
   GradientProducts,

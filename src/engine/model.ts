@@ -7,6 +7,7 @@ import type { ProgramStore } from "./programs.ts";
 import { sample } from "./sample.ts";
 import type {
   Decoder,
+  Follower,
   ForwardOptions,
   ForwardOutput,
   Model,
@@ -36,9 +37,13 @@ export class RunningModel implements Model {
     this.#weights = weights;
   }
 
-  async sample(prompts: readonly (readonly number[])[], params: SamplingParams): Promise<SampledSequence[]> {
+  async sample(
+    prompts: readonly (readonly number[])[],
+    params: SamplingParams,
+    follower?: Follower,
+  ): Promise<SampledSequence[]> {
     const { config, programs } = this.running;
-    return sample(config, programs, await this.#weights(), prompts, params);
+    return sample(config, programs, await this.#weights(), prompts, params, follower);
   }
 
   async decoder(temperature = 1): Promise<Decoder> {

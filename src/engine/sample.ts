@@ -3,11 +3,12 @@
 import { checkHooks, type ModelConfig } from "../model/index.ts";
 import type { Kept } from "./cached.ts";
 import { checkPrompt, RunningDecoder } from "./decoder.ts";
+import { FollowedReads } from "./followed-reads.ts";
 import type { ProgramStore } from "./programs.ts";
 import { hookOf, readAt } from "./read.ts";
 import { SampledReads } from "./sampled-reads.ts";
 import { sizingOf } from "./sizing.ts";
-import type { DecodingRequest, Read, SampledSequence, SamplingParams } from "./types.ts";
+import type { DecodingRequest, Follower, Read, SampledSequence, SamplingParams } from "./types.ts";
 import type { Given } from "./weights.ts";
 
 /** Samples with a model's weights; see `Model.sample`. */
@@ -17,10 +18,12 @@ export async function sample(
   weights: Given,
   prompts: readonly (readonly number[])[],
   { samples = 1, maxTokens, temperature = 1, seed, streams, ablate, reads = [] }: SamplingParams,
+  follower?: Follower,
 ): Promise<SampledSequence[]> {
   // Before any is sampled.
   for (const prompt of prompts) checkPrompt(prompt, maxTokens, config);
-  const kept = keptFor(config, reads, temperature);
+  const followed: Read[] = follower ? [{ as: "logits", probe: follower.probe, positions: "completion" }] : [];
+  const kept = keptFor(config, [...reads, ...followed], temperature);
   const requests = prompts
     .flatMap((prompt) => Array.from({ length: samples }, () => prompt))
     .map((prompt, index) => ({ prompt, maxTokens, seed: [...seed, streams?.[index] ?? index] }));
@@ -29,11 +32,16 @@ export async function sample(
   const together = sizingOf(config).maxRows(longest);
   for (let start = 0; start < requests.length; start += together) {
     const batch = requests.slice(start, start + together);
-    const seen = kept && new SampledReads(config, programs, kept, batch.length, longest);
-    const options = { temperature, ablate, kept, takeCached: seen?.take };
+    const seen =
+      kept && reads.length > 0 ? new SampledReads(config, programs, kept, batch.length, longest) : undefined;
+    const following =
+      kept &&
+      follower &&
+      new FollowedReads(programs, kept, follower, { start, count: batch.length }, seen !== undefined);
+    const options = { temperature, ablate, kept, takeCached: seen?.take, seeCached: following?.see };
     const decoder = new RunningDecoder(config, programs, weights, options);
     try {
-      const sampled = await sampleBatch(decoder, batch);
+      const sampled = await sampleBatch(decoder, batch, following);
       const sequences = sampled.map(({ tokens }, i) => {
         const { prompt } = batch[i]!;
         return { tokens: [...prompt, ...tokens], promptLength: prompt.length };
@@ -55,6 +63,7 @@ export async function sample(
 async function sampleBatch(
   decoder: RunningDecoder,
   requests: readonly DecodingRequest[],
+  following: FollowedReads | undefined,
 ): Promise<SampledSequence[]> {
   const drafts = requests.map((request) => {
     decoder.begin(request);
@@ -64,13 +73,16 @@ async function sampleBatch(
       stopReason: "stop" as SampledSequence["stopReason"],
     };
   });
-  while (decoder.under > 0)
-    for (const { completion, token, logprob, stopReason } of await decoder.step()) {
+  while (decoder.under > 0) {
+    const drawn = await decoder.step();
+    for (const { completion, token, logprob, stopReason } of drawn) {
       const draft = drafts[completion]!;
       draft.tokens.push(token);
       draft.logprobs.push(logprob);
       if (stopReason) draft.stopReason = stopReason;
     }
+    following?.tell(drawn);
+  }
   return drafts.map((draft) => ({ ...draft, logprobs: Float32Array.from(draft.logprobs) }));
 }
 

@@ -6,7 +6,8 @@ import type { Runtime, RuntimeInfo } from "../tensor/index.ts";
 
 /**
  * A model whose weights lie somewhere: in this process, or behind a runtime of another. Tokens, numbers, names, paths and
- * addresses of random streams go in and come out; weights, optimizers, functions and whole activations never do.
+ * addresses of random streams go in and come out; weights, optimizers, functions and whole activations never do (but who is told of them
+ * meanwhile: a `Follower`).
  *
  * The verbs are those of Tinker's API: `sample`, `forward`, `forwardBackward`, `optimStep`, `saveState`, `loadState`.
  */
@@ -70,9 +71,14 @@ export interface Model {
    * Samples completions: `samples` for the first prompt, then for the second, and so on.
    *
    * @throws RangeError where a prompt is empty, has a token that the model does not have, or leaves no room for `maxTokens` in the model's context.
-   * @throws Error where a read names what the model lacks, or is at a follow-up; where there are reads at temperature 0
+   * @param follower is told what is written meanwhile; it changes nothing
+   * @throws Error where a read names what the model lacks, or is at a follow-up; where there are reads, or a follower, at temperature 0
    */
-  sample(prompts: readonly (readonly number[])[], params: SamplingParams): Promise<SampledSequence[]>;
+  sample(
+    prompts: readonly (readonly number[])[],
+    params: SamplingParams,
+    follower?: Follower,
+  ): Promise<SampledSequence[]>;
   /**
    * Samples step by step, while completions come and go: what `sample` does for many at once. It samples with the weights that the
    * model has now. Close it when done.
@@ -105,6 +111,26 @@ export interface SamplingParams {
   ablate?: Ablation | undefined;
   /** What is read while completions are sampled, of them with their prompts; nothing at a follow-up. */
   reads?: readonly Read[] | undefined;
+}
+
+/** Who follows some completions while they are sampled. */
+export interface Follower {
+  /** Which of those that are sampled, by their numbers from 0. */
+  completions: readonly number[];
+  /** What is read at each of their tokens. */
+  probe: Probe;
+  /** Told what was written since, of each completion in order: a token comes when the model has read it, which it does to write the next. */
+  onTokens(tokens: readonly FollowedToken[]): void;
+}
+
+/** A token that was followed. */
+export interface FollowedToken {
+  completion: number;
+  token: number;
+  /** The probe's logit at it; `null` where it is a last one that the model had no need to read. */
+  logit: number | null;
+  /** No other follows. */
+  last: boolean;
 }
 
 /** One sampled completion. */

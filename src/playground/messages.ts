@@ -1,7 +1,7 @@
 /** @file What the page and the thread that trains tell each other. */
 
 import type { StudyData, StudyUpdate } from "../report/data.ts";
-import type { StudyEvent } from "../study/index.ts";
+import type { StudyEvent, Writing } from "../study/index.ts";
 import type { studyOf } from "./controls.ts";
 
 /** From the page. */
@@ -18,6 +18,7 @@ export type Errand =
 /** From the thread. */
 export type News =
   | { kind: "event"; event: StudyEvent }
+  | { kind: "writing"; writing: Writing }
   | { kind: "study"; data: StudyData }
   | { kind: "update"; update: StudyUpdate }
   /** A promise, and how it is broken, where it is. */

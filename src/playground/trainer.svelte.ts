@@ -1,11 +1,12 @@
 /** @file What the page knows of the study that is shown, and of the thread that trains it. */
 
-import type { RunData, StudyData } from "../report/data.ts";
+import type { StudyData } from "../report/data.ts";
 import { applyUpdate } from "../report/update.ts";
 import type { Controls } from "./controls.ts";
 import { folderOf, studyOf } from "./controls.ts";
 import type { Errand, News } from "./messages.ts";
 import StudyWorker from "./worker.ts?worker";
+import { type Written, withWriting } from "./written.ts";
 
 /** One at a time: what is shown is what is trained. */
 export class Trainer {
@@ -13,6 +14,8 @@ export class Trainer {
   folder = $state<string>();
   /** What the study has told, in its own words. */
   said = $state.raw<readonly { kind: "stage" | "warning"; detail: string }[]>([]);
+  /** What is being written, or was last. */
+  written = $state.raw<Written>();
   progress = $state.raw<{ arm: string; done: number; total: number; seconds: number }>();
   checked = $state.raw<readonly { promise: string; broken?: string }[]>([]);
   running = $state(false);
@@ -70,6 +73,7 @@ export class Trainer {
     this.clear();
     this.folder = "folder" in order ? order.folder : undefined;
     this.progress = undefined;
+    this.written = undefined;
     this.problem = undefined;
     this.running = true;
     this.#began = performance.now();
@@ -91,6 +95,7 @@ export class Trainer {
   #hear(news: News): void {
     if (news.kind === "study") this.data = news.data;
     else if (news.kind === "update") this.data = this.data && applyUpdate(this.data, news.update);
+    else if (news.kind === "writing") this.written = withWriting(this.written, news.writing);
     else if (news.kind === "checked") this.checked = [...this.checked, news];
     else if (news.kind === "end") {
       this.problem = news.problem;
@@ -103,12 +108,8 @@ export class Trainer {
 
   #end(): void {
     this.running = false;
+    this.written = undefined;
     this.stopping = false;
     this.#ended();
   }
-}
-
-/** The run that has written last, of those that are under way. */
-export function newest(data: StudyData | undefined): RunData | undefined {
-  return data?.runs.findLast(({ status, rollouts }) => status?.state === "running" && rollouts.length > 0);
 }

@@ -55,7 +55,7 @@ async function run({ folder, asked }: Extract<Errand, { kind: "run" }>, signal: 
           looked.catch(() => {});
         },
         {},
-        { signal },
+        { signal, onWriting: (writing) => tell({ kind: "writing", writing }) },
       );
     } finally {
       following ??= await follow(folder).catch(() => undefined);

@@ -1,6 +1,7 @@
 /** @file What a study tells whoever watches it. */
 
 import type { StepMetrics } from "../store/index.ts";
+import type { WrittenToken } from "../training/index.ts";
 import type { PlannedRun } from "./expand.ts";
 
 /** What a study tells of itself while it runs. */
@@ -22,6 +23,14 @@ export type StudyEvent =
 
 /** Who is told. */
 export type OnEvent = (event: StudyEvent) => void;
+
+/** What a run's policy has just written, of a few completions of a step. */
+export interface Writing {
+  arm: string;
+  seed: number;
+  step: number;
+  written: readonly WrittenToken[];
+}
 
 /**
  * Turns what single runs tell into a study's events. The steps of all runs are counted together, also of runs that are

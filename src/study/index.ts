@@ -3,7 +3,7 @@
 export { type ArmParts, arms } from "../arm/arms.ts";
 export { claimed, readSeconds } from "./claim.ts";
 export { estimateInWords, estimateStudy } from "./estimate.ts";
-export { followRuns, type OnEvent, type StudyEvent } from "./events.ts";
+export { followRuns, type OnEvent, type StudyEvent, type Writing } from "./events.ts";
 export { expand, type PlannedRun, type Point } from "./expand.ts";
 export { foretell } from "./forecasts.ts";
 export type { MakeArm } from "./own-arms.ts";
@@ -27,6 +27,7 @@ export {
   conclude,
   prepare,
   runStudy,
+  type StudyOptions,
   type TrainRuns,
   withClaimed,
   withStudy,

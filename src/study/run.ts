@@ -20,6 +20,7 @@ import {
   alarmInWords,
   createAlarmWatch,
   createWatch,
+  type OnWriting,
   type RunContext,
   type RunState,
   startPolicy,
@@ -36,10 +37,11 @@ export async function readStatus(folder: string): Promise<RunStatus | undefined>
 /** An alarm ended the run, as its settings ask. */
 class AlarmError extends Error {}
 
-/** Who follows a run: told of its steps, and of signs that its training goes wrong. */
+/** Who follows a run: told of its steps, of what is written in them, and of signs that its training goes wrong. */
 export interface RunListener {
   onStep?(metrics: StepMetrics): void;
   onWarning?(warning: string): void;
+  onWriting?: OnWriting | undefined;
   /** Once it is aborted, the run keeps the step that it is in, and stops. */
   signal?: AbortSignal | undefined;
 }
@@ -115,7 +117,12 @@ export async function runToEnd(
     metrics.forEach(warn);
 
     await writeStatus("running", step);
-    for await (const { metrics: line, rollouts, state } of train(context, policy, start)) {
+    for await (const { metrics: line, rollouts, state } of train(
+      context,
+      policy,
+      start,
+      listener.onWriting,
+    )) {
       await appendLines(paths.metrics, [line]);
       await appendLines(paths.rollouts, rollouts);
       metrics.push(line);

@@ -9,10 +9,10 @@ import { loadStudy, writeReport } from "../report/index.ts";
 import { lockFolder, lockWhenFree, runFolder, runName, type Summary, summarySchema } from "../store/index.ts";
 import { claim, claimed, machine, requireUnchanged } from "./claim.ts";
 import { workloadInWords, workloadOf } from "./estimate.ts";
-import { followRuns, type OnEvent } from "./events.ts";
+import { followRuns, type OnEvent, type Writing } from "./events.ts";
 import type { PlannedRun } from "./expand.ts";
 import { foretell, readForecasts } from "./forecasts.ts";
-import { readRun } from "./run.ts";
+import { type RunListener, readRun } from "./run.ts";
 import type { StudySettings } from "./settings.ts";
 import { finishedBefore, readSittings, statusesIn } from "./sittings.ts";
 import { type FailedRun, type FinishedRun, summarize } from "./summary.ts";
@@ -26,6 +26,13 @@ import { isPrepared, openWork, type StudyParts, type Work } from "./work.ts";
  */
 export type TrainRuns = (work: Work, onEvent: OnEvent, signal?: AbortSignal) => Promise<void>;
 
+/** How a study's runs are trained. */
+export interface StudyOptions {
+  conduct?: TrainRuns;
+  signal?: AbortSignal;
+  onWriting?: (writing: Writing) => void;
+}
+
 /**
  * Runs what is not done yet of a study in a folder, then writes `summary.json` and `report.html`.
  *
@@ -34,7 +41,8 @@ export type TrainRuns = (work: Work, onEvent: OnEvent, signal?: AbortSignal) => 
  * @param folder is made where it is not there; what is in it is gone on with
  * @param onEvent told of stages, of every step of every run, and of warnings
  * @param parts what it works on, where that is not what the settings name, or more
- * @param options where runs are trained: in this process, one after the other, unless given; and what stops them
+ * @param options where runs are trained: in this process, one after the other, unless given; what stops them; and who is
+ *   told what policies write while they do, of runs that are trained in this process
  * @throws UsageError where the folder holds another study, or another process works in it
  * @throws FileError where a file cannot be read or written
  * @throws StoppedError where it was asked to stop while runs were trained
@@ -45,13 +53,13 @@ export async function runStudy(
   settings: StudySettings,
   onEvent: OnEvent = () => {},
   parts: StudyParts = {},
-  { conduct = inThisProcess, signal }: { conduct?: TrainRuns; signal?: AbortSignal } = {},
+  { conduct, signal, onWriting }: StudyOptions = {},
 ): Promise<Summary> {
   const started = performance.now();
   return withStudy(folder, settings, onEvent, parts, async (work, earlier) => {
     onEvent({ kind: "stage", detail: workloadInWords(workloadOf(work)) });
     await prepare(work, onEvent);
-    await conduct(work, onEvent, signal);
+    await (conduct ?? inThisProcess(onWriting))(work, onEvent, signal);
     return conclude(work, earlier + (performance.now() - started) / 1000);
   });
 }
@@ -172,9 +180,11 @@ async function foretellIfCan(work: Work, onEvent: OnEvent): Promise<void> {
   });
 }
 
-const inThisProcess: TrainRuns = async (work, onEvent, signal) => {
-  await trainInTurn(work, work.table, onEvent, signal);
-};
+function inThisProcess(onWriting: StudyOptions["onWriting"]): TrainRuns {
+  return async (work, onEvent, signal) => {
+    await trainInTurn(work, work.table, onEvent, signal, onWriting);
+  };
+}
 
 /** Returns how many failed. @throws StoppedError, FileError, LostError */
 async function trainInTurn(
@@ -182,13 +192,19 @@ async function trainInTurn(
   runs: readonly PlannedRun[],
   onEvent: OnEvent,
   signal: AbortSignal | undefined,
+  onWriting?: StudyOptions["onWriting"],
 ): Promise<number> {
   const follow = followRuns(runs, onEvent);
   let failed = 0;
   for (const planned of runs) {
     if (signal?.aborted) throw new StoppedError(`stopped before the run ${runName(planned)}`);
     const { onStep, onWarning, onEnd } = follow(planned);
-    await work.train(planned, { onStep, onWarning, signal }).catch((error: Error) => {
+    const { id: arm, seed } = planned;
+    const listener: RunListener = {
+      ...{ onStep, onWarning, signal },
+      onWriting: onWriting && ((step, written) => onWriting({ arm, seed, step, written })),
+    };
+    await work.train(planned, listener).catch((error: Error) => {
       // What ails a disk, or what computes, ails every run; anything else is this run's own.
       if (error instanceof FileError || error instanceof StoppedError || error instanceof LostError)
         throw error;

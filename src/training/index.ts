@@ -66,3 +66,4 @@ export type {
   TracerSet,
   Verdict,
 } from "./types.ts";
+export type { OnWriting, WrittenToken } from "./writing.ts";

@@ -20,6 +20,7 @@ import { type Batch, sampleBatch } from "./sample.ts";
 import { tokenShares } from "./shares.ts";
 import { measureThoughts, studyThoughts } from "./thoughts.ts";
 import type { Arm, RunContext } from "./types.ts";
+import type { OnWriting, WrittenToken } from "./writing.ts";
 
 /** Where a run stands after some steps, beside its policy: all randomness is addressed by seed and step. */
 export interface RunState {
@@ -49,11 +50,13 @@ export function startPolicy({ engine, seed, arm: { frozenThrough } }: RunContext
  *
  * @param policy - That of `startPolicy`, or one that has loaded the state of some steps.
  * @param from - Where it stands.
+ * @param onWriting - Told what is written while it is, of some completions.
  */
 export async function* train(
   context: RunContext,
   policy: Policy,
   from: RunState = { step: 0 },
+  onWriting?: OnWriting,
 ): AsyncGenerator<StepResult> {
   const { engine, seed, settings } = context;
   const { reference } = engine;
@@ -81,7 +84,11 @@ export async function* train(
     }
 
     // Sample: some tasks of the training split, and a group of completions for each.
-    const batch = await sampleBatch(policy, context, { step, inoculate, ablate, how });
+    const follow = onWriting && {
+      probe: context.probe,
+      tell: (written: readonly WrittenToken[]) => onWriting(step, written),
+    };
+    const batch = await sampleBatch(policy, context, { step, inoculate, ablate, how, follow });
     const { tasks, sequences, completions } = batch;
 
     // Grade in the sandbox's thread while this one runs both models over the rollouts, and reads what is tapped.

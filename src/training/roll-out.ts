@@ -2,6 +2,7 @@
 
 import type {
   Engine,
+  Follower,
   ForwardOutput,
   Model,
   SampledSequence,
@@ -49,6 +50,7 @@ interface Draft {
  *
  * @param prompts the tokens of each
  * @param sampling its reads are of completions that are written in one go
+ * @param follower follows those
  * @throws what the environment does: no episode is left open then
  */
 export async function rollOut(
@@ -57,6 +59,7 @@ export async function rollOut(
   tasks: Task[],
   prompts: readonly (readonly number[])[],
   sampling: Sampling,
+  follower?: Follower,
 ): Promise<RolledOut> {
   const { tokenizer } = engine;
   const { episodes } = environment;
@@ -121,6 +124,7 @@ export async function rollOut(
         ...(turn > 0 && { seed: [...sampling.seed, "turn", turn] }),
         ...(episodes && { streams: some }),
       },
+      episodes ? undefined : follower,
     );
     sampled.forEach(({ tokens, logprobs, stopReason, output }, k) => {
       const draft = drafts[some[k]!]!;

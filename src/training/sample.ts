@@ -4,9 +4,11 @@ import type { ForwardOptions, Model } from "../engine/index.ts";
 import { sampleTasks } from "../environment/sample.ts";
 import type { Task } from "../environment/types.ts";
 import type { Ablation } from "../model/index.ts";
+import type { Probe } from "../probe/types.ts";
 import { randomFor } from "../random.ts";
 import { type RolledOut, rollOut } from "./roll-out.ts";
 import type { RunContext } from "./types.ts";
+import { followWriting, type WrittenToken } from "./writing.ts";
 
 /** Completions of a batch of tasks; all lists have one entry per completion, groups are consecutive. */
 export interface Batch extends RolledOut {
@@ -25,6 +27,8 @@ export interface SampleOptions {
   ablate?: Ablation | undefined;
   /** What is to be read of the completions: it is read while they are sampled, where that can be. */
   how: ForwardOptions;
+  /** Told what is written meanwhile, with what a probe reads there. */
+  follow?: { probe: Probe; tell: (written: readonly WrittenToken[]) => void } | undefined;
 }
 
 /**
@@ -35,7 +39,7 @@ export interface SampleOptions {
 export async function sampleBatch(
   model: Model,
   { environment, engine, seed, settings }: RunContext,
-  { purpose, step, inoculate = false, ablate, how }: SampleOptions,
+  { purpose, step, inoculate = false, ablate, how, follow }: SampleOptions,
 ): Promise<Batch> {
   const address = purpose === undefined ? [seed] : [seed, purpose];
   const ask = inoculate ? inoculation(environment) : (prompt: string) => prompt;
@@ -52,8 +56,11 @@ export async function sampleBatch(
     ablate,
     reads: canReadWhileSampling(how, environment, engine, settings) ? how.reads : undefined,
   };
-  const rolledOut = await rollOut(model, { environment, engine }, tasks, times(encoded), sampling);
-  return { ...rolledOut, tasks, prompts: tasks.map(({ prompt }) => ask(prompt)) };
+  const prompts = tasks.map(({ prompt }) => ask(prompt));
+  const follower = follow && followWriting(prompts, follow.probe, engine, settings, follow.tell);
+  const parts = { environment, engine };
+  const rolledOut = await rollOut(model, parts, tasks, times(encoded), sampling, follower);
+  return { ...rolledOut, tasks, prompts };
 }
 
 /**

@@ -1,0 +1,150 @@
+/**
+ * @file The playground measured in Chromium: node bench/playground.mjs [--isolated] [--query=<what is behind ? in a link>] [--every=<n>].
+ *
+ * Built before by `npm run playground`. Prints what was downloaded until the first step, when something was first seen, how long a step takes, and, every n
+ * steps, the memory of the tab's process and of the thread that trains, as JSON lines. `--isolated` sends the headers that threads need.
+ */
+
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { gzipSync } from "node:zlib";
+import { serve } from "@hono/node-server";
+import { serveStatic } from "@hono/node-server/serve-static";
+import { Hono } from "hono";
+import { chromium } from "playwright-core";
+
+const { values: asked } = parseArgs({
+  options: {
+    isolated: { type: "boolean", default: false },
+    query: { type: "string", default: "arms=none" },
+    every: { type: "string", default: "10" },
+  },
+});
+const every = Number(asked.every);
+const root = fileURLToPath(new URL("../dist/playground", import.meta.url));
+
+let [bytes, files] = [0, 0];
+const app = new Hono()
+  .use(async (context, next) => {
+    await next();
+    if (!context.res.ok) return;
+    if (asked.isolated) {
+      context.header("Cross-Origin-Opener-Policy", "same-origin");
+      context.header("Cross-Origin-Embedder-Policy", "require-corp");
+    }
+    // As small as a server that compresses makes it.
+    bytes += gzipSync(await context.res.clone().arrayBuffer()).length;
+    files++;
+  })
+  .use(serveStatic({ root }));
+const server = await new Promise((listening) => {
+  const made = serve({ fetch: app.fetch, port: 0, hostname: "127.0.0.1" }, () => listening(made));
+});
+const url = `http://127.0.0.1:${server.address().port}/?${asked.query}`;
+
+const browser = await chromium.launch({
+  executablePath: process.env.PROBEWARD_CHROMIUM ?? "/usr/bin/chromium",
+  args: ["--no-sandbox"],
+});
+const page = await browser.newPage();
+const processes = await browser.newBrowserCDPSession();
+const inspector = await page.context().newCDPSession(page);
+/** What threads of the page are called by, newest last. */
+const threads = [];
+inspector.on("Target.attachedToTarget", ({ sessionId, targetInfo }) => {
+  if (targetInfo.type === "worker") threads.push(sessionId);
+});
+await inspector.send("Target.setAutoAttach", {
+  ...{ autoAttach: true, waitForDebuggerOnStart: false, flatten: false },
+});
+
+/** MB that the thread that trains holds: objects, and buffers with WebAssembly's memory. */
+function heapOf(sessionId) {
+  return new Promise((resolve) => {
+    const hear = ({ sessionId: from, message }) => {
+      const { id, result } = JSON.parse(message);
+      if (from !== sessionId || id !== 1) return;
+      inspector.off("Target.receivedMessageFromTarget", hear);
+      resolve(result);
+    };
+    inspector.on("Target.receivedMessageFromTarget", hear);
+    const message = JSON.stringify({ id: 1, method: "Runtime.getHeapUsage" });
+    inspector.send("Target.sendMessageToTarget", { sessionId, message });
+  });
+}
+
+/** Of the page's process: MB that are its own, and seconds that it has computed. */
+async function tab() {
+  const { processInfo } = await processes.send("SystemInfo.getProcessInfo");
+  const pages = processInfo
+    .filter(({ type }) => type === "renderer")
+    .map(({ id, cpuTime }) => {
+      const pss = /^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${id}/smaps_rollup`, "utf8"));
+      return { memory: Math.round(Number(pss?.[1] ?? 0) / 1024), seconds: Math.round(cpuTime) };
+    });
+  return pages.toSorted((a, b) => b.memory - a.memory)[0];
+}
+
+const say = (line) => console.log(JSON.stringify(line));
+const megabytes = (count) => Math.round(count / 2 ** 20);
+try {
+  await page.goto(url);
+  await page.getByRole("button", { name: "Run", exact: true }).waitFor();
+  const paint = await page.evaluate(
+    () => performance.getEntriesByName("first-contentful-paint")[0].startTime,
+  );
+  say({ firstPaint: Math.round(paint), isolated: await page.evaluate(() => crossOriginIsolated) });
+  // Told by the page itself, as a visitor sees it.
+  await page.evaluate(() => {
+    const status = document.querySelector("[role=status]");
+    window.seen = [];
+    new MutationObserver(() => {
+      const text = status.textContent.trim();
+      if (window.seen.at(-1)?.text !== text) window.seen.push({ at: performance.now(), text });
+    }).observe(status, { childList: true, characterData: true, subtree: true });
+    window.began = performance.now();
+  });
+  await page.getByRole("button", { name: "Run", exact: true }).click();
+  const steps = [];
+  for (let last = 0; ; ) {
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    const { seen, began, problem } = await page.evaluate(() => ({
+      ...{ seen: window.seen, began: window.began },
+      problem: document.querySelector(".problem")?.textContent,
+    }));
+    if (problem) throw new Error(problem);
+    const reached = seen.flatMap(({ at, text }) => {
+      const found = /: (\d+) of (\d+) steps/.exec(text);
+      return found ? [{ step: Number(found[1]), of: Number(found[2]), at: (at - began) / 1000 }] : [];
+    });
+    const newest = reached.at(-1);
+    if (last === 0 && newest) say({ firstStep: reached[0].at, files, downloadedMB: bytes / 1e6 });
+    if (newest && (newest.step >= last + every || (last === 0 && newest.step > 0))) {
+      last = newest.step;
+      const heap = await Promise.race([
+        heapOf(threads[0]),
+        new Promise((resolve) => setTimeout(() => resolve({}), 20_000)),
+      ]);
+      const { usedSize: objects, backingStorageSize: buffers } = heap;
+      say({
+        step: last,
+        at: newest.at,
+        ...(await tab()),
+        objects: megabytes(objects),
+        buffers: megabytes(buffers),
+      });
+    }
+    const done = seen.find(({ text }) => text === "Done.");
+    if (!done) continue;
+    steps.push(...reached);
+    say({ done: (done.at - began) / 1000, files, downloadedMB: bytes / 1e6, ...(await tab()) });
+    break;
+  }
+  const taken = steps.slice(1).map(({ at, step }, i) => (at - steps[i].at) / (step - steps[i].step));
+  const sorted = taken.toSorted((a, b) => a - b);
+  say({ secondsPerStep: sorted[Math.floor(sorted.length / 2)], of: taken.length });
+} finally {
+  await browser.close();
+  server.close();
+}
