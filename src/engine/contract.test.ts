@@ -109,6 +109,22 @@ describe("the contract notices an engine", () => {
       }),
     ],
     [
+      "that tells of a token before it is read",
+      /follows completions/,
+      (model) => ({
+        sample: (prompts, params, follower) =>
+          model.sample(
+            prompts,
+            params,
+            follower && {
+              ...follower,
+              onTokens: (tokens) =>
+                follower.onTokens(tokens.map((one) => ({ ...one, logit: one.logit && one.logit - 1 }))),
+            },
+          ),
+      }),
+    ],
+    [
       "that draws from one stream, whatever it is asked for",
       /stream/,
       (model) => ({ sample: (prompts, params) => model.sample(prompts, { ...params, seed: ["one"] }) }),
