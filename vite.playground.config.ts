@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { svelte } from "@sveltejs/vite-plugin-svelte";
 import { zipSync } from "fflate";
-import { defineConfig, type Plugin } from "vite";
+import { defaultClientConditions, defineConfig, type Plugin } from "vite";
 
 const root = fileURLToPath(new URL(".", import.meta.url));
 const inPlayground = (path: string) => `${root}src/playground/${path}`;
@@ -109,9 +109,10 @@ function counted(outDir: string): Plugin {
         sizes.set(name, gzipSync(await readFile(join(folder, name))).length);
       const largest = (kind: RegExp) =>
         Math.max(0, ...[...sizes].filter(([name]) => kind.test(name)).map(([, size]) => size));
-      // One environment's model and base; all else but what is for one runtime of jax-js or another.
+      // One environment's model and base; all else but what is for the GPU, or for one runtime of jax-js or another.
       const once = [...sizes].filter(
-        ([name]) => !/^(model\.|(code|facts|opinion)-.*zip|webgl|webgpu|backend)/.test(name),
+        ([name]) =>
+          !/^(model\.|(code|facts|opinion)-.*zip|webgl|webgpu|backend|open-gpu|ort.*jspi)/.test(name),
       );
       const total = once.reduce((sum, [, size]) => sum + size, largest(/^model\./) + largest(/zip$/));
       const megabytes = (total / 1e6).toFixed(1);
@@ -174,6 +175,8 @@ export default defineConfig({
   root: "src/playground",
   base: "./",
   plugins: [svelte({ configFile: false }), forBrowsers(), prepared(bases), counted(outDir)],
+  // ONNX Runtime without its WebAssembly in it: that is fetched, compressed.
+  resolve: { conditions: ["onnxruntime-web-use-extern-wasm", ...defaultClientConditions] },
   worker: { format: "es", plugins: () => [forBrowsers(), packed()], rolldownOptions: shared },
   build: {
     outDir,

@@ -22,7 +22,7 @@ const { values: asked } = parseArgs({
   },
 });
 const every = Number(asked.every);
-const root = fileURLToPath(new URL("../dist/playground", import.meta.url));
+const root = process.env.PLAYGROUND_OUT ?? fileURLToPath(new URL("../dist/playground", import.meta.url));
 
 let [bytes, files] = [0, 0];
 const app = new Hono()

@@ -99,6 +99,33 @@ describe.skipIf(!browserPresent)("the playground", { timeout: 600_000 }, () => {
     }
   });
 
+  test("says that its storage is full, and keeps nothing by halves", async () => {
+    const { page } = await openPage(browser, url);
+    const inspector = await page.context().newCDPSession(page);
+    await inspector.send("Storage.overrideQuotaForOrigin", {
+      origin: new URL(url).origin,
+      quotaSize: 2 ** 12,
+    });
+    const told = (place: string) =>
+      expect
+        .poll(() => page.locator(`${place} [role=alert]`).textContent(), { timeout: 60_000 })
+        .toContain("The storage that this browser allows this page is full.");
+    const study = { settings: { environment: "code" } };
+    const files = { "big/study.json": JSON.stringify(study), "big/base.json": "x".repeat(2 ** 22) };
+    const bytes = zipSync(
+      Object.fromEntries(Object.entries(files).map(([name, text]) => [name, Buffer.from(text)])),
+    );
+    const archive = { name: "big.zip", mimeType: "application/zip", buffer: Buffer.from(bytes) };
+    await page.getByLabel("Open a study's archive (.zip)").setInputFiles(archive);
+    await told("#kept");
+    await run(page).click();
+    await told(".act");
+    await inspector.send("Storage.overrideQuotaForOrigin", { origin: new URL(url).origin });
+    await page.reload();
+    await page.waitForSelector("#kept");
+    expect(await page.getByRole("button", { name: /^Remove/ }).count()).toBe(0);
+  });
+
   test("trains as Node does, over a reload, in a folder that is handed out and taken in", async () => {
     const there = join(folder, "node");
     await runStudy(there, await settings());
@@ -117,7 +144,16 @@ describe.skipIf(!browserPresent)("the playground", { timeout: 600_000 }, () => {
       .poll(() => page.locator("[role=status]").first().textContent(), { timeout: 240_000 })
       .toMatch(/of 6 steps/);
     await page.reload();
+    const writing = page.waitForSelector("#writing .completion .token");
     await page.getByRole("button", { name: "Resume begun" }).click();
+    await writing;
+    const other = await page.context().newPage();
+    await other.goto(url);
+    await other.getByRole("button", { name: "Resume begun" }).click();
+    await expect
+      .poll(() => other.locator("[role=alert]").textContent())
+      .toBe("Another tab trains this study. Close it, or wait until it is done.");
+    await other.close();
     await expect
       .poll(() => page.locator("[role=status]").first().textContent(), { timeout: 240_000 })
       .toContain("Done.");

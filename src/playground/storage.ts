@@ -50,7 +50,7 @@ export async function zipStudy(folder: string): Promise<Uint8Array<ArrayBuffer>>
  * Takes in a study's folder, from an archive of it.
  *
  * @returns where it lies now
- * @throws Error where it is no study, or one of that name is here
+ * @throws Error where it is no study, one of that name is here, or there is no room; nothing of it stays then
  */
 export async function takeIn(archive: Uint8Array): Promise<string> {
   const files = await new Promise<Record<string, Uint8Array>>((resolve, reject) =>
@@ -67,10 +67,15 @@ export async function takeIn(archive: Uint8Array): Promise<string> {
     throw new Error(`There is a study ${name} here already. Remove it, or rename the archive's folder.`);
   // The document that makes it a study comes last.
   const names = Object.keys(files).filter((one) => one.startsWith(root) && !one.endsWith("/") && isSafe(one));
-  for (const one of names.sort((a, b) => Number(a === marker) - Number(b === marker))) {
-    const path = `${folder}/${one.slice(root.length)}`;
-    await volume.makeFolder(path.slice(0, path.lastIndexOf("/")), true);
-    await volume.write(path, [files[one]!]);
+  try {
+    for (const one of names.sort((a, b) => Number(a === marker) - Number(b === marker))) {
+      const path = `${folder}/${one.slice(root.length)}`;
+      await volume.makeFolder(path.slice(0, path.lastIndexOf("/")), true);
+      await volume.write(path, [files[one]!]);
+    }
+  } catch (error) {
+    await removeStudy(folder);
+    throw error;
   }
   return folder;
 }

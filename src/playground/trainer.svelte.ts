@@ -2,6 +2,7 @@
 
 import type { StudyData } from "../report/data.ts";
 import { applyUpdate } from "../report/update.ts";
+import { ON_GPU } from "./compute.ts";
 import type { Controls } from "./controls.ts";
 import { folderOf, studyOf } from "./controls.ts";
 import type { Errand, News } from "./messages.ts";
@@ -21,7 +22,10 @@ export class Trainer {
   running = $state(false);
   stopping = $state(false);
   problem = $state<string>();
+  /** Whether the GPU computes. */
+  onGpu = $state(false);
   #worker: Worker | undefined;
+  #workerOnGpu = false;
   #began = 0;
   readonly #ended: () => void;
 
@@ -77,12 +81,17 @@ export class Trainer {
     this.problem = undefined;
     this.running = true;
     this.#began = performance.now();
+    if (this.#workerOnGpu !== this.onGpu) {
+      this.#worker?.terminate();
+      this.#worker = undefined;
+    }
     this.#worker ??= this.#start();
     this.#worker.postMessage(order);
   }
 
   #start(): Worker {
-    const worker = new StudyWorker();
+    this.#workerOnGpu = this.onGpu;
+    const worker = new StudyWorker(this.onGpu ? { name: ON_GPU } : undefined);
     worker.onmessage = ({ data }: MessageEvent<News>) => this.#hear(data);
     worker.onerror = (event) => {
       this.problem = `The thread that trains has failed: ${event.message || "it could not be loaded"}. Run again: it resumes where it was.`;

@@ -7,6 +7,7 @@ import { runtimeContract } from "../tensor/contract.ts";
 import { layBase } from "./bases.ts";
 import type { Errand, News } from "./messages.ts";
 import { onnxRuntime } from "./node/runtime.ts";
+import { inWords } from "./problem.ts";
 
 const tell = (news: News) => self.postMessage(news);
 let stopping = new AbortController();
@@ -16,7 +17,7 @@ self.onmessage = ({ data: order }: MessageEvent<Errand>) => {
   stopping = new AbortController();
   void act(order).then(
     () => tell({ kind: "end" }),
-    (error: Error) => tell({ kind: "end", problem: error instanceof StoppedError ? "" : error.message }),
+    (error: unknown) => tell({ kind: "end", problem: error instanceof StoppedError ? "" : inWords(error) }),
   );
 };
 

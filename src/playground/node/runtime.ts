@@ -1,11 +1,14 @@
-/** @file What `tensor/onnx/runtime.ts` is in a browser: ONNX Runtime in WebAssembly, with threads where the page is isolated from others. */
+/** @file What `tensor/onnx/runtime.ts` is in a browser: ONNX Runtime in WebAssembly, with threads where the page is isolated from others, or on the GPU. */
 
 import factory from "onnxruntime-web/ort-wasm-simd-threaded.mjs?url";
 import binary from "onnxruntime-web/ort-wasm-simd-threaded.wasm?packed";
 import { dependencies, devDependencies } from "../../../package.json";
 import type { OrtModule } from "../../tensor/onnx/heap.ts";
 import { wasmRuntime } from "../../tensor/onnx/wasm.ts";
+import type { Runtime } from "../../tensor/runtime.ts";
+import { ON_GPU } from "../compute.ts";
 import { fetchPacked } from "../packed.ts";
+import { webgpuRuntime } from "./webgpu.ts";
 
 /** More are of no use to models of this size. */
 const MOST_THREADS = 4;
@@ -14,19 +17,25 @@ export function threads(): number {
   return self.crossOriginIsolated ? Math.min(MOST_THREADS, navigator.hardwareConcurrency ?? 1) : 1;
 }
 
-export const onnxRuntime = wasmRuntime({
-  async load() {
-    // Its threads are started from its own file: it must not be put together with others.
-    const { default: create } = (await import(
-      /* @vite-ignore */ new URL(factory, self.location.href).href
-    )) as {
-      default: (options: object) => Promise<OrtModule>;
-    };
-    return create({ numThreads: threads(), wasmBinary: await fetchPacked(binary) });
-  },
-  threads: threads(),
-  versions: {
-    "onnxruntime-web": devDependencies["onnxruntime-web"],
-    "@jax-js/jax": dependencies["@jax-js/jax"],
-  },
-});
+const versions = {
+  "onnxruntime-web": devDependencies["onnxruntime-web"],
+  "@jax-js/jax": dependencies["@jax-js/jax"],
+};
+
+/** By the name of the thread that asks. */
+export const onnxRuntime: Runtime =
+  self.name === ON_GPU
+    ? webgpuRuntime(async () => (await import("./open-gpu.ts")).openGpu(), versions)
+    : wasmRuntime({
+        async load() {
+          // Its threads are started from its own file: it must not be put together with others.
+          const { default: create } = (await import(
+            /* @vite-ignore */ new URL(factory, self.location.href).href
+          )) as {
+            default: (options: object) => Promise<OrtModule>;
+          };
+          return create({ numThreads: threads(), wasmBinary: await fetchPacked(binary) });
+        },
+        threads: threads(),
+        versions,
+      });
