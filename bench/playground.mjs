@@ -1,16 +1,19 @@
 /**
- * @file The playground measured in Chromium: node bench/playground.mjs [--isolated] [--query=<what is behind ? in a link>] [--every=<n>].
+ * @file The playground measured in Chromium: node bench/playground.mjs [--isolated] [--query=<what is behind ? in a link> | --study=<folder>] [--every=<n>].
  *
  * Built before by `npm run playground`. Prints what was downloaded until the first step, when something was first seen, how long a step takes, and, every n
- * steps, the memory of the tab's process and of the thread that trains, as JSON lines. `--isolated` sends the headers that threads need.
+ * steps, the memory of the tab's process and of the thread that trains, as JSON lines. `--isolated` sends the headers that threads need; `--study` takes in
+ * a study that the command line has begun, and goes on with it.
  */
 
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
+import { basename, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { gzipSync } from "node:zlib";
 import { serve } from "@hono/node-server";
 import { serveStatic } from "@hono/node-server/serve-static";
+import { zipSync } from "fflate";
 import { Hono } from "hono";
 import { chromium } from "playwright-core";
 
@@ -18,6 +21,7 @@ const { values: asked } = parseArgs({
   options: {
     isolated: { type: "boolean", default: false },
     query: { type: "string", default: "arms=none" },
+    study: { type: "string" },
     every: { type: "string", default: "10" },
   },
 });
@@ -74,16 +78,37 @@ function heapOf(sessionId) {
   });
 }
 
-/** Of the page's process: MB that are its own, and seconds that it has computed. */
+/** Seconds that the busiest thread of a process has computed: what a step takes on a machine that nobody else uses. */
+function busiestThread(process) {
+  const ticks = readdirSync(`/proc/${process}/task`).map((thread) => {
+    const fields = readFileSync(`/proc/${process}/task/${thread}/stat`, "utf8").split(") ")[1].split(" ");
+    return Number(fields[11]) + Number(fields[12]);
+  });
+  return Math.max(...ticks) / 100;
+}
+
+/** Of the page's process: MB that are its own, and seconds that it, and its busiest thread, have computed. */
 async function tab() {
   const { processInfo } = await processes.send("SystemInfo.getProcessInfo");
   const pages = processInfo
     .filter(({ type }) => type === "renderer")
     .map(({ id, cpuTime }) => {
       const pss = /^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${id}/smaps_rollup`, "utf8"));
-      return { memory: Math.round(Number(pss?.[1] ?? 0) / 1024), seconds: Math.round(cpuTime) };
+      return {
+        memory: Math.round(Number(pss?.[1] ?? 0) / 1024),
+        ...{ seconds: Math.round(cpuTime * 10) / 10, thread: busiestThread(id) },
+      };
     });
   return pages.toSorted((a, b) => b.memory - a.memory)[0];
+}
+
+function zipped(folder) {
+  const entries = readdirSync(folder, { recursive: true, withFileTypes: true });
+  const files = entries
+    .filter((entry) => entry.isFile())
+    .map(({ parentPath, name }) => join(parentPath, name))
+    .map((path) => [join(basename(folder), relative(folder, path)), readFileSync(path)]);
+  return Buffer.from(zipSync(Object.fromEntries(files)));
 }
 
 const say = (line) => console.log(JSON.stringify(line));
@@ -95,6 +120,12 @@ try {
     () => performance.getEntriesByName("first-contentful-paint")[0].startTime,
   );
   say({ firstPaint: Math.round(paint), isolated: await page.evaluate(() => crossOriginIsolated) });
+  if (asked.study) {
+    const archive = { name: "study.zip", mimeType: "application/zip", buffer: zipped(asked.study) };
+    await page.getByLabel("Open a study's archive (.zip)").setInputFiles(archive);
+    await page.getByRole("button", { name: `Resume ${basename(asked.study)}` }).waitFor();
+    await page.waitForFunction(() => !document.querySelector("progress"));
+  }
   // Told by the page itself, as a visitor sees it.
   await page.evaluate(() => {
     const status = document.querySelector("[role=status]");
@@ -105,7 +136,8 @@ try {
     }).observe(status, { childList: true, characterData: true, subtree: true });
     window.began = performance.now();
   });
-  await page.getByRole("button", { name: "Run", exact: true }).click();
+  if (asked.study) await page.getByRole("button", { name: `Resume ${basename(asked.study)}` }).click();
+  else await page.getByRole("button", { name: "Run", exact: true }).click();
   const steps = [];
   for (let last = 0; ; ) {
     await new Promise((resolve) => setTimeout(resolve, 200));

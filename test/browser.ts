@@ -14,9 +14,10 @@ if (!browserPresent)
       "Install Debian's chromium, or set PROBEWARD_CHROMIUM to a Chromium or Chrome.",
   );
 
-export function launchBrowser(): Promise<Browser> {
+/** @param flags of Chromium's own */
+export function launchBrowser(flags: readonly string[] = []): Promise<Browser> {
   // Containers often run as root, where Chromium's own sandbox cannot start.
-  return chromium.launch({ executablePath, args: ["--no-sandbox"] });
+  return chromium.launch({ executablePath, args: ["--no-sandbox", ...flags] });
 }
 
 export interface OpenPage {
