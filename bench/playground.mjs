@@ -63,7 +63,7 @@ await inspector.send("Target.setAutoAttach", {
   ...{ autoAttach: true, waitForDebuggerOnStart: false, flatten: false },
 });
 
-/** MB that the thread that trains holds: objects, and buffers with WebAssembly's memory. */
+/** Bytes that the thread that trains holds after a collection: objects, and buffers with WebAssembly's memory. */
 function heapOf(sessionId) {
   return new Promise((resolve) => {
     const hear = ({ sessionId: from, message }) => {
@@ -73,8 +73,10 @@ function heapOf(sessionId) {
       resolve(result);
     };
     inspector.on("Target.receivedMessageFromTarget", hear);
-    const message = JSON.stringify({ id: 1, method: "Runtime.getHeapUsage" });
-    inspector.send("Target.sendMessageToTarget", { sessionId, message });
+    ["HeapProfiler.collectGarbage", "Runtime.getHeapUsage"].forEach((method, id) => {
+      const message = JSON.stringify({ id, method });
+      inspector.send("Target.sendMessageToTarget", { sessionId, message });
+    });
   });
 }
 
@@ -159,10 +161,13 @@ try {
         new Promise((resolve) => setTimeout(() => resolve({}), 20_000)),
       ]);
       const { usedSize: objects, backingStorageSize: buffers } = heap;
+      await inspector.send("HeapProfiler.collectGarbage");
+      const shown = (await inspector.send("Runtime.getHeapUsage")).usedSize;
       say({
         step: last,
         at: newest.at,
         ...(await tab()),
+        page: megabytes(shown),
         objects: megabytes(objects),
         buffers: megabytes(buffers),
       });

@@ -159,16 +159,20 @@ describe.skipIf(!browserPresent)("the playground", { timeout: 600_000 }, () => {
       .poll(() => page.locator("[role=status]").first().textContent(), { timeout: 240_000 })
       .toMatch(/of 6 steps/);
     await page.reload();
+    // Another tab has the study, as one does that trains it.
+    const other = await page.context().newPage();
+    await other.goto(url);
+    await other.evaluate(
+      "void navigator.locks.request('probeward /studies/begun', () => new Promise(() => {}))",
+    );
+    await page.getByRole("button", { name: "Resume begun" }).click();
+    await expect
+      .poll(() => page.locator("[role=alert]").textContent(), { timeout: 60_000 })
+      .toBe("Another tab trains this study. Close it, or wait until it is done.");
+    await other.close();
     const writing = page.waitForSelector("#writing .completion .token", { timeout: 240_000 });
     await page.getByRole("button", { name: "Resume begun" }).click();
     await writing;
-    const other = await page.context().newPage();
-    await other.goto(url);
-    await other.getByRole("button", { name: "Resume begun" }).click();
-    await expect
-      .poll(() => other.locator("[role=alert]").textContent(), { timeout: 60_000 })
-      .toBe("Another tab trains this study. Close it, or wait until it is done.");
-    await other.close();
     await expect
       .poll(() => page.locator("[role=status]").first().textContent(), { timeout: 240_000 })
       .toContain("Done.");

@@ -3,6 +3,7 @@
 import { decodeByRuns } from "../../tensor/decode.ts";
 import { encodeModel } from "../../tensor/onnx/encode.ts";
 import { lower } from "../../tensor/onnx/lower.ts";
+import { withPlainProducts } from "../../tensor/onnx/plain-products.ts";
 import { type Program, shapeOfOperand } from "../../tensor/program.ts";
 import { drawRows } from "../../tensor/rows.ts";
 import { type CopyPair, type Executable, Handle, type RowMove, type Runtime } from "../../tensor/runtime.ts";
@@ -114,7 +115,7 @@ class Device {
   }
 
   async compile(program: Program, donated: readonly number[]): Promise<Executable> {
-    const graph = lower(program);
+    const graph = withPlainProducts(lower(program));
     const session = await this.#ort.InferenceSession.create(encodeModel(graph), {
       executionProviders: [{ name: "webgpu", device: this.device }],
       graphOptimizationLevel: "all",
