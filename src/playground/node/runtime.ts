@@ -13,8 +13,10 @@ import { webgpuRuntime } from "./webgpu.ts";
 /** More are of no use to models of this size. */
 const MOST_THREADS = 4;
 
+/** One core is the page's: threads that wait for each other on as many as there are take longer than one alone. */
 export function threads(): number {
-  return self.crossOriginIsolated ? Math.min(MOST_THREADS, navigator.hardwareConcurrency ?? 1) : 1;
+  const free = (navigator.hardwareConcurrency ?? 1) - 1;
+  return self.crossOriginIsolated ? Math.max(1, Math.min(MOST_THREADS, free)) : 1;
 }
 
 const versions = {
