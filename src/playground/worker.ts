@@ -7,7 +7,7 @@ import { runtimeContract } from "../tensor/contract.ts";
 import { layBase } from "./bases.ts";
 import type { Errand, News } from "./messages.ts";
 import { onnxRuntime } from "./node/runtime.ts";
-import { inWords } from "./problem.ts";
+import { problemInWords } from "./problem.ts";
 
 const tell = (news: News) => self.postMessage(news);
 let stopping = new AbortController();
@@ -17,7 +17,8 @@ self.onmessage = ({ data: order }: MessageEvent<Errand>) => {
   stopping = new AbortController();
   void act(order).then(
     () => tell({ kind: "end" }),
-    (error: unknown) => tell({ kind: "end", problem: error instanceof StoppedError ? "" : inWords(error) }),
+    (error: unknown) =>
+      tell({ kind: "end", problem: error instanceof StoppedError ? "" : problemInWords(error) }),
   );
 };
 

@@ -3,7 +3,7 @@
 import type { Writing } from "../study/index.ts";
 
 /** A completion so far. */
-export interface WrittenCompletion {
+export interface CompletionSoFar {
   prompt: string;
   tokens: readonly { text: string; reading: number | null }[];
   ended: boolean;
@@ -14,7 +14,7 @@ export interface Written {
   arm: string;
   seed: number;
   step: number;
-  completions: ReadonlyMap<number, WrittenCompletion>;
+  completions: ReadonlyMap<number, CompletionSoFar>;
 }
 
 /** What is written once more was told: another step, or another run, begins anew. */
@@ -28,4 +28,4 @@ export function withWriting(before: Written | undefined, { arm, seed, step, writ
   return { arm, seed, step, completions };
 }
 
-export const textOf = ({ tokens }: WrittenCompletion) => tokens.map(({ text }) => text).join("");
+export const writtenSoFar = ({ tokens }: CompletionSoFar) => tokens.map(({ text }) => text).join("");
