@@ -11,6 +11,8 @@ export {
   type DecodingRequest,
   type Engine,
   type EngineOptions,
+  type FollowedToken,
+  type Follower,
   type ForwardOptions,
   type ForwardOutput,
   type GradientProducts,
@@ -178,6 +180,7 @@ export {
   judgeMonitor,
   type LabelledSequences,
   type Monitor,
+  type OnWriting,
   type OracleRates,
   oracle,
   type PenaltyOptions,
@@ -205,6 +208,7 @@ export {
   train,
   trueReward,
   type Verdict,
+  type WrittenToken,
 } from "./training/index.ts";
 
 provideLibrary(() => import("./index.ts"));

@@ -28,8 +28,11 @@ export type TrainRuns = (work: Work, onEvent: OnEvent, signal?: AbortSignal) => 
 
 /** How a study's runs are trained. */
 export interface StudyOptions {
+  /** Where. */
   conduct?: TrainRuns;
+  /** What stops them. */
   signal?: AbortSignal;
+  /** Told what policies write, token by token, of a few completions of each step. It changes no number. */
   onWriting?: (writing: Writing) => void;
 }
 
