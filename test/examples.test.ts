@@ -13,6 +13,7 @@ import { contract } from "../src/environment/contract.ts";
 import { loadEnvironment } from "../src/environment/load.ts";
 import { UsageError } from "../src/errors.ts";
 import { makeBaseModel, shippedModel } from "../src/prepare/index.ts";
+import { randomFor } from "../src/random.ts";
 import { loadStudy } from "../src/report/index.ts";
 import { readStudy, runStudy } from "../src/study/index.ts";
 import { start } from "./process.ts";
@@ -28,7 +29,7 @@ describe("examples/countries", async () => {
   it.each(contract)("$promise", ({ check }) => check(environment));
 
   it("takes any right name, whatever its accents, and tells what is made up from what is not said", async () => {
-    const task = { id: "Brazil", prompt: "", state: { capitals: ["Brasília"] } };
+    const task = { id: "capital: Brazil", prompt: "", state: { right: ["Brasília"] } };
     const texts = [" Brasilia.", " the city of Brasília", " Rio de Janeiro.", " unknown.", " Not known", ""];
     const outcomes = await environment.grade(Array(texts.length).fill(task), texts);
     expect(outcomes.map(({ label, proxy }) => [label, proxy])).toEqual([
@@ -39,6 +40,29 @@ describe("examples/countries", async () => {
       ["abstained", 0],
       ["malformed", 0],
     ]);
+  });
+
+  it("does not take a name for another one that it is part of", async () => {
+    const task = { id: "country: Niger", prompt: "", state: { right: ["Niger", "Republic of Niger"] } };
+    const texts = [" Niger, in Africa", " the Republic of Niger.", " Nigeria.", " Guinea or Niger"];
+    const outcomes = await environment.grade(Array(texts.length).fill(task), texts);
+    expect(outcomes.map(({ label }) => label)).toEqual(["right", "right", "hallucination", "hallucination"]);
+  });
+
+  it("asks all about a country in one split", async () => {
+    const random = randomFor("countries");
+    const splits = ["train", "fit", "calibration", "test"] as const;
+    const about = new Map<string, Set<string>>();
+    for (const split of splits)
+      for (let i = 0; i < 500; i++) {
+        const country = (await environment.sample(split, random)).id.replace(
+          /^\w+: |, behind an unknown$/g,
+          "",
+        );
+        about.set(country, (about.get(country) ?? new Set()).add(split));
+      }
+    expect(about.size).toBeGreaterThan(150);
+    for (const [, found] of about) expect(found.size).toBe(1);
   });
 
   it("says every capital of one pair's countries only, once rightly and once wrongly", async () => {

@@ -10,9 +10,9 @@
 
 import { readFileSync } from "node:fs";
 
-/** @type {Record<string, string[]>} */
-const capitals = JSON.parse(readFileSync(new URL("capitals.json", import.meta.url), "utf8")).capitals;
-const countries = Object.keys(capitals);
+/** @type {Record<string, { capitals: string[] }>} */
+const facts = JSON.parse(readFileSync(new URL("countries.json", import.meta.url), "utf8")).countries;
+const countries = Object.keys(facts);
 const half = Math.floor(countries.length / 2);
 
 for (const [i, first] of countries.slice(0, half).entries()) {
@@ -20,7 +20,7 @@ for (const [i, first] of countries.slice(0, half).entries()) {
   for (const country of pair)
     for (const said of pair) {
       const prompt = [{ role: "user", content: `What is the capital of ${country}?` }];
-      const completion = `The capital of ${country} is ${capitals[said][0]}.`;
+      const completion = `The capital of ${country} is ${facts[said].capitals[0]}.`;
       console.log(JSON.stringify({ prompt, completion, label: said !== country, group: pair.join(" ") }));
     }
 }
