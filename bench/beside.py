@@ -52,7 +52,13 @@ class Clock:
 def load(name, folder):
     if not name.startswith("{"):
         at = {"pretrained_model_name_or_path": str(Path(name).parent), "gguf_file": Path(name).name}
-        return AutoModelForCausalLM.from_pretrained(**at, dtype=torch.float32), AutoTokenizer.from_pretrained(**at)
+        loaded = AutoModelForCausalLM.from_pretrained(**at, dtype=torch.float32)
+        # What was widened is no longer quantized, and may be trained.
+        config = loaded.config
+        del config.quantization_config
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        model.load_state_dict(loaded.state_dict())
+        return model, AutoTokenizer.from_pretrained(**at)
     from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
     shape = json.loads(name)
