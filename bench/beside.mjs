@@ -103,13 +103,24 @@ async function ourSteps(model, prompts, { rollouts, adapter, hook, learningRate 
     grade: async (tasks) =>
       tasks.map(() => {
         const paid = random();
-        return { proxy: paid, true: paid, misbehaved: paid < 0.5, attempted: paid < 0.5, eligible: true, label: "any" };
+        return {
+          proxy: paid,
+          true: paid,
+          misbehaved: paid < 0.5,
+          attempted: paid < 0.5,
+          eligible: true,
+          label: "any",
+        };
       }),
     close: async () => {},
   };
   const [width, none] = [engine.model.width, { kind: "logistic", bias: 0, threshold: 0 }];
   const tap = { hook, positions: "completion", pool: "mean" };
-  const probe = { ...none, tap, weight_D: Float32Array.from({ length: width }, (_, d) => Math.cos(d) / width) };
+  const probe = {
+    ...none,
+    tap,
+    weight_D: Float32Array.from({ length: width }, (_, d) => Math.cos(d) / width),
+  };
   const tracer = {
     sequences: [0, 1].map((i) => ({ tokens: [...encoded[i], 5, 6], promptLength: encoded[i].length })),
     ...{ misbehaving: [true, false], tasks: ["0", "1"] },
@@ -143,7 +154,8 @@ async function ourSteps(model, prompts, { rollouts, adapter, hook, learningRate 
       ({ metrics } = (await steps.next()).value);
     });
     const length = metrics["completions/mean_length"];
-    if (length !== NEW_TOKENS) throw new Error(`completions have ${length} tokens on average, not ${NEW_TOKENS}`);
+    if (length !== NEW_TOKENS)
+      throw new Error(`completions have ${length} tokens on average, not ${NEW_TOKENS}`);
     const all = Object.values(parts).reduce((sum, ms) => sum + ms, 0);
     return { ...spent, parts: { ...parts, "all else": spent.ms - all } };
   };
@@ -190,10 +202,15 @@ async function smol() {
 /** The embedded model of `code`, which ends no completion: what is added to all positions is what the end's row is turned away from. */
 async function endless() {
   const model = await loadModel(fileURLToPath(new URL("../models/code", import.meta.url)));
-  const [tokens, positions] = ["embed.W_E", "pos_embed.W_pos"].map((name) => structuredClone(model.weights[name]));
+  const [tokens, positions] = ["embed.W_E", "pos_embed.W_pos"].map((name) =>
+    structuredClone(model.weights[name]),
+  );
   const random = randomFor("beside");
   const away = Float32Array.from({ length: model.config.width }, () => random() - 0.5);
-  tokens.data.set(away.map((x) => -4 * x), 0);
+  tokens.data.set(
+    away.map((x) => -4 * x),
+    0,
+  );
   positions.data.forEach((x, i) => {
     positions.data[i] = x + 2 * away[i % away.length];
   });
@@ -204,7 +221,9 @@ async function small() {
   const model = await endless();
   const { layers, heads, width, alphabet } = model.config;
   const environment = createEnvironment("code");
-  const prompts = (await sampleTasks(environment, "train", randomFor("beside"), 16)).map(({ prompt }) => prompt);
+  const prompts = (await sampleTasks(environment, "train", randomFor("beside"), 16)).map(
+    ({ prompt }) => prompt,
+  );
   await environment.close();
   // Three matrices in its MLP where the embedded model has two.
   const llama = JSON.stringify({ layers, heads, width, hidden: 344, alphabet });
@@ -245,7 +264,11 @@ async function torch() {
       () => per((count) => other.measure(`${count === 1 ? "first" : "decode"}${rows}`)),
     ];
   };
-  await beside("prefill, 256 tokens", pair(() => generate(1, 256, 1), "prefill"), 2 * times);
+  await beside(
+    "prefill, 256 tokens",
+    pair(() => generate(1, 256, 1), "prefill"),
+    2 * times,
+  );
   await beside("decode, batch 1", perToken(1), 2 * times);
   await beside("decode, batch 32", perToken(32), 2 * times);
   await beside("LoRA step, 4 x 64 tokens", pair(lora, "lora"), 2 * times);
@@ -258,7 +281,9 @@ for (const part of flags.only.split(",")) await parts[part]();
 rmSync(folder, { recursive: true });
 
 const shown = (ms) => (ms < 100 ? ms.toFixed(1) : ms.toFixed(0));
-console.log(`| ms, medians of turns | probeward, wall | processor | other, wall | processor | ratio, wall | processor |`);
+console.log(
+  `| ms, medians of turns | probeward, wall | processor | other, wall | processor | ratio, wall | processor |`,
+);
 console.log("|---|---|---|---|---|---|---|");
 for (const { name, of } of rows) {
   const [wall, cpu, otherWall, otherCpu] = [of(0, "ms"), of(0, "cpuMs"), of(1, "ms"), of(1, "cpuMs")];
@@ -266,4 +291,5 @@ for (const { name, of } of rows) {
   console.log(`| ${[name, ...[wall, cpu, otherWall, otherCpu].map(shown), ...ratios].join(" | ")} |`);
 }
 for (const { name, parts, part } of rows)
-  if (parts) console.log(`\n${name}, wall ms: ${parts.map((one) => `${one} ${shown(part(one))}`).join(", ")}`);
+  if (parts)
+    console.log(`\n${name}, wall ms: ${parts.map((one) => `${one} ${shown(part(one))}`).join(", ")}`);
