@@ -31,7 +31,7 @@ export {
   type SamplingParams,
   type Sequence,
 } from "./engine/index.ts";
-// Environments: tasks, and what completions of them are worth.
+// Environments: tasks, and what completions of them are worth; where programs of models are run.
 export { type Clause, contract } from "./environment/contract.ts";
 export type {
   Awaitable,
@@ -67,6 +67,14 @@ export {
   type Session,
   serveEnvironment,
 } from "./environment/openenv/index.ts";
+export {
+  type Answer,
+  createSandbox,
+  type Failure,
+  type Limits,
+  type Sandbox,
+  type SandboxProgram,
+} from "./environment/sandbox.ts";
 // Errors that a program tells apart.
 export { LostError, StoppedError, UsageError } from "./errors.ts";
 

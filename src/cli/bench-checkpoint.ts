@@ -5,7 +5,7 @@ import type { LoadedModel } from "../model/index.ts";
 import { randomFor } from "../random.ts";
 import { round, type Timed, timed } from "./timing.ts";
 
-/** Lengths and batches; those of `bench/pytorch.py`. */
+/** Lengths and batches; those of `bench/beside.mjs`. */
 const PREFILL = 256;
 const DECODED = 24;
 const PROMPT = 32;

@@ -105,14 +105,23 @@ export function batchesOf(
   for (const length of lengths) {
     const { T, rows, rowsOfBatch } = packed(config, [...waiting, ...byLength.get(length)!], room);
     const isLast = length === lengths.at(-1);
-    // The last ones are of one size, rather than one that is nearly empty: empty rows cost as much as others.
-    const equal = Math.ceil(rows.length / Math.ceil(rows.length / rowsOfBatch));
-    const B = isLast ? Math.min(rowsOfBatch, halfOctave(equal)) : rowsOfBatch;
+    const B = isLast ? sizeOfLast(rows.length, rowsOfBatch) : rowsOfBatch;
     while (rows.length >= B || (isLast && rows.length > 0))
       batches.push(batchOf(rows.splice(0, B), [B, T], sequences, followUp));
     waiting = rows.flatMap(({ bundles }) => bundles.flatMap(({ members }) => members));
   }
   return batches;
+}
+
+/** What a batch costs beside its rows, as a share of what one of full size costs. */
+const PER_BATCH = 1 / 16;
+
+/** Rows of the last batches, all of one size: empty rows cost as much as others, and so do many batches. */
+function sizeOfLast(rows: number, most: number): number {
+  let best = most;
+  const cost = (B: number) => Math.ceil(rows / B) * (B + PER_BATCH * most);
+  for (let B = 1; B <= most; B = halfOctave(B + 1)) if (cost(B) < cost(best)) best = B;
+  return best;
 }
 
 /**

@@ -246,6 +246,27 @@ describe("the policy gradient", () => {
     expect(largestDifference(gradient, sum)).toBeLessThan(1e-5 * largest(sum));
   });
 
+  it("is finite however unlikely a token is where none counts", async () => {
+    const embedding = weights["embed.W_E"]!;
+    const data = Float32Array.from(embedding.data, (x, i) => (i < config.width ? 1e5 * x : x));
+    const sure = { ...weights, "embed.W_E": { ...embedding, data } };
+    const without = sequences.map((one) => ({ ...one, tokens: one.tokens.map((token) => token || 1) }));
+    const read = await pass(sure, without);
+    const all = withWeights(without).map((one, i) => ({
+      ...{ ...one, advantages: one.weights.map(() => advantages[i]!) },
+      ...{ logprobs: read[i]!.logprobs, refLogprobs: read[i]!.logprobs },
+    }));
+    const { gradient, metrics } = await gradientOf(sure, all, { ...options, kl: 0.3 });
+    expect(metrics.loss).toBeCloseTo(
+      -all.reduce(
+        (sum, one) => sum + one.weights.reduce((own, weight, t) => own + weight * one.advantages[t]!, 0),
+        0,
+      ),
+      4,
+    );
+    for (const { data } of Object.values(gradient)) expect(data.every(Number.isFinite)).toBe(true);
+  });
+
   it.each(["weights", "advantages", "logprobs", "refLogprobs"] as const)(
     "refuses a datum that lacks %s for a token",
     async (name) => {

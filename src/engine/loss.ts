@@ -118,7 +118,9 @@ export function tokenTerms(
   const clipped = np.clip(ratio.ref, 1 - clipRange, 1 + clipRange);
   const outside = np.abs(ratio.ref.sub(1)).greater(clipRange).astype(np.float32);
   const surrogate = np.minimum(ratio.mul(advantages.ref), clipped.mul(advantages));
-  const gap = referenceLogProbs.sub(logProbs);
+  // Where no token counts the model may be sure that this one does not come: the exponential would be infinite, and that times 0 NaN.
+  const counts = weights.ref.notEqual(0).astype(np.float32);
+  const gap = referenceLogProbs.sub(logProbs).mul(counts);
   const divergence = np.exp(gap.ref).sub(gap).sub(1);
   const total = (x: JaxArray) => np.sum(x.mul(weights.ref));
   const told = {

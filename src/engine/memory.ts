@@ -51,14 +51,22 @@ export interface Fitting {
   keeps: boolean;
 }
 
+/** Megabytes for activations, without those for logits, as bytes. */
+const roomOf = ({ memoryMB = DEFAULT_MEMORY_MB }: Room) => memoryMB * 2 ** 20 * (1 - FOR_LOGITS);
+
+/** Does the memory hold a row of length T, with what its layers computed where it would hold that of a shorter one? */
+export function holds(config: ModelConfig, T: number, room: Room = {}): boolean {
+  return roomOf(room) >= T * bytesPerToken(config, T, true);
+}
+
 /** Rows of length T that fit the memory and make a batch of full speed; one at least. */
 export function fitting(
   config: ModelConfig,
   T: number,
-  { memoryMB = DEFAULT_MEMORY_MB, rows: atMost = Infinity, platform }: Room = {},
+  { rows: atMost = Infinity, platform, ...given }: Room = {},
 ): Fitting {
   const most = enough(config, platform);
-  const room = memoryMB * 2 ** 20 * (1 - FOR_LOGITS);
+  const room = roomOf(given);
   const within = (keeps: boolean) => Math.min(most, room / bytesPerToken(config, T, keeps));
   // Computing again costs a forward pass, which is less than what batches of a few tokens cost.
   const keeps = isEmbedded(config) || within(true) >= Math.max(most / 8, Math.min(T, most));

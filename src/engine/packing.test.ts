@@ -95,6 +95,35 @@ describe("packing", () => {
     expect(size).toBeLessThanOrEqual(1.03 * 12 * 83);
   });
 
+  /** Groups of eight completions of 32 tokens, each of a prompt of its own. */
+  const groups = (count: number, promptLength: number) =>
+    Array.from({ length: 8 * count }, (_, i): Sequence => {
+      const of = (n: number, length: number) => Array.from({ length }, (_, t) => (n + t * (n + t)) % 6);
+      return { tokens: [...of(Math.floor(i / 8), promptLength), ...of(i, 32)], promptLength };
+    });
+  const wide = { ...tinyLlama, context: 2048, width: 576 };
+  const tokensOf = (batches: PackedBatch[]) =>
+    batches.reduce((sum, { tokens }) => sum + tokens.data.length, 0);
+
+  it("has a group in one row, where rows of a batch's length would have its prompt twice", () => {
+    // 50 tokens of the prompt and eight times 33 are 314.
+    const batches = batchesOf(wide, groups(4, 51));
+    expect(batches.map(({ tokens }) => tokens.shape)).toEqual(Array(4).fill([1, 320]));
+    // Where the memory holds no such row, rows are shorter.
+    for (const { tokens } of batchesOf(wide, groups(4, 51), { memoryMB: 4 }))
+      expect(tokens.shape[1]).toBeLessThan(320);
+  });
+
+  it("cuts what is left into batches of few empty rows", () => {
+    const apart = groups(16, 1).map(({ tokens }, i) => ({
+      tokens: [i % 6, ...tokens, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4, 5, 0, 1],
+      promptLength: 1,
+    }));
+    const narrow = { ...tinyLlama, context: 2048, width: 128 };
+    // Batches of 1,024 tokens have 21 rows of 48, and seven of those have 147.
+    expect(tokensOf(batchesOf(narrow, apart))).toBe(128 * 48);
+  });
+
   it("changes no number beyond rounding", async () => {
     const prompts = [[1, 2, 3, 4], [5], [1, 2, 3, 4, 1]];
     const all = Array.from({ length: 15 }, (_, i): Sequence => {

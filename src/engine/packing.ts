@@ -1,7 +1,7 @@
 /** @file How sequences come to lie side by side in rows: what several have at their beginning is there, and computed, once. */
 
 import type { ModelConfig } from "../model/index.ts";
-import { fitting, type Room } from "./memory.ts";
+import { fitting, holds, type Room } from "./memory.ts";
 import { halfOctave, roundUp } from "./programs.ts";
 
 /** A sequence that is to be packed. */
@@ -35,9 +35,12 @@ export interface Packed {
   rows: Row[];
 }
 
+/** A row may have so many tokens, in steps of so many, also where fewer make a batch of full speed: so that all that shares a beginning is in one. */
+const [LONGEST, STEP] = [512, 64];
+
 /**
  * Packs sequences into rows of the length at which they cost least: longer rows share more beginnings and waste less of their
- * ends, and attention costs more in them. A row is no longer than a batch of the shortest that would do.
+ * ends, and attention costs more in them. Rows fit the memory.
  *
  * @param items of similar length, one at least
  */
@@ -46,6 +49,7 @@ export function packed(config: ModelConfig, items: readonly Packable[], room: Ro
   const most = fitting(config, shortest, room).tokens;
   const lengths = [shortest];
   for (let T = halfOctave(shortest + 1); T <= most; T = halfOctave(T + 1)) lengths.push(T);
+  for (let T = roundUp(most + 1, STEP); T <= LONGEST; T += STEP) if (holds(config, T, room)) lengths.push(T);
   const choices = lengths.map((T) => {
     const rows = rowsOf(items, T);
     return { T, rows, cost: rows.length * T * costOfToken(config, T) };

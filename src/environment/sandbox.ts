@@ -17,6 +17,7 @@ export interface SandboxProgram {
 /** What the function returned for one input: a primitive, or why there is none. */
 export type Answer = { value: number | string | boolean | null } | Failure;
 
+/** Why a program gave no answer. */
 export interface Failure {
   error: string;
   /** It was ended because its turns, time, memory or stack were used up, which says nothing of what it would have answered. */
