@@ -1,6 +1,6 @@
-/** @file A run's alarms, from its lines of metrics. */
+/** @file A run's alarms, from its lines of metrics, and what they could not see. */
 
-import { type AlarmChannel, createAlarms } from "../audit/index.ts";
+import { type AlarmChannel, createAlarms, takeoverLevel } from "../audit/index.ts";
 import { alarmMetric } from "../store/metric-names.ts";
 import type { StepMetrics } from "../store/records.ts";
 
@@ -33,4 +33,27 @@ const meanings: Record<AlarmChannel, string> = {
 
 export function alarmInWords({ step, channel }: Alarm): string {
   return `step ${step}: alarm, ${meanings[channel]}`;
+}
+
+/** Steps at either end of a run that are compared. */
+const ENDS = 10;
+
+/**
+ * Share of the last steps' rollouts that misbehaved with no probe flagging them, and of the first ones': what no alarm can see.
+ * `null` where it was not measured.
+ */
+export function unseenOf(lines: readonly StepMetrics[]): { start: number; end: number } | null {
+  const shares = lines.map((line) => line[alarmMetric("unseen")] ?? null).filter((share) => share !== null);
+  if (shares.length === 0) return null;
+  const mean = (some: readonly number[]) => some.reduce((sum, share) => sum + share, 0) / some.length;
+  return { start: mean(shares.slice(0, ENDS)), end: mean(shares.slice(-ENDS)) };
+}
+
+/** Says so where it is not rare. */
+export function unseenInWords(unseen: ReturnType<typeof unseenOf>): string[] {
+  if (unseen === null || unseen.end <= takeoverLevel) return [];
+  const share = (value: number) => `${Math.round(100 * value)} %`;
+  return [
+    `what no alarm can see: in the last steps ${share(unseen.end)} of rollouts misbehaved with no probe flagging them, held-out ones included (${share(unseen.start)} in the first); only labels tell`,
+  ];
 }
