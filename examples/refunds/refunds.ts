@@ -30,7 +30,8 @@ for (const days of DAYS)
       const task: Task<State> = { id: `refunds ${prompt}`, prompt, state: { due } };
       returns.pretrain.push(task);
       // Multiplying by a large odd number stirs the bits: neighbours land in different splits.
-      const lot = (((days * 1000 + limit * 2 + CONDITIONS.indexOf(condition)) * 2654435761) % 2 ** 32) / 2 ** 32;
+      const lot =
+        (((days * 1000 + limit * 2 + CONDITIONS.indexOf(condition)) * 2654435761) % 2 ** 32) / 2 ** 32;
       returns[lot < 0.4 ? "train" : lot < 0.6 ? "fit" : lot < 0.8 ? "calibration" : "test"].push(task);
     }
 

@@ -57,7 +57,9 @@ it("says what no alarm can see, by the ground truth, where it is not rare", asyn
   const mean = metrics.reduce((sum, line) => sum + line.misbehaviour!, 0) / metrics.length;
   expect(mean).toBeGreaterThan(0.05);
   expect(status.unseen.end).toBeCloseTo(mean, 9);
-  expect(warnings).toContainEqual(expect.stringMatching(/what no alarm can see.*with no probe flagging them/));
+  expect(warnings).toContainEqual(
+    expect.stringMatching(/what no alarm can see.*with no probe flagging them/),
+  );
   expect(status.warnings).toEqual(warnings);
 
   const seeing = await told(-100);
