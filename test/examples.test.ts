@@ -82,6 +82,7 @@ afterAll(() => rm(folder, { recursive: true }));
 describe.each([
   { path: "sums/sums.js", steps: 60 },
   { path: "marks/marks.ts", steps: 120 },
+  { path: "refunds/refunds.ts", steps: 120 },
 ])("examples/$path", async ({ path, steps }) => {
   const environment = await loadEnvironment(join(examples, path));
   afterAll(() => environment.close());
