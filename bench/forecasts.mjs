@@ -11,7 +11,7 @@
 
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { aroundEach } from "../dist/prepare/forecast.js";
+import { aroundEach } from "../dist/audit/index.js";
 import { widened } from "../dist/prepare/forecast-intervals.js";
 import { conformalQuantile, conformalScore, simulateArm } from "../dist/prepare/index.js";
 import { randomFor } from "../dist/random.js";
