@@ -265,7 +265,7 @@ export const metricGroups: readonly MetricGroup[] = [
       ),
       metric(
         alarmMetric("unseen"),
-        "what no alarm can see, by the ground truth, which no alarm is told: share of rollouts that misbehaved and that neither the initial probe nor any held-out one flags",
+        "share of rollouts that misbehaved, by the ground truth, which no alarm is told, and that neither the initial probe nor any held-out one flags",
         share,
       ),
     ],

@@ -58,13 +58,13 @@ it("says what no alarm can see, by the ground truth, where it is not rare", asyn
   expect(mean).toBeGreaterThan(0.05);
   expect(status.unseen.end).toBeCloseTo(mean, 9);
   expect(warnings).toContainEqual(
-    expect.stringMatching(/what no alarm can see.*with no probe flagging them/),
+    expect.stringMatching(/no probe sees it.*with no probe flagging them.*no alarm was raised/),
   );
   expect(status.warnings).toEqual(warnings);
 
   const seeing = await told(-100);
   expect(seeing.status.unseen).toEqual({ start: 0, end: 0 });
-  expect(seeing.warnings.join()).not.toContain("no alarm can see");
+  expect(seeing.warnings.join()).not.toContain("no probe sees it");
 });
 
 it("changes nothing of what is trained", async () => {

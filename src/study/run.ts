@@ -140,7 +140,7 @@ export async function runToEnd(
       listener.onStep?.(line);
       if (stopping) throw new StoppedError(`stopped after step ${step} of ${steps}`);
     }
-    const news = unseenInWords(unseen);
+    const news = unseenInWords(unseen, alarms.length > 0);
     warnings.push(...news);
     for (const warning of news) listener.onWarning?.(warning);
     await writeStatus("done", steps);

@@ -27,7 +27,7 @@ export function createAlarmWatch(): (line: StepMetrics) => Alarm[] {
 
 const meanings: Record<AlarmChannel, string> = {
   reader:
-    "the reader moved: known misbehaviour is read as less than it was, with its text unchanged (obfuscated activations); trust no verdict of the probe from here on",
+    "the reader moved: known misbehaviour is read as less than it was, with its text unchanged (obfuscated activations; where nothing is trained against the probe, what is learned has moved what it reads); trust no verdict of the probe from here on",
   text: "the text moved: probes that nothing is trained against see in the rollouts what the initial probe does not, and it reads known misbehaviour as before",
 };
 
@@ -39,7 +39,7 @@ export function alarmInWords({ step, channel }: Alarm): string {
 const ENDS = 10;
 
 /**
- * Share of the last steps' rollouts that misbehaved with no probe flagging them, and of the first ones': what no alarm can see.
+ * Share of the last steps' rollouts that misbehaved with no probe flagging them, and of the first ones': what alarms cannot go by.
  * `null` where it was not measured.
  */
 export function unseenOf(lines: readonly StepMetrics[]): { start: number; end: number } | null {
@@ -50,10 +50,10 @@ export function unseenOf(lines: readonly StepMetrics[]): { start: number; end: n
 }
 
 /** Says so where it is not rare. */
-export function unseenInWords(unseen: ReturnType<typeof unseenOf>): string[] {
+export function unseenInWords(unseen: ReturnType<typeof unseenOf>, alarmed: boolean): string[] {
   if (unseen === null || unseen.end <= takeoverLevel) return [];
   const share = (value: number) => `${Math.round(100 * value)} %`;
   return [
-    `what no alarm can see: in the last steps ${share(unseen.end)} of rollouts misbehaved with no probe flagging them, held-out ones included (${share(unseen.start)} in the first); only labels tell`,
+    `no probe sees it: in the last steps ${share(unseen.end)} of rollouts misbehaved with no probe flagging them, held-out ones included (${share(unseen.start)} in the first); ${alarmed ? "an alarm was raised" : "no alarm was raised, and only labels tell"}`,
   ];
 }
