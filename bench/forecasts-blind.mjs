@@ -5,7 +5,7 @@
 
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { aroundEach } from "../dist/prepare/forecast.js";
+import { aroundEach } from "../dist/audit/index.js";
 
 const METRICS = {
   misbehaviour: "misbehaviour",

@@ -11,7 +11,7 @@
 
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { aroundEach } from "../dist/prepare/forecast.js";
+import { aroundEach } from "../dist/audit/index.js";
 import { widened } from "../dist/prepare/forecast-intervals.js";
 import { conformalQuantile, conformalScore, simulateArm } from "../dist/prepare/index.js";
 import { randomFor } from "../dist/random.js";
@@ -236,7 +236,7 @@ for (const [environment, folder] of studies) {
           return [name, STEPS.map((step) => ({ value: line(step) }))];
         }),
       );
-      runs.push({ environment, id, seed, ...run, predictions: { ...predictions, pilot } });
+      runs.push({ environment, folder, id, seed, ...run, predictions: { ...predictions, pilot } });
     }
   costs[folder.split("/").at(-1)] = {
     ...seconds,
@@ -266,6 +266,20 @@ const worst = (list, measure, step) =>
       ),
     ),
   );
+/**
+ * What no forecast can know: how far a run is from the mean of the others with its settings, less what their own luck adds to that
+ * (the mean of n has 1 / n of a run's variance).
+ */
+const floorOf = (run, measure, step) => {
+  const others = runs.flatMap((one) =>
+    one !== run && one.id === run.id && one.folder === run.folder && one.curves[measure][step] !== null
+      ? [one.curves[measure][step]]
+      : [],
+  );
+  const realised = run.curves[measure][step];
+  if (realised === null || others.length === 0) return [];
+  return [Math.abs(realised - mean(others)) / Math.sqrt(1 + 1 / others.length)];
+};
 const factorsFrom = (list, how) => ({
   steps: STEPS,
   factors: Object.fromEntries(
@@ -302,12 +316,21 @@ for (const measure of MEASURES) {
     });
     console.log(`| ${title} | ${cells.join(" | ")} |`);
   }
+  const floors = columns.map(({ environment, step }) => {
+    const own = runs.filter((run) => environment === "all" || run.environment === environment);
+    const errors = own.flatMap((run) => floorOf(run, measure, step));
+    return environment === "all" ? `${show(median(errors))} / ${show(mean(errors))}` : show(median(errors));
+  });
+  console.log(`| *luck alone* | ${floors.join(" | ")} |`);
   console.log("");
 }
-for (const [title, how] of [
-  ["of all their runs together", pooled],
-  ["of the worst of them", worst],
-]) {
+// One environment alone has no others to take factors from.
+for (const [title, how] of environments.length < 2
+  ? []
+  : [
+      ["of all their runs together", pooled],
+      ["of the worst of them", worst],
+    ]) {
   console.log(`**Coverage of 80 % intervals, factors from the other environments alone, ${title}**\n`);
   console.log(
     `| environment | runs | ${MEASURES.flatMap((name) => JUDGED.map((step) => `${name}, ${step === 39 ? 40 : step}`)).join(" | ")} |`,

@@ -248,7 +248,7 @@ export const metricGroups: readonly MetricGroup[] = [
   {
     title: "Alarms",
     about:
-      "What alarms rest on at every step (`training.alarms`), without ground truth of rollouts: sequences drawn from the tracer set, and the held-out probes on the step's rollouts.",
+      "What alarms rest on at every step (`training.alarms`), without ground truth of rollouts: sequences drawn from the tracer set, and the held-out probes on the step's rollouts. And what they cannot see.",
     metrics: [
       metric(
         alarmMetric("lost"),
@@ -262,6 +262,11 @@ export const metricGroups: readonly MetricGroup[] = [
         "share of rollouts that most held-out probes flag and the initial one does not",
         share,
         "there are no held-out probes, or the probe missed half of the misbehaviour from the start",
+      ),
+      metric(
+        alarmMetric("unseen"),
+        "share of rollouts that misbehaved, by the ground truth, which no alarm is told, and that neither the initial probe nor any held-out one flags",
+        share,
       ),
     ],
   },

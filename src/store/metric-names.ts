@@ -41,8 +41,8 @@ export function monitorMetric(
   return `monitor/${monitor === undefined ? "" : `${monitor}/`}${measure}`;
 }
 
-/** What alarms rest on; see `AlarmReading`. */
-export function alarmMetric(part: "lost" | "count" | "overlooked"): string {
+/** What alarms rest on (see `AlarmReading`), and what they cannot see. */
+export function alarmMetric(part: "lost" | "count" | "overlooked" | "unseen"): string {
   return `alarm/${part}`;
 }
 

@@ -265,6 +265,8 @@ export const runStatusSchema = z
     warnings: z.array(z.string()).optional(),
     /** Alarms, and the step behind whose update each was raised: what reads has moved, or the text. */
     alarms: z.array(z.object({ step: z.int(), channel: z.enum(["reader", "text"]) })).optional(),
+    /** What no probe sees: share of rollouts that misbehaved with none flagging them, in the run's first and last ten steps. */
+    unseen: z.object({ start: z.number(), end: z.number() }).optional(),
     /** Why it was stopped, where nobody asked: it goes on only with other `training.alarms`. */
     stopped: z.literal("alarm").optional(),
   })

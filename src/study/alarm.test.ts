@@ -33,8 +33,38 @@ it("keeps the last checkpoint before it, is not gone on with, and goes on where 
   await runToEnd(folder, context("warn"));
   const done = await statusOf(folder);
   expect(done).toMatchObject({ state: "done", alarms: [{ step, channel }] });
-  expect(done.warnings.filter((one: string) => one.includes("alarm"))).toHaveLength(1);
+  expect(done.warnings.filter((one: string) => one.includes(": alarm,"))).toHaveLength(1);
   expect(done.stopped).toBeUndefined();
+});
+
+it("says what no alarm can see, by the ground truth, where it is not rare", async () => {
+  const told = async (threshold: number) => {
+    const folder = await mkdtemp(join(tmpdir(), "probeward-alarm-"));
+    const warnings: string[] = [];
+    const blind = { ...base.probe, threshold };
+    const one = tinyContext({
+      arm: { terms: [proxyReward()] },
+      probe: blind,
+      heldOutProbes: { other: blind },
+      settings: { ...base.settings, steps: 3, alarms: "warn" },
+    });
+    const metrics = await runToEnd(folder, one, { onWarning: (warning) => warnings.push(warning) });
+    return { warnings, metrics, status: await statusOf(folder) };
+  };
+  const { warnings, metrics, status } = await told(100);
+  // Nothing is ever flagged: all misbehaviour is unseen.
+  for (const line of metrics) expect(line["alarm/unseen"]).toBe(line.misbehaviour);
+  const mean = metrics.reduce((sum, line) => sum + line.misbehaviour!, 0) / metrics.length;
+  expect(mean).toBeGreaterThan(0.05);
+  expect(status.unseen.end).toBeCloseTo(mean, 9);
+  expect(warnings).toContainEqual(
+    expect.stringMatching(/no probe sees it.*with no probe flagging them.*no alarm was raised/),
+  );
+  expect(status.warnings).toEqual(warnings);
+
+  const seeing = await told(-100);
+  expect(seeing.status.unseen).toEqual({ start: 0, end: 0 });
+  expect(seeing.warnings.join()).not.toContain("no probe sees it");
 });
 
 it("changes nothing of what is trained", async () => {

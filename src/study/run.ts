@@ -26,6 +26,8 @@ import {
   startPolicy,
   train,
   UnansweredError,
+  unseenInWords,
+  unseenOf,
 } from "../training/index.ts";
 import { loadCheckpoint, requireCheckpoint, saveCheckpoint, thinCheckpoint } from "./checkpoint.ts";
 
@@ -73,6 +75,7 @@ export async function runToEnd(
   if (status?.state === "done") await requireCheckpoint(folder, status.steps);
   const warnings: string[] = [];
   const alarms: Alarm[] = [];
+  let unseen: ReturnType<typeof unseenOf> = null;
   const writeStatus = (
     state: RunStatus["state"],
     step: number,
@@ -84,6 +87,7 @@ export async function runToEnd(
       ...(error !== undefined && { error }),
       ...(warnings.length > 0 && { warnings }),
       ...(alarms.length > 0 && { alarms }),
+      ...(unseen && { unseen }),
       ...(stopped && { stopped }),
     } satisfies RunStatus);
 
@@ -115,6 +119,7 @@ export async function runToEnd(
       return news.length > 0;
     };
     metrics.forEach(warn);
+    unseen = unseenOf(metrics);
 
     await writeStatus("running", step);
     for await (const { metrics: line, rollouts, state } of train(
@@ -126,6 +131,7 @@ export async function runToEnd(
       await appendLines(paths.metrics, [line]);
       await appendLines(paths.rollouts, rollouts);
       metrics.push(line);
+      unseen = unseenOf(metrics);
       step = state.step;
       const stopping = listener.signal?.aborted === true && step < steps;
       if (warn(line)) await writeStatus("running", step);
@@ -141,6 +147,9 @@ export async function runToEnd(
       listener.onStep?.(line);
       if (stopping) throw new StoppedError(`stopped after step ${step} of ${steps}`);
     }
+    const news = unseenInWords(unseen, alarms.length > 0);
+    warnings.push(...news);
+    for (const warning of news) listener.onWarning?.(warning);
     await writeStatus("done", steps);
     await thinCheckpoint(folder, steps, context.settings.keepCheckpoints);
     return metrics;

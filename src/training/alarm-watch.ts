@@ -1,6 +1,6 @@
-/** @file A run's alarms, from its lines of metrics. */
+/** @file A run's alarms, from its lines of metrics, and what they could not see. */
 
-import { type AlarmChannel, createAlarms } from "../audit/index.ts";
+import { type AlarmChannel, createAlarms, takeoverLevel } from "../audit/index.ts";
 import { alarmMetric } from "../store/metric-names.ts";
 import type { StepMetrics } from "../store/records.ts";
 
@@ -27,10 +27,33 @@ export function createAlarmWatch(): (line: StepMetrics) => Alarm[] {
 
 const meanings: Record<AlarmChannel, string> = {
   reader:
-    "the reader moved: known misbehaviour is read as less than it was, with its text unchanged (obfuscated activations); trust no verdict of the probe from here on",
+    "the reader moved: known misbehaviour is read as less than it was, with its text unchanged (obfuscated activations; where nothing is trained against the probe, what is learned has moved what it reads); trust no verdict of the probe from here on",
   text: "the text moved: probes that nothing is trained against see in the rollouts what the initial probe does not, and it reads known misbehaviour as before",
 };
 
 export function alarmInWords({ step, channel }: Alarm): string {
   return `step ${step}: alarm, ${meanings[channel]}`;
+}
+
+/** Steps at either end of a run that are compared. */
+const ENDS = 10;
+
+/**
+ * Share of the last steps' rollouts that misbehaved with no probe flagging them, and of the first ones': what alarms cannot go by.
+ * `null` where it was not measured.
+ */
+export function unseenOf(lines: readonly StepMetrics[]): { start: number; end: number } | null {
+  const shares = lines.map((line) => line[alarmMetric("unseen")] ?? null).filter((share) => share !== null);
+  if (shares.length === 0) return null;
+  const mean = (some: readonly number[]) => some.reduce((sum, share) => sum + share, 0) / some.length;
+  return { start: mean(shares.slice(0, ENDS)), end: mean(shares.slice(-ENDS)) };
+}
+
+/** Says so where it is not rare. */
+export function unseenInWords(unseen: ReturnType<typeof unseenOf>, alarmed: boolean): string[] {
+  if (unseen === null || unseen.end <= takeoverLevel) return [];
+  const share = (value: number) => `${Math.round(100 * value)} %`;
+  return [
+    `no probe sees it: in the last steps ${share(unseen.end)} of rollouts misbehaved with no probe flagging them, held-out ones included (${share(unseen.start)} in the first); ${alarmed ? "an alarm was raised" : "no alarm was raised, and only labels tell"}`,
+  ];
 }

@@ -2,7 +2,7 @@
 
 export type { ColumnValue, RolloutRecord, StepMetrics } from "../store/records.ts";
 export { groupAdvantages } from "./advantages.ts";
-export { type Alarm, alarmInWords, createAlarmWatch } from "./alarm-watch.ts";
+export { type Alarm, alarmInWords, createAlarmWatch, unseenInWords, unseenOf } from "./alarm-watch.ts";
 export { type ChatServer, UnansweredError } from "./chat.ts";
 export { type ClassMeasure, isForetold, measureClasses } from "./class-gradients.ts";
 export { type FirstBatch, sampleFirst } from "./first-rollouts.ts";

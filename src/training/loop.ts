@@ -2,9 +2,10 @@
 
 import type { Datum, ForwardOptions, ForwardOutput, LossMetrics, Policy } from "../engine/index.ts";
 import type { Probe } from "../probe/types.ts";
+import { alarmMetric } from "../store/metric-names.ts";
 import type { RolloutRecord, StepMetrics } from "../store/records.ts";
 import { learningRateAt } from "../tensor/index.ts";
-import { createAlarmReader } from "./alarm-reader.ts";
+import { createAlarmReader, unseenIn } from "./alarm-reader.ts";
 import { type Credit, creditRollouts, rolloutsOf } from "./credit.ts";
 import { createDeployment } from "./deployment.ts";
 import { requireFinite } from "./guard.ts";
@@ -158,6 +159,7 @@ export async function* train(
     };
     const metrics = measureStep(measured, context);
     Object.assign(metrics, deployed, thoughts, await alarms?.(step, policy, readings.policy));
+    if (alarms) metrics[alarmMetric("unseen")] = unseenIn(context, readings.policy, outcomes);
     if (kernel && (step % settings.kernelEvery === 0 || step === settings.steps - 1))
       Object.assign(metrics, await kernel(policy));
     if (evaluated)
