@@ -90,6 +90,7 @@ export {
   type ChatOptions,
   type DecoderConfig,
   hookNames,
+  type Keeping,
   type LoadedModel,
   loadAdapter,
   loadLlama2c,

@@ -4,6 +4,7 @@ import {
   adapterOff,
   hookNames,
   isEmbedded,
+  type Keeping,
   type LoadedModel,
   loadModel,
   type Tokenizer,
@@ -22,10 +23,15 @@ import { freeWeights, type Placed, place, usedAs } from "./weights.ts";
 /**
  * Opens a model's folder or its `.gguf` file. Close the engine when done.
  *
+ * @param options `weights` says how a checkpoint's matrices are kept (see `Keeping`)
+ *
  * @throws Error naming the file that is missing or malformed, or what the adapter does not fit
  */
-export async function openEngine(path: string, options: EngineOptions = {}): Promise<Engine> {
-  return createEngine({ name: path, ...(await loadModel(path)) }, options);
+export async function openEngine(
+  path: string,
+  { weights, ...options }: EngineOptions & { weights?: Keeping | undefined } = {},
+): Promise<Engine> {
+  return createEngine({ name: path, ...(await loadModel(path, weights)) }, options);
 }
 
 /** An engine over a model that is loaded. Close it when done. @throws Error where the model takes no such adapter */

@@ -9,7 +9,7 @@ import { parseJson, writeJson } from "../files.ts";
 import { openSafetensors, safetensorsPieces, writeSafetensors } from "../tensor/index.ts";
 import { trainableShapes } from "./adapter.ts";
 import { type CharacterConfig, characterConfigSchema, isEmbedded, type ModelConfig } from "./config.ts";
-import { checkLayers, fittingWeights } from "./fit.ts";
+import { checkLayers, fittingWeights, type Keeping } from "./fit.ts";
 import { CharacterTokenizer } from "./tokenizer.ts";
 import type { LoadedModel, Weights } from "./types.ts";
 
@@ -26,15 +26,16 @@ export async function saveModel(
  * Loads an embedded model, a checkpoint in Hugging Face's layout, or a GGUF file.
  *
  * @param folder the model's folder, or its `.gguf` file
+ * @param kept how a checkpoint's matrices are kept; an embedded model's are float32
  * @throws Error naming the file that is missing, malformed, of an architecture that is not supported or of other shapes.
  */
-export async function loadModel(folder: string): Promise<LoadedModel> {
+export async function loadModel(folder: string, kept?: Keeping): Promise<LoadedModel> {
   // What reads formats of others is large: it is loaded where it is needed.
-  if (folder.endsWith(".gguf")) return (await import("./gguf/load.ts")).loadGguf(folder);
+  if (folder.endsWith(".gguf")) return (await import("./gguf/load.ts")).loadGguf(folder, kept);
   const path = join(folder, "config.json");
   const json = parseConfig(path, await readFile(path, "utf8").catch(() => missing(folder, path)));
   if ((json as { architecture?: unknown } | null)?.architecture !== "probeward-character")
-    return (await import("./huggingface/load.ts")).loadHuggingFace(folder, json);
+    return (await import("./huggingface/load.ts")).loadHuggingFace(folder, json, kept);
   const parsed = characterConfigSchema.safeParse(json);
   if (!parsed.success) throw new Error(`${path}: ${z.prettifyError(parsed.error)}`);
   const config = parsed.data;

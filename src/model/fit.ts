@@ -1,23 +1,46 @@
 /** @file The tensors of files as the weights of a configuration: none lacks, none is over, all have their shapes and are finite. */
 
-import { allFinite, type TensorSource } from "../tensor/index.ts";
+import {
+  allFinite,
+  floats,
+  type Narrow,
+  NarrowTensor,
+  narrowed,
+  sizeOf,
+  type TensorSource,
+} from "../tensor/index.ts";
 import type { Weights } from "./types.ts";
 
 /** How many tensors a message names. */
 const NAMED = 8;
 
 /**
+ * How matrices are kept in memory: as float32, or narrower, rounded where their file has more of them. Unless it is said: as float32, but
+ * for those of a model of `LARGE` that lie in bfloat16, which stay as they lie.
+ */
+export type Keeping = "float32" | Narrow;
+
+/** Weights of a model whose matrices are not widened for nothing: 4 GiB of them. */
+const LARGE = 2 ** 30;
+
+/** What else is said of tensors that are read. */
+export interface Fit {
+  /** Which other tensors of the source may be passed over? */
+  passed?: (name: string) => boolean;
+  kept?: Keeping | undefined;
+}
+
+/**
  * Reads the tensors of the shapes that are wanted, one after the other.
  *
  * @param where what they are read from, for error messages
- * @param passed which other tensors of the source may be passed over
  * @throws Error naming the file and the tensors that are missing, over, of another shape, or not finite.
  */
 export async function fittingWeights(
   source: TensorSource,
   shapes: Record<string, readonly number[]>,
   where: string,
-  passed: (name: string) => boolean = () => false,
+  { passed = () => false, kept }: Fit = {},
 ): Promise<Weights> {
   const surplus = Object.keys(source.shapes).filter((name) => !Object.hasOwn(shapes, name) && !passed(name));
   if (surplus.length > 0)
@@ -25,18 +48,29 @@ export async function fittingWeights(
       `${where}: has tensors that its configuration has no place for: ${surplus.slice(0, NAMED).join(", ")}`,
     );
   const weights: Weights = {};
+  const broken: string[] = [];
+  const isLarge = Object.values(shapes).reduce((sum, shape) => sum + sizeOf(shape), 0) > LARGE;
   for (const [name, shape] of Object.entries(shapes)) {
     const stored = Object.hasOwn(source.shapes, name) ? source.shapes[name] : undefined;
     if (stored === undefined) throw new Error(`${where}: lacks the tensor ${name} [${shape}]`);
     const file = source.fileOf(name);
     if (stored.join() !== shape.join())
       throw new Error(`${file}: ${name} has shape [${stored}]; its configuration wants [${shape}]`);
-    const { data } = await source.read(name);
+    const isMatrix = shape.length === 2;
+    const stays = kept === undefined ? isLarge : kept !== "float32";
+    const tensor = await source.read(name, isMatrix && stays);
+    const { data } = tensor;
     if (!(data instanceof Float32Array))
       throw new Error(`${file}: ${name} holds integers; weights are floating-point numbers`);
-    weights[name] = { shape: [...shape], dtype: "float32", data };
+    broken.push(...brokenIn(data, name, file));
+    if (tensor instanceof NarrowTensor && (kept === undefined || kept === tensor.kept))
+      weights[name] = tensor;
+    else {
+      const wide = floats([...shape], data);
+      weights[name] = isMatrix && kept && kept !== "float32" ? narrowed(wide, kept) : wide;
+    }
   }
-  checkFinite(weights, (name) => source.fileOf(name));
+  refuseBroken(broken);
   return weights;
 }
 
@@ -53,9 +87,15 @@ export function checkLayers(layers: number, source: TensorSource, where: string)
 
 /** @throws Error naming each tensor that holds NaN or infinity, and its file */
 export function checkFinite(weights: Weights, fileOf: (name: string) => string): void {
-  const broken = Object.entries(weights).flatMap(([name, { data }]) =>
-    allFinite(data) ? [] : `${fileOf(name)}: ${name} holds ${data.find((x) => !Number.isFinite(x))}`,
-  );
+  refuseBroken(Object.entries(weights).flatMap(([name, { data }]) => brokenIn(data, name, fileOf(name))));
+}
+
+/** What is not finite in a tensor, in words. */
+function brokenIn(data: Float32Array, name: string, file: string): string[] {
+  return allFinite(data) ? [] : [`${file}: ${name} holds ${data.find((x) => !Number.isFinite(x))}`];
+}
+
+function refuseBroken(broken: readonly string[]): void {
   if (broken.length > 0)
     throw new Error(
       `${broken.slice(0, NAMED).join("; ")}. The file is damaged, or training diverged before it was written: take another`,

@@ -48,6 +48,7 @@ export {
   leaveDecoder,
 } from "./decoder.ts";
 export { fingerprintOf, type TokenizerFingerprint } from "./fingerprint.ts";
+export type { Keeping } from "./fit.ts";
 export { type PullOptions, pullModel } from "./hub.ts";
 export { entropyOf, type NextTokens, nextTokens } from "./likelihood.ts";
 export { loadLlama2c } from "./llama2c.ts";

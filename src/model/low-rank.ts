@@ -22,7 +22,8 @@ export function changedByRank(
     const changed = after[name];
     if (changed === undefined || tensor.shape.length !== 2) return [name, tensor];
     const [M, N] = tensor.shape as [number, number];
-    const change = changed.data.map((x, i) => x - tensor.data[i]!);
+    const { data } = tensor;
+    const change = changed.data.map((x, i) => x - data[i]!);
     return [name, changeOf(tensor, change, [M, N], Math.min(rank, M, N), random)];
   });
   return { ...before, weights: Object.fromEntries(weights) };

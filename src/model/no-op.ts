@@ -1,7 +1,7 @@
 /** @file Changes of a model that should change nothing: casts, and random low-rank changes of a set size. */
 
 import { normal, type Random } from "../random.ts";
-import { floats } from "../tensor/index.ts";
+import { floats, roundToBrainHalves, widenBrainHalves } from "../tensor/index.ts";
 import { plusProduct } from "./merge.ts";
 import type { LoadedModel, Weights } from "./types.ts";
 
@@ -10,7 +10,7 @@ export type Precision = "float32" | "float16" | "bfloat16";
 
 /** A number as it comes back from a format. */
 const cast: Record<Exclude<Precision, "float32">, (x: Float32Array) => Float32Array> = {
-  bfloat16: toBfloat16,
+  bfloat16: (values) => widenBrainHalves(roundToBrainHalves(values)),
   float16: toFloat16,
 };
 
@@ -92,17 +92,6 @@ function gaussian(shape: number[], random: Random) {
   const tensor = floats(shape);
   for (let i = 0; i < tensor.data.length; i++) tensor.data[i] = normal(random);
   return tensor;
-}
-
-/** To the nearest, ties to even. */
-function toBfloat16(values: Float32Array): Float32Array {
-  const rounded = values.slice();
-  const bits = new Uint32Array(rounded.buffer);
-  for (let i = 0; i < bits.length; i++) {
-    const x = bits[i]!;
-    bits[i] = (x + 0x7fff + ((x >>> 16) & 1)) & 0xffff0000;
-  }
-  return rounded;
 }
 
 /** Of the bits of a float32: the largest half-precision number, 65504, and the smallest that has a whole fraction, 2^-14. */

@@ -13,6 +13,12 @@ export const engineSettingsSchema = z.strictObject({
     .enum(["float32", "bfloat16"])
     .optional()
     .describe("xla: what operands of matrix products are rounded to; all else is float32 (default: float32)"),
+  weights: z
+    .enum(["float32", "bfloat16", "int8"])
+    .optional()
+    .describe(
+      "onnx: how a checkpoint's frozen matrices are kept, and rounded, in memory; each is widened to float32 when it is its turn (default: float32, but as they are in files with more than 2^30 bfloat16 weights)",
+    ),
   processes: z
     .int()
     .min(1)
@@ -70,8 +76,14 @@ export type EngineSettings = z.infer<typeof engineSettingsSchema>;
  * @throws UsageError where it cannot be had, or a setting does not go with it
  */
 export async function openRuntime(settings: EngineSettings | undefined): Promise<Runtime> {
-  const { runtime = "onnx", ...options } = settings ?? {};
-  if (runtime === "xla") return startXla(options);
+  const { runtime = "onnx", weights, ...options } = settings ?? {};
+  if (runtime === "xla") {
+    if (weights && weights !== "float32")
+      throw new UsageError(
+        `engine.weights: ${weights} is for engine.runtime: onnx; on xla engine.dtype: bfloat16 says how frozen matrices are kept`,
+      );
+    return startXla(options);
+  }
   const idle = Object.entries(options).find(([, value]) => value !== undefined);
   if (idle)
     throw new UsageError(`engine.${idle[0]} is for engine.runtime: xla (--runtime xla); this is onnx`);

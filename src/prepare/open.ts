@@ -49,7 +49,7 @@ export async function openBaseModel(
   return engine;
 }
 
-async function loadBaseModel({ model, environment }: ModelSettings): Promise<LoadedModel> {
+async function loadBaseModel({ model, environment, engine }: ModelSettings): Promise<LoadedModel> {
   const folder = model ?? shippedModel(environment);
   if (model === undefined)
     await access(folder).catch(() => {
@@ -57,7 +57,7 @@ async function loadBaseModel({ model, environment }: ModelSettings): Promise<Loa
         `${environment} has no base model yet. Make it with: probeward pretrain ${environment}`,
       );
     });
-  return loadModel(folder);
+  return loadModel(folder, engine?.weights);
 }
 
 function checkModel(engine: Engine, environment: Environment, settings: ModelSettings): void {

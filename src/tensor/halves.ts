@@ -1,4 +1,4 @@
-/** @file Half-precision numbers widened to float32, many millions at a time. */
+/** @file Half-precision numbers widened to float32, and rounded to, many millions at a time. */
 
 /** Every IEEE 754 half as a float32, by its bits: made once, a quarter of a megabyte. */
 let table: Float32Array | undefined;
@@ -21,6 +21,14 @@ export function widenBrainHalves(
   const bits = new Uint32Array(target.buffer, target.byteOffset, target.length);
   for (let i = 0; i < halves.length; i++) bits[i] = halves[i]! << 16;
   return target;
+}
+
+/** The nearest bfloat16 number of each, of two as near the even one. */
+export function roundToBrainHalves(values: Float32Array): Uint16Array {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  const halves = new Uint16Array(values.length);
+  for (let i = 0; i < bits.length; i++) halves[i] = (bits[i]! + 0x7fff + ((bits[i]! >>> 16) & 1)) >>> 16;
+  return halves;
 }
 
 /** The value of an IEEE 754 half: 1 sign bit, 5 exponent bits, 10 fraction bits. */

@@ -11,8 +11,9 @@ export {
 } from "./compile.ts";
 export { Composer, type Wires } from "./compose.ts";
 export { allFinite } from "./finite.ts";
-export { halfToFloat, widenBrainHalves, widenHalves } from "./halves.ts";
+export { halfToFloat, roundToBrainHalves, widenBrainHalves, widenHalves } from "./halves.ts";
 export { compileInTwo, type InTwo } from "./in-two.ts";
+export { BrainTensor, type Narrow, NarrowTensor, narrowed, ScaledTensor } from "./narrow.ts";
 export { onnxRuntime, threads } from "./onnx/runtime.ts";
 export {
   type CopyPair,

@@ -2,6 +2,7 @@
 
 import { type FileHandle, open } from "node:fs/promises";
 import { withFile } from "../files.ts";
+import { BrainTensor } from "./narrow.ts";
 import {
   checkReadable,
   damaged,
@@ -19,8 +20,11 @@ import type { Tensor } from "./types.ts";
 export interface TensorSource {
   /** Shapes by name. */
   readonly shapes: Record<string, readonly number[]>;
-  /** @throws Error where the tensor's element type is not supported. */
-  read(name: string): Promise<Tensor>;
+  /**
+   * @param asStored may it be kept as narrow as it lies, where that is known?
+   * @throws Error where the tensor's element type is not supported.
+   */
+  read(name: string, asStored?: boolean): Promise<Tensor>;
   /** The name of the file that holds it. */
   fileOf(name: string): string;
   close(): Promise<void>;
@@ -62,11 +66,12 @@ export async function openSafetensors(
     return {
       metadata,
       shapes: Object.fromEntries(entries.map(({ name, shape }) => [name, shape])),
-      async read(name) {
+      async read(name, asStored = false) {
         const entry = byName.get(name);
         if (entry === undefined) throw new Error(`${path}: lacks the tensor ${name}`);
         checkReadable(entry, path);
         const bytes = await bytesAt(file, path, 8 + length + entry.begin, entry.end - entry.begin);
+        if (asStored && entry.dtype === "BF16") return new BrainTensor(entry.shape, new Uint16Array(bytes));
         return read(entry.dtype, entry.shape, bytes);
       },
       fileOf: () => path,

@@ -3,6 +3,7 @@
 import { createHash } from "node:crypto";
 import { writeWhole } from "../files.ts";
 import { widenBrainHalves, widenHalves } from "./halves.ts";
+import { NarrowTensor } from "./narrow.ts";
 import { floats, ints, sizeOf, type Tensor } from "./types.ts";
 
 /** What can be stored: float32, int32, and booleans as bytes. */
@@ -55,15 +56,16 @@ export function* safetensorsPieces(
   metadata: Record<string, string> = {},
 ): Generator<Uint8Array> {
   const names = Object.keys(tensors).sort();
-  for (const name of names) {
-    const { shape, data } = tensors[name]!;
+  const described = names.map((name) => {
+    const tensor = tensors[name]!;
+    const { shape } = tensor;
+    if (tensor instanceof NarrowTensor)
+      return { name, dtype: "F32" as const, shape, length: 4 * sizeOf(shape) };
+    const { data } = tensor;
     if (sizeOf(shape) !== data.length)
       throw new Error(
         `tensor ${name}: shape [${shape}] needs ${sizeOf(shape)} numbers, its data has ${data.length}`,
       );
-  }
-  const described = names.map((name) => {
-    const { shape, data } = tensors[name]!;
     const dtype: StoredType =
       data instanceof Float32Array ? "F32" : data instanceof Int32Array ? "I32" : "BOOL";
     return { name, dtype, shape, length: data.byteLength };

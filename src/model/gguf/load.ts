@@ -4,6 +4,7 @@ import type { z } from "zod";
 import { parseForeign, shown } from "../../foreign.ts";
 
 import type { DecoderConfig, Rotary } from "../config.ts";
+import type { Keeping } from "../fit.ts";
 import { readWeights } from "../huggingface/weights.ts";
 import { rotary } from "../rotary.ts";
 import type { LoadedModel } from "../types.ts";
@@ -21,7 +22,7 @@ const supported = ["llama", "qwen2", "qwen3"] as const;
  *
  * @throws Error naming the file and the architecture, element type, tokenizer or key that is not supported or missing.
  */
-export async function loadGguf(path: string): Promise<LoadedModel> {
+export async function loadGguf(path: string, kept?: Keeping): Promise<LoadedModel> {
   const file = await openGguf(path);
   try {
     const decoder = await configOf(file, path);
@@ -29,7 +30,7 @@ export async function loadGguf(path: string): Promise<LoadedModel> {
     const config = { ...decoder, endTokens };
     const { [DIVISORS]: _, ...shapes } = file.shapes;
     const source = config.architecture === "llama" ? { ...file, shapes } : file;
-    const weights = await readWeights(source, config, path);
+    const weights = await readWeights(source, config, path, kept);
     return { config, weights, tokenizer };
   } finally {
     await file.close();

@@ -6,6 +6,7 @@ import { z } from "zod";
 import { parseJson, readText } from "../../files.ts";
 
 import type { DecoderConfig } from "../config.ts";
+import type { Keeping } from "../fit.ts";
 import type { Tokenizer } from "../tokenizer.ts";
 import type { LoadedModel } from "../types.ts";
 import { settingsSchema, type TokenizerSettings, textOf } from "./added-tokens.ts";
@@ -17,13 +18,13 @@ import { loadDecoderWeights } from "./weights.ts";
  * @param json the contents of the folder's `config.json`
  * @throws Error naming the file that is missing or wrong, or the architecture that is not supported.
  */
-export async function loadHuggingFace(folder: string, json: unknown): Promise<LoadedModel> {
+export async function loadHuggingFace(folder: string, json: unknown, kept?: Keeping): Promise<LoadedModel> {
   if (existsSync(join(folder, "adapter_config.json")))
     throw new Error(
       `${folder}: has config.json and adapter_config.json, a model and an adapter, and what they are together depends on who reads them; give each a folder of its own`,
     );
   const about = await readAbout(folder, json);
-  return { ...about, weights: await loadDecoderWeights(folder, about.config) };
+  return { ...about, weights: await loadDecoderWeights(folder, about.config, kept) };
 }
 
 /** What a checkpoint is apart from its weights, which need not be there yet. @throws Error as `loadHuggingFace` does */

@@ -5,9 +5,9 @@ import { basename, join } from "node:path";
 import { z } from "zod";
 import { readText } from "../../files.ts";
 import { foreignTable, parseForeignJson } from "../../foreign.ts";
-import { openSafetensors, type TensorSource } from "../../tensor/index.ts";
+import { BrainTensor, openSafetensors, type Tensor, type TensorSource } from "../../tensor/index.ts";
 import type { DecoderConfig } from "../config.ts";
-import { checkLayers, fittingWeights } from "../fit.ts";
+import { checkLayers, fittingWeights, type Keeping } from "../fit.ts";
 import { decoderShapes } from "../shapes.ts";
 import type { Weights } from "../types.ts";
 import { familySource } from "./source.ts";
@@ -22,11 +22,15 @@ const COMPUTED =
   /rotary_emb\.inv_freq$|^(transformer\.)?h\.\d+\.attn\.(masked_)?bias$|\.attention\.(masked_)?bias$/;
 
 /** @throws Error naming the file and the tensor that is missing, of another shape, unknown or not finite. */
-export async function loadDecoderWeights(folder: string, config: DecoderConfig): Promise<Weights> {
+export async function loadDecoderWeights(
+  folder: string,
+  config: DecoderConfig,
+  kept?: Keeping,
+): Promise<Weights> {
   const source = await openCheckpoint(folder);
   try {
     checkLayers(config.layers, source, folder);
-    return await readWeights(familySource(source, config), config, folder);
+    return await readWeights(familySource(source, config), config, folder, kept);
   } finally {
     await source.close();
   }
@@ -37,14 +41,16 @@ export async function readWeights(
   source: TensorSource,
   config: DecoderConfig,
   where: string,
+  kept?: Keeping,
 ): Promise<Weights> {
   checkLayers(config.layers, source, where);
   const shapes = decoderShapes(config);
   const isTied = (name: string) => config.tied && name === OUTPUT;
-  const weights = await fittingWeights(source, shapes, where, (name) => COMPUTED.test(name) || isTied(name));
+  const passed = (name: string) => COMPUTED.test(name) || isTied(name);
+  const weights = await fittingWeights(source, shapes, where, { passed, kept });
   if (config.tied && OUTPUT in source.shapes) {
-    const { data } = await source.read(OUTPUT);
-    if (!sameNumbers(data, weights[EMBEDDING]!.data))
+    const [output, embedding] = [await source.read(OUTPUT, true), await source.read(EMBEDDING, true)];
+    if (!sameNumbers(output, embedding))
       throw new Error(
         `${source.fileOf(OUTPUT)}: ${OUTPUT} is not ${EMBEDDING}, and the configuration says that they are one; say tie_word_embeddings: false, or remove the one that is wrong`,
       );
@@ -55,7 +61,9 @@ export async function readWeights(
 const EMBEDDING = "model.embed_tokens.weight";
 const OUTPUT = "lm_head.weight";
 
-function sameNumbers(a: ArrayLike<number>, b: ArrayLike<number>): boolean {
+function sameNumbers(one: Tensor, other: Tensor): boolean {
+  const bits = one instanceof BrainTensor && other instanceof BrainTensor;
+  const [a, b] = bits ? [one.halves, other.halves] : [one.data, other.data];
   if (a.length !== b.length) return false;
   for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
   return true;
@@ -107,7 +115,7 @@ async function openCheckpoint(folder: string): Promise<TensorSource> {
   }
   return {
     shapes: Object.fromEntries([...holders].map(([name, file]) => [name, file.shapes[name]!])),
-    read: (name) => holders.get(name)!.read(name),
+    read: (name, asStored) => holders.get(name)!.read(name, asStored),
     fileOf: (name) => holders.get(name)!.fileOf(name),
     close,
   };

@@ -18,14 +18,15 @@ import {
   type Value,
 } from "./graph.ts";
 
-/** The bytes that ONNX Runtime loads (IR version 10, operator set 21). */
+/** The bytes that ONNX Runtime loads (IR version 10, operator set 21; 12 and 26 where bits are read as other numbers). */
 export function encodeModel(graph: Graph): Uint8Array {
+  const isNew = graph.nodes.some(({ op }) => op === "BitCast");
   return toBinary(
     ModelProtoSchema,
     create(ModelProtoSchema, {
-      irVersion: 10n,
+      irVersion: isNew ? 12n : 10n,
       opsetImport: [
-        { domain: "", version: 21n },
+        { domain: "", version: isNew ? 26n : 21n },
         { domain: "com.microsoft", version: 1n },
       ],
       graph: {

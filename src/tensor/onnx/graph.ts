@@ -3,15 +3,18 @@
 import type { ProgramType } from "../program.ts";
 import { sizeOf } from "../types.ts";
 
-/** What ONNX needs beside the types of programs: its shapes and axes are int64. */
-export type ElementType = ProgramType | "int64";
+/** What ONNX needs beside the types of programs: its shapes and axes are int64; and how narrow matrices are fed and read. */
+export type ElementType = ProgramType | "int64" | "bfloat16" | "uint16" | "int8";
 /** ONNX's numbers for element types. */
 export const elementCodes: Record<ElementType, number> = {
   float32: 1,
+  int8: 3,
+  uint16: 4,
   int32: 6,
   int64: 7,
   bool: 9,
   uint32: 12,
+  bfloat16: 16,
 };
 
 export type Attribute = number | string | number[];
@@ -39,10 +42,15 @@ export interface GraphConstant extends Value {
 export interface GraphInput extends Value {
   /** Which of the program's inputs. */
   index: number;
+  /** Not its numbers, but what each of its rows is scaled by. */
+  isScales?: boolean;
 }
 
 /** Operators outside ONNX's own domain. */
 const MICROSOFT_OPS = new Set(["FusedMatMul"]);
+
+/** Operators that widen what is kept narrow. */
+const WIDENING_OPS = new Set(["BitCast", "Cast", "DequantizeLinear"]);
 
 /** Operators whose two inputs may be exchanged: one order of them stands for both. */
 const COMMUTATIVE_OPS = new Set(["Add", "Mul", "Min", "Max", "And", "Or"]);
@@ -62,13 +70,25 @@ export class Graph {
   }
 
   input(shape: readonly number[], dtype: ElementType, index = this.inputs.length): Value {
-    const known = this.inputs.find((one) => one.index === index && one.shape.join() === shape.join());
+    const alike = this.inputs.filter((one) => one.index === index && !one.isScales);
+    const known = alike.find((one) => one.shape.join() === shape.join());
     if (known) return known;
-    const isFirst = this.inputs.every((one) => one.index !== index);
-    const name = isFirst ? `in${index}` : `in${index}_${shape.join("x")}`;
+    const name = alike.length === 0 ? `in${index}` : `in${index}_${shape.join("x")}`;
     const value = Object.assign(this.#define(name, shape, dtype), { index });
     this.inputs.push(value);
     return value;
+  }
+
+  /** What the rows of an input that is kept in 8 bits are scaled by. */
+  scales(rows: number, index: number): Value {
+    const value = this.#define(`in${index}_scales`, [rows], "float32");
+    this.inputs.push(Object.assign(value, { index, isScales: true }));
+    return value;
+  }
+
+  /** Is one of its inputs kept narrow? */
+  get isNarrow(): boolean {
+    return this.inputs.some(({ dtype }) => dtype === "uint16" || dtype === "int8");
   }
 
   /** The output of an operator; the one that exists already, where the same operator was applied to the same inputs. */
@@ -161,7 +181,10 @@ export class Graph {
     );
   }
 
-  /** Drops the operators that no output needs, and the constants that only they used. */
+  /**
+   * Drops the operators that no output needs, and the constants that only they used. What widens an input comes first: of what
+   * an operator needs, ONNX Runtime computes what comes first last, so that no matrix is wide before it is its turn.
+   */
   prune(): void {
     const needed = new Set(this.outputs.map((output) => output.name));
     for (let i = this.nodes.length - 1; i >= 0; i--) {
@@ -171,6 +194,19 @@ export class Graph {
     }
     const constants = this.constants.filter((constant) => needed.has(constant.name));
     this.constants.splice(0, this.constants.length, ...constants);
+    const wide = new Set(this.inputs.map(({ name }) => name));
+    const isFirst = ({ op, inputs, output }: Node) => {
+      const widens = WIDENING_OPS.has(op) && inputs.every((name) => wide.has(name));
+      if (widens) wide.add(output.name);
+      return widens;
+    };
+    const first = this.nodes.filter(isFirst);
+    if (first.length > 0)
+      this.nodes.splice(
+        0,
+        this.nodes.length,
+        ...[...first, ...this.nodes.filter((node) => !first.includes(node))],
+      );
   }
 
   /** The program as text, one operator a line. */

@@ -1,8 +1,10 @@
 /** @file From a program to an ONNX graph. */
 
+import type { Narrow } from "../narrow.ts";
 import { calledBy, type Operand, type Program } from "../program.ts";
 import { Graph, type Value } from "./graph.ts";
 import { densify } from "./layout.ts";
+import { narrowInput } from "./narrow.ts";
 import { type Lowered, rules, settle } from "./rules.ts";
 import { denseView } from "./view.ts";
 
@@ -10,11 +12,16 @@ import { denseView } from "./view.ts";
  * Lowers a program to a graph with the same inputs and outputs, in their order. The graph may take and give their elements under
  * other shapes.
  *
+ * @param kept how inputs are kept that are not fed as float32, by their numbers
  * @throws Error that names the primitive, where one has no rule
  */
-export function lower(program: Program): Graph {
+export function lower(program: Program, kept: readonly (Narrow | undefined)[] = []): Graph {
   const graph = new Graph();
-  const inputs = program.inputs.map(({ shape, dtype }, index) => dense(graph.input(shape, dtype, index)));
+  const inputs = program.inputs.map(({ shape, dtype }, index): Lowered => {
+    const as = kept[index];
+    if (as) return { ...narrowInput(graph, { shape }, index, as), dtype };
+    return dense(graph.input(shape, dtype, index));
+  });
   for (const result of lowerInto(graph, program, inputs))
     graph.outputs.push(asOutput(graph, densify(graph, settle(graph, result))));
   graph.prune();

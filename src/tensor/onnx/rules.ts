@@ -6,6 +6,7 @@ import { broadcastShapes, elementwise, reduce } from "./elementwise.ts";
 import { type ElementType, elementCodes, type Graph } from "./graph.ts";
 import { gatherView, scatterView } from "./indexing.ts";
 import { densify, layOut } from "./layout.ts";
+import { type NarrowValue, widened, widenedRows } from "./narrow.ts";
 import { broadcastView, denseView, reshapeView, shapeOf, transposeView, type View } from "./view.ts";
 
 /** An array of the program while it is lowered. */
@@ -14,6 +15,8 @@ export interface Lowered {
   dtype: ElementType;
   /** The array is the negative, or the reciprocal, of the view: kept back to become part of a difference or quotient. */
   deferred?: "Neg" | "Reciprocal" | undefined;
+  /** It is kept narrow, and widened where it is first needed. */
+  narrow?: NarrowValue | undefined;
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: parameters differ by primitive, and jax-js does not export their types.
@@ -21,7 +24,8 @@ type Parameters = Record<string, any>;
 type Rule = (graph: Graph, inputs: Lowered[], parameters: Parameters, outputs: ElementType[]) => Lowered[];
 
 /** The view of an array with nothing kept back. */
-export function settle(graph: Graph, { view, dtype, deferred }: Lowered): View {
+export function settle(graph: Graph, { view, dtype, deferred, narrow }: Lowered): View {
+  if (narrow) return widened(graph, view, narrow);
   return deferred ? elementwise(graph, deferred, [view], shapeOf(view), dtype) : view;
 }
 
@@ -105,9 +109,10 @@ function deferRule(operator: "Neg" | "Reciprocal"): Rule {
   };
 }
 
-const reshape = movementRule((graph, view, { shape }) => {
-  const reshaped = reshapeView(view, shape);
-  if (reshaped.view) return reshaped.view;
+const reshape: Rule = (graph, [input], { shape }) => {
+  const reshaped = reshapeView(input!.view, shape);
+  if (reshaped.view) return [{ ...input!, view: reshaped.view }];
+  const view = input!.narrow ? settle(graph, input!) : input!.view;
   // Lay out in logical order; only axes that would be merged with others lose their broadcast.
   const order = view.axes.map((_, axis) => axis);
   const dense = layOut(graph, view, order, reshaped.blocked);
@@ -115,8 +120,8 @@ const reshape = movementRule((graph, view, { shape }) => {
     size: view.axes[i]!.size,
     stride,
   }));
-  return reshapeView({ base: dense.name, axes }, shape).view!;
-});
+  return [{ ...input!, view: reshapeView({ base: dense.name, axes }, shape).view!, narrow: undefined }];
+};
 
 const reductions = { Add: "ReduceSum", Mul: "ReduceProd", Max: "ReduceMax", Min: "ReduceMin" } as const;
 
@@ -188,14 +193,9 @@ const pad = denseRule("Pad", (_, shape, { width }) => ({
 
 const gather: Rule = (graph, [x, ...indices], parameters, [dtype]) => {
   const at = indices.map((index) => settle(graph, index));
-  const view = gatherView(
-    graph,
-    settle(graph, x!),
-    at,
-    parameters as { axis: number[]; outDim: number },
-    dtype!,
-  );
-  return [{ view, dtype: dtype! }];
+  const form = parameters as { axis: number[]; outDim: number };
+  const rows = x!.narrow && widenedRows(graph, x!.view, x!.narrow, at, form);
+  return [{ view: rows ?? gatherView(graph, settle(graph, x!), at, form, dtype!), dtype: dtype! }];
 };
 
 const scatter: Rule = (graph, [updates, ...indices], parameters, [dtype]) => {

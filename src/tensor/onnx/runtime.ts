@@ -5,11 +5,13 @@ import { availableParallelism } from "node:os";
 import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import { versions } from "../../versions.ts";
 import { decodeByRuns } from "../decode.ts";
+import { BrainTensor, type Narrow, NarrowTensor, ScaledTensor } from "../narrow.ts";
 import { type Program, shapeOfOperand } from "../program.ts";
 import { copyRows, drawRows } from "../rows.ts";
 import { type Executable, Handle, type Runtime } from "../runtime.ts";
-import type { Tensor } from "../types.ts";
+import { floats, type Tensor } from "../types.ts";
 import { encodeModel } from "./encode.ts";
+import type { Graph } from "./graph.ts";
 import { lower } from "./lower.ts";
 import { giveBack, takeTensor } from "./pool.ts";
 
@@ -28,14 +30,19 @@ export const onnxRuntime: Runtime = {
       ...{ platform: "cpu" as const, tokensPerCall: 1 },
     };
   },
-  compile: (program, donated = []) => compileSession(program, donated),
-  put: async (tensor) => new HostHandle(tensor),
+  compile: async (program, donated = []) => compileSession(program, donated),
+  // Only what programs read as operands has to be widened by them.
+  put: async (tensor, { asOperand = false } = {}) =>
+    new HostHandle(tensor instanceof NarrowTensor && !asOperand ? floats(tensor.shape, tensor.data) : tensor),
   zeros: async (spec) => {
     const tensor = takeTensor(spec);
     tensor.data.fill(0);
     return new HostHandle(tensor, giveBack);
   },
-  get: async (handle) => hostOf(handle).tensor,
+  async get(handle) {
+    const { tensor } = hostOf(handle);
+    return tensor instanceof NarrowTensor ? floats(tensor.shape, tensor.data) : tensor;
+  },
   free: (handle) => hostOf(handle).free(),
   async copy(pairs, moves) {
     for (const { source, target } of pairs) copyRows(hostOf(source).tensor, hostOf(target).tensor, moves);
@@ -64,11 +71,26 @@ class HostHandle extends Handle {
     throw new Error(`tensor: a ${this.dtype}[${this.shape}] was used after it had been freed`);
   }
 
+  /** How it is kept, where not as its numbers. */
+  get kept(): Narrow | undefined {
+    return this.tensor instanceof NarrowTensor ? this.tensor.kept : undefined;
+  }
+
   /** As ONNX Runtime wants it, under some shape. @throws Error where it was freed */
-  as(shape: readonly number[]): OrtTensor {
-    const made = () => new OrtTensor(this.dtype, this.tensor.data as Float32Array, shape as number[]);
-    if (shape.join() !== this.shape.join()) return made();
-    this.#own ??= made();
+  as(shape: readonly number[], isScales = false): OrtTensor {
+    const { tensor } = this;
+    const dims = shape as number[];
+    const make = () => {
+      if (tensor instanceof BrainTensor) return new OrtTensor("uint16", tensor.halves, dims);
+      if (tensor instanceof ScaledTensor)
+        return isScales
+          ? new OrtTensor("float32", tensor.scales_M, dims)
+          : new OrtTensor("int8", tensor.numbers, dims);
+      return new OrtTensor(this.dtype, tensor.data as Float32Array, dims);
+    };
+    // Other shapes are rare, and as good as free.
+    if (isScales || shape.join() !== this.shape.join()) return make();
+    this.#own ??= make();
     return this.#own;
   }
 
@@ -84,14 +106,45 @@ function hostOf(handle: Handle): HostHandle {
   throw new Error("tensor: a handle of another runtime");
 }
 
-async function compileSession(program: Program, donated: readonly number[]): Promise<Executable> {
-  const graph = lower(program);
+/** A program, compiled when it first runs, for inputs that are kept as those are. */
+function compileSession(program: Program, donated: readonly number[]): Executable {
+  // What has no rule fails here.
+  const plain = lower(program);
+  const text = plain.toString();
+  const sessions = new Map<string, Promise<Session>>();
+  return {
+    text,
+    async run(inputs) {
+      const handles = inputs.map(hostOf);
+      const kept = handles.map((handle) => handle.kept);
+      const session =
+        sessions.get(kept.join()) ?? startSession(program, kept.some(Boolean) ? lower(program, kept) : plain);
+      sessions.set(kept.join(), session);
+      const results = await (await session).run(handles);
+      for (const index of donated) handles[index]!.free();
+      return results;
+    },
+    async close() {
+      for (const session of sessions.values()) await (await session).release();
+      sessions.clear();
+    },
+  };
+}
+
+interface Session {
+  run(inputs: readonly HostHandle[]): Promise<HostHandle[]>;
+  release(): Promise<void>;
+}
+
+async function startSession(program: Program, graph: Graph): Promise<Session> {
   const session = await InferenceSession.create(encodeModel(graph), {
     intraOpNumThreads: threads(),
     graphOptimizationLevel: "all",
     executionMode: "sequential",
     // Planned as one block, intermediate results of a large gradient took 1.4 times the memory, in the same time.
     enableMemPattern: false,
+    // Each session would hold on to memory for what it widens.
+    enableCpuMemArena: !graph.isNarrow,
     // What fails is thrown; ONNX Runtime would also print it.
     logSeverityLevel: 4,
     // A session's threads spin for a while after its run. Where programs take turns, that starves the next one.
@@ -106,10 +159,9 @@ async function compileSession(program: Program, donated: readonly number[]): Pro
     first: graph.outputs.findIndex((one) => one.name === name),
   }));
   return {
-    text: graph.toString(),
     async run(inputs) {
       const feeds: Record<string, OrtTensor> = {};
-      for (const { name, index, shape } of fed) feeds[name] = hostOf(inputs[index]!).as(shape);
+      for (const { name, index, shape, isScales } of fed) feeds[name] = inputs[index]!.as(shape, isScales);
       const results = outputs.map((spec) => new HostHandle(takeTensor(spec), giveBack));
       const fetches: Record<string, OrtTensor> = {};
       outputs.forEach(({ name, first, fetched }, i) => {
@@ -119,9 +171,8 @@ async function compileSession(program: Program, donated: readonly number[]): Pro
       outputs.forEach(({ first }, i) => {
         if (first !== i) results[i]!.tensor.data.set(results[first]!.tensor.data);
       });
-      for (const index of donated) hostOf(inputs[index]!).free();
       return results;
     },
-    close: () => session.release(),
+    release: () => session.release(),
   };
 }
