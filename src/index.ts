@@ -81,6 +81,7 @@ export { LostError, StoppedError, UsageError } from "./errors.ts";
 // Models as files, and their tokens.
 export {
   type Ablation,
+  type AdapterChoice,
   type AdapterConfig,
   type AdapterSize,
   type Architecture,

@@ -1,6 +1,6 @@
 /** @file Where a model's weights live, as everything above sees it: plain data in, plain data out. */
 
-import type { Ablation, AdapterConfig, Tokenizer } from "../model/index.ts";
+import type { Ablation, AdapterChoice, Tokenizer } from "../model/index.ts";
 import type { Positions, Probe, Transcript } from "../probe/types.ts";
 import type { Runtime, RuntimeInfo } from "../tensor/index.ts";
 
@@ -53,7 +53,7 @@ export interface ModelInfo {
 /** How an engine runs its model. */
 export interface EngineOptions {
   /** Policies train a low-rank adapter in place of the weights, which they then share with the reference. */
-  adapter?: AdapterConfig | undefined;
+  adapter?: AdapterChoice | undefined;
   /** Megabytes that the activations of one batch may take. It changes no result beyond rounding. */
   memoryMB?: number | undefined;
   /** What runs its programs. Default: ONNX Runtime, in this process. */

@@ -60,6 +60,28 @@ describe("adapters", () => {
     for (const [name, tensor] of Object.entries(frozen)) expect(tensor).toBe(weights[name]);
   });
 
+  it("may have targets of other sizes, stabilised ranks and rows' lengths of their own, and are the same in a file", async () => {
+    const adapted = withAdapter(config, {
+      ...{ rank: 4, alpha: 8, targets: ["q_proj", "down_proj"], dora: true, rslora: true },
+      sizes: { "layers.1.mlp.down_proj": { rank: 2 }, down_proj: { alpha: 3 } },
+    });
+    expect(adapted.adapter).toEqual({
+      ...{ rank: 4, alpha: 16, targets: ["q_proj", "down_proj"], dora: true },
+      sizes: {
+        "model.layers.0.mlp.down_proj": { rank: 4, alpha: 6 },
+        "model.layers.1.mlp.down_proj": { rank: 2, alpha: 8 * Math.SQRT2 },
+      },
+    });
+    const adapter = initialAdapter(adapted, randomFor("sizes"), weights);
+    expect(adapter["model.layers.1.mlp.down_proj.lora_A.weight"]!.shape[0]).toBe(2);
+    const before = await logits(adapted, { ...weights, ...adapter }, expected.tokens!);
+    expect(largestDifference(before, expected.logits!.data)).toBeLessThan(1e-4);
+    await saveAdapter(folder, adapted, { ...weights, ...adapter }, "llama");
+    expect((await loadAdapter(folder, config)).config).toEqual(adapted);
+    const wrong = { rank: 4, alpha: 8, targets: ["q_proj"], sizes: { down_proj: { rank: 2 } } };
+    expect(() => withAdapter(config, wrong)).toThrow(/no projection down_proj among its targets/);
+  });
+
   it("that PEFT wrote give PEFT's logits", async () => {
     const { config: adapted, weights: adapter } = await loadAdapter(join(fixtures, "adapter"), config);
     expect(adapted.adapter).toEqual({

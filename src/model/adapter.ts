@@ -7,6 +7,7 @@ import { foreignTable, parseForeignJson } from "../foreign.ts";
 import type { Random } from "../random.ts";
 import { floats, openSafetensors, type TensorSource, writeSafetensors } from "../tensor/index.ts";
 import {
+  type AdapterChoice,
   type AdapterConfig,
   type AdapterSize,
   type DecoderConfig,
@@ -26,16 +27,23 @@ import type { Weights } from "./types.ts";
  *
  * @throws Error where the architecture takes no adapters, or has no projection of that name.
  */
-export function withAdapter(config: ModelConfig, adapter: AdapterConfig): DecoderConfig {
+export function withAdapter(config: ModelConfig, choice: AdapterChoice): DecoderConfig {
   if (isEmbedded(config))
     throw new Error(`adapter: the architecture ${config.architecture} takes none; train all of its weights`);
+  const { targets, dora, sizes = {}, ...size } = choice;
   const modules = adapterModules(config);
-  const unknown = adapter.targets.filter((target) => !modules.some((module) => isTarget(module, [target])));
-  if (unknown.length > 0 || adapter.targets.length === 0)
+  const targeted = modules.filter((module) => isTarget(module, targets));
+  const isOf = (names: readonly string[]) => (name: string) =>
+    !names.some((module) => isTarget(module, [name]));
+  const unknown = [targets.filter(isOf(modules)), Object.keys(sizes).filter(isOf(targeted))].flat();
+  if (unknown.length > 0 || targets.length === 0)
     throw new Error(
-      `adapter: ${unknown.length > 0 ? `there is no projection ${unknown.join(", ")}` : "it has no targets"}; this model has ${shortNames(config).join(", ")}`,
+      `adapter: ${unknown.length > 0 ? `there is no projection ${unknown.join(", ")}` : "it has no targets"}${unknown.some((name) => name in sizes) ? " among its targets" : ""}; this model has ${shortNames(config).join(", ")}`,
     );
-  return { ...config, adapter };
+  const sized = sizesOf(size, targeted, (module) => {
+    return sizes[Object.keys(sizes).find((name) => isTarget(module, [name])) ?? ""];
+  });
+  return { ...config, adapter: { ...sized, targets, ...(dora && { dora }) } };
 }
 
 /** The last parts of the modules' names. */
@@ -223,9 +231,12 @@ export async function loadAdapter(
       );
     const config = withAdapter(base, {
       ...sizesOf(
-        settings,
+        { rank: settings.r, alpha: settings.lora_alpha, rslora: settings.use_rslora ?? false },
         adapterModules(base).filter((module) => isTarget(module, targets)),
-        path,
+        (module) => ({
+          rank: fittingOf(settings.rank_pattern, module, path),
+          alpha: fittingOf(settings.alpha_pattern, module, path),
+        }),
       ),
       targets,
       ...(settings.use_dora && { dora: true }),
@@ -261,29 +272,33 @@ function targetsOf(
   return [...names, ...modules.filter((module) => isMeant(module) && !isTarget(module, names))];
 }
 
-/** The sizes of the adapters of some modules, by patterns of their names where there are any: the first that fits counts. */
+/** The sizes of the adapters of some modules, of which some may have others. */
 function sizesOf(
-  settings: z.infer<typeof adapterSchema>,
+  { rank, alpha, rslora = false }: Pick<AdapterChoice, "rank" | "alpha" | "rslora">,
   modules: readonly string[],
-  path: string,
+  otherOf: (module: string) => NonNullable<AdapterChoice["sizes"]>[string] | undefined,
 ): Pick<AdapterConfig, "rank" | "alpha" | "sizes"> {
-  const { r, lora_alpha, rank_pattern, alpha_pattern } = settings;
-  const numbered = (module: string, patterns: Record<string, number> | null | undefined, other: number) => {
-    const fitting = Object.keys(patterns ?? {}).find((pattern) => fits(pattern, module, path));
-    return fitting === undefined ? other : patterns![fitting]!;
-  };
-  // Rank-stabilised (Kalajdzievski 2023): alpha is divided by the rank's root.
   const size = (rank: number, alpha: number): AdapterSize => {
-    return { rank, alpha: settings.use_rslora ? alpha * Math.sqrt(rank) : alpha };
+    return { rank, alpha: rslora ? alpha * Math.sqrt(rank) : alpha };
   };
-  const usual = size(r, lora_alpha);
+  const usual = size(rank, alpha);
   const others = modules
     .map((module) => {
-      const rank = numbered(module, rank_pattern, r);
-      return [module, size(rank, numbered(module, alpha_pattern, lora_alpha))] as const;
+      const other = otherOf(module);
+      return [module, size(other?.rank ?? rank, other?.alpha ?? alpha)] as const;
     })
-    .filter(([, { rank, alpha }]) => rank !== usual.rank || alpha !== usual.alpha);
+    .filter(([, own]) => own.rank !== usual.rank || own.alpha !== usual.alpha);
   return { ...usual, ...(others.length > 0 && { sizes: Object.fromEntries(others) }) };
+}
+
+/** What patterns of names say of a module: the first that fits counts. */
+function fittingOf(
+  patterns: Record<string, number> | null | undefined,
+  module: string,
+  path: string,
+): number | undefined {
+  const fitting = Object.keys(patterns ?? {}).find((pattern) => fits(pattern, module, path));
+  return fitting === undefined ? undefined : patterns![fitting];
 }
 
 /** Is it the module's name, or the end of it? As PEFT takes a regular expression. @throws Error where it is none */

@@ -44,6 +44,16 @@ export interface AdapterConfig extends AdapterSize {
   dora?: boolean;
 }
 
+/** What is asked of adapters. */
+export interface AdapterChoice extends AdapterSize {
+  targets: readonly string[];
+  /** Targets of other sizes, by their names or ends of them as in `targets`; the first that fits counts. */
+  sizes?: Readonly<Record<string, { rank?: number | undefined; alpha?: number | undefined }>> | undefined;
+  dora?: boolean | undefined;
+  /** Is alpha divided by the rank's root, not by the rank (Kalajdzievski 2023, "Rank-stabilized LoRA")? */
+  rslora?: boolean | undefined;
+}
+
 /** Architectures of checkpoints, by `model_type`. */
 export type Architecture =
   | "llama"

@@ -25,6 +25,7 @@ export {
 export { initialWeights } from "./character.ts";
 export { loadModel, loadWeights, saveModel, weightsSha256 } from "./checkpoint.ts";
 export {
+  type AdapterChoice,
   type AdapterConfig,
   type AdapterSize,
   type Architecture,

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { floats } from "../tensor/index.ts";
 import { loadAdapter, rowLengths, withAdapter } from "./adapter.ts";
 import { loadModel, loadWeights } from "./checkpoint.ts";
-import { type AdapterConfig, type DecoderConfig, isEmbedded } from "./config.ts";
+import { type AdapterChoice, type DecoderConfig, isEmbedded } from "./config.ts";
 import { nameInFiles } from "./names.ts";
 import { sizeOfAdapter } from "./shapes.ts";
 import type { LoadedModel, Weights } from "./types.ts";
@@ -20,7 +20,7 @@ import type { LoadedModel, Weights } from "./types.ts";
 export async function loadChanged(
   path: string,
   base: LoadedModel,
-  adapter?: AdapterConfig,
+  adapter?: AdapterChoice,
 ): Promise<LoadedModel> {
   if (existsSync(join(path, "adapter_config.json")) && !existsSync(join(path, "config.json")))
     return merged({ ...base, name: path }, await loadAdapter(path, base.config));

@@ -2,7 +2,7 @@
 
 import { createEngine, type Engine } from "../engine/index.ts";
 import {
-  type AdapterConfig,
+  type AdapterChoice,
   changeSizes,
   type LoadedModel,
   loadChanged,
@@ -34,7 +34,7 @@ export async function openChanged(
   path: string,
   { loaded, engine }: OpenModel,
   memoryMB?: number,
-  adapter?: AdapterConfig,
+  adapter?: AdapterChoice,
 ): Promise<OpenModel> {
   const changed = await loadChanged(path, loaded, adapter);
   for (const key of ["layers", "width"] as const)

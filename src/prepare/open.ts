@@ -5,7 +5,7 @@ import { createEngine, type Engine } from "../engine/index.ts";
 import { type Environment, isTeachable } from "../environment/index.ts";
 import type { EnvironmentChoice } from "../environment/load.ts";
 import { UsageError } from "../errors.ts";
-import { type AdapterConfig, CharacterTokenizer, type LoadedModel, loadModel } from "../model/index.ts";
+import { type AdapterChoice, CharacterTokenizer, type LoadedModel, loadModel } from "../model/index.ts";
 import { shippedModel } from "./base-model.ts";
 import { type EngineSettings, openRuntime } from "./engine-settings.ts";
 
@@ -13,7 +13,7 @@ import { type EngineSettings, openRuntime } from "./engine-settings.ts";
 interface ModelSettings {
   environment: EnvironmentChoice;
   model?: string | undefined;
-  adapter?: AdapterConfig | undefined;
+  adapter?: AdapterChoice | undefined;
   training?: { memoryMB?: number | undefined };
   engine?: EngineSettings | undefined;
 }

@@ -33,6 +33,24 @@ export const adapterSettingsSchema = z.strictObject({
     .default(["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"])
     .describe("projections that get one, by PEFT's names")
     .meta({ trl: "target_modules" }),
+  sizes: z
+    .record(
+      z.string(),
+      z.strictObject({ rank: z.int().min(1).optional(), alpha: z.number().positive().optional() }),
+    )
+    .optional()
+    .describe("targets of another rank or alpha, by name or end of name: { down_proj: { rank: 8 } }")
+    .meta({ trl: "rank_pattern" }),
+  dora: z
+    .boolean()
+    .optional()
+    .describe("train the lengths of the matrices' rows apart from their directions (DoRA)")
+    .meta({ trl: "use_dora" }),
+  rslora: z
+    .boolean()
+    .optional()
+    .describe("divide alpha by the root of the rank, so that large ranks learn as fast (rsLoRA)")
+    .meta({ trl: "use_rslora" }),
 });
 
 export const studySchema = z.strictObject({
