@@ -77,7 +77,7 @@ describe("run", () => {
       "argument 0.weights.w is float32 but its data is a Int32Array; it should be a Float32Array",
     );
     await program.close();
-    await expect(run({ w: floats([2, 3]) }, ints([4]))).rejects.toThrow("disposed");
+    await expect(run({ w: floats([2, 3]) }, ints([4]))).rejects.toThrow("after it had been closed");
   });
 });
 

@@ -4,7 +4,8 @@ import { open } from "node:fs/promises";
 import { type GGUFTensorInfo, gguf } from "@huggingface/gguf";
 import { withFile } from "../../files.ts";
 import { bytesAt, floats, type TensorSource } from "../../tensor/index.ts";
-import { pairHalves } from "../interleaved.ts";
+import { byHead, pairHalves } from "../interleaved.ts";
+import { type GgufFamily, ggufFamilies } from "./families.ts";
 import { elementTypes } from "./quantized.ts";
 
 /** What a file says of itself: keys and values, as they are stored. */
@@ -31,12 +32,13 @@ const partNames: Record<string, string> = {
 const otherNames: Record<string, string> = {
   "token_embd.weight": "model.embed_tokens.weight",
   "output_norm.weight": "model.norm.weight",
+  "output_norm.bias": "model.norm.bias",
   "output.weight": "lm_head.weight",
 };
 
-function nameOf(stored: string): string {
+function nameOf(stored: string, parts: GgufFamily["parts"]): string {
   const [, layer, part, kind] = /^blk\.(\d+)\.(\w+)\.(weight|bias)$/.exec(stored) ?? [];
-  const known = part === undefined ? undefined : partNames[part];
+  const known = part === undefined ? undefined : (parts[part] ?? partNames[part]);
   return known ? `model.layers.${layer}.${known}.${kind}` : (otherNames[stored] ?? stored);
 }
 
@@ -50,12 +52,13 @@ export async function openGguf(path: string): Promise<GgufFile> {
     });
     if (!parsed.littleEndian) throw new Error(`${path}: is big-endian, which is not supported`);
     const metadata = parsed.metadata as unknown as GgufMetadata;
+    const family = ggufFamilies[String(metadata["general.architecture"])];
     const infos = new Map<string, GGUFTensorInfo>();
     const shapes: Record<string, number[]> = {};
     const alignment = Number(metadata["general.alignment"] ?? 32);
     let expected = 0;
     for (const info of parsed.tensorInfos) {
-      const name = nameOf(info.name);
+      const name = nameOf(info.name, family?.parts ?? {});
       if (infos.has(name)) throw new Error(`${path}: has two tensors ${info.name}`);
       infos.set(name, info);
       // GGUF names the fastest axis first.
@@ -79,9 +82,8 @@ export async function openGguf(path: string): Promise<GgufFile> {
       const end = Number(parsed.tensorDataOffset + info.offset) + bytes;
       if (end > size) throw new Error(`${path} is not a whole GGUF file: it ends within tensor ${info.name}`);
     }
-    // Files of Llamas pair neighbouring dimensions in rotary positions, all others halves.
-    const heads = (key: string) =>
-      metadata["general.architecture"] === "llama" ? Number(metadata[`llama.attention.${key}`]) : undefined;
+    const architecture = metadata["general.architecture"];
+    const heads = (key: string) => Number(metadata[`${architecture}.attention.${key}`]);
     const pairedHeads: Record<string, number | undefined> = {
       q_proj: heads("head_count"),
       k_proj: heads("head_count_kv") || heads("head_count"),
@@ -97,8 +99,11 @@ export async function openGguf(path: string): Promise<GgufFile> {
         const offset = Number(parsed.tensorDataOffset + info.offset);
         const tensor = floats(shape);
         type.unpack(await bytesAt(file, path, offset, bytesOf(shape, type)), tensor.data);
-        const paired = pairedHeads[name.split(".").at(-2) ?? ""];
-        return paired ? floats(shape, pairHalves(tensor.data, paired, shape[0]! / paired)) : tensor;
+        const module = name.split(".").at(-2) ?? "";
+        const paired = family?.pairsNeighbours && pairedHeads[module];
+        if (paired) return floats(shape, pairHalves(tensor.data, paired, shape[0]! / paired));
+        const isByPart = family?.architecture === "gpt_neox" && module === "qkv_proj";
+        return isByPart ? floats(shape, byHead(tensor.data, heads("head_count"))) : tensor;
       },
       fileOf: () => path,
       close: () => file.close(),

@@ -112,9 +112,11 @@ function compileSession(program: Program, donated: readonly number[]): Executabl
   const plain = lower(program);
   const text = plain.toString();
   const sessions = new Map<string, Promise<Session>>();
+  let closed = false;
   return {
     text,
     async run(inputs) {
+      if (closed) throw new Error("tensor: a program was run after it had been closed");
       const handles = inputs.map(hostOf);
       const kept = handles.map((handle) => handle.kept);
       const session =
@@ -125,6 +127,7 @@ function compileSession(program: Program, donated: readonly number[]): Executabl
       return results;
     },
     async close() {
+      closed = true;
       for (const session of sessions.values()) await (await session).release();
       sessions.clear();
     },
