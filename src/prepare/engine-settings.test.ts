@@ -30,6 +30,18 @@ describe("what computes", () => {
     expect((await readStudy(study({ python: "python3" }))).engine?.python).toBe("python3");
   });
 
+  it("may keep frozen weights narrow, but on XLA, where another setting says it", async () => {
+    const { engine } = await readStudy(study({ weights: "int8" }));
+    expect(engine?.weights).toBe("int8");
+    expect(await openRuntime(engine)).toBe(onnxRuntime);
+    await expect(openRuntime({ runtime: "xla", weights: "int8" })).rejects.toThrow(
+      /engine.weights: int8 is for engine.runtime: onnx; on xla engine.dtype/,
+    );
+    await expect(readStudy(study({ weights: "int4" as never }))).rejects.toThrow(
+      /engine\.weights.*found "int4"/,
+    );
+  });
+
   it("refuses what it does not know, and what goes with XLA only", async () => {
     await expect(readStudy(study({ runtime: "cuda" as never }))).rejects.toThrow(
       /engine\.runtime.*found "cuda"/,

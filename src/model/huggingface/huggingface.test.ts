@@ -10,13 +10,16 @@ import { forward } from "../../engine/forward.ts";
 import { createEngine } from "../../engine/index.ts";
 import { ProgramStore } from "../../engine/programs.ts";
 import {
+  BrainTensor,
   compile,
   type JaxArray,
+  narrowed,
   readSafetensors,
+  ScaledTensor,
   type Tensor,
   writeSafetensors,
 } from "../../tensor/index.ts";
-import { loadModel } from "../checkpoint.ts";
+import { loadModel, weightsSha256 } from "../checkpoint.ts";
 import { hookNames } from "../config.ts";
 import { rotary } from "../rotary.ts";
 import { CharacterTokenizer } from "../tokenizer.ts";
@@ -152,6 +155,40 @@ describe("a checkpoint's folder", () => {
     expect(tokenizer.decode(wanted.texts[1].ids)).toBe(wanted.texts[1].text);
     expect(tokenizer.decode([...wanted.texts[0].ids, 2, 5, 6])).toBe("the capital");
     expect(tokenizer.endOfText).toBe(2);
+  });
+
+  it("keeps its matrices as they lie in bfloat16, to the bit, or in 8 bits, where that is asked for", async () => {
+    const { weights: wide } = await loadModel(folder);
+    const { weights: narrow } = await loadModel(folder, "bfloat16");
+    const { weights: small } = await loadModel(folder, "int8");
+    expect(Object.keys(narrow)).toEqual(Object.keys(wide));
+    for (const [name, { shape, data }] of Object.entries(wide)) {
+      const kinds = [wide, narrow, small].map((all) => all[name]!.constructor);
+      expect(kinds, name).toEqual(
+        shape.length === 2 ? [Object, BrainTensor, ScaledTensor] : Array(3).fill(Object),
+      );
+      expect(narrow[name]!.data, name).toEqual(data);
+      const most = Math.max(...data.map(Math.abs));
+      expect(largestDifference(small[name]!.data, data), name).toBeLessThanOrEqual(most / 253);
+    }
+    expect(weightsSha256(narrow)).toBe(weightsSha256(wide));
+    expect(weightsSha256(small)).not.toBe(weightsSha256(wide));
+  });
+
+  it("is rounded to bfloat16 where it has more bits and that is asked for", async () => {
+    const llama = join(fixtures, "llama");
+    const config = readDecoderConfig(
+      JSON.parse(await readFile(join(llama, "config.json"), "utf8")),
+      null,
+      llama,
+    );
+    const name = "model.layers.0.mlp.up_proj.weight";
+    const [wide, narrow] = [
+      await loadDecoderWeights(llama, config),
+      await loadDecoderWeights(llama, config, "bfloat16"),
+    ];
+    expect(narrow[name]!.data).toEqual(narrowed(wide[name]!, "bfloat16").data);
+    expect(narrow[name]!.data).not.toEqual(wide[name]!.data);
   });
 
   it("is refused by name where its architecture is not supported", async () => {

@@ -26,7 +26,7 @@ export function narrowInput(
 }
 
 /** The same elements as float32. */
-export function widened(graph: Graph, view: View, { kept, scales_M }: NarrowValue): View {
+export function widenedIn(graph: Graph, view: View, { kept, scales_M }: NarrowValue): View {
   const value = graph.value(view.base);
   if (kept === "int8") {
     const wide = graph.apply("DequantizeLinear", [value, scales_M!], value.shape, "float32", { axis: 0 });
@@ -49,10 +49,10 @@ export function widenedRows(
   const lies = denseView(view.base, value.shape);
   if (form.axis.join() !== "0" || JSON.stringify(lies.axes) !== JSON.stringify(view.axes)) return undefined;
   const rows = gatherView(graph, view, indices, form, value.dtype);
-  if (!scales_M) return widened(graph, rows, { kept });
+  if (!scales_M) return widenedIn(graph, rows, { kept });
   const ofRows = gatherView(graph, denseView(scales_M.name, scales_M.shape), indices, form, "float32");
   const count = sizeOf(shapeOf(ofRows));
   const flat = graph.reshape(graph.value(rows.base), [count, sizeOf(shapeOf(rows)) / count]);
   const scales = graph.reshape(graph.value(ofRows.base), [count]);
-  return widened(graph, { ...rows, base: flat.name }, { kept, scales_M: scales });
+  return widenedIn(graph, { ...rows, base: flat.name }, { kept, scales_M: scales });
 }

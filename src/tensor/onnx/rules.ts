@@ -6,7 +6,7 @@ import { broadcastShapes, elementwise, reduce } from "./elementwise.ts";
 import { type ElementType, elementCodes, type Graph } from "./graph.ts";
 import { gatherView, scatterView } from "./indexing.ts";
 import { densify, layOut } from "./layout.ts";
-import { type NarrowValue, widened, widenedRows } from "./narrow.ts";
+import { type NarrowValue, widenedIn, widenedRows } from "./narrow.ts";
 import { broadcastView, denseView, reshapeView, shapeOf, transposeView, type View } from "./view.ts";
 
 /** An array of the program while it is lowered. */
@@ -25,7 +25,7 @@ type Rule = (graph: Graph, inputs: Lowered[], parameters: Parameters, outputs: E
 
 /** The view of an array with nothing kept back. */
 export function settle(graph: Graph, { view, dtype, deferred, narrow }: Lowered): View {
-  if (narrow) return widened(graph, view, narrow);
+  if (narrow) return widenedIn(graph, view, narrow);
   return deferred ? elementwise(graph, deferred, [view], shapeOf(view), dtype) : view;
 }
 
