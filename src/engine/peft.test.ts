@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { loadAdapter, saveAdapter } from "../model/adapter.ts";
+import { loadAdapter, saveAdapter } from "../model/adapter-file.ts";
 import { readDecoderConfig } from "../model/huggingface/config.ts";
 import { loadDecoderWeights } from "../model/huggingface/weights.ts";
 import { CharacterTokenizer, type DecoderConfig, type Weights } from "../model/index.ts";

@@ -5,12 +5,11 @@ export { aboutModel, shapeNames, shapesOnly } from "./about.ts";
 export {
   adapterOff,
   initialAdapter,
-  loadAdapter,
-  saveAdapter,
   splitWeights,
   trainableShapes,
   withAdapter,
 } from "./adapter.ts";
+export { loadAdapter, saveAdapter } from "./adapter-file.ts";
 export {
   type Attend,
   attentionWithin,

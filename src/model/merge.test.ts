@@ -7,7 +7,7 @@ import { describe, expect, it } from "vitest";
 import { createEngine } from "../engine/index.ts";
 import { randomFor } from "../random.ts";
 import { readSafetensors } from "../tensor/index.ts";
-import { loadAdapter } from "./adapter.ts";
+import { loadAdapter } from "./adapter-file.ts";
 import { readDecoderConfig } from "./huggingface/config.ts";
 import { loadDecoderWeights } from "./huggingface/weights.ts";
 import { merged } from "./merge.ts";

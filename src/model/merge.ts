@@ -3,7 +3,8 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { floats } from "../tensor/index.ts";
-import { loadAdapter, rowLengths, withAdapter } from "./adapter.ts";
+import { rowLengths, withAdapter } from "./adapter.ts";
+import { loadAdapter } from "./adapter-file.ts";
 import { loadModel, loadWeights } from "./checkpoint.ts";
 import { type AdapterChoice, type DecoderConfig, isEmbedded } from "./config.ts";
 import { nameInFiles } from "./names.ts";
