@@ -1,6 +1,6 @@
 /**
  * @file Memory and time of a GRPO step with an adapter on a large model: npm run build, then
- * node bench/memory.mjs [--shape 135m|0.5b|1.5b] [--weights float32|bfloat16|int8] [--prompts 8] [--samples 4] [--prompt 32] [--tokens 16] [--memory 512] [--steps 2].
+ * node bench/memory.mjs [--shape 135m|0.5b|1.5b] [--weights float32|bfloat16|int8] [--prompts 8] [--samples 4] [--prompt 32] [--tokens 16] [--memory 512] [--steps 2] [--parts sample,policy,reference,gradient].
  *
  * Models have the shapes of SmolLM2-135M, Qwen2.5-0.5B and Qwen2.5-1.5B, and random weights that bfloat16 holds exactly. One JSON object
  * a line: a part of a step with its seconds, and resident memory in MB after it and at the highest until then.
@@ -15,7 +15,7 @@ import { BrainTensor, narrowed, threads } from "../dist/tensor/index.js";
 
 const { values: given } = parseArgs({
   options: Object.fromEntries(
-    ["shape", "weights", "prompts", "samples", "prompt", "tokens", "memory", "steps"].map((name) => [
+    ["shape", "weights", "prompts", "samples", "prompt", "tokens", "memory", "steps", "parts"].map((name) => [
       name,
       { type: "string" },
     ]),
@@ -24,6 +24,7 @@ const { values: given } = parseArgs({
 const { shape = "1.5b", weights: kept = "bfloat16" } = given;
 const number = (name, otherwise) => Number(given[name] ?? otherwise);
 const [prompts, samples] = [number("prompts", 8), number("samples", 4)];
+const parts = (given.parts ?? "sample,policy,reference,gradient").split(",");
 const [promptLength, maxTokens] = [number("prompt", 32), number("tokens", 16)];
 
 const SHAPES = {
@@ -82,7 +83,9 @@ const megabytes = (key) =>
   Math.round(
     Number(new RegExp(`${key}:\\s+(\\d+)`).exec(readFileSync("/proc/self/status", "utf8"))[1]) / 1024,
   );
-async function part(name, work) {
+/** Does a part of a step; what it would give stands in for it where it is left out. */
+async function part(name, work, otherwise) {
+  if (otherwise && !parts.includes(name)) return otherwise();
   const before = performance.now();
   const result = await work();
   const seconds = Number(((performance.now() - before) / 1000).toFixed(2));
@@ -123,21 +126,27 @@ const probe = {
 const questions = Array.from({ length: prompts }, (_, p) =>
   Array.from({ length: promptLength }, (_, t) => (p * 7919 + t * 104729 + 1) % config.vocabulary),
 );
-const policy = await part("policy", () => engine.createPolicy({ seed: 1 }));
+const policy = await part("new policy", () => engine.createPolicy({ seed: 1 }));
+/** A completion of no model's. */
+const madeUp = (i) => ({
+  tokens: Array.from({ length: maxTokens }, (_, t) => (i * 104729 + t * 7919 + 2) % config.vocabulary),
+  logprobs: new Float32Array(maxTokens).fill(-Math.log(config.vocabulary)),
+});
 const whole = [];
 for (let step = 0; step < number("steps", 2); step++) {
   const began = performance.now();
-  const sampled = await part(`step ${step}: sample`, () =>
-    policy.sample(questions, { samples, maxTokens, seed: ["bench", step] }),
+  const sampled = await part(
+    "sample",
+    () => policy.sample(questions, { samples, maxTokens, seed: ["bench", step] }),
+    () => questions.flatMap(() => Array.from({ length: samples }, (_, i) => madeUp(i))),
   );
   const sequences = sampled.map(({ tokens }, i) => {
     return { tokens: [...questions[Math.floor(i / samples)], ...tokens], promptLength };
   });
   const reads = [{ as: "logits", probe }];
-  const own = await part(`step ${step}: read the policy`, () => policy.forward(sequences, { reads }));
-  const frozen = await part(`step ${step}: read the reference`, () =>
-    engine.reference.forward(sequences, { reads }),
-  );
+  const asSampled = () => sampled.map(({ logprobs }) => ({ logprobs }));
+  const own = await part("policy", () => policy.forward(sequences, { reads }), asSampled);
+  const frozen = await part("reference", () => engine.reference.forward(sequences, { reads }), asSampled);
   const difference = Math.max(
     ...own.flatMap(({ logprobs }, i) => [...logprobs].map((x, t) => Math.abs(x - sampled[i].logprobs[t]))),
   );
@@ -152,8 +161,8 @@ for (let step = 0; step < number("steps", 2); step++) {
     };
   });
   const loss = { kind: "policy_gradient", temperature: 1, clipRange: 0.2, kl: 0.05, entropy: 0 };
-  await part(`step ${step}: gradient`, () => policy.forwardBackward(data, loss));
-  const { gradNorm } = await part(`step ${step}: update`, () =>
+  await part("gradient", () => policy.forwardBackward(data, loss));
+  const { gradNorm } = await part("update", () =>
     policy.optimStep({ kind: "adamw", learningRate: 1e-5, maxGradNorm: 1 }),
   );
   whole.push(Number(((performance.now() - began) / 1000).toFixed(2)));
