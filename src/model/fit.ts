@@ -1,14 +1,6 @@
 /** @file The tensors of files as the weights of a configuration: none lacks, none is over, all have their shapes and are finite. */
 
-import {
-  allFinite,
-  floats,
-  type Narrow,
-  NarrowTensor,
-  narrowed,
-  sizeOf,
-  type TensorSource,
-} from "../tensor/index.ts";
+import { allFinite, floats, NarrowTensor, narrowed, sizeOf, type TensorSource } from "../tensor/index.ts";
 import type { Weights } from "./types.ts";
 
 /** How many tensors a message names. */
@@ -18,7 +10,7 @@ const NAMED = 8;
  * How matrices are kept in memory: as float32, or narrower, rounded where their file has more of them. Unless it is said: as float32, but
  * for those of a model of `LARGE` that lie in bfloat16, which stay as they lie.
  */
-export type Keeping = "float32" | Narrow;
+export type Keeping = "float32" | "bfloat16" | "int8";
 
 /** Weights of a model whose matrices are not widened for nothing: 4 GiB of them. */
 const LARGE = 2 ** 30;
