@@ -47,7 +47,7 @@ const adapter = { rank: 8, alpha: 16, targets: ["q_proj", "v_proj", "down_proj"]
 const everything = process.env.PROBEWARD_EVERYTHING !== undefined;
 const tokenizer = new CharacterTokenizer("ab");
 const devices = 4;
-const nowhere = { devices, platform: "gpu", device: "none", ends: [0] } as const;
+const nowhere = { devices, platform: "gpu", device: "none", memory: 80e9, ends: [0] } as const;
 
 function randomWeights(): Weights {
   const random = randomFor("dry");

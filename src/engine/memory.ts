@@ -4,12 +4,30 @@ import { isEmbedded, type ModelConfig, vocabularySize } from "../model/index.ts"
 import type { RuntimeInfo } from "../tensor/index.ts";
 import { powerOfTwo } from "./programs.ts";
 
-/** Megabytes that the activations of one batch may take unless told otherwise. */
+/** Megabytes that the activations of one batch may take unless told otherwise, where it is not known how much there is. */
 export const DEFAULT_MEMORY_MB = 2048;
+
+/** Bytes of a trained number beside its use: itself, its gradient and two moments, in float32. */
+const BYTES_OF_TRAINED = 16;
+
+/**
+ * The default: of memory that is known, half of what weights, gradients and moments leave.
+ *
+ * @param numbers of the model's weights, and those that are trained
+ */
+export function memoryFor(
+  { devices, operands }: Pick<RuntimeInfo, "devices" | "operands">,
+  { weights, trained }: { weights: number; trained: number },
+): number {
+  if (devices?.memory === undefined) return DEFAULT_MEMORY_MB;
+  const kept = weights * (operands === "bfloat16" ? 2 : 4) + trained * BYTES_OF_TRAINED;
+  const left = devices.memory - devices.copies * kept;
+  return Math.max(DEFAULT_MEMORY_MB, Math.floor(left / 2 / 2 ** 20));
+}
 
 /** What batches have to fit. */
 export interface Room {
-  /** Megabytes that the activations of one batch may take. Default `DEFAULT_MEMORY_MB`. */
+  /** Megabytes that the activations of one batch may take. Default `DEFAULT_MEMORY_MB`; an engine's is `memoryFor`. */
   memoryMB?: number | undefined;
   /** Sequences of a batch, at most: programs for fewer rows are faster where there are only a few. */
   rows?: number | undefined;

@@ -18,6 +18,7 @@ export {
   type CopyPair,
   type DecodeRow,
   type Decoding,
+  type DevicesInfo,
   type Draw,
   type Drawn,
   type Executable,

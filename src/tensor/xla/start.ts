@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { LostError, UsageError } from "../../errors.ts";
 import { pythonOf } from "../../python/index.ts";
-import type { RuntimeInfo } from "../runtime.ts";
+import type { DevicesInfo, RuntimeInfo } from "../runtime.ts";
 import { Connection } from "./connection.ts";
 import { gather, type JoinedProcess, tell } from "./gather.ts";
 import { type Message, MessageReader, PROTOCOL } from "./message.ts";
@@ -43,12 +43,18 @@ export async function startXla(options: XlaOptions = {}): Promise<XlaRuntime> {
     name: "xla" as const,
     versions: told.versions as Record<string, string>,
     threads: told.devices as number,
+    devices: devicesOf(told.devices as number, options.data, told.memory as number | null),
     platform: told.platform as RuntimeInfo["platform"],
     device: String(told.device),
     ...(options.dtype === "bfloat16" && { operands: options.dtype }),
     tokensPerCall: TOKENS_PER_CALL,
   };
   return new XlaRuntime(info, connection, stop);
+}
+
+/** What is known of devices. @param memory bytes of each */
+export function devicesOf(count: number, copies = 1, memory: number | null = null): DevicesInfo {
+  return { count, copies, ...(memory !== null && { memory: count * memory }) };
 }
 
 /** A worker that has been greeted. */
