@@ -4,6 +4,7 @@ import "./telemetry.ts";
 import { availableParallelism } from "node:os";
 import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import { versions } from "../../versions.ts";
+import { compileByCalls } from "../calls.ts";
 import { decodeByRuns } from "../decode.ts";
 import { type Program, shapeOfOperand } from "../program.ts";
 import { copyRows, drawRows } from "../rows.ts";
@@ -28,7 +29,11 @@ export const onnxRuntime: Runtime = {
       ...{ platform: "cpu" as const, tokensPerCall: 1 },
     };
   },
-  compile: (program, donated = []) => compileSession(program, donated),
+  compile: async (program, donated = []) =>
+    (await compileByCalls(program, donated, {
+      compile: (one) => compileSession(one, []),
+      free: onnxRuntime.free,
+    })) ?? compileSession(program, donated),
   put: async (tensor) => new HostHandle(tensor),
   zeros: async (spec) => {
     const tensor = takeTensor(spec);
@@ -98,7 +103,8 @@ async function compileSession(program: Program, donated: readonly number[]): Pro
     extra: { session: { force_spinning_stop: "1" } },
   });
   // Inputs that no output depends on are not in the graph.
-  const fed = graph.inputs.filter(({ name }) => session.inputNames.includes(name));
+  const known = new Set(session.inputNames);
+  const fed = graph.inputs.filter(({ name }) => known.has(name));
   const outputs = graph.outputs.map(({ name, shape }, i) => ({
     ...{ name, fetched: shape, dtype: program.outputs[i]!.dtype },
     shape: shapeOfOperand(program.outputs[i]!),
@@ -106,7 +112,9 @@ async function compileSession(program: Program, donated: readonly number[]): Pro
     first: graph.outputs.findIndex((one) => one.name === name),
   }));
   return {
-    text: graph.toString(),
+    get text() {
+      return graph.toString();
+    },
     async run(inputs) {
       const feeds: Record<string, OrtTensor> = {};
       for (const { name, index, shape } of fed) feeds[name] = hostOf(inputs[index]!).as(shape);
