@@ -151,6 +151,30 @@ onXla(
       await policy.close();
     });
 
+    it("tells what goes to devices of another group from what stays in one", {
+      timeout: 240_000,
+    }, async () => {
+      const sent = async (data: number, work: (policy: Policy) => Promise<unknown>) => {
+        const own = await startDry({ ...nowhere, data });
+        const policy = await open(own, shapesOnly(config), { adapter }).createPolicy({ seed: 1 });
+        own.account();
+        await work(policy);
+        const sums = { exchanged: 0, outside: 0 };
+        for (const [one, times] of own.account().ledger) {
+          sums.exchanged += times * one.exchanged;
+          sums.outside += times * one.outside;
+        }
+        await own.close();
+        return sums;
+      };
+      const gradient = (policy: Policy) => policy.forwardBackward(data, { kind: "cross_entropy" });
+      const [one, two] = [await sent(1, gradient), await sent(2, gradient)];
+      expect(one.outside).toBe(0);
+      // Weights come from within the group; between groups gradients of the adapter are added up.
+      expect(two.outside).toBeGreaterThan(0);
+      expect(two.outside).toBeLessThan(two.exchanged / 4);
+    });
+
     it("extrapolates a deep model's decoding to what its own program takes", {
       timeout: 240_000,
     }, async () => {

@@ -31,8 +31,9 @@ export interface Room {
   memoryMB?: number | undefined;
   /** Sequences of a batch, at most: programs for fewer rows are faster where there are only a few. */
   rows?: number | undefined;
-  /** What computes. */
+  /** What computes, and how many devices: the rows of a batch are dealt to them. */
   platform?: RuntimeInfo["platform"];
+  devices?: number;
 }
 
 /** Tokens beyond which a batch is no faster on an accelerator, whose units wait for work in smaller ones. */
@@ -61,9 +62,14 @@ function bytesPerToken({ layers, heads, width, hidden }: ModelConfig, T: number,
   return Float32Array.BYTES_PER_ELEMENT * (layers * ofLayer + inLayer);
 }
 
+/** The room that there is where a runtime computes. */
+export function roomOn({ platform, devices }: RuntimeInfo, room: Room): Room {
+  return { ...room, platform, devices: devices?.count ?? 1 };
+}
+
 /** How a batch is run: its rows, and whether what layers computed is kept for the backward pass, or computed again. */
 export interface Fitting {
-  /** Tokens of a batch, and rows of them; one row at least. */
+  /** Tokens of a batch, and rows of them: as many for each device, one at least. */
   tokens: number;
   rows: number;
   keeps: boolean;
@@ -72,24 +78,24 @@ export interface Fitting {
 /** Megabytes for activations, without those for logits, as bytes. */
 const roomOf = ({ memoryMB = DEFAULT_MEMORY_MB }: Room) => memoryMB * 2 ** 20 * (1 - FOR_LOGITS);
 
-/** Does the memory hold a row of length T, with what its layers computed where it would hold that of a shorter one? */
+/** Does the memory hold a row of length T for each device, with what its layers computed where it would hold that of a shorter one? */
 export function holds(config: ModelConfig, T: number, room: Room = {}): boolean {
-  return roomOf(room) >= T * bytesPerToken(config, T, true);
+  return roomOf(room) >= (room.devices ?? 1) * T * bytesPerToken(config, T, true);
 }
 
-/** Rows of length T that fit the memory and make a batch of full speed; one at least. */
+/** Rows of length T that fit the memory and make a batch of full speed; one at least for each device. */
 export function fitting(
   config: ModelConfig,
   T: number,
-  { rows: atMost = Infinity, platform, ...given }: Room = {},
+  { rows: atMost = Infinity, platform, devices = 1, ...given }: Room = {},
 ): Fitting {
-  const most = enough(config, platform);
+  const most = devices * enough(config, platform);
   const room = roomOf(given);
   const within = (keeps: boolean) => Math.min(most, room / bytesPerToken(config, T, keeps));
   // Computing again costs a forward pass, which is less than what batches of a few tokens cost.
-  const keeps = isEmbedded(config) || within(true) >= Math.max(most / 8, Math.min(T, most));
-  const tokens = Math.max(T, Math.floor(Math.min(within(keeps), atMost * T)));
-  return { keeps, tokens, rows: Math.floor(tokens / T) };
+  const keeps = isEmbedded(config) || within(true) >= Math.max(most / 8, Math.min(devices * T, most));
+  const tokens = Math.max(devices * T, Math.floor(Math.min(within(keeps), atMost * T)));
+  return { keeps, tokens, rows: devices * Math.floor(tokens / (devices * T)) };
 }
 
 /** So many of some positions are given logits at a time. A power of two. */

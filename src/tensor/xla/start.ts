@@ -21,6 +21,9 @@ export const MINIMUM_JAX = "0.6.0";
 /** What is decoded beyond a row's end is lost; what crosses the socket costs as much for one token as for many. */
 export const TOKENS_PER_CALL = 16;
 
+/** Milliseconds that a process may take to end. */
+const ENDING = 10_000;
+
 /** Milliseconds that JAX may take to find its devices. */
 const STARTING = 300_000;
 
@@ -161,15 +164,7 @@ async function stop(
   await connection.ask({ call: "close" }).catch(() => {});
   connection.end(new Error("xla: the runtime was closed"));
   for (const { socket } of others) socket.destroy();
-  for (const child of workers.children) {
-    const late = new AbortController();
-    setTimeout(10_000, undefined, { signal: late.signal }).then(
-      () => child.kill(),
-      () => {},
-    );
-    await child.ended;
-    late.abort();
-  }
+  for (const child of workers.children) await child.end(ENDING);
 }
 
 function problem(from: JoinedProcess, options: XlaOptions, call: Message["call"]): Error {
