@@ -75,14 +75,21 @@ def measured(compiled, group):
 def exchanged(text, group):
     """Bytes that a device sends to others, in rings: for an array of n bytes on k devices, (k - 1) / k n to gather it, twice that to add it up.
 
-    Those, too, that rings send which are not within a group of `group` devices, one behind the other.
+    And those of them that go beyond a group of `group` devices, one behind the other.
     """
     total = outside = 0.0
     for line in text.splitlines():
         found = COLLECTIVE.search(line)
         if found is None:
             continue
-        size, ring = _bytes(found["results"]), _ring(found["rest"])
+        size, kind = _bytes(found["results"]), found["kind"]
+        if kind == "collective-permute":
+            pairs = [tuple(map(int, pair)) for pair in re.findall(r"\{(\d+),(\d+)\}", found["rest"])]
+            each = size / max(1, len(pairs))
+            total += each * sum(a != b for a, b in pairs)
+            outside += each * sum(a // group != b // group for a, b in pairs)
+            continue
+        ring = _ring(found["rest"])
         count = len(ring)
         sent = size * {
             "all-gather": (count - 1) / count,
@@ -90,8 +97,7 @@ def exchanged(text, group):
             # Its result is a part of what is sent.
             "reduce-scatter": count - 1,
             "all-to-all": (count - 1) / count,
-            "collective-permute": 1,
-        }[found["kind"]]
+        }[kind]
         total += sent
         outside += sent if min(ring) // group != max(ring) // group else 0
     return {"exchanged": total, "outside": outside}
@@ -102,19 +108,31 @@ def _bytes(results):
     return sum(BYTES.get(kind, 4) * math.prod(map(int, filter(None, sizes.split(",")))) for kind, sizes in ARRAY.findall(results))
 
 
+# How devices are listed: their numbers in an order, as [4,2]T(1,0); axes of a mesh of them; groups of equal size; or each group.
+ORDER = r"\[(?P<shape>[\d,]+)\](?:T\((?P<order>[\d,]+)\))?"
+BY_AXES = re.compile(r"replica_groups=mesh\[(?P<mesh>[^\]]*)\](?:, device_ids=\(" + ORDER + r"\))? ?\{(?P<along>[^}]*)\}")
+BY_SIZE = re.compile(r"replica_groups=\[(?P<groups>\d+),(?P<size>\d+)\]<=" + ORDER)
+LISTED = re.compile(r"replica_groups=\{\{([\d,]*)\}")
+
+
 def _ring(rest):
-    """Devices that exchange with each other, by their numbers; where that is not said, all."""
-    by_axes = re.search(r"replica_groups=mesh\[(.*?)\] ?\{(.*?)\}", rest)
-    if by_axes:
-        sizes = [(name, int(size)) for name, size in re.findall(r"'(\w+)'=(\d+)", by_axes[1])]
-        named = re.findall(r"'(\w+)'", by_axes[2])
-        ids = np.arange(math.prod(size for _, size in sizes)).reshape([size for _, size in sizes])
-        return ids[tuple(slice(None) if name in named else 0 for name, _ in sizes)].ravel().tolist()
-    by_shape = re.search(r"replica_groups=\[(\d+),(\d+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?", rest)
-    if by_shape:
-        shape = [int(size) for size in by_shape[3].split(",")]
-        order = [int(axis) for axis in by_shape[4].split(",")] if by_shape[4] else range(len(shape))
-        ids = np.arange(math.prod(shape)).reshape(shape).transpose(order)
-        return ids.reshape(int(by_shape[1]), int(by_shape[2]))[0].tolist()
-    listed = re.search(r"(?:replica_groups|source_target_pairs)=\{\{([\d,]*)\}", rest)
-    return [int(one) for one in listed[1].split(",")] if listed else list(range(jax.device_count()))
+    """The first of the groups of devices that exchange with each other, by their numbers; where that is not said, all."""
+    if found := BY_AXES.search(rest):
+        sizes = [(name, int(size)) for name, size in re.findall(r"'(\w+)'=(\d+)", found["mesh"])]
+        along = re.findall(r"'(\w+)'", found["along"])
+        ids = _in_order(found, math.prod(size for _, size in sizes)).reshape([size for _, size in sizes])
+        return ids[tuple(slice(None) if name in along else 0 for name, _ in sizes)].ravel().tolist()
+    if found := BY_SIZE.search(rest):
+        return _in_order(found).reshape(int(found["groups"]), int(found["size"]))[0].tolist()
+    found = LISTED.search(rest)
+    return _numbers(found[1]) if found else list(range(jax.device_count()))
+
+
+def _in_order(found, count=None):
+    shape = _numbers(found["shape"]) if found["shape"] else [count]
+    order = _numbers(found["order"]) if found["order"] else range(len(shape))
+    return np.arange(math.prod(shape)).reshape(shape).transpose(order).ravel()
+
+
+def _numbers(text):
+    return [int(one) for one in text.split(",")]
