@@ -6,6 +6,7 @@
  * 48 tokens with 8 completions of 24 each. What crosses to the worker, and what that costs.
  */
 
+import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { createEngine } from "../dist/engine/index.js";
 import { createEnvironment } from "../dist/environment/index.js";
@@ -100,14 +101,21 @@ for (const [name, runtime] of Object.entries({ onnx: onnxRuntime, xla })) {
   engines.push([name, engine, policy]);
 }
 const crossed = [];
-/** Milliseconds of processor time of this process in a step of XLA: all that is not the worker. */
-const conductor = [];
+/** Milliseconds of processor time in a step of XLA: of this process, which is all that is not the worker, and of the worker (Linux). */
+const [conductor, worker] = [[], []];
+const workerCpu = () =>
+  readFileSync(`/proc/self/task/${process.pid}/children`, "utf8")
+    .trim()
+    .split(" ")
+    .map((pid) => readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1].split(" "))
+    .reduce((sum, fields) => sum + 10 * (Number(fields[11]) + Number(fields[12])), 0);
 for (let i = 0; i < steps; i++)
   for (const [name, engine, policy] of engines) {
-    const [before, used] = [xla.traffic, process.cpuUsage()];
+    const [before, used, workerUsed] = [xla.traffic, process.cpuUsage(), workerCpu()];
     found[name].times.push(await step(engine, policy, 2 + (i % 2)));
     const [after, { user, system }] = [xla.traffic, process.cpuUsage(used)];
     if (name === "xla") conductor.push((user + system) / 1000);
+    if (name === "xla") worker.push(workerCpu() - workerUsed);
     if (name === "xla")
       crossed.push(Object.fromEntries(Object.entries(after).map(([key, n]) => [key, n - before[key]])));
   }
@@ -147,7 +155,7 @@ for (const [name, { firstStep, times }] of Object.entries(found)) {
   out.ms[name] = medians(times);
   out.firstStepMs[name] = Math.round(firstStep);
 }
-out.conductorMs = Math.round(median(conductor));
+out.processorMs = { conductor: Math.round(median(conductor)), worker: Math.round(median(worker)) };
 console.log(JSON.stringify(out, null, 2));
 for (const [, engine, policy] of engines) {
   await policy.close();
