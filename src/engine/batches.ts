@@ -120,7 +120,8 @@ const PER_BATCH = 1 / 16;
 function sizeOfLast(rows: number, most: number, devices = 1): number {
   let best = most;
   const cost = (B: number) => Math.ceil(rows / B) * (B + PER_BATCH * most);
-  for (let B = devices; B <= most; B = devices * halfOctave(B / devices + 1)) if (cost(B) < cost(best)) best = B;
+  for (let B = devices; B <= most; B = devices * halfOctave(B / devices + 1))
+    if (cost(B) < cost(best)) best = B;
   return best;
 }
 
