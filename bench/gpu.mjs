@@ -1,82 +1,38 @@
 /**
- * @file A check for a machine with a GPU, without a network: npm run build, then node bench/gpu.mjs [part ...].
+ * @file A check for a machine with GPUs, without a network: npm run build, then
+ * node bench/gpu.mjs [part ...] [--minutes 9] [--memory MB] [--tiny].
  *
- * Parts: contract, parity, lora-0.5b, full-0.5b, lora-4b, lora-8b, decode-4b, taps-4b. All, where none is named: under ten minutes on an H100.
- * Models have the shapes of Qwen2.5-0.5B, Qwen3-4B and Llama-3.1-8B and random weights. What is printed is one JSON object a line.
+ * Parts, in their order: contract, parity, lora-4b, decode-4b, taps-4b, lora-0.5b, full-0.5b, lora-8b. All, where none is named; what
+ * would begin after that many minutes is left out. All devices are used. --tiny does it all with tiny models, on whatever there is: to see
+ * that it works before a GPU is there. What is printed is one JSON object a line.
  */
 
 import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { parseArgs } from "node:util";
 import { engineContract } from "../dist/engine/contract.js";
 import { createEngine, openEngine } from "../dist/engine/index.js";
-import { CharacterTokenizer } from "../dist/model/index.js";
-import { weightShapes } from "../dist/model/transformer.js";
+import { devicePeaks } from "../dist/study/peaks.js";
 import { runtimeContract } from "../dist/tensor/contract.js";
 import { onnxRuntime, startXla } from "../dist/tensor/index.js";
+import { decoder, lora, pool, randomModel, SHAPES } from "./shapes.mjs";
 
-/** Dense bfloat16 operations a second, and bytes a second of memory, by the vendors' data sheets. */
-const PEAKS = [
-  [/H200/, 989e12, 4.8e12],
-  [/H100/, 989e12, 3.35e12],
-  [/A100/, 312e12, 2.0e12],
-  [/L40S/, 362e12, 0.86e12],
-  [/L4/, 121e12, 0.3e12],
-];
-
-const decoder = (shape) => ({
-  ...{ architecture: "qwen3", context: 4096, norm: { kind: "rms", epsilon: 1e-6 }, mlp: "gated-silu" },
-  rotary: {
-    frequencies: Array.from({ length: shape.headDim / 2 }, (_, i) => 1e6 ** ((-2 * i) / shape.headDim)),
-    magnitude: 1,
+const { values: flags, positionals: asked } = parseArgs({
+  allowPositionals: true,
+  options: {
+    minutes: { type: "string", default: "9" },
+    memory: { type: "string" },
+    tiny: { type: "boolean", default: false },
   },
-  ...{ biases: { queryKeyValue: false, attentionOut: false, mlp: false }, queryKeyNorm: false },
-  ...{ endTokens: [], tied: false },
-  ...shape,
 });
-const SHAPES = {
-  "0.5b": decoder({
-    ...{ layers: 24, heads: 14, keyValueHeads: 2, headDim: 64, width: 896, hidden: 4864, vocabulary: 151936 },
-    tied: true,
-  }),
-  "4b": decoder({
-    ...{
-      layers: 36,
-      heads: 32,
-      keyValueHeads: 8,
-      headDim: 128,
-      width: 2560,
-      hidden: 9728,
-      vocabulary: 151936,
-    },
-    ...{ tied: true, queryKeyNorm: true },
-  }),
-  "8b": decoder({
-    ...{ layers: 32, heads: 32, keyValueHeads: 8, headDim: 128, width: 4096, hidden: 14336 },
-    vocabulary: 128256,
-  }),
-};
-const TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
-
-/** Random numbers that all weights are cut from: drawing billions of them takes longer than all else. */
-const POOL = new Float32Array(2 ** 24);
-let seed = 1;
-for (let i = 0; i < POOL.length; i++) {
-  seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
-  POOL[i] = 0.04 * (seed / 2 ** 32 - 0.5);
-}
-
-function randomModel(config) {
-  const weights = {};
-  for (const [name, shape] of Object.entries(weightShapes(config))) {
-    const data = new Float32Array(shape.reduce((product, size) => product * size, 1));
-    if (name.includes("norm")) data.fill(1);
-    else
-      for (let at = 0; at < data.length; at += POOL.length) data.set(POOL.subarray(0, data.length - at), at);
-    weights[name] = { shape, dtype: "float32", data };
-  }
-  return { config, weights, tokenizer: new CharacterTokenizer("") };
-}
+const ends = performance.now() + 60_000 * Number(flags.minutes);
+const tiny = decoder({
+  ...{ layers: 2, heads: 4, keyValueHeads: 2, headDim: 16, width: 64, hidden: 96, vocabulary: 512 },
+  queryKeyNorm: true,
+});
+const shapeOf = (name) => (flags.tiny ? tiny : SHAPES[name]);
+const sized = (real, small) => (flags.tiny ? small : real);
 
 const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
 const tell = (part, found) => console.log(JSON.stringify({ part, ...found }));
@@ -103,9 +59,24 @@ function rollouts({ vocabulary }, rows, T, prompt) {
   });
 }
 
+/** The engine over a shape, which parts share; the one before it is closed. */
+let opened;
+async function engineOf(name) {
+  if (opened?.name === name) return opened.engine;
+  await closeOpened();
+  const memoryMB = flags.memory && Number(flags.memory);
+  opened = { name, engine: createEngine(randomModel(shapeOf(name)), { runtime, memoryMB }) };
+  return opened.engine;
+}
+async function closeOpened() {
+  await opened?.engine.close();
+  opened = undefined;
+}
+
 /** A training step's share of the peak: 2 operations a weight and token forwards, as many backwards, and again for gradients of weights. */
-async function step(part, config, { adapter, rows, T, prompt, memoryMB }) {
-  const engine = createEngine(randomModel(config), { runtime, memoryMB, ...(adapter && { adapter }) });
+async function step(part, name, { adapter, rows, T, prompt }) {
+  const config = shapeOf(name);
+  const engine = (await engineOf(name)).with({ adapter, memoryMB: flags.memory && Number(flags.memory) });
   const policy = await engine.createPolicy({ seed: 1 });
   const data = rollouts(config, rows, T, prompt);
   const loss = { kind: "policy_gradient", temperature: 1, clipRange: 0.2, kl: 0.05, entropy: 0 };
@@ -117,53 +88,72 @@ async function step(part, config, { adapter, rows, T, prompt, memoryMB }) {
   const times = [];
   for (let i = 0; i < 5; i++) times.push(await seconds(once));
   const gradient = await seconds(() => policy.forwardBackward(data, loss));
+  const scoring = [];
+  for (let i = 0; i < 3; i++) scoring.push(await seconds(() => policy.forward(data)));
   const tokens = rows * T;
   const passes = adapter ? 4 : 6;
   const head = config.vocabulary * config.width * rows * (T - prompt);
   // Of causal attention half of the products count.
-  const attention = config.layers * 2 * rows * T * T * config.heads * config.headDim * 3;
-  const operations = passes * (inLayers(config) * tokens + head) + attention;
+  const attention = config.layers * 2 * rows * T * T * config.heads * config.headDim;
+  const products = inLayers(config) * tokens + head;
   const time = median(times);
   tell(part, {
-    ...{ rows, T, prompt, memoryMB, firstStepS: rounded(first), stepS: rounded(time) },
+    ...{ rows, T, prompt, memoryMB: engine.memoryMB, firstStepS: rounded(first), stepS: rounded(time) },
     gradientS: rounded(gradient),
     tokensPerSecond: Math.round(tokens / time),
-    ...{ teraflops: rounded(operations / 1e12), mfu: peak && rounded(operations / time / peak) },
+    ...shares("mfu", passes * products + 3 * attention, time),
+    ...{
+      scoringS: rounded(median(scoring)),
+      ...shares("scoringMfu", 2 * products + attention, median(scoring)),
+    },
   });
   await policy.close();
-  await engine.close();
 }
 
-const lora = { rank: 16, alpha: 32, targets: TARGETS };
+/** Of the peak of all devices. */
+function shares(name, operations, time) {
+  return peak ? { [name]: rounded(operations / time / peak) } : {};
+}
+
 const parts = {
+  /** In float32, and the runtime's in bfloat16 too. It has a third of the time: clauses that would begin later are counted. */
   async contract() {
-    for (const { promise, check } of runtimeContract)
-      await check(runtime).catch((error) => tell("contract", { broken: promise, error: error.message }));
-    tell("contract", { runtimePromises: runtimeContract.length });
+    const late = performance.now() + 20_000 * Number(flags.minutes);
     const small = decoder({
-      layers: 2,
-      heads: 4,
-      keyValueHeads: 2,
-      headDim: 8,
-      width: 32,
-      hidden: 48,
-      vocabulary: 12,
+      ...{ layers: 2, heads: 4, keyValueHeads: 2, headDim: 8, width: 32, hidden: 48 },
+      ...{ vocabulary: 12, endTokens: [0] },
     });
-    const engine = createEngine(randomModel({ ...small, endTokens: [0] }), { runtime: exact, adapter: lora });
+    const engine = createEngine(randomModel(small), { runtime: exact, adapter: lora });
     const folder = () => mkdtemp(join(tmpdir(), "probeward-gpu-"));
-    let broken = 0;
-    for (const { promise, check } of engineContract)
-      await check({ engine, reopen: openEngine, folder }).catch((error) => {
-        broken++;
-        tell("contract", { broken: promise, error: error.message.slice(0, 300) });
-      });
-    tell("contract", { enginePromises: engineContract.length, broken });
+    const suites = {
+      runtime: [runtimeContract, exact],
+      "runtime in bfloat16": [runtimeContract, rounding],
+      engine: [engineContract, { engine, reopen: openEngine, folder }],
+    };
+    for (const [suite, [clauses, subject]] of Object.entries(suites)) {
+      const counts = { kept: 0, broken: 0, late: 0 };
+      for (const { promise, check } of clauses) {
+        if (performance.now() > late) {
+          counts.late++;
+          continue;
+        }
+        try {
+          await check(subject);
+          counts.kept++;
+        } catch (error) {
+          counts.broken++;
+          tell("contract", { suite, broken: promise, error: String(error.message).slice(0, 300) });
+        }
+      }
+      tell("contract", { suite, ...counts });
+    }
+    await engine.close();
   },
   /** Gradients in float32 and in bfloat16 against ONNX Runtime's, as shares of their length. */
   async parity() {
     const config = decoder({
       ...{ layers: 4, heads: 8, keyValueHeads: 4, headDim: 32, width: 256, hidden: 512, vocabulary: 2048 },
-      queryKeyNorm: true,
+      ...{ queryKeyNorm: true, tied: false },
     });
     const model = randomModel(config);
     for (const tensor of Object.values(model.weights))
@@ -175,7 +165,7 @@ const parts = {
     const sets = [{ data, loss: { kind: "cross_entropy" } }];
     const read = { as: "mean", hook: "blocks.2.hook_resid_post", positions: "completion" };
     const results = [];
-    for (const one of [onnxRuntime, exact, runtime]) {
+    for (const one of [onnxRuntime, exact, rounding]) {
       const engine = createEngine(model, { runtime: one, adapter: lora });
       const policy = await engine.createPolicy({ seed: 1 });
       const forward = await policy.forward(data, { reads: [read] });
@@ -205,30 +195,29 @@ const parts = {
       });
     }
   },
-  "lora-0.5b": () =>
-    step("lora-0.5b", SHAPES["0.5b"], { adapter: lora, rows: 32, T: 512, prompt: 128, memoryMB: 40000 }),
-  "full-0.5b": () => step("full-0.5b", SHAPES["0.5b"], { rows: 32, T: 512, prompt: 128, memoryMB: 40000 }),
   "lora-4b": () =>
-    step("lora-4b", SHAPES["4b"], { adapter: lora, rows: 16, T: 512, prompt: 128, memoryMB: 45000 }),
-  "lora-8b": () =>
-    step("lora-8b", SHAPES["8b"], { adapter: lora, rows: 8, T: 512, prompt: 128, memoryMB: 35000 }),
+    step("lora-4b", "4b", {
+      adapter: lora,
+      ...sized({ rows: 16, T: 512, prompt: 128 }, { rows: 4, T: 64, prompt: 16 }),
+    }),
   /** Tokens a second against the time that reading weights and caches takes at the memory's rate. */
   async "decode-4b"() {
-    const config = SHAPES["4b"];
-    const engine = createEngine(randomModel(config), { runtime, adapter: lora });
+    const config = shapeOf("4b");
+    const engine = (await engineOf("4b")).with({ adapter: lora });
     const policy = await engine.createPolicy({ seed: 1 });
-    // Long enough for all tokens to be decoded with room for 256.
-    const prompts = [Array.from({ length: 130 }, (_, t) => t + 1)];
+    // Long enough for all tokens to be decoded with room for as many positions.
+    const [length, [few, many], positions] = sized([130, [33, 113], 256], [20, [17, 33], 64]);
+    const prompts = [Array.from({ length }, (_, t) => t + 1)];
     for (const samples of [1, 16, 64]) {
       const draw = (maxTokens) => policy.sample(prompts, { samples, maxTokens, seed: ["gpu"] });
-      const first = await seconds(() => draw(113));
+      const first = await seconds(() => draw(many));
       const best = async (count) => {
         await draw(count);
         return Math.min(await seconds(() => draw(count)), await seconds(() => draw(count)));
       };
-      const perStep = ((await best(113)) - (await best(33))) / 80;
+      const perStep = ((await best(many)) - (await best(few))) / (many - few);
       const bytes = 2 * (inLayers(config) + config.vocabulary * config.width);
-      const cache = samples * 256 * config.layers * 2 * config.keyValueHeads * config.headDim * 4;
+      const cache = samples * positions * config.layers * 2 * config.keyValueHeads * config.headDim * 4;
       tell("decode-4b", {
         ...{ rows: samples, firstS: rounded(first), msPerStep: rounded(1000 * perStep) },
         tokensPerSecond: Math.round(samples / perStep),
@@ -236,49 +225,110 @@ const parts = {
       });
     }
     await policy.close();
-    await engine.close();
   },
   /** What a probe's reading at every token costs a scoring pass. */
   async "taps-4b"() {
-    const config = SHAPES["4b"];
-    const engine = createEngine(randomModel(config), { runtime, memoryMB: 30000 });
-    const data = rollouts(config, 16, 512, 128);
-    const tap = { hook: "blocks.18.hook_resid_post", positions: "completion", pool: "mean" };
-    const probe = { kind: "logistic", bias: 0, threshold: 0, tap, weight_D: POOL.slice(0, config.width) };
+    const config = shapeOf("4b");
+    const engine = await engineOf("4b");
+    const [rows, T, prompt] = sized([16, 512, 128], [4, 64, 16]);
+    const data = rollouts(config, rows, T, prompt);
+    const hook = `blocks.${config.layers / 2}.hook_resid_post`;
+    const tap = { hook, positions: "completion", pool: "mean" };
+    const probe = { kind: "logistic", bias: 0, threshold: 0, tap, weight_D: pool.slice(0, config.width) };
     const plain = () => engine.reference.forward(data, {});
     const tapped = () => engine.reference.forward(data, { reads: [{ as: "logits", probe }] });
     await plain();
     await tapped();
     const times = { plain: [], tapped: [] };
-    for (let i = 0; i < 5; i++) {
+    for (let i = 0; i < 9; i++) {
       times.plain.push(await seconds(plain));
       times.tapped.push(await seconds(tapped));
     }
     const [a, b] = [median(times.plain), median(times.tapped)];
     tell("taps-4b", { plainS: rounded(a), tappedS: rounded(b), overhead: rounded(b / a - 1) });
-    await engine.close();
   },
+  "lora-0.5b": () =>
+    step("lora-0.5b", "0.5b", {
+      adapter: lora,
+      ...sized({ rows: 32, T: 512, prompt: 128 }, { rows: 4, T: 64, prompt: 16 }),
+    }),
+  "full-0.5b": () =>
+    step("full-0.5b", "0.5b", sized({ rows: 32, T: 512, prompt: 128 }, { rows: 4, T: 64, prompt: 16 })),
+  "lora-8b": () =>
+    step("lora-8b", "8b", {
+      adapter: lora,
+      ...sized({ rows: 8, T: 512, prompt: 128 }, { rows: 4, T: 64, prompt: 16 }),
+    }),
 };
 
-const asked = process.argv.slice(2).filter((one) => !one.startsWith("-"));
 const unknown = asked.filter((one) => !(one in parts));
 if (unknown.length > 0)
   throw new Error(`no part ${unknown.join(", ")}; there are ${Object.keys(parts).join(", ")}`);
 const wanted = asked.length > 0 ? asked : Object.keys(parts);
-const runtime = await startXla({ dtype: "bfloat16" });
-const needsExact = wanted.some((one) => one === "contract" || one === "parity");
-const exact = needsExact ? await startXla({ dtype: "float32" }) : runtime;
-const [, peak, bandwidth] = PEAKS.find(([name]) => name.test(runtime.info.device)) ?? [];
-tell("machine", { ...runtime.info, peak, bandwidth });
-for (const name of wanted) {
-  const took = await seconds(async () => {
-    try {
-      await parts[name]();
-    } catch (error) {
-      tell(name, { failed: String(error.message).slice(0, 1500) });
+
+/** What is compared: small programs by two workers, in float32 and in bfloat16, which share the card. */
+const COMPARED = ["contract", "parity"];
+let exact, rounding, runtime, peak, bandwidth;
+
+/** Starts a worker with variables of its own. */
+async function startWith(variables, dtype) {
+  const before = { ...process.env };
+  Object.assign(process.env, variables);
+  try {
+    return await startXla({ dtype });
+  } finally {
+    for (const name of Object.keys(variables)) {
+      if (name in before) process.env[name] = before[name];
+      else delete process.env[name];
     }
-  });
-  tell(name, { tookS: rounded(took) });
+  }
 }
-if (exact !== runtime) await exact.close();
-await runtime.close();
+
+function meet({ info }) {
+  if (info.platform === "cpu" && !flags.tiny)
+    throw new Error("JAX finds no GPU here, and on a CPU this takes hours: --tiny tries it out");
+  const name = Object.keys(devicePeaks).find((one) => info.device.toLowerCase().split(/\W+/).includes(one));
+  const peaks = devicePeaks[name];
+  [peak, bandwidth] = peaks
+    ? [peaks.operations.bfloat16, peaks.bandwidth].map((one) => one * info.threads)
+    : [];
+  tell("machine", { ...info, peak, bandwidth });
+}
+
+async function run(names) {
+  for (const name of names) {
+    if (performance.now() > ends) {
+      tell(name, { leftOut: `it would have begun after ${flags.minutes} minutes (--minutes)` });
+      continue;
+    }
+    const took = await seconds(async () => {
+      try {
+        await parts[name]();
+      } catch (error) {
+        tell(name, { failed: String(error.message).slice(0, 1500) });
+      }
+    });
+    tell(name, { tookS: rounded(took) });
+  }
+}
+
+const compared = wanted.filter((one) => COMPARED.includes(one));
+const others = wanted.filter((one) => !COMPARED.includes(one));
+if (compared.length > 0) {
+  // Kernels of hundreds of small programs need not be the fastest.
+  const XLA_FLAGS = [process.env.XLA_FLAGS, "--xla_gpu_autotune_level=0"].filter(Boolean).join(" ");
+  const variables = { XLA_FLAGS, XLA_PYTHON_CLIENT_MEM_FRACTION: "0.3" };
+  exact = await startWith(variables, "float32");
+  rounding = await startWith(variables, "bfloat16");
+  meet(exact);
+  await run(compared);
+  await exact.close();
+  await rounding.close();
+}
+if (others.length > 0) {
+  runtime = await startWith({}, "bfloat16");
+  meet(runtime);
+  await run(others);
+  await closeOpened();
+  await runtime.close();
+}

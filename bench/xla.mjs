@@ -1,21 +1,54 @@
 /**
- * @file A step of training on ONNX Runtime and on XLA beside each other, as JSON: node bench/xla.mjs [steps] [devices].
- * 16 prompts, 8 completions of each, by the embedded model of `code`; what crosses to the worker, and what that costs.
+ * @file A step of training on ONNX Runtime and on XLA beside each other, as JSON:
+ * node bench/xla.mjs [code|smollm2] [--steps 8] [--devices N] [--only xla].
+ *
+ * code: the embedded model, 16 prompts with 8 completions each. smollm2: random weights of SmolLM2-135M's shape and an adapter, 8 prompts of
+ * 48 tokens with 8 completions of 24 each. What crosses to the worker, and what that costs.
  */
 
+import { readFileSync } from "node:fs";
+import { parseArgs } from "node:util";
 import { createEngine } from "../dist/engine/index.js";
 import { createEnvironment } from "../dist/environment/index.js";
 import { loadModel } from "../dist/model/index.js";
-import { randomFor } from "../dist/random.js";
+import { randomFor, randomInt } from "../dist/random.js";
 import { floats, onnxRuntime, startXla } from "../dist/tensor/index.js";
+import { lora, randomModel, SHAPES } from "./shapes.mjs";
 
-const [steps = 8, devices] = process.argv.slice(2).map(Number);
+const { values: flags, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    ...{ steps: { type: "string", default: "8" }, devices: { type: "string" }, only: { type: "string" } },
+  },
+});
+const [steps, devices] = [Number(flags.steps), flags.devices && Number(flags.devices)];
 const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
-const environment = createEnvironment("code");
-const random = randomFor("bench tasks");
-const prompts = Array.from({ length: 16 }, () => environment.sample("train", random).prompt);
-const model = await loadModel("models/code");
-const hook = "blocks.2.hook_resid_post";
+const SAMPLES = 8;
+
+/** What is trained: a model, perhaps an adapter, encoded prompts and how long completions may become. */
+const subjects = {
+  async code() {
+    const environment = createEnvironment("code");
+    const random = randomFor("bench tasks");
+    const model = await loadModel("models/code");
+    const prompts = Array.from({ length: 16 }, () =>
+      model.tokenizer.encode(environment.sample("train", random).prompt),
+    );
+    await environment.close();
+    return { model, prompts, maxTokens: environment.maxCompletionLength + 1 };
+  },
+  async smollm2() {
+    const random = randomFor("bench tasks");
+    const model = randomModel(SHAPES.smollm2);
+    const token = () => randomInt(random, model.config.vocabulary);
+    const prompts = Array.from({ length: 8 }, () => Array.from({ length: 48 }, token));
+    return { model, adapter: lora, prompts, maxTokens: 24 };
+  },
+};
+const subject = positionals[0] ?? "code";
+if (!(subject in subjects)) throw new Error(`no ${subject}; there are ${Object.keys(subjects).join(", ")}`);
+const { model, adapter, prompts, maxTokens } = await subjects[subject]();
+const hook = `blocks.${Math.floor(model.config.layers / 2)}.hook_resid_post`;
 const probe = {
   ...{ kind: "logistic", bias: 0, threshold: 0, tap: { hook, positions: "completion", pool: "mean" } },
   weight_D: Float32Array.from({ length: model.config.width }, (_, d) => Math.cos(d)),
@@ -25,13 +58,10 @@ const probe = {
 async function step(engine, policy, index) {
   const clock = [performance.now()];
   const tick = () => clock.push(performance.now());
-  const encoded = prompts.map((prompt) => engine.tokenizer.encode(prompt));
-  const sampled = await policy.sample(encoded, {
-    ...{ samples: 8, maxTokens: environment.maxCompletionLength + 1, seed: ["bench", index] },
-  });
+  const sampled = await policy.sample(prompts, { samples: SAMPLES, maxTokens, seed: ["bench", index] });
   tick();
   const sequences = sampled.map(({ tokens }, i) => {
-    const prompt = encoded[Math.floor(i / 8)];
+    const prompt = prompts[Math.floor(i / SAMPLES)];
     return { tokens: [...prompt, ...tokens], promptLength: prompt.length };
   });
   const reference = await engine.reference.forward(sequences, { reads: [{ as: "logits", probe }] });
@@ -41,7 +71,7 @@ async function step(engine, policy, index) {
       ...sequence,
       logprobs: sampled[i].logprobs,
       refLogprobs: reference[i].logprobs,
-      probeWeight: 1 / 128,
+      probeWeight: 1 / sampled.length,
     },
     weights: sampled[i].logprobs.map(() => 1 / 1500),
     advantages: sampled[i].logprobs.map(() => (i % 3) - 1),
@@ -59,29 +89,33 @@ async function step(engine, policy, index) {
 
 const xla = await startXla(devices ? { devices } : {});
 const found = {};
-const engines = await Promise.all(
-  [
-    ["onnx", onnxRuntime],
-    ["xla", xla],
-  ].map(async ([name, runtime]) => {
-    const engine = createEngine(model, { runtime });
-    const policy = await engine.createPolicy({ seed: 1 });
-    const before = performance.now();
-    await step(engine, policy, 0);
-    found[name] = { firstStep: performance.now() - before, times: [] };
-    await step(engine, policy, 1);
-    return [name, engine, policy];
-  }),
-);
+const engines = [];
+for (const [name, runtime] of Object.entries({ onnx: onnxRuntime, xla })) {
+  if (flags.only !== undefined && flags.only !== name) continue;
+  const engine = createEngine(model, { runtime, adapter });
+  const policy = await engine.createPolicy({ seed: 1 });
+  const before = performance.now();
+  await step(engine, policy, 0);
+  found[name] = { firstStep: performance.now() - before, times: [] };
+  await step(engine, policy, 1);
+  engines.push([name, engine, policy]);
+}
 const crossed = [];
-/** Milliseconds of processor time of this process in a step of XLA: all that is not the worker. */
-const conductor = [];
+/** Milliseconds of processor time in a step of XLA: of this process, which is all that is not the worker, and of the worker (Linux). */
+const [conductor, worker] = [[], []];
+const workerCpu = () =>
+  readFileSync(`/proc/self/task/${process.pid}/children`, "utf8")
+    .trim()
+    .split(" ")
+    .map((pid) => readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1].split(" "))
+    .reduce((sum, fields) => sum + 10 * (Number(fields[11]) + Number(fields[12])), 0);
 for (let i = 0; i < steps; i++)
   for (const [name, engine, policy] of engines) {
-    const [before, used] = [xla.traffic, process.cpuUsage()];
+    const [before, used, workerUsed] = [xla.traffic, process.cpuUsage(), workerCpu()];
     found[name].times.push(await step(engine, policy, 2 + (i % 2)));
     const [after, { user, system }] = [xla.traffic, process.cpuUsage(used)];
     if (name === "xla") conductor.push((user + system) / 1000);
+    if (name === "xla") worker.push(workerCpu() - workerUsed);
     if (name === "xla")
       crossed.push(Object.fromEntries(Object.entries(after).map(([key, n]) => [key, n - before[key]])));
   }
@@ -116,16 +150,15 @@ const medians = (rows) =>
   round(Object.fromEntries(Object.keys(rows[0]).map((key) => [key, median(rows.map((row) => row[key]))])));
 const cost = await costs();
 const perStep = medians(crossed);
-const out = { info: xla.info, ms: {}, firstStepMs: {}, perStep, callMs: round(cost) };
+const out = { subject, info: xla.info, ms: {}, firstStepMs: {}, perStep, callMs: round(cost) };
 for (const [name, { firstStep, times }] of Object.entries(found)) {
   out.ms[name] = medians(times);
   out.firstStepMs[name] = Math.round(firstStep);
 }
-out.conductorMs = Math.round(median(conductor));
+out.processorMs = { conductor: Math.round(median(conductor)), worker: Math.round(median(worker)) };
 console.log(JSON.stringify(out, null, 2));
 for (const [, engine, policy] of engines) {
   await policy.close();
   await engine.close();
 }
-await environment.close();
 await xla.close();

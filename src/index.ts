@@ -168,6 +168,7 @@ export {
 } from "./study/index.ts";
 
 export {
+  type DevicesInfo,
   type DType,
   type FloatTensor,
   floats,

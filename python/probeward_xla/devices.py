@@ -26,10 +26,10 @@ class Devices:
         self._gather = jax.jit(lambda array: array, out_shardings=self.whole)
 
     def sharding(self, shape, dtype):
-        """Integers are tokens, and what has four axes is a cache: batches, by their rows. Other large arrays are weights."""
+        """Integers are tokens, and what has three axes or more is made of them: batches, by their rows. Other large arrays are weights."""
         spec = PartitionSpec()
         if self.count > 1 and len(shape) > 1:
-            if dtype == np.int32 or len(shape) == 4:
+            if dtype == np.int32 or len(shape) > 2:
                 spec = PartitionSpec((DATA, FSDP)) if shape[0] % self.count == 0 else spec
             elif dtype == np.float32 and np.prod(shape) >= DIVIDED_FROM:
                 fitting = [axis for axis, size in enumerate(shape) if size % self.sizes[FSDP] == 0]

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from .decode import decoder
+from .devices import FSDP
 from .program import Program, spec
 from .worker import Worker
 
@@ -39,7 +40,7 @@ class Planner(Worker):
         else:
             outputs = [self.devices.sharding(*spec(one)) for one in call["outputs"]]
             jitted = jax.jit(program, donate_argnums=tuple(call["donated"]), out_shardings=outputs)
-        return measured(jitted.lower(*inputs).compile()), {}
+        return measured(jitted.lower(*inputs).compile(), self.devices.sizes[FSDP]), {}
 
     def _kept(self, one, rounded):
         """An array as a worker would keep it: rounded or not, divided by one rule."""
@@ -56,14 +57,14 @@ class Planner(Worker):
         return jitted, (weights, caches, *numbers, np.int32(1), np.float32(1))
 
 
-def measured(compiled):
-    """Bytes and operations of one device. What is done in a loop is counted once."""
+def measured(compiled, group):
+    """Bytes and operations of one device, of groups of `group` that hold all weights. What is done in a loop is counted once."""
     memory, cost = compiled.memory_analysis(), compiled.cost_analysis() or {}
     cost = cost[0] if isinstance(cost, list) else cost
     return {
         "operations": float(cost.get("flops", 0)),
         "moved": float(cost.get("bytes accessed", 0)),
-        "exchanged": exchanged(compiled.as_text()),
+        **exchanged(compiled.as_text(), group),
         "inputs": memory.argument_size_in_bytes,
         "outputs": memory.output_size_in_bytes,
         "shared": memory.alias_size_in_bytes,
@@ -71,23 +72,35 @@ def measured(compiled):
     }
 
 
-def exchanged(text):
-    """Bytes that a device sends to others, in rings: for an array of n bytes on k devices, (k - 1) / k n to gather it, twice that to add it up."""
-    total = 0.0
+def exchanged(text, group):
+    """Bytes that a device sends to others, in rings: for an array of n bytes on k devices, (k - 1) / k n to gather it, twice that to add it up.
+
+    And those of them that go beyond a group of `group` devices, one behind the other.
+    """
+    total = outside = 0.0
     for line in text.splitlines():
         found = COLLECTIVE.search(line)
         if found is None:
             continue
-        size, count = _bytes(found["results"]), _group(found["rest"])
-        total += size * {
+        size, kind = _bytes(found["results"]), found["kind"]
+        if kind == "collective-permute":
+            pairs = [tuple(map(int, pair)) for pair in re.findall(r"\{(\d+),(\d+)\}", found["rest"])]
+            each = size / max(1, len(pairs))
+            total += each * sum(a != b for a, b in pairs)
+            outside += each * sum(a // group != b // group for a, b in pairs)
+            continue
+        ring = _ring(found["rest"])
+        count = len(ring)
+        sent = size * {
             "all-gather": (count - 1) / count,
             "all-reduce": 2 * (count - 1) / count,
             # Its result is a part of what is sent.
             "reduce-scatter": count - 1,
             "all-to-all": (count - 1) / count,
-            "collective-permute": 1,
-        }[found["kind"]]
-    return total
+        }[kind]
+        total += sent
+        outside += sent if min(ring) // group != max(ring) // group else 0
+    return {"exchanged": total, "outside": outside}
 
 
 def _bytes(results):
@@ -95,14 +108,31 @@ def _bytes(results):
     return sum(BYTES.get(kind, 4) * math.prod(map(int, filter(None, sizes.split(",")))) for kind, sizes in ARRAY.findall(results))
 
 
-def _group(rest):
-    """How many devices exchange with each other; where that is not said, all."""
-    by_axes = re.search(r"replica_groups=mesh\[(.*?)\] ?\{(.*?)\}", rest)
-    if by_axes:
-        sizes = dict(re.findall(r"'(\w+)'=(\d+)", by_axes[1]))
-        return math.prod(int(sizes[name]) for name in re.findall(r"'(\w+)'", by_axes[2]))
-    by_shape = re.search(r"replica_groups=\[\d+,(\d+)\]", rest)
-    if by_shape:
-        return int(by_shape[1])
-    listed = re.search(r"replica_groups=\{\{([\d,]*)\}", rest)
-    return len(listed[1].split(",")) if listed else jax.device_count()
+# How devices are listed: their numbers in an order, as [4,2]T(1,0); axes of a mesh of them; groups of equal size; or each group.
+ORDER = r"\[(?P<shape>[\d,]+)\](?:T\((?P<order>[\d,]+)\))?"
+BY_AXES = re.compile(r"replica_groups=mesh\[(?P<mesh>[^\]]*)\](?:, device_ids=\(" + ORDER + r"\))? ?\{(?P<along>[^}]*)\}")
+BY_SIZE = re.compile(r"replica_groups=\[(?P<groups>\d+),(?P<size>\d+)\]<=" + ORDER)
+LISTED = re.compile(r"replica_groups=\{\{([\d,]*)\}")
+
+
+def _ring(rest):
+    """The first of the groups of devices that exchange with each other, by their numbers; where that is not said, all."""
+    if found := BY_AXES.search(rest):
+        sizes = [(name, int(size)) for name, size in re.findall(r"'(\w+)'=(\d+)", found["mesh"])]
+        along = re.findall(r"'(\w+)'", found["along"])
+        ids = _in_order(found, math.prod(size for _, size in sizes)).reshape([size for _, size in sizes])
+        return ids[tuple(slice(None) if name in along else 0 for name, _ in sizes)].ravel().tolist()
+    if found := BY_SIZE.search(rest):
+        return _in_order(found).reshape(int(found["groups"]), int(found["size"]))[0].tolist()
+    found = LISTED.search(rest)
+    return _numbers(found[1]) if found else list(range(jax.device_count()))
+
+
+def _in_order(found, count=None):
+    shape = _numbers(found["shape"]) if found["shape"] else [count]
+    order = _numbers(found["order"]) if found["order"] else range(len(shape))
+    return np.arange(math.prod(shape)).reshape(shape).transpose(order).ravel()
+
+
+def _numbers(text):
+    return [int(one) for one in text.split(",")]

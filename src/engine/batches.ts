@@ -105,7 +105,7 @@ export function batchesOf(
   for (const length of lengths) {
     const { T, rows, rowsOfBatch } = packed(config, [...waiting, ...byLength.get(length)!], room);
     const isLast = length === lengths.at(-1);
-    const B = isLast ? sizeOfLast(rows.length, rowsOfBatch) : rowsOfBatch;
+    const B = isLast ? sizeOfLast(rows.length, rowsOfBatch, room.devices) : rowsOfBatch;
     while (rows.length >= B || (isLast && rows.length > 0))
       batches.push(batchOf(rows.splice(0, B), [B, T], sequences, followUp));
     waiting = rows.flatMap(({ bundles }) => bundles.flatMap(({ members }) => members));
@@ -117,10 +117,11 @@ export function batchesOf(
 const PER_BATCH = 1 / 16;
 
 /** Rows of the last batches, all of one size: empty rows cost as much as others, and so do many batches. */
-function sizeOfLast(rows: number, most: number): number {
+function sizeOfLast(rows: number, most: number, devices = 1): number {
   let best = most;
   const cost = (B: number) => Math.ceil(rows / B) * (B + PER_BATCH * most);
-  for (let B = 1; B <= most; B = halfOctave(B + 1)) if (cost(B) < cost(best)) best = B;
+  for (let B = devices; B <= most; B = devices * halfOctave(B / devices + 1))
+    if (cost(B) < cost(best)) best = B;
   return best;
 }
 

@@ -83,6 +83,7 @@ function changed(change: <T extends Model>(model: T) => Partial<Policy>): Engine
       tokenizer: embedded.tokenizer,
       trains: embedded.trains,
       trainable: embedded.trainable,
+      memoryMB: embedded.memoryMB,
     },
     reference: over(embedded.reference),
     createPolicy: async (options) => over(await embedded.createPolicy(options)),

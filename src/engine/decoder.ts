@@ -8,7 +8,7 @@ import type { Decodes } from "./cached.ts";
 import { compileDecode } from "./decode.ts";
 import { prefill } from "./prefill.ts";
 import { type ProgramCache, type ProgramStore, powerOfTwo, roundUp } from "./programs.ts";
-import { type Sizing, sizingOf } from "./sizing.ts";
+import { type DecodingRoom, type Sizing, sizingOf } from "./sizing.ts";
 import { freeAll, repack, type Slots, type Source } from "./slots.ts";
 import type { DecodedToken, Decoder, DecodingRequest } from "./types.ts";
 import type { Given } from "./weights.ts";
@@ -39,7 +39,7 @@ export type SeeCached = (
 ) => Promise<void>;
 
 /** How it decodes, and what takes the cached of completions that have ended: where it is given, the last token is cached, too. */
-export interface DecoderOptions extends Decodes {
+export interface DecoderOptions extends Decodes, Pick<DecodingRoom, "memoryMB"> {
   temperature: number;
   takeCached?: TakeCached | undefined;
   seeCached?: SeeCached | undefined;
@@ -75,7 +75,8 @@ export class RunningDecoder implements Decoder {
     this.#runtime = programs.runtime;
     this.#weights = weights;
     this.#options = options;
-    this.#sizing = sizingOf(config);
+    const { memoryMB } = options;
+    this.#sizing = sizingOf(config, { memoryMB, devices: this.#runtime.info.devices });
     this.#ends = new Set(endTokens(config));
     const { ablate, kept } = options;
     this.#decodes = programs.cache(`decode ${JSON.stringify([config, ablate, kept])}`, (B, C) =>
@@ -225,7 +226,7 @@ export class RunningDecoder implements Decoder {
     const { minRows, cacheSize } = this.#sizing;
     const read = [...this.#rows.values()].filter((row) => row.count > 0);
     return [
-      Math.max(minRows, powerOfTwo(Math.max(1, read.length))),
+      minRows * powerOfTwo(Math.max(1, read.length / minRows)),
       cacheSize(Math.max(...read.map((row) => newestAt(row) + count))),
     ];
   }

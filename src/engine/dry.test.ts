@@ -16,6 +16,7 @@ import {
   floats,
   type ProgramCost,
   type Runtime,
+  sizeOf,
   startDry,
   startXla,
 } from "../tensor/index.ts";
@@ -47,7 +48,7 @@ const adapter = { rank: 8, alpha: 16, targets: ["q_proj", "v_proj", "down_proj"]
 const everything = process.env.PROBEWARD_EVERYTHING !== undefined;
 const tokenizer = new CharacterTokenizer("ab");
 const devices = 4;
-const nowhere = { devices, platform: "gpu", device: "none", ends: [0] } as const;
+const nowhere = { devices, platform: "gpu", device: "none", memory: 80e9, ends: [0] } as const;
 
 function randomWeights(): Weights {
   const random = randomFor("dry");
@@ -149,6 +150,34 @@ onXla(
       expect(both).toBeGreaterThan(0.97 * 3);
       expect(both).toBeLessThan(1.05 * 3);
       await policy.close();
+    });
+
+    it("has weights sent and not what is computed of rows, and those within a group", {
+      timeout: 240_000,
+    }, async () => {
+      const bytes = 4 * Object.values(weightShapes(config)).reduce((sum, shape) => sum + sizeOf(shape), 0);
+      const many = Array.from({ length: 16 }, () => data).flat();
+      for (const groups of [1, 2]) {
+        const own = await startDry({ ...nowhere, data: groups });
+        const policy = await open(own, shapesOnly(config), { adapter }).createPolicy({ seed: 1 });
+        const sent = async (work: () => Promise<unknown>) => {
+          own.account();
+          await work();
+          const { ledger } = own.account();
+          const sum = (of: "exchanged" | "outside") =>
+            [...ledger].reduce((all, [one, times]) => all + times * one[of], 0) / bytes;
+          return [sum("exchanged"), sum("outside")] as const;
+        };
+        const scoring = await sent(() => policy.forward(many));
+        const gradient = await sent(() => policy.forwardBackward(many, { kind: "cross_entropy" }));
+        await own.close();
+        // In multiples of the weights: they are gathered once forwards and once more backwards. Rows were 16 and 35 of them.
+        expect(scoring[0]).toBeLessThan(2.5);
+        expect(gradient[0]).toBeLessThan(5);
+        for (const [all, outside] of [scoring, gradient])
+          if (groups === 1) expect(outside).toBe(0);
+          else expect(outside).toBeLessThan(all / 2);
+      }
     });
 
     it("extrapolates a deep model's decoding to what its own program takes", {

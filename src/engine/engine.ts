@@ -10,10 +10,12 @@ import {
   type Tokenizer,
   trainableShapes,
   vocabularySize,
+  weightShapes,
   weightsSha256,
   withAdapter,
 } from "../model/index.ts";
 import { type RuntimeInfo, sizeOf } from "../tensor/index.ts";
+import { memoryFor } from "./memory.ts";
 import { type Running, RunningModel } from "./model.ts";
 import { freshPolicy } from "./policy.ts";
 import { ProgramStore } from "./programs.ts";
@@ -67,13 +69,14 @@ class RuntimeEngine implements Engine {
   readonly tokenizer: Tokenizer;
   readonly trains: "weights" | "adapter";
   readonly trainable: number;
+  readonly memoryMB: number;
   readonly reference: Model;
   readonly #shared: Shared;
   readonly #running: Running;
   /** The reference's, which policies share as far as they do not train them. */
   readonly #weights: () => Promise<Placed>;
 
-  constructor(shared: Shared, { adapter, memoryMB }: EngineOptions) {
+  constructor(shared: Shared, { adapter, ...options }: EngineOptions) {
     const { model, loaded, programs, owned } = shared;
     this.info = programs.runtime.info;
     this.model = model;
@@ -82,6 +85,9 @@ class RuntimeEngine implements Engine {
     this.#shared = shared;
     const config = adapter ? withAdapter(loaded.config, adapter) : loaded.config;
     this.trainable = Object.values(trainableShapes(config)).reduce((sum, shape) => sum + sizeOf(shape), 0);
+    const weights = Object.values(weightShapes(loaded.config)).reduce((sum, shape) => sum + sizeOf(shape), 0);
+    this.memoryMB = options.memoryMB ?? memoryFor(this.info, { weights, trained: this.trainable });
+    const { memoryMB } = this;
     this.#running = { name: model.name, config, programs, memoryMB };
     const off = once(async () =>
       usedAs("weights", await place(programs.runtime, adapterOff(config, loaded.weights))),

@@ -17,6 +17,7 @@ import { writtenPositions } from "../probe/index.ts";
 import { compile, type Handle, ints, type JaxArray } from "../tensor/index.ts";
 import { batchesOf, layoutSpecs, type PackedBatch } from "./batches.ts";
 import { forwardByLayers, type LayeredOptions, type Passed } from "./layered-forward.ts";
+import { roomOn } from "./memory.ts";
 import type { ProgramStore } from "./programs.ts";
 import { hookOf, readBatch } from "./read.ts";
 import type { ForwardOptions, ForwardOutput, Sequence } from "./types.ts";
@@ -49,7 +50,7 @@ export async function forward(
     all,
     ({ promptLength, tokens, observations }) => `${promptLength}:${tokens}:${observations ?? ""}`,
   );
-  const room = { memoryMB, platform: runtime.info.platform };
+  const room = roomOn(runtime.info, { memoryMB });
   const options = { hooks, temperature, ablate, room, readsOnly };
   const pass = isEmbedded(config)
     ? wholePass(config, programs, weights, options)

@@ -32,6 +32,7 @@ import {
   probeSpecs,
   tokenTerms,
 } from "./loss.ts";
+import { roomOn } from "./memory.ts";
 import { atPlaces, type Chunk, placesOf } from "./places.ts";
 import type { ProgramStore } from "./programs.ts";
 import { poolOf, readPlaces } from "./read.ts";
@@ -136,7 +137,7 @@ async function addLikelihood(
   data: readonly Datum[],
   gradient: Placed | undefined,
 ): Promise<Gathered> {
-  const room = { memoryMB, rows, platform: programs.runtime.info.platform };
+  const room = roomOn(programs.runtime.info, { memoryMB, rows });
   const batches = batchesOf(config, data, room);
   if (!isEmbedded(config)) {
     const layered: TokenLoss = {
@@ -212,7 +213,7 @@ async function addPolicy(
   const needsAll = kl > 0 || entropy > 0 || probed !== undefined;
   const data = merged(needsAll ? all : all.filter(({ advantages }) => advantages!.some((x) => x !== 0)));
   const followUp = probed?.followUp ?? [];
-  const room = { memoryMB, rows, platform: programs.runtime.info.platform };
+  const room = roomOn(programs.runtime.info, { memoryMB, rows });
   const batches = batchesOf(config, data, { followUp, ...room });
   if (!isEmbedded(config)) {
     const of = (name: "weights" | "advantages" | "logprobs" | "refLogprobs") => (chunk: Chunk) =>

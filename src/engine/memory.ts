@@ -4,17 +4,36 @@ import { isEmbedded, type ModelConfig, vocabularySize } from "../model/index.ts"
 import type { RuntimeInfo } from "../tensor/index.ts";
 import { powerOfTwo } from "./programs.ts";
 
-/** Megabytes that the activations of one batch may take unless told otherwise. */
+/** Megabytes that the activations of one batch may take unless told otherwise, where it is not known how much there is. */
 export const DEFAULT_MEMORY_MB = 2048;
+
+/** Bytes of a trained number beside its use: itself, its gradient and two moments, in float32. */
+const BYTES_OF_TRAINED = 16;
+
+/**
+ * The default: of memory that is known, half of what weights, gradients and moments leave.
+ *
+ * @param numbers of the model's weights, and those that are trained
+ */
+export function memoryFor(
+  { devices, operands }: Pick<RuntimeInfo, "devices" | "operands">,
+  { weights, trained }: { weights: number; trained: number },
+): number {
+  if (devices?.memory === undefined) return DEFAULT_MEMORY_MB;
+  const kept = weights * (operands === "bfloat16" ? 2 : 4) + trained * BYTES_OF_TRAINED;
+  const left = devices.memory - devices.copies * kept;
+  return Math.max(DEFAULT_MEMORY_MB, Math.floor(left / 2 / 2 ** 20));
+}
 
 /** What batches have to fit. */
 export interface Room {
-  /** Megabytes that the activations of one batch may take. Default `DEFAULT_MEMORY_MB`. */
+  /** Megabytes that the activations of one batch may take. Default `DEFAULT_MEMORY_MB`; an engine's is `memoryFor`. */
   memoryMB?: number | undefined;
   /** Sequences of a batch, at most: programs for fewer rows are faster where there are only a few. */
   rows?: number | undefined;
-  /** What computes. */
+  /** What computes, and how many devices: the rows of a batch are dealt to them. */
   platform?: RuntimeInfo["platform"];
+  devices?: number;
 }
 
 /** Tokens beyond which a batch is no faster on an accelerator, whose units wait for work in smaller ones. */
@@ -43,9 +62,14 @@ function bytesPerToken({ layers, heads, width, hidden }: ModelConfig, T: number,
   return Float32Array.BYTES_PER_ELEMENT * (layers * ofLayer + inLayer);
 }
 
+/** The room that there is where a runtime computes. */
+export function roomOn({ platform, devices }: RuntimeInfo, room: Room): Room {
+  return { ...room, platform, devices: devices?.count ?? 1 };
+}
+
 /** How a batch is run: its rows, and whether what layers computed is kept for the backward pass, or computed again. */
 export interface Fitting {
-  /** Tokens of a batch, and rows of them; one row at least. */
+  /** Tokens of a batch, and rows of them: as many for each device, one at least. */
   tokens: number;
   rows: number;
   keeps: boolean;
@@ -54,24 +78,24 @@ export interface Fitting {
 /** Megabytes for activations, without those for logits, as bytes. */
 const roomOf = ({ memoryMB = DEFAULT_MEMORY_MB }: Room) => memoryMB * 2 ** 20 * (1 - FOR_LOGITS);
 
-/** Does the memory hold a row of length T, with what its layers computed where it would hold that of a shorter one? */
+/** Does the memory hold a row of length T for each device, with what its layers computed where it would hold that of a shorter one? */
 export function holds(config: ModelConfig, T: number, room: Room = {}): boolean {
-  return roomOf(room) >= T * bytesPerToken(config, T, true);
+  return roomOf(room) >= (room.devices ?? 1) * T * bytesPerToken(config, T, true);
 }
 
-/** Rows of length T that fit the memory and make a batch of full speed; one at least. */
+/** Rows of length T that fit the memory and make a batch of full speed; one at least for each device. */
 export function fitting(
   config: ModelConfig,
   T: number,
-  { rows: atMost = Infinity, platform, ...given }: Room = {},
+  { rows: atMost = Infinity, platform, devices = 1, ...given }: Room = {},
 ): Fitting {
-  const most = enough(config, platform);
+  const most = devices * enough(config, platform);
   const room = roomOf(given);
   const within = (keeps: boolean) => Math.min(most, room / bytesPerToken(config, T, keeps));
   // Computing again costs a forward pass, which is less than what batches of a few tokens cost.
-  const keeps = isEmbedded(config) || within(true) >= Math.max(most / 8, Math.min(T, most));
-  const tokens = Math.max(T, Math.floor(Math.min(within(keeps), atMost * T)));
-  return { keeps, tokens, rows: Math.floor(tokens / T) };
+  const keeps = isEmbedded(config) || within(true) >= Math.max(most / 8, Math.min(devices * T, most));
+  const tokens = Math.max(devices * T, Math.floor(Math.min(within(keeps), atMost * T)));
+  return { keeps, tokens, rows: devices * Math.floor(tokens / (devices * T)) };
 }
 
 /** So many of some positions are given logits at a time. A power of two. */

@@ -24,7 +24,7 @@ export interface Running {
   /** With the adapter, where policies train one: one program then serves policy and reference. */
   config: ModelConfig;
   programs: ProgramStore;
-  memoryMB: number | undefined;
+  memoryMB: number;
 }
 
 export class RunningModel implements Model {
@@ -42,13 +42,13 @@ export class RunningModel implements Model {
     params: SamplingParams,
     follower?: Follower,
   ): Promise<SampledSequence[]> {
-    const { config, programs } = this.running;
-    return sample(config, programs, await this.#weights(), prompts, params, follower);
+    const { config, programs, memoryMB } = this.running;
+    return sample(config, programs, await this.#weights(), prompts, { ...params, memoryMB }, follower);
   }
 
   async decoder(temperature = 1): Promise<Decoder> {
-    const { config, programs } = this.running;
-    return new RunningDecoder(config, programs, await this.#weights(), { temperature });
+    const { config, programs, memoryMB } = this.running;
+    return new RunningDecoder(config, programs, await this.#weights(), { temperature, memoryMB });
   }
 
   async forward(sequences: readonly Sequence[], options: ForwardOptions = {}): Promise<ForwardOutput[]> {

@@ -45,14 +45,15 @@ const [LONGEST, STEP] = [512, 64];
  * @param items of similar length, one at least
  */
 export function packed(config: ModelConfig, items: readonly Packable[], room: Room): Packed {
+  const { devices = 1 } = room;
   const shortest = roundUp(Math.max(...items.map(({ trunk, branch }) => trunk + branch)), 16);
-  const most = fitting(config, shortest, room).tokens;
+  const most = fitting(config, shortest, room).tokens / devices;
   const lengths = [shortest];
   for (let T = halfOctave(shortest + 1); T <= most; T = halfOctave(T + 1)) lengths.push(T);
   for (let T = roundUp(most + 1, STEP); T <= LONGEST; T += STEP) if (holds(config, T, room)) lengths.push(T);
   const choices = lengths.map((T) => {
     const rows = rowsOf(items, T);
-    return { T, rows, cost: rows.length * T * costOfToken(config, T) };
+    return { T, rows, cost: roundUp(rows.length, devices) * T * costOfToken(config, T) };
   });
   const { T, rows } = choices.reduce((best, choice) => (choice.cost < best.cost ? choice : best));
   return { T, rows, rowsOfBatch: fitting(config, T, room).rows };

@@ -7,9 +7,11 @@ import { FollowedReads } from "./followed-reads.ts";
 import type { ProgramStore } from "./programs.ts";
 import { hookOf, readAt } from "./read.ts";
 import { SampledReads } from "./sampled-reads.ts";
-import { sizingOf } from "./sizing.ts";
+import { type DecodingRoom, sizingOf } from "./sizing.ts";
 import type { DecodingRequest, Follower, Read, SampledSequence, SamplingParams } from "./types.ts";
 import type { Given } from "./weights.ts";
+
+type SampleOptions = SamplingParams & Pick<DecodingRoom, "memoryMB">;
 
 /** Samples with a model's weights; see `Model.sample`. */
 export async function sample(
@@ -17,7 +19,7 @@ export async function sample(
   programs: ProgramStore,
   weights: Given,
   prompts: readonly (readonly number[])[],
-  { samples = 1, maxTokens, temperature = 1, seed, streams, ablate, reads = [] }: SamplingParams,
+  { samples = 1, maxTokens, temperature = 1, seed, streams, ablate, reads = [], memoryMB }: SampleOptions,
   follower?: Follower,
 ): Promise<SampledSequence[]> {
   // Before any is sampled.
@@ -29,7 +31,7 @@ export async function sample(
     .map((prompt, index) => ({ prompt, maxTokens, seed: [...seed, streams?.[index] ?? index] }));
   const longest = Math.max(0, ...prompts.map((prompt) => prompt.length)) + maxTokens;
   const completions: SampledSequence[] = [];
-  const together = sizingOf(config).maxRows(longest);
+  const together = sizingOf(config, { memoryMB, devices: programs.runtime.info.devices }).maxRows(longest);
   for (let start = 0; start < requests.length; start += together) {
     const batch = requests.slice(start, start + together);
     const seen =
@@ -38,7 +40,8 @@ export async function sample(
       kept &&
       follower &&
       new FollowedReads(programs, kept, follower, { start, count: batch.length }, seen !== undefined);
-    const options = { temperature, ablate, kept, takeCached: seen?.take, seeCached: following?.see };
+    const caching = { takeCached: seen?.take, seeCached: following?.see };
+    const options = { temperature, ablate, kept, memoryMB, ...caching };
     const decoder = new RunningDecoder(config, programs, weights, options);
     try {
       const sampled = await sampleBatch(decoder, batch, following);

@@ -1,10 +1,12 @@
 /** @file How batches of sampling are shaped. */
 
 import { cacheHeads, isEmbedded, type ModelConfig } from "../model/index.ts";
+import type { DevicesInfo } from "../tensor/index.ts";
+import { DEFAULT_MEMORY_MB } from "./memory.ts";
 import { powerOfTwo, roundUp } from "./programs.ts";
 
 export interface Sizing {
-  /** Fewest rows of a batch. */
+  /** Fewest rows of a batch; others have that times a power of two. */
   minRows: number;
   /** Rows decoded together at most, for sequences of some length; more completions are sampled in turns. */
   maxRows(length: number): number;
@@ -12,20 +14,40 @@ export interface Sizing {
   cacheSize(length: number): number;
 }
 
-/** Bytes that the cache of keys and values may take. */
-const CACHE_BYTES = 2 ** 30;
+/** What decoding has to fit. */
+export interface DecodingRoom {
+  /** Megabytes: as for activations, which are not there while tokens are sampled. */
+  memoryMB?: number | undefined;
+  /** Rows are divided among them. */
+  devices?: DevicesInfo | undefined;
+}
+
+/** The share of the memory that keys and values may take: while a cache grows to twice its positions, the old one is there, too. */
+const FOR_CACHE = 1 / 2;
+
+/** Rows beyond which sampling is no faster. */
+const ENOUGH_ROWS = 256;
 
 /** A program of the embedded model compiles in a moment and its cache is small; a checkpoint's is neither. */
-export function sizingOf(config: ModelConfig): Sizing {
-  if (isEmbedded(config))
-    return { minRows: 16, maxRows: () => 256, cacheSize: (length) => roundUp(length, 32) };
+export function sizingOf(
+  config: ModelConfig,
+  { memoryMB = DEFAULT_MEMORY_MB, devices: { count } = { count: 1, copies: 1 } }: DecodingRoom = {},
+): Sizing {
+  // Rows that the devices cannot be dealt are with each of them: they compute as much, and take as much of its memory.
+  if (isEmbedded(config)) {
+    const minRows = roundUp(16, count);
+    const maxRows = Math.max(minRows, ENOUGH_ROWS);
+    return { minRows, maxRows: () => maxRows, cacheSize: (length) => roundUp(length, 32) };
+  }
   const { heads, headDim } = cacheHeads(config);
   const bytes = config.layers * heads * headDim * 2 * Float32Array.BYTES_PER_ELEMENT;
   const cacheSize = (length: number) => powerOfTwo(Math.max(64, length));
-  const fitting = (length: number) => Math.floor(CACHE_BYTES / (bytes * cacheSize(length)));
+  const cacheBytes = memoryMB * 2 ** 20 * FOR_CACHE;
+  const ofDevice = (length: number) =>
+    Math.min(ENOUGH_ROWS, cacheBytes / (bytes * cacheSize(length))) / count;
   return {
-    minRows: 1,
-    maxRows: (length) => Math.max(1, Math.min(256, 2 ** Math.floor(Math.log2(Math.max(1, fitting(length)))))),
+    minRows: count,
+    maxRows: (length) => count * 2 ** Math.floor(Math.log2(Math.max(1, ofDevice(length)))),
     cacheSize,
   };
 }

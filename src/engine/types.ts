@@ -18,6 +18,8 @@ export interface Engine {
   /** What its policies train: all weights, or a low-rank adapter beside them; and how many numbers that is. */
   readonly trains: "weights" | "adapter";
   readonly trainable: number;
+  /** Megabytes that the activations of one batch may take, and what is cached of tokens while they are sampled. */
+  readonly memoryMB: number;
   /** The frozen copy of the starting point. */
   readonly reference: Model;
   /** A fresh policy, which computes what the reference does. Several may be open at a time. */
@@ -54,7 +56,11 @@ export interface ModelInfo {
 export interface EngineOptions {
   /** Policies train a low-rank adapter in place of the weights, which they then share with the reference. */
   adapter?: AdapterChoice | undefined;
-  /** Megabytes that the activations of one batch may take. It changes no result beyond rounding. */
+  /**
+   * Megabytes that the activations of one batch may take, and what is cached of tokens while they are sampled; of all devices
+   * together. It changes no result beyond rounding. Default: 2048; where the runtime knows its memory, half of what weights,
+   * gradients and moments leave.
+   */
   memoryMB?: number | undefined;
   /** What runs its programs. Default: ONNX Runtime, in this process. */
   runtime?: Runtime | undefined;

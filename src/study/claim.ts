@@ -115,6 +115,8 @@ function finishedRuns(count: number): string {
 
 /** Settings that may differ between two sittings of one study, by their paths. */
 const mayChange = [
+  // It may have been too much, and changes results by rounding only.
+  "training.memoryMB",
   ...["arms", "seeds", "firstSeed", "grid", "slurm", "anyway"],
   ...["training.keepCheckpoints", "training.recordedRollouts", "training.alarms", "forecast"],
   ...["engine.python", "engine.patience", "engine.listen", "engine.tokenFile"],

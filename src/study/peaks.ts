@@ -20,12 +20,14 @@ export interface DevicePeaks {
 }
 
 const [GB, TB, T] = [1e9, 1e12, 1e12];
-/** A machine of eight with a network adapter of 400 or 200 Gbit/s for each. */
+/** A machine of eight with a network adapter of 400 or 200 Gbit/s for each, as NVIDIA's own of H100 and of A100. */
 const [NDR, HDR] = [50 * GB, 25 * GB];
 
 /**
- * By the names that the command knows. Where makers count both directions of a link, half of it is here. float32 is what counts
- * there without TF32, which is not used; a TPU takes six products in bfloat16 for one in float32.
+ * By the names that the command knows; from the makers' own tables, of which each was looked up in November 2026. Where they count
+ * both directions of a link (NVLink, PCIe x16 of L4 and L40S, ICI), half of it is here; where they count operations with sparsity
+ * (H100, H200, B200, L4), half of them. float32 is what counts there without TF32, which is not used; a TPU takes six products in
+ * bfloat16 for one in float32. A TPU's network is its host's or pod's, by chips: 25 Gbit/s (v5e), 50 (v5p) and 100 (v6e).
  */
 export const devicePeaks: Readonly<Record<string, DevicePeaks>> = {
   a100: {
@@ -61,19 +63,33 @@ export const devicePeaks: Readonly<Record<string, DevicePeaks>> = {
   "tpu-v5e": {
     ...{ name: "Google TPU v5e", platform: "tpu", memory: 16 * GB, bandwidth: 0.819 * TB },
     ...{ operations: { bfloat16: 197 * T, float32: (197 / 6) * T }, link: 200 * GB },
-    ...{ perMachine: 256, network: HDR, source: "https://cloud.google.com/tpu/docs/v5e" },
+    ...{ perMachine: 256, network: 3.125 * GB, source: "https://docs.cloud.google.com/tpu/docs/v5e" },
   },
   "tpu-v5p": {
     ...{ name: "Google TPU v5p", platform: "tpu", memory: 95 * GB, bandwidth: 2.765 * TB },
     ...{ operations: { bfloat16: 459 * T, float32: (459 / 6) * T }, link: 600 * GB },
-    ...{ perMachine: 8960, network: HDR, source: "https://cloud.google.com/tpu/docs/v5p" },
+    ...{
+      perMachine: 8960,
+      network: 6.25 * GB,
+      source: "https://docs.cloud.google.com/tpu/docs/v5p-training",
+    },
   },
   "tpu-v6e": {
-    ...{ name: "Google TPU v6e", platform: "tpu", memory: 32 * GB, bandwidth: 1.64 * TB },
-    ...{ operations: { bfloat16: 918 * T, float32: (918 / 6) * T }, link: 448 * GB },
-    ...{ perMachine: 256, network: HDR, source: "https://cloud.google.com/tpu/docs/v6e" },
+    ...{ name: "Google TPU v6e", platform: "tpu", memory: 32 * GB, bandwidth: 1.638 * TB },
+    ...{ operations: { bfloat16: 918 * T, float32: (918 / 6) * T }, link: 400 * GB },
+    ...{ perMachine: 256, network: 12.5 * GB, source: "https://docs.cloud.google.com/tpu/docs/v6e" },
   },
 };
 
 /** The share of a device's memory that there is for arrays: JAX takes some for itself, and some lies in pieces. */
 export const USABLE = 0.9;
+
+/** Bytes a second that a device sends to others of its group, where so many devices are `data` groups, and to those of other groups. */
+export function exchangeRates(
+  { link, network, perMachine }: Pick<DevicePeaks, "link" | "network" | "perMachine">,
+  count: number,
+  data: number,
+): { within: number; outside: number } {
+  const over = (devices: number) => (devices > perMachine ? network : link);
+  return { within: over(count / data), outside: over(count) };
+}

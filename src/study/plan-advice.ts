@@ -8,12 +8,14 @@ interface Circumstances {
   isAdapter: boolean;
   /** Could an adapter be trained in place of all weights? */
   takesAdapter: boolean;
+  /** So many devices are in one machine. */
+  perMachine: number;
 }
 
 /** What to change, the first thing first; nothing where all is well. */
 export function adviceOn(
-  { devices: { count, data, memory }, memory: { fits, kinds }, dtype, memoryMB }: Omit<Plan, "advice">,
-  { isAdapter, takesAdapter }: Circumstances,
+  { devices: { count, data, memory }, memory: { fits, total, kinds }, dtype, memoryMB }: Omit<Plan, "advice">,
+  { isAdapter, takesAdapter, perMachine }: Circumstances,
 ): string[] {
   const advice: string[] = [];
   const kept = kinds.weights + kinds.moments + kinds.gradients;
@@ -33,6 +35,12 @@ export function adviceOn(
         `a smaller training.memoryMB (now ${memoryMB}): activations and temporaries take ${gigabytes(kinds.activations + kinds.temporaries)}, and ${gigabytes(usable - kept - kinds.caches)} are left for them; or more devices`,
       );
   }
+  // A group for each machine: its devices hold that many times more of the weights.
+  const machines = count / perMachine;
+  if (machines > 1 && Number.isInteger(machines) && data === 1 && total + (machines - 1) * kept <= usable)
+    advice.push(
+      `engine.data: ${machines} has each machine hold all weights, and none of them sent between machines; each device then keeps ${gigabytes(machines * kept)} of weights, moments and gradients`,
+    );
   return advice;
 }
 

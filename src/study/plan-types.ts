@@ -24,6 +24,8 @@ export interface PlannedPart {
   moved: number;
   /** Bytes that it sends to other devices. */
   exchanged: number;
+  /** Those of them that go to devices of another group (`engine.data`). */
+  outside: number;
   /** At the peaks, of each program the slowest of computing, memory and exchange. */
   secondsAtLeast: number;
   /** Runs of programs. */

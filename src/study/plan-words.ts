@@ -1,5 +1,6 @@
 /** @file A plan as text. */
 
+import { exchangeRates } from "./peaks.ts";
 import { gigabytes } from "./plan-advice.ts";
 import { type Plan, type PlannedPart, planParts } from "./plan-types.ts";
 
@@ -7,6 +8,8 @@ import { type Plan, type PlannedPart, planParts } from "./plan-types.ts";
 export function planInWords(plan: Plan): string {
   const { model, devices, memory, rollouts, dtype, arm, environment, step, total, evaluation } = plan;
   const { count, name, data } = devices;
+  const { within, outside } = exchangeRates(devices, count, data);
+  const beyond = outside < within ? ` (${bytes(outside)} to those of other machines)` : "";
   const groups = data > 1 ? `, in ${data} groups` : "";
   const tokens = `${rollouts.prompts} prompts of ${rollouts.promptTokens} tokens, ${rollouts.each} completions of ${rollouts.completionTokens} each`;
   const kinds = Object.entries(memory.kinds).filter(([, bytes]) => bytes > 0);
@@ -39,7 +42,7 @@ export function planInWords(plan: Plan): string {
     row("all", total),
     row("where it is evaluated, more", evaluation),
     "",
-    `Times are at the peaks of ${devices.source}: ${short(devices.operations[dtype])} operations, ${bytes(devices.bandwidth)} of memory and ${bytes(count > devices.perMachine ? devices.network : devices.link)} to other devices a second, all at once. What was measured took three times as long and more.`,
+    `Times are at the peaks of ${devices.source}: ${short(devices.operations[dtype])} operations, ${bytes(devices.bandwidth)} of memory and ${bytes(within)} to other devices a second${beyond}, all at once. What was measured took three times as long and more.`,
     "Completions are taken to be as long as they may. Operations and bytes are those that XLA counts in programs for a CPU, which sends bfloat16 as float32: a GPU exchanges down to half of it.",
     ...(plan.advice.length > 0 ? ["", "What to change:", ...plan.advice.map((one) => `- ${one}`)] : []),
   ].join("\n");

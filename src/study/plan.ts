@@ -19,7 +19,7 @@ import { type DryRuntime, type Ledger, type MemoryPeak, sizeOf, startDry } from 
 import { type Arm, type RunContext, startPolicy, train } from "../training/index.ts";
 import { expand, type PlannedRun } from "./expand.ts";
 import { armsOf, type Closeable } from "./own-arms.ts";
-import { type DevicePeaks, devicePeaks, USABLE } from "./peaks.ts";
+import { type DevicePeaks, devicePeaks, exchangeRates, USABLE } from "./peaks.ts";
 import { adviceOn } from "./plan-advice.ts";
 import { plannedEnvironment, plannedTokenizer, plannedTracer, unasked } from "./plan-stand-ins.ts";
 import { type Plan, type PlannedPart, type PlanPart, type PlanRequest, planParts } from "./plan-types.ts";
@@ -55,7 +55,7 @@ export async function planStudy(
   onStage(`Compiling for ${devices} x ${peaks.name}, without them`);
   const runtime = await startDry({
     ...{ devices, platform: peaks.platform, device: peaks.name, ends: endTokens(config) },
-    ...{ dtype, data, python, patience },
+    ...{ dtype, data, python, patience, memory: USABLE * peaks.memory },
   });
   const opened: Closeable[] = [];
   try {
@@ -90,10 +90,12 @@ export async function planStudy(
     for await (const _ of train(context, policy)) steps.push(engine.take());
     const [, step, evaluated] = steps as [Accounts, Accounts, Accounts];
     const costs = Object.fromEntries(
-      planParts.map((part) => [part, partOf(step.get(part) ?? [], peaks, devices, dtype)]),
+      planParts.map((part) => [part, partOf(step.get(part) ?? [], peaks, { count: devices, data, dtype })]),
     ) as Plan["step"];
     const total = sumOfParts(Object.values(costs));
-    const last = sumOfParts([...evaluated].map(([, some]) => partOf(some, peaks, devices, dtype)));
+    const last = sumOfParts(
+      [...evaluated].map(([, some]) => partOf(some, peaks, { count: devices, data, dtype })),
+    );
     const memory = memoryOf(steps, peaks);
     const trained = own.trainable;
     const weights = Object.values(weightShapes(config)).reduce((sum, shape) => sum + sizeOf(shape), 0);
@@ -103,7 +105,7 @@ export async function planStudy(
       model: { name, weights, trained, context: config.context },
       ...{ arm: armId(planned.arm), environment: environment.name },
       devices: { count: devices, data, memory: bytes, ...rest },
-      ...{ dtype, memoryMB: training.memoryMB },
+      ...{ dtype, memoryMB: own.memoryMB },
       rollouts: {
         ...{ prompts: training.prompts, each: training.rollouts },
         ...{ promptTokens: sizes.prompt, completionTokens: sizes.completion + 1 },
@@ -114,6 +116,7 @@ export async function planStudy(
     const advice = adviceOn(plan, {
       isAdapter: adapter !== undefined,
       takesAdapter: !["gpt2", "probeward-character"].includes(config.architecture),
+      perMachine: peaks.perMachine,
     });
     return { ...plan, advice };
   } finally {
@@ -202,7 +205,7 @@ function watched(own: Engine, runtime: DryRuntime, onStage: (detail: string) => 
     });
   const engine = {
     ...{ info: own.info, model: own.model, tokenizer: own.tokenizer },
-    ...{ trains: own.trains, trainable: own.trainable },
+    ...{ trains: own.trains, trainable: own.trainable, memoryMB: own.memoryMB },
     reference: watch(own.reference, "scoring on the reference"),
     createPolicy: own.createPolicy.bind(own),
     with: own.with.bind(own),
@@ -220,10 +223,11 @@ function watched(own: Engine, runtime: DryRuntime, onStage: (detail: string) => 
 /** What some accounts come to. */
 function partOf(
   accounts: readonly Account[],
-  { operations, bandwidth, link, perMachine, network }: DevicePeaks,
-  devices: number,
-  dtype: Plan["dtype"],
+  peaks: DevicePeaks,
+  { count, data, dtype }: { count: number; data: number; dtype: Plan["dtype"] },
 ): PlannedPart {
+  const { operations, bandwidth } = peaks;
+  const { within, outside } = exchangeRates(peaks, count, data);
   const part = { ...nothing };
   for (const { ledger, peak } of accounts) {
     part.memory = Math.max(part.memory, peak.total);
@@ -232,13 +236,15 @@ function partOf(
       const seconds = Math.max(
         measured.operations / operations[dtype],
         least / bandwidth,
-        measured.exchanged / (devices > perMachine ? network : link),
+        (measured.exchanged - measured.outside) / within,
+        measured.outside / outside,
       );
       part.runs += times;
       part.operations += times * measured.operations;
       part.movedAtLeast += times * least;
       part.moved += times * measured.moved;
       part.exchanged += times * measured.exchanged;
+      part.outside += times * measured.outside;
       part.secondsAtLeast += times * seconds;
     }
   }
@@ -246,7 +252,16 @@ function partOf(
 }
 
 const nothing: PlannedPart = {
-  ...{ operations: 0, movedAtLeast: 0, moved: 0, exchanged: 0, secondsAtLeast: 0, runs: 0, memory: 0 },
+  ...{
+    operations: 0,
+    movedAtLeast: 0,
+    moved: 0,
+    exchanged: 0,
+    outside: 0,
+    secondsAtLeast: 0,
+    runs: 0,
+    memory: 0,
+  },
 };
 
 function sumOfParts(parts: readonly PlannedPart[]): PlannedPart {

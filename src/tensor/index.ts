@@ -19,6 +19,7 @@ export {
   type CopyPair,
   type DecodeRow,
   type Decoding,
+  type DevicesInfo,
   type Draw,
   type Drawn,
   type Executable,

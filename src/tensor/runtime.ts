@@ -30,10 +30,21 @@ export interface RuntimeInfo {
   platform: "cpu" | "gpu" | "tpu";
   /** What the first of them is called, where it has a name. */
   device?: string;
+  /** All devices, where tensors are divided among several or their memory is known. */
+  devices?: DevicesInfo;
   /** What operands of products of matrices are rounded to, where they are. */
   operands?: "bfloat16";
   /** So many tokens are best decoded in one call. */
   tokensPerCall: number;
+}
+
+/** What tensors lie on. */
+export interface DevicesInfo {
+  count: number;
+  /** Weights are there so many times: each of so many groups of devices has all of them. */
+  copies: number;
+  /** Bytes that all devices together have for tensors, where that is known. */
+  memory?: number;
 }
 
 /**

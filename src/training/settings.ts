@@ -86,9 +86,9 @@ export const trainingSettingsSchema = z.strictObject({
   memoryMB: z
     .number()
     .positive()
-    .default(DEFAULT_MEMORY_MB)
+    .optional()
     .describe(
-      "what the activations of a batch may take beside weights and gradients, in megabytes: rollouts are scored and trained on in as many batches as that needs, at least one rollout each",
+      `what the activations of a batch may take beside weights and gradients, in megabytes: rollouts are scored and trained on in as many batches as that needs, at least one rollout each, and half of it may be the cache of those that are sampled. Where it is not given ${DEFAULT_MEMORY_MB}, or, of a GPU or TPU, half of what weights, gradients and moments leave`,
     ),
   readWhileSampling: z
     .boolean()

@@ -4,6 +4,7 @@ import "./telemetry.ts";
 import { availableParallelism } from "node:os";
 import { InferenceSession, Tensor as OrtTensor } from "onnxruntime-node";
 import { versions } from "../../versions.ts";
+import { compileByCalls } from "../calls.ts";
 import { decodeByRuns } from "../decode.ts";
 import { BrainTensor, type Narrow, NarrowTensor, ScaledTensor } from "../narrow.ts";
 import { type Program, shapeOfOperand } from "../program.ts";
@@ -30,7 +31,11 @@ export const onnxRuntime: Runtime = {
       ...{ platform: "cpu" as const, tokensPerCall: 1 },
     };
   },
-  compile: async (program, donated = []) => compileSession(program, donated),
+  compile: async (program, donated = []) =>
+    (await compileByCalls(program, donated, {
+      compile: async (one) => compileSession(one, []),
+      free: onnxRuntime.free,
+    })) ?? compileSession(program, donated),
   // Only what programs read as operands has to be widened by them.
   put: async (tensor, { asOperand = false } = {}) =>
     new HostHandle(tensor instanceof NarrowTensor && !asOperand ? floats(tensor.shape, tensor.data) : tensor),
@@ -110,11 +115,12 @@ function hostOf(handle: Handle): HostHandle {
 function compileSession(program: Program, donated: readonly number[]): Executable {
   // What has no rule fails here.
   const plain = lower(program);
-  const text = plain.toString();
   const sessions = new Map<string, Promise<Session>>();
   let closed = false;
   return {
-    text,
+    get text() {
+      return plain.toString();
+    },
     async run(inputs) {
       if (closed) throw new Error("tensor: a program was run after it had been closed");
       const handles = inputs.map(hostOf);
@@ -154,7 +160,8 @@ async function startSession(program: Program, graph: Graph): Promise<Session> {
     extra: { session: { force_spinning_stop: "1" } },
   });
   // Inputs that no output depends on are not in the graph.
-  const fed = graph.inputs.filter(({ name }) => session.inputNames.includes(name));
+  const known = new Set(session.inputNames);
+  const fed = graph.inputs.filter(({ name }) => known.has(name));
   const outputs = graph.outputs.map(({ name, shape }, i) => ({
     ...{ name, fetched: shape, dtype: program.outputs[i]!.dtype },
     shape: shapeOfOperand(program.outputs[i]!),

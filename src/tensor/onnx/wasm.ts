@@ -1,5 +1,6 @@
 /** @file ONNX Runtime in WebAssembly, for browsers: handles are tensors in its memory, and nothing is copied between two runs. */
 
+import { compileByCalls } from "../calls.ts";
 import { decodeByRuns } from "../decode.ts";
 import { type Program, shapeOfOperand } from "../program.ts";
 import { copyRows, drawRows } from "../rows.ts";
@@ -23,7 +24,14 @@ export function wasmRuntime({ load, threads, versions }: WasmOptions): Runtime {
   const heapOf = () => (loading ??= load().then((module) => startOrt(module, threads)));
   const runtime: Runtime = {
     info: { ...{ name: "onnxruntime", versions, threads }, ...{ platform: "cpu", tokensPerCall: 1 } },
-    compile: async (program, donated = []) => compileSession(await heapOf(), program, donated),
+    async compile(program, donated = []) {
+      const heap = await heapOf();
+      const compile = (one: Program) => compileSession(heap, one, []);
+      return (
+        (await compileByCalls(program, donated, { compile, free: runtime.free })) ??
+        compileSession(heap, program, donated)
+      );
+    },
     async put(tensor) {
       const handle = new HeapHandle(await heapOf(), tensor);
       handle.tensor.data.set(tensor.data);

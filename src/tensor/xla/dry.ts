@@ -23,7 +23,7 @@ import { newData, sizeOf, type Tensor, type TensorSpec } from "../types.ts";
 import type { Connection } from "./connection.ts";
 import type { XlaOptions } from "./options.ts";
 import { describe, programText } from "./program.ts";
-import { greetWorker, TOKENS_PER_CALL } from "./start.ts";
+import { devicesOf, greetWorker, TOKENS_PER_CALL } from "./start.ts";
 
 /** What one run of a program takes of one device, in bytes and operations, by XLA's own count. */
 export interface ProgramCost {
@@ -32,6 +32,8 @@ export interface ProgramCost {
   moved: number;
   /** Bytes that it sends to other devices. */
   exchanged: number;
+  /** Those of them that go to devices of another group: each group holds all weights. */
+  outside: number;
   inputs: number;
   outputs: number;
   /** Bytes of the outputs that lie where inputs were. */
@@ -287,7 +289,7 @@ export class DryRuntime implements Runtime {
 }
 
 const nothing: ProgramCost = {
-  ...{ operations: 0, moved: 0, exchanged: 0, inputs: 0, outputs: 0, shared: 0, temporaries: 0 },
+  ...{ operations: 0, moved: 0, exchanged: 0, outside: 0, inputs: 0, outputs: 0, shared: 0, temporaries: 0 },
 };
 
 function noPeak(): MemoryPeak {
@@ -314,6 +316,8 @@ export interface DryOptions extends Pick<XlaOptions, "python" | "dtype" | "data"
   devices: number;
   platform: RuntimeInfo["platform"];
   device: string;
+  /** Bytes that each device has for tensors. */
+  memory: number;
   /** Tokens that are never drawn: completions become as long as they may. */
   ends: readonly number[];
 }
@@ -323,11 +327,19 @@ export interface DryOptions extends Pick<XlaOptions, "python" | "dtype" | "data"
  *
  * @throws UsageError where there is no Python with jax that is new enough, or the devices are not `data` equal groups
  */
-export async function startDry({ platform, device, ends, ...options }: DryOptions): Promise<DryRuntime> {
+export async function startDry({
+  platform,
+  device,
+  memory,
+  ends,
+  ...options
+}: DryOptions): Promise<DryRuntime> {
   const { told, connection, stop } = await greetWorker(options, { plan: true });
   const info = {
     ...{ name: "xla" as const, versions: told.versions as Record<string, string> },
     ...{ threads: options.devices, platform, device, tokensPerCall: TOKENS_PER_CALL },
+    devices: devicesOf(options.devices, options.data, memory),
+    ...(options.dtype === "bfloat16" && { operands: options.dtype }),
   };
   return new DryRuntime(info, { dtype: options.dtype ?? "float32", ends }, connection, stop);
 }

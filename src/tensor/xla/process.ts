@@ -51,6 +51,15 @@ export class WorkerProcess {
     return this.#child.pid;
   }
 
+  /** Waits for its end, and ends it where that takes so many milliseconds. Until then this process stays alive. */
+  async end(patience: number): Promise<void> {
+    this.#child.ref();
+    (this.#child.stderr as unknown as { ref(): void }).ref();
+    const late = setTimeout(() => this.kill(), patience);
+    await this.ended;
+    clearTimeout(late);
+  }
+
   kill(): void {
     this.#child.kill("SIGKILL");
   }

@@ -42,6 +42,18 @@ async function isThere(pid: number): Promise<boolean> {
   return !/\) Z/.test(state);
 }
 
+it("waits for the end of a worker that has to be ended, with nothing else to do", async () => {
+  const script = await bundle("slow-worker.ts");
+  try {
+    const lines: string[] = [];
+    const { ended } = start(process.execPath, [script.path], (line) => lines.push(line));
+    expect(await ended).toEqual({ status: 0, signal: null, stderr: "" });
+    expect(lines).toEqual(["ended"]);
+  } finally {
+    await script.remove();
+  }
+});
+
 onPython("a worker that does not come", () => {
   it("for want of a Python", async () => {
     await expect(startXla({ python: "/nowhere/python" })).rejects.toThrow(

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { LostError, UsageError } from "../../errors.ts";
 import { pythonOf } from "../../python/index.ts";
-import type { RuntimeInfo } from "../runtime.ts";
+import type { DevicesInfo, RuntimeInfo } from "../runtime.ts";
 import { Connection } from "./connection.ts";
 import { gather, type JoinedProcess, tell } from "./gather.ts";
 import { type Message, MessageReader, PROTOCOL } from "./message.ts";
@@ -20,6 +20,9 @@ export const MINIMUM_JAX = "0.6.0";
 
 /** What is decoded beyond a row's end is lost; what crosses the socket costs as much for one token as for many. */
 export const TOKENS_PER_CALL = 16;
+
+/** Milliseconds that a process may take to end. */
+const ENDING = 10_000;
 
 /** Milliseconds that JAX may take to find its devices. */
 const STARTING = 300_000;
@@ -43,12 +46,18 @@ export async function startXla(options: XlaOptions = {}): Promise<XlaRuntime> {
     name: "xla" as const,
     versions: told.versions as Record<string, string>,
     threads: told.devices as number,
+    devices: devicesOf(told.devices as number, options.data, told.memory as number | null),
     platform: told.platform as RuntimeInfo["platform"],
     device: String(told.device),
     ...(options.dtype === "bfloat16" && { operands: options.dtype }),
     tokensPerCall: TOKENS_PER_CALL,
   };
   return new XlaRuntime(info, connection, stop);
+}
+
+/** What is known of devices. @param memory bytes of each */
+export function devicesOf(count: number, copies = 1, memory: number | null = null): DevicesInfo {
+  return { count, copies, ...(memory !== null && { memory: count * memory }) };
 }
 
 /** A worker that has been greeted. */
@@ -155,15 +164,7 @@ async function stop(
   await connection.ask({ call: "close" }).catch(() => {});
   connection.end(new Error("xla: the runtime was closed"));
   for (const { socket } of others) socket.destroy();
-  for (const child of workers.children) {
-    const late = new AbortController();
-    setTimeout(10_000, undefined, { signal: late.signal }).then(
-      () => child.kill(),
-      () => {},
-    );
-    await child.ended;
-    late.abort();
-  }
+  for (const child of workers.children) await child.end(ENDING);
 }
 
 function problem(from: JoinedProcess, options: XlaOptions, call: Message["call"]): Error {
