@@ -62,11 +62,6 @@ export class Graph {
   readonly nodes: Node[] = [];
   readonly constants: GraphConstant[] = [];
   readonly #values = new Map<string, Value>();
-  /** Of each of the program's inputs, the shapes under which it is fed; and all of them by name, but for scales. */
-  readonly #fed = new Map<number, GraphInput[]>();
-  readonly #inputs = new Map<string, GraphInput>();
-  /** What made each value. */
-  readonly #makers = new Map<string, Node>();
   readonly #known = new Map<string, Value>();
 
   /** The value of that name. */
@@ -75,14 +70,12 @@ export class Graph {
   }
 
   input(shape: readonly number[], dtype: ElementType, index = this.inputs.length): Value {
-    const others = this.#fed.get(index) ?? [];
-    const known = others.find((one) => one.shape.join() === shape.join());
+    const alike = this.inputs.filter((one) => one.index === index && !one.isScales);
+    const known = alike.find((one) => one.shape.join() === shape.join());
     if (known) return known;
-    const name = others.length === 0 ? `in${index}` : `in${index}_${shape.join("x")}`;
+    const name = alike.length === 0 ? `in${index}` : `in${index}_${shape.join("x")}`;
     const value = Object.assign(this.#define(name, shape, dtype), { index });
     this.inputs.push(value);
-    this.#inputs.set(name, value);
-    this.#fed.set(index, [...others, value]);
     return value;
   }
 
@@ -113,9 +106,7 @@ export class Graph {
     if (known) return known;
     const output = this.#define(`t${this.nodes.length}`, shape, dtype);
     const domain = MICROSOFT_OPS.has(op) ? "com.microsoft" : "";
-    const node: Node = { op, domain, inputs: names, output, attributes };
-    this.nodes.push(node);
-    this.#makers.set(output.name, node);
+    this.nodes.push({ op, domain, inputs: names, output, attributes });
     this.#known.set(key, output);
     return output;
   }
@@ -155,7 +146,7 @@ export class Graph {
     const source = this.#reshapedFrom.get(value.name) ?? value;
     if (source !== value) return this.reshape(source, shape);
     // ONNX Runtime copies what it is fed where an operator gives it another shape; fed under that shape it is not copied.
-    const fed = this.#inputs.get(value.name);
+    const fed = this.inputs.find(({ name }) => name === value.name);
     if (fed) return this.input(shape, fed.dtype, fed.index);
     const result = this.apply("Reshape", [value, this.integers(shape)], shape);
     this.#reshapedFrom.set(result.name, value);
@@ -168,14 +159,9 @@ export class Graph {
     return this.#reshapedFrom.get(value.name) ?? value;
   }
 
-  /** Did an operator make it? Inputs and constants are there before. */
-  isMade({ name }: Value): boolean {
-    return this.#makers.has(name);
-  }
-
   transpose(value: Value, perm: readonly number[]): Value {
     if (perm.every((axis, i) => axis === i)) return value;
-    const product = value.shape.length === 2 && this.#makers.get(value.name);
+    const product = value.shape.length === 2 && this.nodes.find((node) => node.output === value);
     if (product && value.dtype === "float32" && product.op.endsWith("MatMul"))
       return this.#transposedProduct(product);
     const shape = perm.map((axis) => value.shape[axis]!);
@@ -201,19 +187,26 @@ export class Graph {
    */
   prune(): void {
     const needed = new Set(this.outputs.map((output) => output.name));
-    for (const node of this.nodes.toReversed())
+    for (let i = this.nodes.length - 1; i >= 0; i--) {
+      const node = this.nodes[i]!;
       if (needed.has(node.output.name)) for (const input of node.inputs) needed.add(input);
-    keep(this.nodes, ({ output }) => needed.has(output.name));
-    keep(this.constants, ({ name }) => needed.has(name));
+      else this.nodes.splice(i, 1);
+    }
+    const constants = this.constants.filter((constant) => needed.has(constant.name));
+    this.constants.splice(0, this.constants.length, ...constants);
     const wide = new Set(this.inputs.map(({ name }) => name));
     const isFirst = ({ op, inputs, output }: Node) => {
       const widens = WIDENING_OPS.has(op) && inputs.every((name) => wide.has(name));
       if (widens) wide.add(output.name);
       return widens;
     };
-    const first = new Set(this.nodes.filter(isFirst));
-    if (first.size > 0)
-      this.nodes.splice(0, this.nodes.length, ...first, ...this.nodes.filter((node) => !first.has(node)));
+    const first = this.nodes.filter(isFirst);
+    if (first.length > 0)
+      this.nodes.splice(
+        0,
+        this.nodes.length,
+        ...[...first, ...this.nodes.filter((node) => !first.includes(node))],
+      );
   }
 
   /** The program as text, one operator a line. */
@@ -240,11 +233,4 @@ export class Graph {
     this.#values.set(name, value);
     return value;
   }
-}
-
-/** Drops the others from a list. */
-function keep<T>(list: T[], isKept: (one: T) => boolean): void {
-  let count = 0;
-  for (const one of list) if (isKept(one)) list[count++] = one;
-  list.length = count;
 }

@@ -61,5 +61,6 @@ function dense({ name, shape, dtype }: Value): Lowered {
 /** ONNX wants outputs to be made by an operator. One that only gives another shape would copy them. */
 function asOutput(graph: Graph, given: Value): Value {
   const value = graph.beforeReshape(given);
-  return graph.isMade(value) ? value : graph.apply("Identity", [given], given.shape);
+  const made = ![...graph.inputs, ...graph.constants].some(({ name }) => name === value.name);
+  return made ? value : graph.apply("Identity", [given], given.shape);
 }
