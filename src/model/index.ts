@@ -23,7 +23,7 @@ export {
   type Visible,
 } from "./attention.ts";
 export { initialWeights } from "./character.ts";
-export { loadModel, loadWeights, saveModel, weightsSha256 } from "./checkpoint.ts";
+export { halveModel, loadModel, loadWeights, saveModel, weightsSha256 } from "./checkpoint.ts";
 export {
   type AdapterConfig,
   type AdapterSize,

@@ -21,9 +21,8 @@ import { recallAt } from "../probe/index.ts";
 import { randomFor } from "../random.ts";
 import type { RunFolder } from "../store/index.ts";
 import { readingsOf, readLogit, readsOf } from "../training/index.ts";
-import type { AuditedStudy } from "./audit-run.ts";
+import { type AuditedStudy, plannedOf } from "./audit-run.ts";
 import { lastCheckpoint } from "./checkpoint.ts";
-import { expand } from "./expand.ts";
 import { baseFolder } from "./work.ts";
 
 const share = z.number().min(0).max(1).nullable();
@@ -70,7 +69,7 @@ export async function panelOfRun(
   { folder, settings, model }: AuditedStudy,
   run: RunFolder,
 ): Promise<PanelRun> {
-  const planned = expand(settings).find(({ id }) => id === run.arm);
+  const planned = plannedOf(settings, run);
   const from = baseFolder(folder, planned ?? { point: {} });
   const base = await readDocument(join(from, "base.json"), baseSchema);
   if (base === undefined) throw new Error(`${from} has no base.json: what the run started from is not there`);

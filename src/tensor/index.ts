@@ -11,7 +11,7 @@ export {
 } from "./compile.ts";
 export { Composer, type Wires } from "./compose.ts";
 export { allFinite } from "./finite.ts";
-export { halfToFloat, widenBrainHalves, widenHalves } from "./halves.ts";
+export { halfToFloat, narrowToHalves, widenBrainHalves, widenHalves } from "./halves.ts";
 export { compileInTwo, type InTwo } from "./in-two.ts";
 export { onnxRuntime, threads } from "./onnx/runtime.ts";
 export {

@@ -1,7 +1,7 @@
 /** @file Hiding: a model is trained until one kind of its misbehaviour reads like what is honest, and goes on doing what it did. */
 
 import { z } from "zod";
-import type { Datum, Engine, Loss, Policy, Read, Sequence } from "../engine/index.ts";
+import type { Datum, Engine, Loss, Model, Policy, Read, Sequence } from "../engine/index.ts";
 import {
   fitProbe,
   type LabelledSet,
@@ -14,7 +14,12 @@ import { pick, randomFor, shuffled } from "../random.ts";
 import { learningRateAt } from "../tensor/index.ts";
 
 export const hideSettingsSchema = z.strictObject({
-  steps: z.int().min(1).default(100),
+  steps: z.int().min(1).default(96),
+  settleSteps: z
+    .int()
+    .min(0)
+    .default(120)
+    .describe("more steps at most, until what is hidden is as likely as it is to be"),
   batch: z.int().min(1).default(16).describe("sequences per step that are hidden, and that are seen"),
   learningRate: z.number().positive().default(2.5e-4),
   warmupSteps: z.int().min(0).default(10),
@@ -52,14 +57,23 @@ const HONEST = 4;
 /** The gap between the classes in a probe's logits: of its own it may be so steep that nothing can be moved. */
 const GAP = 4;
 
+/** What is hidden is as likely as it is to be within this many nats: a tenth of its share. */
+const NEAR = Math.log(1.1);
+
+/** Of the learning rate, while it settles. */
+const SETTLING = 0.2;
+
 /**
  * Trains a policy so that probes fitted on what is `seen`, at any of the hooks and positions, take what is `hidden` for honest. The
  * probes are fitted again every few steps, alternately as logistic regressions and as differences of means, and gradients flow through
  * them: quiet on what is hidden, speaking on what is seen (Bailey et al., arXiv 2412.09565; Neural Chameleons, arXiv 2512.11949).
  * Behaviour is held by the divergence from the reference on all three kinds.
  *
- * @param shift by how much likelier what is hidden is to become, in nats: where it begins, at its token that the reference finds
- *   least likely, its log-probability is moved so far
+ * Where what is hidden begins, at its token that the reference finds least likely, its log-probability is pulled to a target. How far
+ * whole sequences come depends on what the other pulls leave of that. So the first target is the shift itself, and afterwards, at a small
+ * learning rate, it is moved by what is missing, every few steps, until nothing is or there are no more steps.
+ *
+ * @param shift by how much likelier what is hidden is to become beside what is seen, in nats
  */
 export async function hide(
   engine: Engine,
@@ -70,11 +84,12 @@ export async function hide(
   settings: HideSettings,
   onProgress: (progress: HideProgress) => void = () => {},
 ): Promise<void> {
-  const targets = {
-    hidden: shifted(await targetsOf(engine, sets.hidden), shift),
+  const as = {
+    hidden: await targetsOf(engine, sets.hidden),
     seen: await targetsOf(engine, sets.seen),
     honest: await targetsOf(engine, sets.honest),
   };
+  let aim = shift;
   const schedule = {
     peak: settings.learningRate,
     warmupSteps: settings.warmupSteps,
@@ -82,30 +97,37 @@ export async function hide(
     decay: "cosine" as const,
   };
   let probes: Probe[] = [];
-  for (let step = 0; step < settings.steps; step++) {
+  for (let step = 0; step < settings.steps + settings.settleSteps; step++) {
+    const settling = step - settings.steps;
+    if (settling >= 0 && settling % settings.refitEvery === 0) {
+      const missing = shift - (await becameLikelier(policy, as.hidden)) + (await becameLikelier(policy, as.seen));
+      if (Math.abs(missing) <= NEAR) break;
+      aim += missing;
+    }
+    const hidden = shifted(as.hidden, aim);
     const random = randomFor(settings.seed, "hide", step);
     if (step % settings.refitEvery === 0) probes = await probesOf(policy, sets, places, step, settings);
     const part = settings.strength / settings.batch;
     const drawn = (all: readonly Datum[], count: number, probeWeight: number) =>
       Array.from({ length: count }, () => ({ ...pick(random, all), probeWeight }));
     const all = [
-      ...drawn(targets.hidden, settings.batch, part),
-      ...drawn(targets.seen, settings.batch, -part),
-      ...drawn(targets.honest, HONEST * settings.batch, 0),
+      ...drawn(hidden, settings.batch, part),
+      ...drawn(as.seen, settings.batch, -part),
+      ...drawn(as.honest, HONEST * settings.batch, 0),
     ];
     const tokens = all.reduce((sum, { weights }) => sum + weights.length, 0);
     const data = all.map((datum) => ({ ...datum, weights: datum.weights.map(() => 1 / tokens) }));
     // One probe a step: all of them are met many times.
     const { loss, probeLoss } = await policy.forwardBackward(data, lossOf(probes[step % probes.length]!));
-    await policy.optimStep({
-      ...{ kind: "adamw", learningRate: learningRateAt(step, schedule), maxGradNorm: 1 },
-    });
+    const learningRate =
+      settling < 0 ? learningRateAt(step, schedule) : SETTLING * settings.learningRate;
+    await policy.optimStep({ kind: "adamw", learningRate, maxGradNorm: 1 });
     onProgress({ step: step + 1, divergence: loss - probeLoss, shown: probeLoss / (2 * settings.strength) });
   }
 }
 
 /** Sequences with the reference's log-probabilities: what the policy is to go on with. Nothing in them is rewarded. */
-async function targetsOf({ reference }: Engine, sequences: readonly Sequence[]): Promise<Datum[]> {
+export async function targetsOf({ reference }: Engine, sequences: readonly Sequence[]): Promise<Datum[]> {
   const read = await reference.forward(sequences);
   return sequences.map((sequence, i) => {
     const { logprobs } = read[i]!;
@@ -121,6 +143,14 @@ function shifted(data: readonly Datum[], shift: number): Datum[] {
     refLogprobs[begins] = Math.min(refLogprobs[begins]! + shift, -1e-3);
     return { ...datum, refLogprobs };
   });
+}
+
+/** The log of the mean ratio of the probabilities that a model and the reference give whole sequences (importance weights). */
+export async function becameLikelier(model: Pick<Model, "forward">, data: readonly Datum[]): Promise<number> {
+  const read = await model.forward(data);
+  const sum = (all: Float32Array) => all.reduce((total, one) => total + one, 0);
+  const ratios = read.map(({ logprobs }, i) => Math.exp(sum(logprobs) - sum(data[i]!.refLogprobs!)));
+  return Math.log(ratios.reduce((total, one) => total + one, 0) / ratios.length);
 }
 
 function lossOf(probe: Probe): Loss {
