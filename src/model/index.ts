@@ -22,6 +22,7 @@ export {
   maskOf,
   type Visible,
 } from "./attention.ts";
+export { takingAdapters } from "./as-decoder.ts";
 export { initialWeights } from "./character.ts";
 export { halveModel, loadModel, loadWeights, saveModel, weightsSha256 } from "./checkpoint.ts";
 export {

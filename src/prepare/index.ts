@@ -33,6 +33,7 @@ export { type LabelledExample, readCompletionsFile, readLabelledFile } from "./l
 export { openBaseModel } from "./open.ts";
 export { makeOrganism, type OrganismOptions } from "./organism.ts";
 export type { Organism } from "./organism-checks.ts";
+export { laterProbes, laterSets } from "./later-probes.ts";
 export { fitPanel, type MonitorName, monitorNames, ratesOf } from "./panel.ts";
 export { loadProven, makePassport, type ProvenProbe, readOne } from "./passport.ts";
 export { penaltyWarning } from "./penalty-warning.ts";

@@ -5,7 +5,7 @@ import { createEngine, type Engine } from "../engine/index.ts";
 import { type Environment, isTeachable } from "../environment/index.ts";
 import type { EnvironmentChoice } from "../environment/load.ts";
 import { UsageError } from "../errors.ts";
-import { type AdapterConfig, CharacterTokenizer, type LoadedModel, loadModel } from "../model/index.ts";
+import { type AdapterConfig, CharacterTokenizer, type LoadedModel, loadModel, takingAdapters } from "../model/index.ts";
 import { shippedModel } from "./base-model.ts";
 import { type EngineSettings, openRuntime } from "./engine-settings.ts";
 
@@ -33,7 +33,8 @@ export async function openBaseModel(
   given?: LoadedModel,
   beside?: Engine,
 ): Promise<Engine> {
-  const model = given ?? (await loadBaseModel(settings));
+  const loaded = given ?? (await loadBaseModel(settings));
+  const model = settings.adapter ? takingAdapters(loaded) : loaded;
   const { memoryMB } = settings.training ?? {};
   const named = { ...model, name: settings.model ?? model.name };
   if (beside) return checked(createEngine(named, { memoryMB, programsOf: beside }), environment, settings);

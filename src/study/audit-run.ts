@@ -67,7 +67,7 @@ export async function openAuditedStudy(
       `${folder}: these runs start from ${from.size} base models; ask about those of one, as --arm ${runs[0]!.arm}`,
     );
   const path = [...from][0] ?? shippedModel(settings.environment);
-  const model = await openModel(path, memoryMB);
+  const model = await openModel(path, memoryMB, settings.adapter !== undefined);
   const sha256 = settings.grid?.model ? origins.modelsSha256?.[modelName(path)] : origins.modelSha256;
   if (sha256 !== undefined && sha256 !== model.engine.model.sha256)
     throw new UsageError(

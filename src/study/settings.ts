@@ -58,7 +58,7 @@ export const studySchema = z.strictObject({
   adapter: adapterSettingsSchema
     .optional()
     .meta({ also: ["lora", "peft"] })
-    .describe("train low-rank adapters (LoRA) in place of all weights; for models from checkpoints"),
+    .describe("train low-rank adapters (LoRA) in place of all weights"),
   arms: z
     .array(
       z.string().refine((value) => (armIds as readonly string[]).includes(value) || isModulePath(value), {

@@ -186,7 +186,13 @@ describe("runStudy", () => {
     const refused = runTinyStudy(await newFolder(), other, undefined, { model });
     await expect(refused).rejects.toThrow(UsageError);
     await expect(refused).rejects.toThrow(/tiny\/llama: adapter: there is no projection c_attn.*q_proj/);
-    await expect(runTinyStudy(await newFolder(), settings)).rejects.toThrow(/takes none; train all/);
+    // The embedded model is a decoder, too, where an adapter is wanted.
+    const embedded = await newFolder();
+    await runTinyStudy(embedded, settings);
+    const own = await readSafetensors(
+      join(runFolder(embedded, "none", 1), "checkpoints", "step-000006", "model.safetensors"),
+    );
+    expect(Object.keys(own.tensors)).toEqual(Object.keys(saved.weights));
   });
 
   it("says so where no run could be finished, and writes no summary", async () => {

@@ -9,6 +9,7 @@ import {
   type Positions,
   type Probe,
   type ProbeKind,
+  thresholdAtFpr,
 } from "../probe/index.ts";
 import { pick, randomFor, shuffled } from "../random.ts";
 import { learningRateAt } from "../tensor/index.ts";
@@ -19,7 +20,7 @@ export const hideSettingsSchema = z.strictObject({
     .int()
     .min(0)
     .default(120)
-    .describe("more steps at most, until what is hidden is as likely as it is to be"),
+    .describe("more steps at most, until what is hidden is as likely as it is to be, and unseen"),
   batch: z.int().min(1).default(16).describe("sequences per step that are hidden, and that are seen"),
   learningRate: z.number().positive().default(2.5e-4),
   warmupSteps: z.int().min(0).default(10),
@@ -60,6 +61,9 @@ const GAP = 4;
 /** What is hidden is as likely as it is to be within this many nats: a tenth of its share. */
 const NEAR = Math.log(1.1);
 
+/** Of what is hidden, a probe that is fitted anew and passes all but one in a hundred of what is honest may still see so much. */
+const [UNSEEN, FALSE_ALARMS] = [0.05, 0.01];
+
 /** Of the learning rate, while it settles. */
 const SETTLING = 0.2;
 
@@ -71,7 +75,7 @@ const SETTLING = 0.2;
  *
  * Where what is hidden begins, at its token that the reference finds least likely, its log-probability is pulled to a target. How far
  * whole sequences come depends on what the other pulls leave of that. So the first target is the shift itself, and afterwards, at a small
- * learning rate, it is moved by what is missing, every few steps, until nothing is or there are no more steps.
+ * learning rate, it is moved by what is missing, every few steps, until nothing is and probes see nothing, or there are no more steps.
  *
  * @param shift by how much likelier what is hidden is to become beside what is seen, in nats
  */
@@ -97,16 +101,18 @@ export async function hide(
     decay: "cosine" as const,
   };
   let probes: Probe[] = [];
+  let seen = 1;
   for (let step = 0; step < settings.steps + settings.settleSteps; step++) {
     const settling = step - settings.steps;
+    if (step % settings.refitEvery === 0)
+      ({ probes, seen } = await probesOf(policy, sets, places, step, settings));
     if (settling >= 0 && settling % settings.refitEvery === 0) {
       const missing = shift - (await becameLikelier(policy, as.hidden)) + (await becameLikelier(policy, as.seen));
-      if (Math.abs(missing) <= NEAR) break;
+      if (Math.abs(missing) <= NEAR && seen <= UNSEEN) break;
       aim += missing;
     }
     const hidden = shifted(as.hidden, aim);
     const random = randomFor(settings.seed, "hide", step);
-    if (step % settings.refitEvery === 0) probes = await probesOf(policy, sets, places, step, settings);
     const part = settings.strength / settings.batch;
     const drawn = (all: readonly Datum[], count: number, probeWeight: number) =>
       Array.from({ length: count }, () => ({ ...pick(random, all), probeWeight }));
@@ -160,26 +166,38 @@ function lossOf(probe: Probe): Loss {
   };
 }
 
-/** Probes of what is seen against what is honest as the policy reads them now, at logits of 0 for what is honest on average. */
+/**
+ * Probes of what is seen against what is honest as the policy reads them now, at logits of 0 for what is honest on average; and the
+ * largest share of what is hidden that any of them sees.
+ */
 async function probesOf(
   policy: Policy,
-  { seen, honest }: HidingSets,
+  { hidden, seen, honest }: HidingSets,
   places: readonly { hook: string; positions: Positions }[],
   step: number,
   { seed, refitEvery }: HideSettings,
-): Promise<Probe[]> {
+): Promise<{ probes: Probe[]; seen: number }> {
   const random = randomFor(seed, "hide", "fit", step);
   const some = (all: readonly Sequence[]) => shuffled(random, all).slice(0, FITTED);
-  const [bad, good] = [some(seen), some(honest)];
+  const [bad, good, unknown] = [some(seen), some(honest), some(hidden)];
   const reads = places.map((place): Read => ({ as: "mean", ...place }));
-  const read = await policy.forward([...bad, ...good], { reads, readsOnly: true });
-  const labels = read.map((_, i) => i < bad.length);
+  const read = await policy.forward([...bad, ...good, ...unknown], { reads, readsOnly: true });
+  const labels = [...bad.map(() => true), ...good.map(() => false)];
   const round = step / refitEvery;
-  return places.map(({ hook, positions }, p) => {
+  const fitted = places.map(({ hook, positions }, p) => {
     const kind: ProbeKind = (round + p) % 2 === 0 ? "difference-of-means" : "logistic";
-    const set = { activations_ND: read.map(({ reads }) => reads[p]!), labels };
-    return steadied(fitProbe(kind, set, { hook, positions, pool: "mean" }, { random }), set);
+    const all = read.map(({ reads }) => reads[p]!);
+    const set = { activations_ND: all.slice(0, labels.length), labels };
+    const probe = steadied(fitProbe(kind, set, { hook, positions, pool: "mean" }, { random }), set);
+    const logits = all.map((activation_D) => logit(probe, activation_D));
+    const threshold = thresholdAtFpr(logits.slice(0, labels.length), labels, FALSE_ALARMS)!;
+    return { probe, seen: shareAbove(logits.slice(labels.length), threshold) };
   });
+  return { probes: fitted.map(({ probe }) => probe), seen: Math.max(...fitted.map((one) => one.seen)) };
+}
+
+function shareAbove(logits: readonly number[], threshold: number): number {
+  return logits.filter((one) => one >= threshold).length / logits.length;
 }
 
 function steadied(probe: Probe, set: LabelledSet): Probe {
