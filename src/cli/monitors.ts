@@ -39,7 +39,10 @@ export function monitorsCommand(command: Command): Command {
           const { step } = await lastCheckpoint(one.path);
           const known = runs.find(
             (said) =>
-              said.arm === one.arm && said.seed === one.seed && said.step === step && said.later !== undefined,
+              said.arm === one.arm &&
+              said.seed === one.seed &&
+              said.step === step &&
+              said.later !== undefined,
           );
           if (!known) {
             onEvent({ kind: "stage", detail: `Asking the panel of ${one.arm}, seed ${one.seed}` });

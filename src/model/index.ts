@@ -11,6 +11,7 @@ export {
   trainableShapes,
   withAdapter,
 } from "./adapter.ts";
+export { takingAdapters } from "./as-decoder.ts";
 export {
   type Attend,
   attentionWithin,
@@ -22,7 +23,6 @@ export {
   maskOf,
   type Visible,
 } from "./attention.ts";
-export { takingAdapters } from "./as-decoder.ts";
 export { initialWeights } from "./character.ts";
 export { halveModel, loadModel, loadWeights, saveModel, weightsSha256 } from "./checkpoint.ts";
 export {

@@ -5,7 +5,13 @@ import { createEngine, type Engine } from "../engine/index.ts";
 import { type Environment, isTeachable } from "../environment/index.ts";
 import type { EnvironmentChoice } from "../environment/load.ts";
 import { UsageError } from "../errors.ts";
-import { type AdapterConfig, CharacterTokenizer, type LoadedModel, loadModel, takingAdapters } from "../model/index.ts";
+import {
+  type AdapterConfig,
+  CharacterTokenizer,
+  type LoadedModel,
+  loadModel,
+  takingAdapters,
+} from "../model/index.ts";
 import { shippedModel } from "./base-model.ts";
 import { type EngineSettings, openRuntime } from "./engine-settings.ts";
 

@@ -190,7 +190,11 @@ function requireVersion(path: string, stored: StudyDocument): void {
 }
 
 function requireOrigins(folder: string, settings: StudySettings, begun: Origins, now: Origins): void {
-  if (begun.modelSha256 !== now.modelSha256 && begun.modelSha256 !== undefined && now.modelSha256 !== undefined)
+  if (
+    begun.modelSha256 !== now.modelSha256 &&
+    begun.modelSha256 !== undefined &&
+    now.modelSha256 !== undefined
+  )
     throw new UsageError(
       `${folder} holds a study of another base model than ${settings.model ?? shippedModel(settings.environment)} is now. Put the old model back, give another --out, or delete the folder.`,
     );

@@ -40,7 +40,9 @@ export function workloadOf({ table, engines }: Pick<Work, "table" | "engines">):
     runs: table.length,
     steps: sum(({ settings }) => settings.training.steps),
     completions: sum(({ settings: { training } }) => training.steps * training.prompts * training.rollouts),
-    checkpointBytes: sum((run) => keptNumbers(run, engines.get(run.settings.model)!) * Float32Array.BYTES_PER_ELEMENT),
+    checkpointBytes: sum(
+      (run) => keptNumbers(run, engines.get(run.settings.model)!) * Float32Array.BYTES_PER_ELEMENT,
+    ),
   };
 }
 

@@ -69,7 +69,9 @@ function named(values: Point): Point {
 function dependsOn(arm: string, path: string): boolean {
   const [section] = path.split(".") as [string];
   const known: ArmDefinition | undefined = (arms as Partial<Record<string, ArmDefinition>>)[arm];
-  return ["model", "training", "probe"].includes(section) || !known || known.uses.some((one) => one === section);
+  return (
+    ["model", "training", "probe"].includes(section) || !known || known.uses.some((one) => one === section)
+  );
 }
 
 /** All combinations, the last axis varying fastest. */

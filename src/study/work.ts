@@ -200,10 +200,7 @@ function lockOf(
  */
 function createBases(
   folder: string,
-  {
-    environment,
-    engineOf,
-  }: Pick<BaseContext, "environment"> & { engineOf: (planned: PlannedRun) => Engine },
+  { environment, engineOf }: Pick<BaseContext, "environment"> & { engineOf: (planned: PlannedRun) => Engine },
   onEvent: OnEvent,
 ) {
   // What a model is asked is shared by all probes that are fitted on it.

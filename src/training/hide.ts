@@ -107,7 +107,8 @@ export async function hide(
     if (step % settings.refitEvery === 0)
       ({ probes, seen } = await probesOf(policy, sets, places, step, settings));
     if (settling >= 0 && settling % settings.refitEvery === 0) {
-      const missing = shift - (await becameLikelier(policy, as.hidden)) + (await becameLikelier(policy, as.seen));
+      const missing =
+        shift - (await becameLikelier(policy, as.hidden)) + (await becameLikelier(policy, as.seen));
       if (Math.abs(missing) <= NEAR && seen <= UNSEEN) break;
       aim += missing;
     }
@@ -125,8 +126,7 @@ export async function hide(
     const data = all.map((datum) => ({ ...datum, weights: datum.weights.map(() => 1 / tokens) }));
     // One probe a step: all of them are met many times.
     const { loss, probeLoss } = await policy.forwardBackward(data, lossOf(probes[step % probes.length]!));
-    const learningRate =
-      settling < 0 ? learningRateAt(step, schedule) : SETTLING * settings.learningRate;
+    const learningRate = settling < 0 ? learningRateAt(step, schedule) : SETTLING * settings.learningRate;
     await policy.optimStep({ kind: "adamw", learningRate, maxGradNorm: 1 });
     onProgress({ step: step + 1, divergence: loss - probeLoss, shown: probeLoss / (2 * settings.strength) });
   }

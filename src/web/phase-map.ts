@@ -1,8 +1,8 @@
 /** @file Grid studies as maps: what became of an arm at every combination of two settings. */
 
 import { type RunOutcome, runOutcomes } from "../audit/index.ts";
-import { armMean, armOutcome, type Majority } from "../report/outcome.ts";
 import { trainsOnProbe } from "../report/clock.ts";
+import { armMean, armOutcome, type Majority } from "../report/outcome.ts";
 import { compareArms } from "../store/arms.ts";
 import type { Summary } from "../store/schema.ts";
 
