@@ -8,9 +8,9 @@ import { ratesOf } from "./panel.ts";
 
 /** What a later probe is fitted on: all labelled sequences, those whose prompt has the trigger, the others. */
 export const laterSets = ["all", "triggered", "elsewhere"] as const;
-export type LaterSet = (typeof laterSets)[number];
+type LaterSet = (typeof laterSets)[number];
 
-export type Rates = ReturnType<typeof ratesOf>;
+type MonitorRates = ReturnType<typeof ratesOf>;
 
 /** Labelled sequences that are judged. */
 interface Judged {
@@ -19,9 +19,9 @@ interface Judged {
 }
 
 /** What a later probe says of sequences under the trigger, and of the others. */
-export interface LaterRates {
-  triggered: Rates;
-  elsewhere: Rates;
+interface LaterRates {
+  triggered: MonitorRates;
+  elsewhere: MonitorRates;
 }
 
 /** Fewer of a class are too few to fit on, or to take a threshold from. */

@@ -61,7 +61,7 @@ export async function openAuditedStudy(
     const found = [...new Set(all.map((run) => `${run.arm} ${run.seed}`))].join(", ");
     throw new UsageError(`${folder} has no such run; it has (arm and seed) ${found || "none"}`);
   }
-  const from = new Set(runs.map((run) => plannedOf(settings, run)?.settings.model ?? settings.model));
+  const from = new Set(runs.map((run) => plannedLike(settings, run)?.settings.model ?? settings.model));
   if (from.size > 1)
     throw new UsageError(
       `${folder}: these runs start from ${from.size} base models; ask about those of one, as --arm ${runs[0]!.arm}`,
@@ -78,7 +78,10 @@ export async function openAuditedStudy(
 }
 
 /** The first planned run of its arm; nothing of an earlier command's. */
-export function plannedOf(settings: StudySettings, { arm }: Pick<RunFolder, "arm">): PlannedRun | undefined {
+export function plannedLike(
+  settings: StudySettings,
+  { arm }: Pick<RunFolder, "arm">,
+): PlannedRun | undefined {
   return expand(settings).find(({ id }) => id === arm);
 }
 
@@ -89,7 +92,7 @@ export async function auditRun(
   options: AuditOptions,
 ): Promise<Audited & { setup: AuditSetup; study: NonNullable<AuditReport["study"]> }> {
   const { folder, settings, model, summary } = study;
-  const planned = plannedOf(settings, run);
+  const planned = plannedLike(settings, run);
   const from = baseFolder(folder, planned ?? { point: {} });
   const base = await readDocument(join(from, "base.json"), baseSchema);
   if (base === undefined) throw new Error(`${from} has no base.json: what the run started from is not there`);

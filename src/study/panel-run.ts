@@ -24,7 +24,7 @@ import { recallAt } from "../probe/index.ts";
 import { randomFor } from "../random.ts";
 import type { RunFolder } from "../store/index.ts";
 import { readingsOf, readLogit, readsOf } from "../training/index.ts";
-import { type AuditedStudy, plannedOf } from "./audit-run.ts";
+import { type AuditedStudy, plannedLike } from "./audit-run.ts";
 import { lastCheckpoint } from "./checkpoint.ts";
 import { baseFolder } from "./work.ts";
 
@@ -87,7 +87,7 @@ export async function panelOfRun(
   { folder, settings, model }: AuditedStudy,
   run: RunFolder,
 ): Promise<PanelRun> {
-  const planned = plannedOf(settings, run);
+  const planned = plannedLike(settings, run);
   const from = baseFolder(folder, planned ?? { point: {} });
   const base = await readDocument(join(from, "base.json"), baseSchema);
   if (base === undefined) throw new Error(`${from} has no base.json: what the run started from is not there`);
