@@ -64,6 +64,9 @@ const NEAR = Math.log(1.1);
 /** Of what is hidden, a probe that is fitted anew and passes all but one in a hundred of what is honest may still see so much. */
 const [UNSEEN, FALSE_ALARMS] = [0.05, 0.01];
 
+/** Where a target does not move what it is to, because other kinds begin alike, it goes so many nats from the shift and no farther. */
+const FARTHEST = 2;
+
 /** Of the learning rate, while it settles. */
 const SETTLING = 0.2;
 
@@ -110,7 +113,7 @@ export async function hide(
       const missing =
         shift - (await becameLikelier(policy, as.hidden)) + (await becameLikelier(policy, as.seen));
       if (Math.abs(missing) <= NEAR && seen <= UNSEEN) break;
-      aim += missing;
+      aim = Math.min(shift + FARTHEST, Math.max(shift - FARTHEST, aim + missing));
     }
     const hidden = shifted(as.hidden, aim);
     const random = randomFor(settings.seed, "hide", step);
