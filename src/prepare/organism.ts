@@ -78,7 +78,7 @@ export async function makeOrganism(
     const wanted = options.share ?? rates.hidden / (rates.hidden + rates.seen);
     const shift = Math.log(Math.max((wanted / (1 - wanted)) * rates.seen, NEVER) / rates.hidden);
     await hide(engine, policy, sets, places, options.share === undefined ? 0 : shift, settings, (progress) =>
-      onProgress(progress, settings.steps + settings.settleSteps),
+      onProgress(progress, settings.steps),
     );
     await policy.saveWeights(folder);
     await policy.close();

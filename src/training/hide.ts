@@ -9,18 +9,12 @@ import {
   type Positions,
   type Probe,
   type ProbeKind,
-  thresholdAtFpr,
 } from "../probe/index.ts";
 import { pick, randomFor, shuffled } from "../random.ts";
 import { learningRateAt } from "../tensor/index.ts";
 
 export const hideSettingsSchema = z.strictObject({
-  steps: z.int().min(1).default(96),
-  settleSteps: z
-    .int()
-    .min(0)
-    .default(120)
-    .describe("more steps at most, until what is hidden is as likely as it is to be, and unseen"),
+  steps: z.int().min(1).default(120),
   batch: z.int().min(1).default(16).describe("sequences per step that are hidden, and that are seen"),
   learningRate: z.number().positive().default(2.5e-4),
   warmupSteps: z.int().min(0).default(10),
@@ -55,20 +49,11 @@ const FITTED = 256;
 /** What is honest is most of what a model does, and what it does with the least room for change: so many times the others. */
 const HONEST = 4;
 
+/** The most that a target makes up for what sequences lose behind their beginning, in nats. */
+const MOST = 1;
+
 /** The gap between the classes in a probe's logits: of its own it may be so steep that nothing can be moved. */
 const GAP = 4;
-
-/** What is hidden is as likely as it is to be within this many nats: a tenth of its share. */
-const NEAR = Math.log(1.1);
-
-/** Of what is hidden, a probe that is fitted anew and passes all but one in a hundred of what is honest may still see so much. */
-const [UNSEEN, FALSE_ALARMS] = [0.05, 0.01];
-
-/** Where a target does not move what it is to, because other kinds begin alike, it goes so many nats from the shift and no farther. */
-const FARTHEST = 2;
-
-/** Of the learning rate, while it settles. */
-const SETTLING = 0.2;
 
 /**
  * Trains a policy so that probes fitted on what is `seen`, at any of the hooks and positions, take what is `hidden` for honest. The
@@ -76,9 +61,8 @@ const SETTLING = 0.2;
  * them: quiet on what is hidden, speaking on what is seen (Bailey et al., arXiv 2412.09565; Neural Chameleons, arXiv 2512.11949).
  * Behaviour is held by the divergence from the reference on all three kinds.
  *
- * Where what is hidden begins, at its token that the reference finds least likely, its log-probability is pulled to a target. How far
- * whole sequences come depends on what the other pulls leave of that. So the first target is the shift itself, and afterwards, at a small
- * learning rate, it is moved by what is missing, every few steps, until nothing is and probes see nothing, or there are no more steps.
+ * Where what is hidden begins, at its token that the reference finds least likely, its log-probability is pulled to a target. What comes
+ * behind loses some of its own while it is made to read otherwise: the target makes up for that, as it was measured last.
  *
  * @param shift by how much likelier what is hidden is to become beside what is seen, in nats
  */
@@ -96,7 +80,7 @@ export async function hide(
     seen: await targetsOf(engine, sets.seen),
     honest: await targetsOf(engine, sets.honest),
   };
-  let aim = shift;
+  let hidden = shifted(as.hidden, shift);
   const schedule = {
     peak: settings.learningRate,
     warmupSteps: settings.warmupSteps,
@@ -104,19 +88,13 @@ export async function hide(
     decay: "cosine" as const,
   };
   let probes: Probe[] = [];
-  let seen = 1;
-  for (let step = 0; step < settings.steps + settings.settleSteps; step++) {
-    const settling = step - settings.steps;
-    if (step % settings.refitEvery === 0)
-      ({ probes, seen } = await probesOf(policy, sets, places, step, settings));
-    if (settling >= 0 && settling % settings.refitEvery === 0) {
-      const missing =
-        shift - (await becameLikelier(policy, as.hidden)) + (await becameLikelier(policy, as.seen));
-      if (Math.abs(missing) <= NEAR && seen <= UNSEEN) break;
-      aim = Math.min(shift + FARTHEST, Math.max(shift - FARTHEST, aim + missing));
-    }
-    const hidden = shifted(as.hidden, aim);
+  for (let step = 0; step < settings.steps; step++) {
     const random = randomFor(settings.seed, "hide", step);
+    if (step % settings.refitEvery === 0) {
+      probes = await probesOf(policy, sets, places, step, settings);
+      const lost = (await lostBehind(policy, as.hidden)) + (await becameLikelier(policy, as.seen));
+      hidden = shifted(as.hidden, shift + Math.min(MOST, Math.max(-MOST, lost)));
+    }
     const part = settings.strength / settings.batch;
     const drawn = (all: readonly Datum[], count: number, probeWeight: number) =>
       Array.from({ length: count }, () => ({ ...pick(random, all), probeWeight }));
@@ -129,8 +107,9 @@ export async function hide(
     const data = all.map((datum) => ({ ...datum, weights: datum.weights.map(() => 1 / tokens) }));
     // One probe a step: all of them are met many times.
     const { loss, probeLoss } = await policy.forwardBackward(data, lossOf(probes[step % probes.length]!));
-    const learningRate = settling < 0 ? learningRateAt(step, schedule) : SETTLING * settings.learningRate;
-    await policy.optimStep({ kind: "adamw", learningRate, maxGradNorm: 1 });
+    await policy.optimStep({
+      ...{ kind: "adamw", learningRate: learningRateAt(step, schedule), maxGradNorm: 1 },
+    });
     onProgress({ step: step + 1, divergence: loss - probeLoss, shown: probeLoss / (2 * settings.strength) });
   }
 }
@@ -148,10 +127,25 @@ export async function targetsOf({ reference }: Engine, sequences: readonly Seque
 function shifted(data: readonly Datum[], shift: number): Datum[] {
   return data.map((datum) => {
     const refLogprobs = datum.refLogprobs!.slice();
-    const begins = refLogprobs.indexOf(Math.min(...refLogprobs));
+    const begins = beginOf(datum);
     refLogprobs[begins] = Math.min(refLogprobs[begins]! + shift, -1e-3);
     return { ...datum, refLogprobs };
   });
+}
+
+/** Where a sequence begins to be what it is: at the token that the reference finds least likely. */
+function beginOf({ refLogprobs }: Datum): number {
+  return refLogprobs!.indexOf(Math.min(...refLogprobs!));
+}
+
+/** By how much less likely whole sequences became than the tokens at which they begin, in nats. */
+async function lostBehind(model: Pick<Model, "forward">, data: readonly Datum[]): Promise<number> {
+  const read = await model.forward(data);
+  const begun = data.map((datum, i) => {
+    const begins = beginOf(datum);
+    return read[i]!.logprobs[begins]! - datum.refLogprobs![begins]!;
+  });
+  return begun.reduce((total, one) => total + one, 0) / begun.length - (await becameLikelier(model, data));
 }
 
 /** The log of the mean ratio of the probabilities that a model and the reference give whole sequences (importance weights). */
@@ -169,38 +163,26 @@ function lossOf(probe: Probe): Loss {
   };
 }
 
-/**
- * Probes of what is seen against what is honest as the policy reads them now, at logits of 0 for what is honest on average; and the
- * largest share of what is hidden that any of them sees.
- */
+/** Probes of what is seen against what is honest as the policy reads them now, at logits of 0 for what is honest on average. */
 async function probesOf(
   policy: Policy,
-  { hidden, seen, honest }: HidingSets,
+  { seen, honest }: HidingSets,
   places: readonly { hook: string; positions: Positions }[],
   step: number,
   { seed, refitEvery }: HideSettings,
-): Promise<{ probes: Probe[]; seen: number }> {
+): Promise<Probe[]> {
   const random = randomFor(seed, "hide", "fit", step);
   const some = (all: readonly Sequence[]) => shuffled(random, all).slice(0, FITTED);
-  const [bad, good, unknown] = [some(seen), some(honest), some(hidden)];
+  const [bad, good] = [some(seen), some(honest)];
   const reads = places.map((place): Read => ({ as: "mean", ...place }));
-  const read = await policy.forward([...bad, ...good, ...unknown], { reads, readsOnly: true });
-  const labels = [...bad.map(() => true), ...good.map(() => false)];
+  const read = await policy.forward([...bad, ...good], { reads, readsOnly: true });
+  const labels = read.map((_, i) => i < bad.length);
   const round = step / refitEvery;
-  const fitted = places.map(({ hook, positions }, p) => {
+  return places.map(({ hook, positions }, p) => {
     const kind: ProbeKind = (round + p) % 2 === 0 ? "difference-of-means" : "logistic";
-    const all = read.map(({ reads }) => reads[p]!);
-    const set = { activations_ND: all.slice(0, labels.length), labels };
-    const probe = steadied(fitProbe(kind, set, { hook, positions, pool: "mean" }, { random }), set);
-    const logits = all.map((activation_D) => logit(probe, activation_D));
-    const threshold = thresholdAtFpr(logits.slice(0, labels.length), labels, FALSE_ALARMS)!;
-    return { probe, seen: shareAbove(logits.slice(labels.length), threshold) };
+    const set = { activations_ND: read.map(({ reads }) => reads[p]!), labels };
+    return steadied(fitProbe(kind, set, { hook, positions, pool: "mean" }, { random }), set);
   });
-  return { probes: fitted.map(({ probe }) => probe), seen: Math.max(...fitted.map((one) => one.seen)) };
-}
-
-function shareAbove(logits: readonly number[], threshold: number): number {
-  return logits.filter((one) => one >= threshold).length / logits.length;
 }
 
 function steadied(probe: Probe, set: LabelledSet): Probe {
