@@ -1,6 +1,6 @@
 /** @file Study files: what is wrong is named, with what is allowed. */
 
-import { mkdtemp, writeFile } from "node:fs/promises";
+import { access, mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -47,6 +47,8 @@ describe("readStudy", () => {
         const folders = new Set(runs.map(({ id, seed }) => `${id}/${seed}`));
         expect(folders.size, name).toBe(runs.length);
         for (const { id } of runs) expect(id).toMatch(/^[\w@=,.+-]+$/);
+        // Models that they name are shipped with them.
+        for (const { settings } of runs) if (settings.model) await access(settings.model);
       }
     const map = expand(await readStudy("phase-map"));
     expect(map.filter(({ arm }) => arm === "probe-penalty")).toHaveLength(5 * 5 * 3);
