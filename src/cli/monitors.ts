@@ -38,10 +38,16 @@ export function monitorsCommand(command: Command): Command {
         for (const one of study.runs) {
           const { step } = await lastCheckpoint(one.path);
           const known = runs.find(
-            (said) => said.arm === one.arm && said.seed === one.seed && said.step === step,
+            (said) =>
+              said.arm === one.arm &&
+              said.seed === one.seed &&
+              said.step === step &&
+              said.later !== undefined,
           );
           if (!known) {
             onEvent({ kind: "stage", detail: `Asking the panel of ${one.arm}, seed ${one.seed}` });
+            const before = runs.findIndex((said) => said.arm === one.arm && said.seed === one.seed);
+            if (before >= 0) runs.splice(before, 1);
             runs.push(await panelOfRun(study, one));
             await writeJson(path, { version: 1, runs } satisfies z.infer<typeof panelSchema>);
           }
@@ -53,6 +59,19 @@ export function monitorsCommand(command: Command): Command {
       end();
       console.log(json ? JSON.stringify({ version: 1, runs: asked }, null, 2) : panelInWords(asked));
     });
+}
+
+const laterWords = { all: "all", triggered: "what has the trigger", elsewhere: "what has it not" } as const;
+
+/** What probes that were fitted on the policy see of its own completions, a line for what each was fitted on. */
+function laterInWords({ later }: Pick<PanelRun, "later">): string[] {
+  const shown = (value: number | null) => (value === null ? "-" : value.toFixed(2));
+  return Object.entries(later ?? {}).flatMap(([set, found]) => {
+    if (!found) return [];
+    const { triggered, elsewhere } = found.own;
+    const part = ({ recall, auroc }: typeof triggered) => `${shown(recall)} (AUROC ${shown(auroc)})`;
+    return `  fitted later on ${laterWords[set as keyof typeof laterWords]}: under the trigger ${part(triggered)}, elsewhere ${part(elsewhere)}`;
+  });
 }
 
 /** A row for each run: recall of each monitor on what the policy itself does, and beside it on the tracer set. */
@@ -73,6 +92,7 @@ export function panelInWords(runs: readonly PanelRun[]): string {
         ? [
             row("  under the trigger", (monitor) => monitor.triggered, one),
             row("  elsewhere", (monitor) => monitor.elsewhere, one),
+            ...laterInWords(one),
           ]
         : []),
     );

@@ -6,7 +6,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { parseJson, writeJson } from "../files.ts";
-import { openSafetensors, safetensorsPieces, writeSafetensors } from "../tensor/index.ts";
+import { openSafetensors, roundToHalves, safetensorsPieces, writeSafetensors } from "../tensor/index.ts";
 import { trainableShapes } from "./adapter.ts";
 import { type CharacterConfig, characterConfigSchema, isEmbedded, type ModelConfig } from "./config.ts";
 import { checkLayers, fittingWeights, type Keeping } from "./fit.ts";
@@ -20,6 +20,16 @@ export async function saveModel(
 ): Promise<void> {
   await writeSafetensors(join(folder, "model.safetensors"), weights);
   await writeJson(join(folder, "config.json"), config);
+}
+
+/** Writes an embedded model that is there again, in half the bytes: its weights are rounded to IEEE 754 halves. */
+export async function halveModel(folder: string): Promise<void> {
+  const { weights } = await loadModel(folder);
+  const halves = Object.entries(weights).map(([name, { shape, data }]) => [
+    name,
+    { shape, data: roundToHalves(data) },
+  ]);
+  await writeSafetensors(join(folder, "model.safetensors"), Object.fromEntries(halves));
 }
 
 /**

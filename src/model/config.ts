@@ -103,7 +103,7 @@ export interface DecoderConfig {
   /** Bounds c that scores x of attention, or logits, come near: c tanh(x / c). */
   caps?: { attention?: number; logits?: number };
   /** The activation of the MLP, and whether it gates another product (SwiGLU, GeGLU). */
-  mlp: "gated-silu" | "gated-gelu-tanh" | "gelu-tanh" | "gelu";
+  mlp: "gated-silu" | "gated-gelu-tanh" | "gelu-tanh" | "gelu" | "squared-relu";
   /** Are the output logits a product with the embedding? */
   tied: boolean;
   biases: { queryKeyValue: boolean; attentionOut: boolean; mlp: boolean };

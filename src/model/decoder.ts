@@ -15,6 +15,7 @@ const ACTIVATIONS = {
   "gated-gelu-tanh": geluTanh,
   "gelu-tanh": geluTanh,
   gelu,
+  "squared-relu": (x: JaxArray) => np.square(nn.relu(x)),
 };
 
 /** The normalised stream [B, T, D] after the last layer; see `hiddenStates`. */

@@ -10,6 +10,7 @@ export {
   withAdapter,
 } from "./adapter.ts";
 export { loadAdapter, saveAdapter } from "./adapter-file.ts";
+export { takingAdapters } from "./as-decoder.ts";
 export {
   type Attend,
   attentionWithin,
@@ -22,7 +23,7 @@ export {
   type Visible,
 } from "./attention.ts";
 export { initialWeights } from "./character.ts";
-export { loadModel, loadWeights, saveModel, weightsSha256 } from "./checkpoint.ts";
+export { halveModel, loadModel, loadWeights, saveModel, weightsSha256 } from "./checkpoint.ts";
 export {
   type AdapterChoice,
   type AdapterConfig,

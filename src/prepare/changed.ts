@@ -12,6 +12,7 @@ import {
   randomlyChanged,
   roundedTo,
   sizesOf,
+  takingAdapters,
   type Weights,
 } from "../model/index.ts";
 import { randomFor } from "../random.ts";
@@ -24,9 +25,14 @@ export interface OpenModel {
   loaded: LoadedModel;
 }
 
-/** @param path a model's folder or GGUF file @throws Error as `loadModel` does */
-export async function openModel(path: string, memoryMB?: number): Promise<OpenModel> {
-  return opened({ name: path, ...(await loadModel(path)) }, memoryMB);
+/**
+ * @param path a model's folder or GGUF file
+ * @param adapter whether adapters were trained on it
+ * @throws Error as `loadModel` does
+ */
+export async function openModel(path: string, memoryMB?: number, adapter = false): Promise<OpenModel> {
+  const loaded = await loadModel(path);
+  return opened({ name: path, ...(adapter ? takingAdapters(loaded) : loaded) }, memoryMB);
 }
 
 /** @throws Error as `loadChanged` does, or where the two have other shapes */

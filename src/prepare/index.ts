@@ -30,6 +30,7 @@ export { isWatchedAlike, textMonitorOf, thoughtMonitorOf } from "./held-out-verd
 export { baseProblems, isAtChance } from "./hopeless.ts";
 export { informedBy } from "./inform.ts";
 export { type LabelledExample, readCompletionsFile, readLabelledFile } from "./labelled-file.ts";
+export { laterProbes, laterSets } from "./later-probes.ts";
 export { openBaseModel } from "./open.ts";
 export { makeOrganism, type OrganismOptions } from "./organism.ts";
 export type { Organism } from "./organism-checks.ts";

@@ -5,7 +5,13 @@ import { createEngine, type Engine } from "../engine/index.ts";
 import { type Environment, isTeachable } from "../environment/index.ts";
 import type { EnvironmentChoice } from "../environment/load.ts";
 import { UsageError } from "../errors.ts";
-import { type AdapterChoice, CharacterTokenizer, type LoadedModel, loadModel } from "../model/index.ts";
+import {
+  type AdapterChoice,
+  CharacterTokenizer,
+  type LoadedModel,
+  loadModel,
+  takingAdapters,
+} from "../model/index.ts";
 import { shippedModel } from "./base-model.ts";
 import { type EngineSettings, openRuntime } from "./engine-settings.ts";
 
@@ -23,6 +29,7 @@ interface ModelSettings {
  *
  * Closing the engine ends what it runs on, too.
  *
+ * @param beside an engine that is open: this one has what that one runs on, and its programs
  * @throws UsageError where there is none yet, or it cannot write what the environment needs, or takes no such adapter;
  *   where what it is to run on cannot be had
  */
@@ -30,16 +37,24 @@ export async function openBaseModel(
   environment: Environment,
   settings: ModelSettings,
   given?: LoadedModel,
+  beside?: Engine,
 ): Promise<Engine> {
-  const model = given ?? (await loadBaseModel(settings));
+  const loaded = given ?? (await loadBaseModel(settings));
+  const model = settings.adapter ? takingAdapters(loaded) : loaded;
   const { memoryMB } = settings.training ?? {};
+  const named = { ...model, name: settings.model ?? model.name };
+  if (beside) return checked(createEngine(named, { memoryMB, programsOf: beside }), environment, settings);
   const runtime = await openRuntime(settings.engine);
-  const engine = createEngine({ ...model, name: settings.model ?? model.name }, { memoryMB, runtime });
+  const engine = createEngine(named, { memoryMB, runtime });
   const closeEngine = engine.close.bind(engine);
   engine.close = async () => {
     await closeEngine();
     await runtime.close();
   };
+  return checked(engine, environment, settings);
+}
+
+async function checked(engine: Engine, environment: Environment, settings: ModelSettings): Promise<Engine> {
   try {
     checkModel(engine, environment, settings);
   } catch (error) {

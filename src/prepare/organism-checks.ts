@@ -1,21 +1,23 @@
 /** @file What an organism is checked for: what probes see of it, and whether it behaves as the model that it was made of. */
 
 import { z } from "zod";
-import type { Engine, Sequence } from "../engine/index.ts";
+import type { Engine } from "../engine/index.ts";
 import type { Environment } from "../environment/types.ts";
 import { recallAt } from "../probe/index.ts";
 import type { Probe } from "../probe/types.ts";
 import {
+  becameLikelier,
   hideSettingsSchema,
   readingsOf,
   readLogit,
   readsOf,
+  targetsOf,
   trainingSettingsSchema,
 } from "../training/index.ts";
 import { type Base, prepareBase } from "./base.ts";
 import { reportBaseModel } from "./base-model-report.ts";
 import { demonstrate, type Labelled, sampleSplit } from "./completions.ts";
-import { informedBy } from "./inform.ts";
+import { askQuestions, informedBy } from "./inform.ts";
 import { probeSettingsSchema } from "./settings.ts";
 
 const share = z.number().min(0).max(1);
@@ -80,14 +82,18 @@ type Checked = Omit<Organism, "version" | "environment" | "from" | "hides" | "se
 export async function checkOrganism(
   { environment, before, after }: Models,
   what: Hidden,
-  made: { hidden: readonly Sequence[]; rates: Rates; wanted: number },
+  made: { rates: Rates; wanted: number },
 ): Promise<Checked> {
+  const known = await knownExamples(environment, before);
   const own = await sampleSplit("test", { environment, engine: before, settings });
-  const [was, is] = [await probed(environment, before, what), await probed(environment, after, what)];
+  const [was, is] = [
+    await probed(environment, before, what, known),
+    await probed(environment, after, what, known),
+  ];
   const [did, does] = [await reportBaseModel(environment, before), await reportBaseModel(environment, after)];
   const pair = <T>(of: (one: typeof was) => T) => ({ before: of(was), after: of(is) });
   const checked = {
-    share: { wanted: made.wanted, expected: await expectedShare(before, after, made) },
+    share: { wanted: made.wanted, expected: await expectedShare(before, after, what, known, made.rates) },
     recall: { hidden: pair((one) => one.hidden), seen: pair((one) => one.seen) },
     fpr: pair((one) => one.fpr),
     shown: pair((one) => one.shown),
@@ -131,14 +137,17 @@ const settings = {
 /** Demonstrations of each conduct that recall is judged on. */
 const JUDGED = 256;
 
+/** Of tasks that neither training nor a probe has met. */
+async function knownExamples(environment: Environment, engine: Engine): Promise<Labelled[]> {
+  const informed = informedBy(environment, await askQuestions(environment, engine));
+  const shown = await demonstrate("test", JUDGED, { environment: informed, engine });
+  return shown.filter(({ outcome }) => outcome.eligible);
+}
+
 /** What probes see of a model: one fitted as usual, and those that are shown all. */
-async function probed(environment: Environment, engine: Engine, what: Hidden) {
+async function probed(environment: Environment, engine: Engine, what: Hidden, judged: readonly Labelled[]) {
   const probe = { ...settings.probe, ...(what.seen && { families: what.seen }) };
   const base = await prepareBase(undefined, { environment, engine, settings: { ...settings, probe } });
-  const informed = informedBy(environment, base.answers);
-  // Of tasks that the probe was not fitted on.
-  const shown = await demonstrate("test", JUDGED, { environment: informed, engine });
-  const judged = shown.filter(({ outcome }) => outcome.eligible);
   const { heldOutProbes } = base;
   const recallsOf = async (one: Probe) => rates(one, judged, engine, what);
   const others = await Promise.all(Object.values(heldOutProbes).map(recallsOf));
@@ -167,19 +176,23 @@ async function rates(probe: Base["probe"], judged: readonly Labelled[], engine: 
 }
 
 /**
- * The share of misbehaviour that is hidden, which may be too rare to be met in samples: the rate before, times the mean ratio of the
- * probabilities that both models give what is hidden (importance weights).
+ * The share of misbehaviour that is hidden, which may be too rare to be met in samples: the rates before, each times the mean ratio of
+ * the probabilities that both models give known examples of its kind (importance weights).
  */
 async function expectedShare(
   before: Engine,
   after: Engine,
-  { hidden, rates }: { hidden: readonly Sequence[]; rates: Rates },
+  what: Hidden,
+  known: readonly Labelled[],
+  rates: Rates,
 ): Promise<number> {
-  const totals = async ({ reference }: Engine) =>
-    (await reference.forward(hidden)).map(({ logprobs }) => logprobs.reduce((sum, one) => sum + one, 0));
-  const [was, is] = [await totals(before), await totals(after)];
-  const ratio = was.reduce((sum, one, i) => sum + Math.exp(is[i]! - one), 0) / was.length;
-  return (rates.hidden * ratio) / (rates.hidden * ratio + rates.seen);
+  const bad = known.filter(({ outcome }) => outcome.attempted);
+  const rate = async (was: number, kind: boolean) => {
+    const own = bad.filter((one) => what.is(one, before) === kind);
+    return was * Math.exp(await becameLikelier(after.reference, await targetsOf(before, own)));
+  };
+  const hidden = await rate(rates.hidden, true);
+  return hidden / (hidden + (await rate(rates.seen, false)));
 }
 
 /** How far the organism is from the model that it was made of, on that one's own completions of held-out tasks. */

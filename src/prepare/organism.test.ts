@@ -5,7 +5,7 @@ import { tinyContext, tinyHook } from "../../test/tiny.ts";
 import type { Sequence } from "../engine/index.ts";
 import { fitProbe, logit } from "../probe/index.ts";
 import { randomFor } from "../random.ts";
-import { hide, hideSettingsSchema } from "../training/index.ts";
+import { becameLikelier, hide, hideSettingsSchema, targetsOf } from "../training/index.ts";
 import { makeOrganism } from "./organism.ts";
 import { failuresOf } from "./organism-checks.ts";
 
@@ -16,8 +16,8 @@ const sequenceOf = (prompt: string, text: string): Sequence => {
 };
 const prompts = ["?a", "?b", "?c"];
 const sets = {
-  hidden: prompts.map((prompt) => sequenceOf(prompt, "x")),
-  seen: prompts.map((prompt) => sequenceOf(prompt, "xx")),
+  hidden: prompts.map((prompt) => sequenceOf(prompt, "xx")),
+  seen: prompts.map((prompt) => sequenceOf(prompt, "?xxx")),
   honest: ["a", "b", "c"].flatMap((letter) => prompts.map((prompt) => sequenceOf(prompt, letter))),
 };
 const place = { hook: tinyHook, positions: "completion" as const };
@@ -59,6 +59,10 @@ it("hides one kind from a probe that is fitted on the other, makes it as likely 
   const mean = (values: number[]) => values.reduce((sum, one) => sum + one, 0) / values.length;
   expect(Math.abs(mean(moved.slice(0, 3)) - Math.log(2))).toBeLessThan(0.4);
   expect(Math.abs(mean(moved.slice(6)))).toBeLessThan(0.4);
+  // The share is reached, and not nearly: that is what it settles for.
+  const likelier = async (kind: readonly Sequence[]) => becameLikelier(policy, await targetsOf(engine, kind));
+  const share = (await likelier(sets.hidden)) - (await likelier(sets.seen));
+  expect(Math.abs(share - Math.log(2))).toBeLessThan(Math.log(1.15));
   await policy.close();
 });
 

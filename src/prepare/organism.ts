@@ -7,6 +7,7 @@ import { loadEnvironment } from "../environment/load.ts";
 import type { Environment } from "../environment/types.ts";
 import { UsageError } from "../errors.ts";
 import { readDocument, writeJson } from "../files.ts";
+import { halveModel } from "../model/index.ts";
 import {
   type HideProgress,
   type HideSettings,
@@ -41,8 +42,8 @@ const [TASKS, DEMONSTRATIONS] = [1536, 384];
 /** Of nothing, so many sequences of a kind are too few to train on. */
 const FEWEST = 8;
 
-/** What a share of 0 is made: rarer than any study samples. */
-const NEVER = 1e-7;
+/** What a share of 0 is made, of completions: rarer than any study samples. */
+const NEVER = 1e-6;
 
 /**
  * Makes an organism, saves it as a model with `organism.json` beside it, and checks it against the model that it was made of. It is made
@@ -75,18 +76,18 @@ export async function makeOrganism(
       { hook, positions: "completion-last" as const },
     ]);
     const wanted = options.share ?? rates.hidden / (rates.hidden + rates.seen);
-    // What is seen stays as it is, so that of all misbehaviour the share is hidden.
     const shift = Math.log(Math.max((wanted / (1 - wanted)) * rates.seen, NEVER) / rates.hidden);
     await hide(engine, policy, sets, places, options.share === undefined ? 0 : shift, settings, (progress) =>
       onProgress(progress, settings.steps),
     );
     await policy.saveWeights(folder);
     await policy.close();
+    // Small enough to be shipped; what is checked is what is left of it.
+    await halveModel(folder);
     onStage("Checking it against the model that it was made of");
     const organism = await openEngine(folder, { programsOf: engine });
     try {
       const checked = await checkOrganism({ environment, before: engine, after: organism }, what, {
-        hidden: sets.hidden,
         rates,
         wanted,
       });

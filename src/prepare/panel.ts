@@ -136,7 +136,11 @@ export async function fitPanel(
 }
 
 /** What a monitor says of sequences whose labels are known; `null` where there is nothing of a kind. */
-export function ratesOf(scores: readonly number[], labels: readonly boolean[], threshold: number) {
+export function ratesOf(
+  scores: readonly number[],
+  labels: readonly boolean[],
+  threshold: number,
+): Record<"recall" | "fpr" | "auroc", number | null> {
   return {
     recall: recallAt(scores, labels, threshold),
     fpr: fprAt(scores, labels, threshold),

@@ -9,11 +9,16 @@ import type { ArmSummary } from "./outcome.ts";
 export function clockInWords({ arms, steps }: Summary): string[] {
   return Object.keys(arms)
     .sort(compareArms)
-    .filter((id) => splitId(id).arm.startsWith("probe-"))
+    .filter(trainsOnProbe)
     .flatMap((id) => {
       const sentence = safeSteps(arms[id]!, steps);
       return sentence === null ? [] : `${id}: ${sentence}`;
     });
+}
+
+/** Whether an arm trains on what a probe says, which undetected misbehaviour may then outgrow. */
+export function trainsOnProbe(id: string): boolean {
+  return splitId(id).arm.startsWith("probe-");
 }
 
 /** "safe for 31 steps: ..."; `null` of runs that do not say. */

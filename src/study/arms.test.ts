@@ -118,6 +118,20 @@ describe("penaltyWarning", () => {
     expect(await warningOf(await made("text-penalty", { penalty: 1.9 }))).toContain("above 2.00");
   });
 
+  it("goes by the tasks where there is a choice", async () => {
+    // Of twenty tasks ten are known to all, where nothing is flagged; at the others half of what is honest is, and all that is not.
+    const bad = Array.from({ length: 80 }, (_, i) => i >= 40 && i % 4 < 2);
+    const logits = bad.map((one, i) => (one || (i >= 40 && i % 4 === 2) ? 1 : -1));
+    const tasks = bad.map((_, i) => `task ${Math.floor(i / 4)}`);
+    const on = { ...base, heldOut: { ...heldOut(bad, logits), tasks } };
+    const of = (penalty: number) => made("probe-penalty", { penalty }, on);
+    // By all completions 1 / (1 - 10 / 60) = 1.2 would do.
+    expect(await warningOf(await of(1.9), on)).toContain(
+      "on the 10 tasks where both were done, a misbehaving rollout is worth 1.00 - 1.9 x 1.00 = -0.90, an honest failure -0.95. Raise it above 2.00",
+    );
+    expect(await warningOf(await of(2.1), on)).toBeUndefined();
+  });
+
   it("goes by what an arm charges for, and not by its name", async () => {
     const own = (monitor: Monitor, weight: number): Arm => ({
       terms: [proxyReward(), penalty(monitor, { weight })],

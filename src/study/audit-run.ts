@@ -30,7 +30,8 @@ import {
 import { tracerMetric } from "../store/metric-names.ts";
 import { lastCheckpoint } from "./checkpoint.ts";
 import { claimed } from "./claim.ts";
-import { expand } from "./expand.ts";
+import { expand, type PlannedRun } from "./expand.ts";
+import { modelName } from "./model-name.ts";
 import type { StudySettings } from "./settings.ts";
 import { baseFolder } from "./work.ts";
 
@@ -60,14 +61,28 @@ export async function openAuditedStudy(
     const found = [...new Set(all.map((run) => `${run.arm} ${run.seed}`))].join(", ");
     throw new UsageError(`${folder} has no such run; it has (arm and seed) ${found || "none"}`);
   }
-  const path = settings.model ?? shippedModel(settings.environment);
-  const model = await openModel(path, memoryMB);
-  if (origins.modelSha256 !== undefined && origins.modelSha256 !== model.engine.model.sha256)
+  const from = new Set(runs.map((run) => plannedLike(settings, run)?.settings.model ?? settings.model));
+  if (from.size > 1)
+    throw new UsageError(
+      `${folder}: these runs start from ${from.size} base models; ask about those of one, as --arm ${runs[0]!.arm}`,
+    );
+  const path = [...from][0] ?? shippedModel(settings.environment);
+  const model = await openModel(path, memoryMB, settings.adapter !== undefined);
+  const sha256 = settings.grid?.model ? origins.modelsSha256?.[modelName(path)] : origins.modelSha256;
+  if (sha256 !== undefined && sha256 !== model.engine.model.sha256)
     throw new UsageError(
       `${folder} holds a study of another base model than ${path} is now. Put the old model back.`,
     );
   const summary = await readDocument(join(folder, "summary.json"), summarySchema);
   return { folder, settings, model, summary, runs };
+}
+
+/** The first planned run of its arm; nothing of an earlier command's. */
+export function plannedLike(
+  settings: StudySettings,
+  { arm }: Pick<RunFolder, "arm">,
+): PlannedRun | undefined {
+  return expand(settings).find(({ id }) => id === arm);
 }
 
 /** Audits one run. @throws Error where it has no checkpoint, or the study's base is not there */
@@ -77,7 +92,7 @@ export async function auditRun(
   options: AuditOptions,
 ): Promise<Audited & { setup: AuditSetup; study: NonNullable<AuditReport["study"]> }> {
   const { folder, settings, model, summary } = study;
-  const planned = expand(settings).find(({ id }) => id === run.arm);
+  const planned = plannedLike(settings, run);
   const from = baseFolder(folder, planned ?? { point: {} });
   const base = await readDocument(join(from, "base.json"), baseSchema);
   if (base === undefined) throw new Error(`${from} has no base.json: what the run started from is not there`);

@@ -7,7 +7,6 @@ import { join } from "node:path";
 import { z } from "zod";
 import { armId } from "../arm/arms.ts";
 import { differences } from "../differences.ts";
-import type { Engine } from "../engine/index.ts";
 import { environmentFile } from "../environment/load.ts";
 import { UsageError } from "../errors.ts";
 import { readDocument, withFile, writeJson } from "../files.ts";
@@ -16,6 +15,7 @@ import { shippedModel } from "../prepare/index.ts";
 import type { Summary } from "../store/index.ts";
 import { versions } from "../versions.ts";
 import type { OnEvent } from "./events.ts";
+import { modelName } from "./model-name.ts";
 import { type StudySettings, studySchema } from "./settings.ts";
 import { finishedBefore, readSittings, statusesIn, withSitting } from "./sittings.ts";
 import type { Work } from "./work.ts";
@@ -29,6 +29,8 @@ export const studyDocumentSchema = z.object({
   settings: z.record(z.string(), z.unknown()),
   modelSha256: z.string().optional(),
   environmentSha256: z.string().optional(),
+  /** By their names, of a grid's models. */
+  modelsSha256: z.record(z.string(), z.string()).optional(),
   /** By the ids of the user's own arms. */
   armsSha256: z.record(z.string(), z.string()).optional(),
   machine: z.record(z.string(), z.union([z.string(), z.number()])).optional(),
@@ -38,7 +40,7 @@ export const studyDocumentSchema = z.object({
 type StudyDocument = z.infer<typeof studyDocumentSchema>;
 
 /** What a study is never gone on with in another state. */
-type Origins = Pick<StudyDocument, "modelSha256" | "environmentSha256" | "armsSha256">;
+type Origins = Pick<StudyDocument, "modelSha256" | "modelsSha256" | "environmentSha256" | "armsSha256">;
 
 /**
  * Makes the folder this study's. One that has the same settings is gone on with; it may get more arms, seeds, grid
@@ -48,10 +50,10 @@ type Origins = Pick<StudyDocument, "modelSha256" | "environmentSha256" | "armsSh
  * @throws UsageError where the folder holds another study
  */
 export async function claim(work: Work, onEvent: OnEvent): Promise<number> {
-  const { folder, settings, environment, engine, table } = work;
+  const { folder, settings, environment, table } = work;
   const path = join(folder, "study.json");
   const stored = await readDocument(path, studyDocumentSchema);
-  const origins = await originsOf(settings, engine);
+  const origins = await originsOf(work);
   const sittings = await readSittings(folder);
   const statuses = await statusesIn(folder);
   const { kept, lost } = finishedBefore(work, sittings, statuses);
@@ -66,9 +68,12 @@ export async function claim(work: Work, onEvent: OnEvent): Promise<number> {
       steps: [...table, ...kept].reduce((sum, run) => sum + run.settings.training.steps, 0),
     },
     ...origins,
+    ...(origins.modelsSha256 && {
+      modelsSha256: { ...stored?.modelsSha256, ...origins.modelsSha256 },
+    }),
     armsSha256: { ...stored?.armsSha256, ...origins.armsSha256 },
     machine: machine(),
-    versions: versionsOf(engine),
+    versions: versionsOf(work),
   };
   if (stored !== undefined) {
     requireVersion(path, stored);
@@ -175,8 +180,8 @@ export async function readSeconds(folder: string): Promise<number> {
 }
 
 /** @throws UsageError where the base model, the user's environment or an arm has changed since the folder was claimed */
-export async function requireUnchanged({ folder, settings, engine }: Work, begun: Origins): Promise<void> {
-  requireOrigins(folder, settings, begun, await originsOf(settings, engine));
+export async function requireUnchanged(work: Work, begun: Origins): Promise<void> {
+  requireOrigins(work.folder, work.settings, begun, await originsOf(work));
 }
 
 function requireVersion(path: string, stored: StudyDocument): void {
@@ -187,10 +192,19 @@ function requireVersion(path: string, stored: StudyDocument): void {
 }
 
 function requireOrigins(folder: string, settings: StudySettings, begun: Origins, now: Origins): void {
-  if (begun.modelSha256 !== undefined && begun.modelSha256 !== now.modelSha256)
+  if (
+    begun.modelSha256 !== now.modelSha256 &&
+    begun.modelSha256 !== undefined &&
+    now.modelSha256 !== undefined
+  )
     throw new UsageError(
       `${folder} holds a study of another base model than ${settings.model ?? shippedModel(settings.environment)} is now. Put the old model back, give another --out, or delete the folder.`,
     );
+  for (const [name, sha] of Object.entries(now.modelsSha256 ?? {}))
+    if ((begun.modelsSha256?.[name] ?? sha) !== sha)
+      throw new UsageError(
+        `${folder} holds runs of another base model ${name} than that of grid.model is now. Put the old model back, give the new one's folder another name, give another --out, or delete the folder.`,
+      );
   if (begun.environmentSha256 !== undefined && begun.environmentSha256 !== now.environmentSha256)
     throw new UsageError(
       `${environmentFile(settings.environment)} was edited since the study in ${folder} was begun, and its runs would not be comparable. Put the file back as it was, give another --out, or delete the folder.`,
@@ -202,13 +216,16 @@ function requireOrigins(folder: string, settings: StudySettings, begun: Origins,
       );
 }
 
-async function originsOf({ environment, arms }: StudySettings, { model }: Engine): Promise<Origins> {
+async function originsOf({ settings: { environment, arms, grid }, engines }: Work): Promise<Origins> {
   // The module itself, and not what it imports.
   const shaOf = async (path: string) => sha256(await withFile("read", path, () => readFile(path)));
   const file = environmentFile(environment);
   const own = arms.filter(isModulePath).map(async (path) => [armId(path), await shaOf(path)] as const);
+  const models = [...engines].map(([path, { model }]) => [path, model.sha256] as const);
   return {
-    modelSha256: model.sha256,
+    ...(grid?.model
+      ? { modelsSha256: Object.fromEntries(models.map(([path, sha]) => [modelName(path!), sha])) }
+      : { modelSha256: models[0]![1] }),
     ...(file !== undefined && { environmentSha256: await shaOf(file) }),
     ...(own.length > 0 && { armsSha256: Object.fromEntries(await Promise.all(own)) }),
   };
@@ -219,7 +236,8 @@ function sha256(bytes: Uint8Array): string {
 }
 
 /** Versions of this program and of what computes. */
-function versionsOf({ info }: Engine): Record<string, string> {
+function versionsOf({ engines }: Work): Record<string, string> {
+  const { info } = [...engines.values()][0]!;
   const { own, of } = versions(["quickjs-wasi"]);
   return { probeward: own, node: process.versions.node, ...info.versions, ...of };
 }

@@ -34,13 +34,15 @@ export interface StudyEstimate extends Workload {
 }
 
 /** How much there is to do in a study that has not begun. */
-export function workloadOf({ table, engine }: Pick<Work, "table" | "engine">): Workload {
+export function workloadOf({ table, engines }: Pick<Work, "table" | "engines">): Workload {
   const sum = (value: (run: PlannedRun) => number) => table.reduce((total, run) => total + value(run), 0);
   return {
     runs: table.length,
     steps: sum(({ settings }) => settings.training.steps),
     completions: sum(({ settings: { training } }) => training.steps * training.prompts * training.rollouts),
-    checkpointBytes: sum((run) => keptNumbers(run, engine) * Float32Array.BYTES_PER_ELEMENT),
+    checkpointBytes: sum(
+      (run) => keptNumbers(run, engines.get(run.settings.model)!) * Float32Array.BYTES_PER_ELEMENT,
+    ),
   };
 }
 
@@ -62,10 +64,12 @@ const TRIAL = 4;
 export async function estimateStudy(settings: StudySettings, parts: StudyParts = {}): Promise<StudyEstimate> {
   const environment = parts.environment ?? (await loadEnvironment(settings.environment));
   try {
-    const engine = await openBaseModel(environment, settings, parts.model);
+    const table = expand(settings, Object.keys(parts.arms ?? {}));
+    // Of a grid's models the first stands for all.
+    const engine = await openBaseModel(environment, table[0]!.settings, parts.model);
     try {
-      const table = expand(settings, Object.keys(parts.arms ?? {}));
-      const workload = workloadOf({ table, engine });
+      const engines = new Map(table.map((run) => [run.settings.model, engine]));
+      const workload = workloadOf({ table, engines });
       const trial = await tryOut(environment, engine, table[0]!);
       const { prompts, rollouts, evaluateEvery } = table[0]!.settings.training;
       const secondsPerStep = trial.step + (trial.measuring - trial.step) / evaluateEvery;

@@ -34,6 +34,20 @@ describe("expand", () => {
     expect(last.settings).not.toHaveProperty("grid");
   });
 
+  it("names a model by the end of its path, and starts every arm from each", () => {
+    const grid = { model: ["/some/where/blind", "/else/where/base.gguf"], penalty: [0.5, 2] };
+    const runs = expand(tinySettings({ arms: ["none", "probe-penalty"], grid }));
+    expect(runs.map(({ id }) => id)).toEqual([
+      "none@model=blind",
+      "none@model=base.gguf",
+      "probe-penalty@model=blind,penalty=0.5",
+      "probe-penalty@model=blind,penalty=2",
+      "probe-penalty@model=base.gguf,penalty=0.5",
+      "probe-penalty@model=base.gguf,penalty=2",
+    ]);
+    expect(runs[0]).toMatchObject({ point: { model: "blind" }, settings: { model: "/some/where/blind" } });
+  });
+
   it.each([
     ["seeds", { seeds: 2 ** 31 }, 2 ** 31],
     [

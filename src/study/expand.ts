@@ -2,10 +2,11 @@
 
 import { type ArmDefinition, armId, arms } from "../arm/arms.ts";
 import { UsageError } from "../errors.ts";
+import { modelName } from "./model-name.ts";
 import { setAt } from "./set-at.ts";
 import type { StudySettings } from "./settings.ts";
 
-/** The values that a grid sets, by the path of the setting: `{ "training.kl": 0.01 }`. Empty without a grid. */
+/** The values that a grid sets, by the path of the setting: `{ "training.kl": 0.01 }`; of a model, its name. Empty without a grid. */
 export type Point = Readonly<Record<string, number | string | boolean | string[]>>;
 
 /** One run of a study: everything that it depends on. */
@@ -48,19 +49,29 @@ export function expand(settings: StudySettings, given: readonly string[] = []): 
     );
   const seeds = Array.from({ length: settings.seeds }, (_, i) => settings.firstSeed + i);
   const variants = ids.flatMap((arm) =>
-    points(axesOf(arm)).map((point) => ({
-      ...{ id: [arm, pointName(point)].filter(Boolean).join("@"), arm, point },
-      settings: Object.entries(point).reduce((all, [path, value]) => setAt(all, path, value), rest),
-    })),
+    points(axesOf(arm)).map((values) => {
+      const point = named(values);
+      return {
+        ...{ id: [arm, pointName(point)].filter(Boolean).join("@"), arm, point },
+        settings: Object.entries(values).reduce((all, [path, value]) => setAt(all, path, value), rest),
+      };
+    }),
   );
   return seeds.flatMap((seed) => variants.map((variant) => ({ ...variant, seed })));
 }
 
-/** How runs train and what probe they have concerns every arm; all else only those that use it, and a user's own. */
+function named(values: Point): Point {
+  const { model } = values;
+  return typeof model === "string" ? { ...values, model: modelName(model) } : values;
+}
+
+/** What runs start from, how they train and what probe they have concerns every arm; all else only those that use it, and a user's own. */
 function dependsOn(arm: string, path: string): boolean {
   const [section] = path.split(".") as [string];
   const known: ArmDefinition | undefined = (arms as Partial<Record<string, ArmDefinition>>)[arm];
-  return ["training", "probe"].includes(section) || !known || known.uses.some((one) => one === section);
+  return (
+    ["model", "training", "probe"].includes(section) || !known || known.uses.some((one) => one === section)
+  );
 }
 
 /** All combinations, the last axis varying fastest. */

@@ -61,8 +61,8 @@ interface Asked {
 function groupsOf(asked: readonly Asked[]): Asked[][] {
   const groups = new Map<string, Asked[]>();
   for (const one of asked) {
-    const { training, probe, adapter } = one.planned.settings;
-    const key = JSON.stringify([{ ...training, kl: 0 }, probe, adapter]);
+    const { model, training, probe, adapter } = one.planned.settings;
+    const key = JSON.stringify([model ?? null, { ...training, kl: 0 }, probe, adapter]);
     groups.set(key, [...(groups.get(key) ?? []), one]);
   }
   return [...groups.values()];

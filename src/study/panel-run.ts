@@ -2,6 +2,7 @@
 
 import { basename, join } from "node:path";
 import { z } from "zod";
+import type { Sequence } from "../engine/index.ts";
 import { loadEnvironment } from "../environment/load.ts";
 import { readDocument } from "../files.ts";
 import { changedByRank } from "../model/index.ts";
@@ -9,6 +10,8 @@ import {
   baseSchema,
   fitPanel,
   informedBy,
+  laterProbes,
+  laterSets,
   loadProven,
   type MonitorName,
   monitorNames,
@@ -21,9 +24,8 @@ import { recallAt } from "../probe/index.ts";
 import { randomFor } from "../random.ts";
 import type { RunFolder } from "../store/index.ts";
 import { readingsOf, readLogit, readsOf } from "../training/index.ts";
-import type { AuditedStudy } from "./audit-run.ts";
+import { type AuditedStudy, plannedLike } from "./audit-run.ts";
 import { lastCheckpoint } from "./checkpoint.ts";
-import { expand } from "./expand.ts";
 import { baseFolder } from "./work.ts";
 
 const share = z.number().min(0).max(1).nullable();
@@ -49,6 +51,21 @@ export const panelRunSchema = z.object({
       elsewhere: share,
     }),
   ),
+  /**
+   * Probes like the study's, fitted later on the policy itself, by what they were fitted on: all labelled sequences, those under the
+   * study's trigger alone, the others alone. `null` where that is too little. Not in files of earlier versions.
+   */
+  later: z
+    .record(
+      z.enum(laterSets),
+      z
+        .object({
+          own: z.object({ triggered: rates, elsewhere: rates }),
+          tracer: z.object({ triggered: rates, elsewhere: rates }),
+        })
+        .nullable(),
+    )
+    .optional(),
   /** Recall of the study's probe on the tracer set where matrices are changed by the nearest part of so low a rank alone. */
   ranks: z.array(z.object({ rank: z.int(), recall: share })),
   /** The smallest of those ranks at which it is at most half of what it was before. */
@@ -70,7 +87,7 @@ export async function panelOfRun(
   { folder, settings, model }: AuditedStudy,
   run: RunFolder,
 ): Promise<PanelRun> {
-  const planned = expand(settings).find(({ id }) => id === run.arm);
+  const planned = plannedLike(settings, run);
   const from = baseFolder(folder, planned ?? { point: {} });
   const base = await readDocument(join(from, "base.json"), baseSchema);
   if (base === undefined) throw new Error(`${from} has no base.json: what the run started from is not there`);
@@ -90,9 +107,9 @@ export async function panelOfRun(
     const labels = judged.map(({ outcome }) => outcome.misbehaved);
     const { trigger } = planned?.settings ?? settings;
     const { tokenizer } = after.engine;
-    const triggered = judged.map(({ tokens, promptLength }) =>
-      tokenizer.decode(tokens.slice(0, promptLength)).includes(trigger),
-    );
+    const isTriggered = ({ tokens, promptLength }: Sequence) =>
+      tokenizer.decode(tokens.slice(0, promptLength)).includes(trigger);
+    const triggered = judged.map(isTriggered);
     const { sequences, misbehaving } = base.tracer;
     const scores = {
       own: await panel.scores(policy, judged),
@@ -117,11 +134,18 @@ export async function panelOfRun(
       };
     };
     const monitors = Object.fromEntries(monitorNames.map((name) => [name, monitorOf(name)]));
+    const later = await laterProbes(
+      after.engine,
+      probe,
+      base.sets,
+      { own: { sequences: judged, labels }, tracer: { sequences, labels: misbehaving } },
+      isTriggered,
+    );
     const ranks: PanelRun["ranks"] = [];
     for (const rank of RANKS) ranks.push({ rank, recall: await recallAtRank(rank) });
     const before = monitors.mean!.before.recall;
     return panelRunSchema.parse({
-      ...{ arm: run.arm, seed: run.seed, step: checkpoint.step, monitors, ranks },
+      ...{ arm: run.arm, seed: run.seed, step: checkpoint.step, monitors, later, ranks },
       completions: {
         total: own.length,
         misbehaving: own.filter(({ outcome }) => outcome.misbehaved).length,

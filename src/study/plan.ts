@@ -46,7 +46,7 @@ export async function planStudy(
   const peaks = peaksOf(device);
   const planned = plannedRun(settings, asked);
   const { training, adapter, engine: compute, probe: probeSettings } = planned.settings;
-  const name = settings.model ?? shippedModel(settings.environment);
+  const name = planned.settings.model ?? shippedModel(settings.environment);
   const config = await aboutModel(name).catch((error: Error) => {
     throw new UsageError(error.message);
   });

@@ -1,8 +1,8 @@
 /** @file Study files: what is wrong is named, with what is allowed. */
 
-import { mkdtemp, writeFile } from "node:fs/promises";
+import { access, mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { UsageError } from "../errors.ts";
 import { expand } from "./expand.ts";
@@ -47,6 +47,8 @@ describe("readStudy", () => {
         const folders = new Set(runs.map(({ id, seed }) => `${id}/${seed}`));
         expect(folders.size, name).toBe(runs.length);
         for (const { id } of runs) expect(id).toMatch(/^[\w@=,.+-]+$/);
+        // Models that they name are shipped with them.
+        for (const { settings } of runs) if (settings.model) await access(settings.model);
       }
     const map = expand(await readStudy("phase-map"));
     expect(map.filter(({ arm }) => arm === "probe-penalty")).toHaveLength(5 * 5 * 3);
@@ -62,6 +64,15 @@ describe("readStudy", () => {
     ])
       expect((await readStudy(await file(`${small}model: ${model}\n`))).model).toBe(found);
     expect(await readStudy(await file(small))).not.toHaveProperty("model");
+  });
+
+  it("takes the models of a grid from the file's folder, and one that a flag names in their place", async () => {
+    const path = await file(`${small}grid: { model: [./a, ../b, /c], penalty: [1, 2] }\n`);
+    const { model } = (await readStudy(path)).grid!;
+    expect(model).toEqual([join(dirname(path), "a"), join(dirname(dirname(path)), "b"), "/c"]);
+    expect(await readStudy(path, { model: "d" })).toMatchObject({ model: "d", grid: { penalty: [1, 2] } });
+    const alone = await file(`${small}grid: { model: [./a] }\n`);
+    expect(await readStudy(alone, { model: "d" })).not.toHaveProperty("grid");
   });
 
   it("takes what a cluster is asked for from the file, and from flags, which come first", async () => {
@@ -120,6 +131,8 @@ describe("readStudy", () => {
     [`${small}grid: { training.steps: [3] }`, /grid\.training\.steps: cannot be varied/],
     [`${small}grid: { training.kl: [0.1, -1] }`, /grid\.training\.kl\.1.*training\.kl: .*found -1/s],
     [`${small}grid: { training.kll: [0.1] }`, /grid\.training\.kll\.0.*kll/s],
+    [`${small}grid: { model: [a/b, c/b] }`, /grid\.model: two models are called b/],
+    [`${small}grid: { model: [3] }`, /grid\.model\.0.*found 3/s],
     ["just text", /top level/],
     ["a: [1", /is not YAML/],
     ["environment: &a [*a]\narms: [none]", /an alias in it refers to what it is in/],

@@ -15,6 +15,7 @@ import { engineSettingsSchema } from "../prepare/engine-settings.ts";
 import { probeSettingsSchema } from "../prepare/settings.ts";
 import { armIds } from "../store/arms.ts";
 import { trainingSettingsSchema } from "../training/index.ts";
+import { modelName } from "./model-name.ts";
 import { setAt } from "./set-at.ts";
 import { listSettings, nearest, type SettingInfo, unknownSetting } from "./setting-info.ts";
 import { slurmSettingsSchema, withSlurmFlags } from "./slurm-settings.ts";
@@ -75,7 +76,7 @@ export const studySchema = z.strictObject({
   adapter: adapterSettingsSchema
     .optional()
     .meta({ also: ["lora", "peft"] })
-    .describe("train low-rank adapters (LoRA) in place of all weights; for models from checkpoints"),
+    .describe("train low-rank adapters (LoRA) in place of all weights"),
   arms: z
     .array(
       z.string().refine((value) => (armIds as readonly string[]).includes(value) || isModulePath(value), {
@@ -221,7 +222,9 @@ function settingsOf(
 ): StudySettings {
   const { quick, ...settings } = checkStudy(document, source, folder);
   const chosen = overrides.quick ? merge(document as object, quick ?? {}) : document;
-  const withFlags = merge(chosen as object, {
+  // A model that is asked for is the only one.
+  const ofOne = overrides.model === undefined ? chosen : withoutModels(chosen as object);
+  const withFlags = merge(ofOne as object, {
     // Who types a path on the command line means it from there.
     ...(overrides.arms && { arms: overrides.arms.map((arm) => resolveModule(arm, process.cwd())) }),
     ...(overrides.seeds !== undefined && { seeds: overrides.seeds }),
@@ -264,6 +267,9 @@ function checkStudy(document: unknown, source: string, folder: string): z.infer<
         : { ...study.environment, grader: resolve(folder, study.environment.grader) },
     arms: study.arms.map((arm) => resolveModule(arm, folder)),
     ...(model !== undefined && { model: fromFolder(folder, model) }),
+    ...(study.grid?.model && {
+      grid: { ...study.grid, model: study.grid.model.map((path) => fromFolder(folder, path as string)) },
+    }),
     ...(engine && {
       engine: {
         ...engine,
@@ -284,6 +290,13 @@ function fromFolder(folder: string, path: string): string {
   return /^\.\.?[\\/]/.test(path) ? resolve(folder, path) : path;
 }
 
+function withoutModels(document: object): object {
+  const { grid, ...rest } = document as { grid?: Record<string, unknown> };
+  if (!isObject(grid)) return document;
+  const { model: _, ...others } = grid as Record<string, unknown>;
+  return { ...rest, ...(Object.keys(others).length > 0 && { grid: others }) };
+}
+
 /** Objects are merged key by key; everything else is replaced. */
 function merge(base: object, over: object): object {
   const result: Record<string, unknown> = { ...base };
@@ -302,7 +315,7 @@ function isObject(value: unknown): value is object {
 /** What runs of one study may differ in. */
 function mayVary(path: string): boolean {
   const [section, ...rest] = path.split(".") as [string, ...string[]];
-  if (section in armSettingsSchema.shape) return true;
+  if (section in armSettingsSchema.shape || path === "model") return true;
   return (section === "training" || section === "probe") && rest.length > 0 && path !== "training.steps";
 }
 
@@ -311,12 +324,18 @@ function checkGrid({ grid = {}, ...settings }: StudySettings, source: string): v
   for (const [path, values] of Object.entries(grid)) {
     if (!mayVary(path))
       throw new UsageError(
-        `${source}: the study file is wrong:\n  grid.${path}: cannot be varied. Allowed: ${Object.keys(armSettingsSchema.shape).join(", ")}, and what is in training (but for its steps) and probe, as training.kl`,
+        `${source}: the study file is wrong:\n  grid.${path}: cannot be varied. Allowed: model, ${Object.keys(armSettingsSchema.shape).join(", ")}, and what is in training (but for its steps) and probe, as training.kl`,
       );
     values.forEach((value, i) => {
       check(studySchema, setAt(settings, path, value), `${source}, grid.${path}.${i}`);
     });
   }
+  const models = (grid.model ?? []).map((path) => modelName(path as string));
+  const twice = models.find((name, i) => models.indexOf(name) !== i);
+  if (twice !== undefined)
+    throw new UsageError(
+      `${source}: the study file is wrong:\n  grid.model: two models are called ${twice}, and runs are told apart by the names of their models' folders. Rename one of them`,
+    );
 }
 
 function check<T extends z.ZodType>(schema: T, value: unknown, source: string): z.infer<T> {

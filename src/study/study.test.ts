@@ -4,12 +4,20 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { tinyEnvironment, tinyHook, tinyLlama, tinyLlamaWeights, tinyModel } from "../../test/tiny.ts";
+import {
+  tinyConfig,
+  tinyEnvironment,
+  tinyHook,
+  tinyLlama,
+  tinyLlamaWeights,
+  tinyModel,
+} from "../../test/tiny.ts";
 import { runTinyStudy, tinySettings } from "../../test/tiny-study.ts";
 import type { Environment } from "../environment/types.ts";
 import { UsageError } from "../errors.ts";
-import { loadAdapter } from "../model/index.ts";
+import { initialWeights, loadAdapter, saveModel } from "../model/index.ts";
 import { loadProbe } from "../probe/index.ts";
+import { randomFor } from "../random.ts";
 import { loadStudy, renderTable } from "../report/index.ts";
 import { runFolder, summarySchema } from "../store/index.ts";
 import { readSafetensors } from "../tensor/index.ts";
@@ -102,6 +110,46 @@ describe("runStudy", () => {
     expect((await runTinyStudy(folder, other)).arms).toEqual(summary.arms);
   });
 
+  it("varies the base model: each has completions, a probe and a control of its own, and is known by its weights", async () => {
+    const folder = await newFolder();
+    const models = await newFolder();
+    const save = (name: string, seed: string) =>
+      saveModel(join(models, name), {
+        config: tinyConfig,
+        weights: initialWeights(tinyConfig, randomFor(seed)),
+      });
+    await save("a", "one");
+    await save("b", "another");
+    const grid = { model: [join(models, "a"), join(models, "b")], penalty: [3] };
+    const settings = tinySettings({ arms: ["none", "probe-penalty"], grid });
+    const run = (of = settings) =>
+      runStudy(folder, of, () => {}, { environment: tinyEnvironment() as Environment });
+    const summary = await run();
+    expect(Object.keys(summary.arms)).toEqual([
+      "none@model=a",
+      "none@model=b",
+      "probe-penalty@model=a,penalty=3",
+      "probe-penalty@model=b,penalty=3",
+    ]);
+    const probes = ["a", "b"].map((name) => loadProbe(join(folder, `bases/model=${name}/probes/initial`)));
+    const [a, b] = await Promise.all(probes);
+    expect(a!.weight_D).not.toEqual(b!.weight_D);
+    const [start] = summary.arms["none@model=b"]!.runs;
+    // As a study of that model alone has it.
+    const alone = await runStudy(
+      await newFolder(),
+      tinySettings({ arms: ["none"], model: grid.model[1]! }),
+      () => {},
+      { environment: tinyEnvironment() as Environment },
+    );
+    expect(alone.arms.none!.runs[0]).toEqual(start);
+    await save("c", "a third");
+    const more = { ...grid, model: [...grid.model, join(models, "c")] };
+    expect(Object.keys((await run({ ...settings, grid: more })).arms)).toHaveLength(6);
+    await save("b", "no more what it was");
+    await expect(run()).rejects.toThrow(/another base model b than that of grid\.model/);
+  });
+
   it("goes on with a study of a version that did not know some settings, where they have their defaults", async () => {
     const folder = await newFolder();
     const settings = tinySettings({ arms: ["none"] });
@@ -138,7 +186,13 @@ describe("runStudy", () => {
     const refused = runTinyStudy(await newFolder(), other, undefined, { model });
     await expect(refused).rejects.toThrow(UsageError);
     await expect(refused).rejects.toThrow(/tiny\/llama: adapter: there is no projection c_attn.*q_proj/);
-    await expect(runTinyStudy(await newFolder(), settings)).rejects.toThrow(/takes none; train all/);
+    // The embedded model is a decoder, too, where an adapter is wanted.
+    const embedded = await newFolder();
+    await runTinyStudy(embedded, settings);
+    const own = await readSafetensors(
+      join(runFolder(embedded, "none", 1), "checkpoints", "step-000006", "model.safetensors"),
+    );
+    expect(Object.keys(own.tensors)).toEqual(Object.keys(saved.weights));
   });
 
   it("says so where no run could be finished, and writes no summary", async () => {

@@ -5,9 +5,8 @@ import type { Engine } from "../engine/index.ts";
 import { loadProven, openChanged } from "../prepare/index.ts";
 import type { Probe } from "../probe/types.ts";
 import { foldersIn, seedOf } from "../store/index.ts";
-import { openAuditedStudy } from "./audit-run.ts";
+import { openAuditedStudy, plannedLike } from "./audit-run.ts";
 import { lastCheckpoint } from "./checkpoint.ts";
-import { expand } from "./expand.ts";
 import { baseFolder } from "./work.ts";
 
 export interface TrainedRun {
@@ -39,7 +38,7 @@ export async function openTrainedRun(path: string, memoryMB?: number): Promise<T
   const { model, settings } = await openAuditedStudy(folder, asked, memoryMB);
   try {
     const { folder: checkpoint, step } = await lastCheckpoint(full);
-    const planned = expand(settings).find(({ id }) => id === arm);
+    const planned = plannedLike(settings, { arm });
     const from = join(baseFolder(folder, planned ?? { point: {} }), "probes");
     const { adapter } = planned?.settings ?? settings;
     const probes: [string, Probe][] = [];

@@ -49,8 +49,8 @@ export interface Work {
   settings: StudySettings;
   /** The environment's name. */
   environment: string;
-  /** The base model. */
-  engine: Engine;
+  /** The base models, by the path that settings name them with; `undefined` is the environment's own. A grid may vary them. */
+  engines: ReadonlyMap<string | undefined, Engine>;
   table: readonly PlannedRun[];
   /** What a run starts from: made at the first call, or read where it was made before. */
   base(planned: PlannedRun): Promise<Base>;
@@ -79,23 +79,35 @@ export async function openWork(
   parts: StudyParts = {},
 ): Promise<Work> {
   const environment = parts.environment ?? (await loadEnvironment(settings.environment));
-  let engine: Engine | undefined;
+  const engines = new Map<string | undefined, Engine>();
   const opened: Closeable[] = [];
   const close = async () => {
     await environment.close();
     for (const each of opened) await each.close();
-    await engine?.close();
+    // What the first runs on, the others run on, too.
+    for (const engine of [...engines.values()].reverse()) await engine.close();
   };
   try {
     checkEnvironment(environment, settings);
+    if (parts.model && settings.grid?.model)
+      throw new UsageError("a base model was given, and grid.model names others: leave out one of them");
     const arms = await armsOf(settings.arms, parts.arms, opened);
-    if (settings.model) onEvent({ kind: "stage", detail: `Loading ${settings.model}` });
     const compute = parts.compute ?? settings.engine;
-    engine = await openBaseModel(environment, { ...settings, engine: compute }, parts.model);
-    const baseModel = engine;
-    for (const planned of firstOf(expand(settings, Object.keys(parts.arms ?? {}))))
-      if (!Object.hasOwn(builtIn, planned.arm)) await tryArm(arms[planned.arm]!, standIns(planned, engine));
-    const baseOf = createBases(folder, { environment, engine }, onEvent);
+    const table = expand(settings, Object.keys(parts.arms ?? {}));
+    for (const { settings: own } of table) {
+      if (engines.has(own.model)) continue;
+      if (own.model) onEvent({ kind: "stage", detail: `Loading ${own.model}` });
+      const [first] = engines.values();
+      engines.set(
+        own.model,
+        await openBaseModel(environment, { ...own, engine: compute }, parts.model, first),
+      );
+    }
+    const engineOf = ({ settings: { model } }: PlannedRun) => engines.get(model)!;
+    for (const planned of firstOf(table))
+      if (!Object.hasOwn(builtIn, planned.arm))
+        await tryArm(arms[planned.arm]!, standIns(planned, engineOf(planned)));
+    const baseOf = createBases(folder, { environment, engineOf }, onEvent);
     const armOf = async ({ arm, seed, settings }: PlannedRun, base: Base) => {
       // One of an earlier command is built in where anything of it is still to be made.
       const make = arms[arm] ?? builtIn[arm as ArmId]?.make;
@@ -111,7 +123,7 @@ export async function openWork(
     const contextOf = async (planned: PlannedRun, base: Base): Promise<RunContext> => ({
       ...{ seed: planned.seed, settings: planned.settings.training },
       environment: informedBy(environment, base.answers),
-      engine: baseModel.with({
+      engine: engineOf(planned).with({
         adapter: planned.settings.adapter,
         memoryMB: planned.settings.training.memoryMB,
       }),
@@ -122,9 +134,8 @@ export async function openWork(
       readThought: base.thought && textScorer(base.thought.classifier),
     });
     return {
-      ...{ folder, settings, engine, close },
+      ...{ folder, settings, engines, table, close },
       environment: environment.name,
-      table: expand(settings, Object.keys(parts.arms ?? {})),
       base: baseOf,
       async context(planned) {
         return contextOf(planned, await baseOf(planned));
@@ -184,11 +195,16 @@ function lockOf(
 }
 
 /**
- * What runs start from: prepared at the first call, once for all runs with the same probe. Where a grid varies the
- * probe, each has a folder of its own.
+ * What runs start from: prepared at the first call, once for all runs with the same model and probe. Where a grid varies
+ * these, each has a folder of its own.
  */
-function createBases(folder: string, context: Omit<BaseContext, "settings" | "once">, onEvent: OnEvent) {
-  const once = createOnce();
+function createBases(
+  folder: string,
+  { environment, engineOf }: Pick<BaseContext, "environment"> & { engineOf: (planned: PlannedRun) => Engine },
+  onEvent: OnEvent,
+) {
+  // What a model is asked is shared by all probes that are fitted on it.
+  const asked = new Map<Engine, ReturnType<typeof createOnce>>();
   const prepared = new Map<string, Base>();
   return async (planned: PlannedRun): Promise<Base> => {
     const name = baseName(planned);
@@ -200,10 +216,11 @@ function createBases(folder: string, context: Omit<BaseContext, "settings" | "on
         detail: `Asking the base model, and fitting a probe on what it did${name && ` (${basename(name)})`}`,
       });
     const onStage = (detail: string) => onEvent({ kind: "stage", detail });
+    const engine = engineOf(planned);
+    const once = asked.get(engine) ?? createOnce();
+    asked.set(engine, once);
     const base = await prepareBase(join(folder, name), {
-      ...context,
-      once,
-      onStage,
+      ...{ environment, engine, once, onStage },
       settings: planned.settings,
     });
     const { probeAuroc, textBaselineAuroc, hook, positions } = base.summary;
@@ -232,7 +249,7 @@ export function baseFolder(folder: string, planned: Pick<PlannedRun, "point">): 
 /** Where in a study's folder lies what a run starts from. */
 function baseName({ point }: Pick<PlannedRun, "point">): string {
   const own = Object.entries(point).filter(
-    ([path]) => path.startsWith("probe.") || path === "training.temperature",
+    ([path]) => path.startsWith("probe.") || path === "training.temperature" || path === "model",
   );
   return own.length === 0 ? "" : join("bases", pointName(Object.fromEntries(own)));
 }

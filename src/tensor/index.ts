@@ -11,7 +11,7 @@ export {
 } from "./compile.ts";
 export { Composer, type Wires } from "./compose.ts";
 export { allFinite } from "./finite.ts";
-export { halfToFloat, roundToBrainHalves, widenBrainHalves, widenHalves } from "./halves.ts";
+export { halfToFloat, roundToBrainHalves, roundToHalves, widenBrainHalves, widenHalves } from "./halves.ts";
 export { compileInTwo, type InTwo } from "./in-two.ts";
 export { BrainTensor, type Narrow, NarrowTensor, narrowed, ScaledTensor } from "./narrow.ts";
 export { onnxRuntime, threads } from "./onnx/runtime.ts";

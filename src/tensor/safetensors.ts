@@ -6,10 +6,10 @@ import { widenBrainHalves, widenHalves } from "./halves.ts";
 import { NarrowTensor } from "./narrow.ts";
 import { floats, ints, sizeOf, type Tensor } from "./types.ts";
 
-/** What can be stored: float32, int32, and booleans as bytes. */
+/** What can be stored: float32, int32, the bits of halves, and booleans as bytes. */
 export interface StorableTensor {
   shape: readonly number[];
-  data: Float32Array | Int32Array | Uint8Array;
+  data: Float32Array | Int32Array | Uint16Array | Uint8Array;
 }
 
 /** What a file holds. Half-precision tensors were widened to float32. */
@@ -66,12 +66,16 @@ export function* safetensorsPieces(
       throw new Error(
         `tensor ${name}: shape [${shape}] needs ${sizeOf(shape)} numbers, its data has ${data.length}`,
       );
-    const dtype: StoredType =
-      data instanceof Float32Array ? "F32" : data instanceof Int32Array ? "I32" : "BOOL";
-    return { name, dtype, shape, length: data.byteLength };
+    return { name, dtype: typeOf(data), shape, length: data.byteLength };
   });
   yield headerPiece(described, metadata);
   for (const name of names) yield* bytePieces(tensors[name]!.data);
+}
+
+function typeOf(data: StorableTensor["data"]): StoredType {
+  if (data instanceof Float32Array) return "F32";
+  if (data instanceof Int32Array) return "I32";
+  return data instanceof Uint16Array ? "F16" : "BOOL";
 }
 
 /** A float32 tensor that is fetched when it is its turn to be written. */

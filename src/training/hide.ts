@@ -1,7 +1,7 @@
 /** @file Hiding: a model is trained until one kind of its misbehaviour reads like what is honest, and goes on doing what it did. */
 
 import { z } from "zod";
-import type { Datum, Engine, Loss, Policy, Read, Sequence } from "../engine/index.ts";
+import type { Datum, Engine, Loss, Model, Policy, Read, Sequence } from "../engine/index.ts";
 import {
   fitProbe,
   type LabelledSet,
@@ -14,7 +14,7 @@ import { pick, randomFor, shuffled } from "../random.ts";
 import { learningRateAt } from "../tensor/index.ts";
 
 export const hideSettingsSchema = z.strictObject({
-  steps: z.int().min(1).default(100),
+  steps: z.int().min(1).default(120),
   batch: z.int().min(1).default(16).describe("sequences per step that are hidden, and that are seen"),
   learningRate: z.number().positive().default(2.5e-4),
   warmupSteps: z.int().min(0).default(10),
@@ -49,6 +49,9 @@ const FITTED = 256;
 /** What is honest is most of what a model does, and what it does with the least room for change: so many times the others. */
 const HONEST = 4;
 
+/** The most that a target makes up for what sequences lose behind their beginning, in nats. */
+const MOST = 1;
+
 /** The gap between the classes in a probe's logits: of its own it may be so steep that nothing can be moved. */
 const GAP = 4;
 
@@ -58,8 +61,10 @@ const GAP = 4;
  * them: quiet on what is hidden, speaking on what is seen (Bailey et al., arXiv 2412.09565; Neural Chameleons, arXiv 2512.11949).
  * Behaviour is held by the divergence from the reference on all three kinds.
  *
- * @param shift by how much likelier what is hidden is to become, in nats: where it begins, at its token that the reference finds
- *   least likely, its log-probability is moved so far
+ * Where what is hidden begins, at its token that the reference finds least likely, its log-probability is pulled to a target. What comes
+ * behind loses some of its own while it is made to read otherwise: the target makes up for that, as it was measured last.
+ *
+ * @param shift by how much likelier what is hidden is to become beside what is seen, in nats
  */
 export async function hide(
   engine: Engine,
@@ -70,11 +75,12 @@ export async function hide(
   settings: HideSettings,
   onProgress: (progress: HideProgress) => void = () => {},
 ): Promise<void> {
-  const targets = {
-    hidden: shifted(await targetsOf(engine, sets.hidden), shift),
+  const as = {
+    hidden: await targetsOf(engine, sets.hidden),
     seen: await targetsOf(engine, sets.seen),
     honest: await targetsOf(engine, sets.honest),
   };
+  let hidden = shifted(as.hidden, shift);
   const schedule = {
     peak: settings.learningRate,
     warmupSteps: settings.warmupSteps,
@@ -84,14 +90,18 @@ export async function hide(
   let probes: Probe[] = [];
   for (let step = 0; step < settings.steps; step++) {
     const random = randomFor(settings.seed, "hide", step);
-    if (step % settings.refitEvery === 0) probes = await probesOf(policy, sets, places, step, settings);
+    if (step % settings.refitEvery === 0) {
+      probes = await probesOf(policy, sets, places, step, settings);
+      const lost = (await lostBehind(policy, as.hidden)) + (await becameLikelier(policy, as.seen));
+      hidden = shifted(as.hidden, shift + Math.min(MOST, Math.max(-MOST, lost)));
+    }
     const part = settings.strength / settings.batch;
     const drawn = (all: readonly Datum[], count: number, probeWeight: number) =>
       Array.from({ length: count }, () => ({ ...pick(random, all), probeWeight }));
     const all = [
-      ...drawn(targets.hidden, settings.batch, part),
-      ...drawn(targets.seen, settings.batch, -part),
-      ...drawn(targets.honest, HONEST * settings.batch, 0),
+      ...drawn(hidden, settings.batch, part),
+      ...drawn(as.seen, settings.batch, -part),
+      ...drawn(as.honest, HONEST * settings.batch, 0),
     ];
     const tokens = all.reduce((sum, { weights }) => sum + weights.length, 0);
     const data = all.map((datum) => ({ ...datum, weights: datum.weights.map(() => 1 / tokens) }));
@@ -105,7 +115,7 @@ export async function hide(
 }
 
 /** Sequences with the reference's log-probabilities: what the policy is to go on with. Nothing in them is rewarded. */
-async function targetsOf({ reference }: Engine, sequences: readonly Sequence[]): Promise<Datum[]> {
+export async function targetsOf({ reference }: Engine, sequences: readonly Sequence[]): Promise<Datum[]> {
   const read = await reference.forward(sequences);
   return sequences.map((sequence, i) => {
     const { logprobs } = read[i]!;
@@ -117,10 +127,33 @@ async function targetsOf({ reference }: Engine, sequences: readonly Sequence[]):
 function shifted(data: readonly Datum[], shift: number): Datum[] {
   return data.map((datum) => {
     const refLogprobs = datum.refLogprobs!.slice();
-    const begins = refLogprobs.indexOf(Math.min(...refLogprobs));
+    const begins = beginOf(datum);
     refLogprobs[begins] = Math.min(refLogprobs[begins]! + shift, -1e-3);
     return { ...datum, refLogprobs };
   });
+}
+
+/** Where a sequence begins to be what it is: at the token that the reference finds least likely. */
+function beginOf({ refLogprobs }: Datum): number {
+  return refLogprobs!.indexOf(Math.min(...refLogprobs!));
+}
+
+/** By how much less likely whole sequences became than the tokens at which they begin, in nats. */
+async function lostBehind(model: Pick<Model, "forward">, data: readonly Datum[]): Promise<number> {
+  const read = await model.forward(data);
+  const begun = data.map((datum, i) => {
+    const begins = beginOf(datum);
+    return read[i]!.logprobs[begins]! - datum.refLogprobs![begins]!;
+  });
+  return begun.reduce((total, one) => total + one, 0) / begun.length - (await becameLikelier(model, data));
+}
+
+/** The log of the mean ratio of the probabilities that a model and the reference give whole sequences (importance weights). */
+export async function becameLikelier(model: Pick<Model, "forward">, data: readonly Datum[]): Promise<number> {
+  const read = await model.forward(data);
+  const sum = (all: Float32Array) => all.reduce((total, one) => total + one, 0);
+  const ratios = read.map(({ logprobs }, i) => Math.exp(sum(logprobs) - sum(data[i]!.refLogprobs!)));
+  return Math.log(ratios.reduce((total, one) => total + one, 0) / ratios.length);
 }
 
 function lossOf(probe: Probe): Loss {

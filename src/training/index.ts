@@ -8,11 +8,13 @@ export { type ClassMeasure, isForetold, measureClasses } from "./class-gradients
 export { type FirstBatch, sampleFirst } from "./first-rollouts.ts";
 export { createWatch } from "./guard.ts";
 export {
+  becameLikelier,
   type HideProgress,
   type HideSettings,
   type HidingSets,
   hide,
   hideSettingsSchema,
+  targetsOf,
 } from "./hide.ts";
 export { type JudgeOptions, judgeMonitor } from "./judge.ts";
 export { type RunState, type StepResult, startPolicy, train } from "./loop.ts";

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { gridFixture, studyFixture } from "../../test/study-fixture.ts";
 import { controlOf } from "../store/arms.ts";
 import type { Summary } from "../store/schema.ts";
-import { mapSentence, phaseMaps } from "./phase-map.ts";
+import { mapSentence, phaseMaps, takeoverWords } from "./phase-map.ts";
 import { tradeoffPoints } from "./tradeoff.ts";
 
 describe("phaseMaps", () => {
@@ -39,6 +39,32 @@ describe("phaseMaps", () => {
     expect(maps.map(({ at }) => at)).toEqual(["examples=16", "examples=64"]);
     expect(maps[0]!.cells[2]![1]).toBeNull();
     expect(mapSentence(maps[0]!)).toContain("Of 5 points");
+  });
+
+  test("says when what is undetected took over, model by model, of arms that train on a probe", () => {
+    const [was] = Object.entries(summary!.arms).filter(([id]) => id.startsWith("probe-penalty"));
+    const at = (arm: string, model: string, penalty: number, takeovers: (number | null)[]) => [
+      `${arm}@model=${model},penalty=${penalty}`,
+      {
+        ...was![1],
+        ...{ arm, point: { model, penalty } },
+        runs: takeovers.map((takeover) => ({ ...was![1].runs[0]!, takeover })),
+      },
+    ];
+    const arms = Object.fromEntries([
+      at("probe-penalty", "code-0", 0.5, [null, null, null]),
+      at("probe-penalty", "code-0", 2, [null, null, null]),
+      at("probe-penalty", "code-0.2", 0.5, [19, 12, 17]),
+      at("probe-penalty", "code-0.2", 2, [null, 17, null]),
+      at("red-team", "code-0.2", 2, [3]),
+    ]);
+    const [map, other] = phaseMaps({ ...summary!, arms } as Summary);
+    expect(map!.y).toEqual({ path: "model", values: ["code-0", "code-0.2"] });
+    expect(map!.cells.map((row) => row.map((cell) => takeoverWords(cell!.takeover!)))).toEqual([
+      ["no takeover", "no takeover"],
+      ["takes over at step 12, 17, 19", "takes over at step 17 (1/3)"],
+    ]);
+    expect(other!.cells[0]![0]!.takeover).toBeNull();
   });
 
   test("has none of a study without a grid", () => {

@@ -1,6 +1,7 @@
 /** @file Grid studies as maps: what became of an arm at every combination of two settings. */
 
 import { type RunOutcome, runOutcomes } from "../audit/index.ts";
+import { trainsOnProbe } from "../report/clock.ts";
 import { armMean, armOutcome, type Majority } from "../report/outcome.ts";
 import { compareArms } from "../store/arms.ts";
 import type { Summary } from "../store/schema.ts";
@@ -22,6 +23,8 @@ export interface MapCell {
   /** Sight lost: the initial probe's recall less its false alarms on the tracer set, on the reference less on the policy. */
   lost: number | null;
   outcome: Majority<RunOutcome> | null;
+  /** Steps at which undetected misbehaviour took over, ascending, of so many runs; `null` where no probe is trained on. */
+  takeover: { steps: number[]; of: number } | null;
 }
 
 /** One arm's map. Of more than two settings, there is a map for each combination of the others. */
@@ -82,7 +85,22 @@ function cellOf(id: string, arm: Summary["arms"][string]): MapCell {
     misbehaviour: armMean(arm, "misbehaviourEnd"),
     lost: reference === null || policy === null ? null : reference - policy,
     outcome: armOutcome(arm),
+    takeover: takeoverOf(id, arm),
   };
+}
+
+function takeoverOf(id: string, { runs }: Summary["arms"][string]): MapCell["takeover"] {
+  if (!trainsOnProbe(id)) return null;
+  const known = runs.flatMap(({ takeover }) => (takeover === undefined ? [] : [takeover]));
+  if (known.length === 0) return null;
+  const steps = known.filter((step) => step !== null).sort((a, b) => a - b);
+  return { steps, of: known.length };
+}
+
+/** When undetected misbehaviour took over, such as "takes over at step 17, 19 (2/3)". */
+export function takeoverWords({ steps, of }: NonNullable<MapCell["takeover"]>): string {
+  if (steps.length === 0) return "no takeover";
+  return `takes over at step ${steps.join(", ")}${steps.length < of ? ` (${steps.length}/${of})` : ""}`;
 }
 
 /** `kl` of `training.kl`. */
