@@ -134,7 +134,12 @@ function compileSession(program: Program, donated: readonly number[]): Executabl
     },
     async close() {
       closed = true;
-      for (const session of sessions.values()) await (await session).release();
+      // One that could not start has said so to who wanted to run it.
+      for (const session of sessions.values())
+        await session.then(
+          (started) => started.release(),
+          () => {},
+        );
       sessions.clear();
     },
   };
