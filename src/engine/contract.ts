@@ -122,10 +122,10 @@ export function engineContractWithin(tolerance: number): EngineClause[] {
             const sequence = continued(prompts[Math.floor(i / 3)]!, tokens);
             const read: Read = { as: "logits", probe, positions: "completion" };
             const [forced] = await reference.forward([sequence], { reads: [read] });
-            const known = own.filter(({ logit }) => logit !== null);
-            same(known.length, tokens.length - (reads ? 0 : 1), `how many of completion ${i} were read`);
+            // A last token need not be read; where several are drawn in a call, it may be.
+            const known = own.filter(({ logit, last }) => logit !== null || reads || !last);
             close(
-              Float32Array.from(known, ({ logit }) => logit!),
+              Float32Array.from(known, ({ logit }) => logit ?? Number.NaN),
               forced!.reads[0]!.slice(0, known.length),
               `what was read of completion ${i}`,
             );
