@@ -81,6 +81,20 @@ describe("drawToken", () => {
     expect(drawToken(logits, 0, { key: [5, 6], position: 1 })).toEqual({ token: 3, logprob: 0 });
   });
 
+  it("is as exact for a large vocabulary of all sizes of logits, and says where one is not a number", () => {
+    const wide = Float32Array.from({ length: 50_000 }, (_, v) => 12 * Math.sin(v * v) - (v % 7) * 20);
+    const largest = wide.reduce((a, b) => Math.max(a, b));
+    const total = wide.reduce((sum, x) => sum + Math.exp((x - largest) / 0.9), 0);
+    for (let i = 0; i < 20; i++) {
+      const { token, logprob } = drawToken(wide, 0.9, { key: [i, 3], position: i });
+      expect(Math.abs(logprob - ((wide[token]! - largest) / 0.9 - Math.log(total)))).toBeLessThan(2e-8);
+    }
+    const masked = Float32Array.from([0, -Infinity, -Infinity]);
+    expect(drawToken(masked, 1, { key: [1, 2], position: 0 })).toEqual({ token: 0, logprob: 0 });
+    wide[40_000] = Number.NaN;
+    expect(drawToken(wide, 0.9, { key: [1, 2], position: 0 }).logprob).toBeNaN();
+  });
+
   it("draws tokens of one row, and of neighbouring positions and keys, apart from each other", () => {
     const flat = new Float32Array(64);
     const pairs = new Map<string, number>();
