@@ -5,8 +5,9 @@ import { sampleTasks } from "../environment/sample.ts";
 import type { Environment, Outcome, Task } from "../environment/types.ts";
 import { randomFor } from "../random.ts";
 import { trainingSettingsSchema } from "../training/index.ts";
-import { type Base, prepareBase } from "./base.ts";
+import { prepareBase } from "./base.ts";
 import { askQuestions, informedBy } from "./inform.ts";
+import type { Base } from "./measure-base.ts";
 import { probeSettingsSchema } from "./settings.ts";
 
 /** What a base model does at temperature 1 on held-out tasks, as shares of its completions, one for each task. */

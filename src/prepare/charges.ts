@@ -1,8 +1,8 @@
 /** @file What an arm's penalties cost each held-out completion, told from its terms. */
 
 import type { Arm } from "../training/index.ts";
-import type { Base } from "./base.ts";
 import { heldOutVerdicts } from "./held-out-verdicts.ts";
+import type { Base } from "./measure-base.ts";
 
 /** Lists have an entry per held-out completion. */
 export interface Charges {

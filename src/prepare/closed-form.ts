@@ -2,8 +2,8 @@
 
 import { type Estimate, predictExchangeRate } from "../audit/index.ts";
 import { randomFor } from "../random.ts";
-import type { Base } from "./base.ts";
 import type { Charges } from "./charges.ts";
+import type { Base } from "./measure-base.ts";
 
 /**
  * The rate as if every rollout had parameters of its own: from the hits and misses of what charges; `null` where that is not

@@ -13,7 +13,7 @@ import {
   thoughtMonitor,
   type Verdict,
 } from "../training/index.ts";
-import type { Base } from "./base.ts";
+import type { Base } from "./measure-base.ts";
 
 /** Whether a monitor reads this probe and nothing else: what it says before training is known then. */
 export function reads(monitor: Monitor, probe: Probe): boolean {

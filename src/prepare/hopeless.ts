@@ -1,7 +1,7 @@
 /** @file What makes a study hopeless, told before it trains. */
 
 import type { Summary } from "../store/index.ts";
-import type { Base } from "./base.ts";
+import type { Base } from "./measure-base.ts";
 
 /** Whether the initial probe's ranking of held-out completions cannot be told from chance. */
 export function isAtChance({ probeAuroc, probeAurocInterval }: Summary["base"]): boolean {

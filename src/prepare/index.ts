@@ -9,7 +9,7 @@ export {
   setUpAudit,
 } from "./audit-file.ts";
 export { completionsOf } from "./audit-text.ts";
-export { type Base, baseSchema, isBase, prepareBase } from "./base.ts";
+export { baseSchema, isBase, prepareBase } from "./base.ts";
 export { makeBaseModel, type Recipe, shippedModel } from "./base-model.ts";
 export {
   type BaseModelReport,
@@ -31,6 +31,7 @@ export { baseProblems, isAtChance } from "./hopeless.ts";
 export { informedBy } from "./inform.ts";
 export { type LabelledExample, readCompletionsFile, readLabelledFile } from "./labelled-file.ts";
 export { laterProbes, laterSets } from "./later-probes.ts";
+export type { Base } from "./measure-base.ts";
 export { openBaseModel } from "./open.ts";
 export { makeOrganism, type OrganismOptions } from "./organism.ts";
 export type { Organism } from "./organism-checks.ts";

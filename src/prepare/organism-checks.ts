@@ -14,10 +14,11 @@ import {
   targetsOf,
   trainingSettingsSchema,
 } from "../training/index.ts";
-import { type Base, prepareBase } from "./base.ts";
+import { prepareBase } from "./base.ts";
 import { reportBaseModel } from "./base-model-report.ts";
 import { demonstrate, type Labelled, sampleSplit } from "./completions.ts";
 import { askQuestions, informedBy } from "./inform.ts";
+import type { Base } from "./measure-base.ts";
 import { probeSettingsSchema } from "./settings.ts";
 
 const share = z.number().min(0).max(1);

@@ -1,8 +1,8 @@
 /** @file What can be said of a run before it begins: penalties that are too small to work. */
 
 import { mean } from "../audit/index.ts";
-import type { Base } from "./base.ts";
 import type { Charges } from "./charges.ts";
+import type { Base } from "./measure-base.ts";
 
 /** The most that the environment pays for a completion. */
 const REWARD = 1;
