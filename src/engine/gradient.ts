@@ -75,15 +75,14 @@ export async function addGradient(
     : addPolicy(options, weights, data, loss, gradient);
 }
 
-/** Writes a value per completion token to the positions [B, T] before those tokens. */
-function spread(
-  batch: PackedBatch,
-  sequences: readonly Sequence[],
-  value: (index: number, token: number) => number,
-): FloatTensor {
-  const tensor = floats(batch.tokens.shape);
-  for (const { at, index, token } of placesOf(batch, sequences)) tensor.data[at] = value(index, token);
-  return tensor;
+/** Writes values per completion token to the positions [B, T] before those tokens. */
+function spreading(batch: PackedBatch, sequences: readonly Sequence[]) {
+  const places = placesOf(batch, sequences);
+  return (value: (index: number, token: number) => number): FloatTensor => {
+    const tensor = floats(batch.tokens.shape);
+    for (const { at, index, token } of places) tensor.data[at] = value(index, token);
+    return tensor;
+  };
 }
 
 /** What a loss tells of a batch: itself, and the sums that `LossMetrics` names. */
@@ -171,12 +170,15 @@ async function addLikelihood(
   const cache = programs.cache<Awaited<ReturnType<typeof create>>>(kind, create);
   return gather(programs, batches, gradient, async (batch) => {
     const program = await cache.get(...batch.tokens.shape);
-    const share = spread(batch, data, (index, token) => data[index]!.weights[token]!);
+    const share = spreading(batch, data)((index, token) => data[index]!.weights[token]!);
     const { tokens, targets, layout } = batch;
     const { gradient, told } = await program.run(trained, frozen, tokens, targets, layout, share);
     return { gradient, told: [told] };
   });
 }
+
+/** What a policy's loss needs of every token of a datum. */
+type PerToken = "weights" | "advantages" | "logprobs" | "refLogprobs";
 
 type PolicyGradient = Extract<Loss, { kind: "policy_gradient" }>;
 
@@ -216,7 +218,7 @@ async function addPolicy(
   const room = roomOn(programs.runtime.info, { memoryMB, rows });
   const batches = batchesOf(config, data, { followUp, ...room });
   if (!isEmbedded(config)) {
-    const of = (name: "weights" | "advantages" | "logprobs" | "refLogprobs") => (chunk: Chunk) =>
+    const of = (name: PerToken) => (chunk: Chunk) =>
       atPlaces(chunk, ({ index, token }) => data[index]![name]![token]!);
     const layered = (batch: PackedBatch): TokenLoss => ({
       ...{ kind: ["policy_gradient", clipRange, kl, entropy], temperature, ablate },
@@ -261,8 +263,8 @@ async function addPolicy(
   return gather(programs, batches, gradient, async (batch) => {
     const probe = probed && probeBatch(batch, data, probed);
     const program = await cache.get(...batch.tokens.shape, probe?.weights.shape[0] ?? 0);
-    const perToken = (value: (datum: Datum) => Float32Array | undefined) =>
-      spread(batch, data, (index, token) => value(data[index]!)![token]!);
+    const spread = spreading(batch, data);
+    const perToken = (name: PerToken) => spread((index, token) => data[index]![name]![token]!);
     const { gradient, told } = await program.run(
       trained,
       frozen,
@@ -270,10 +272,10 @@ async function addPolicy(
       batch.targets,
       batch.layout,
       {
-        weights: perToken((datum) => datum.weights),
-        advantages: perToken((datum) => datum.advantages),
-        oldLogProbs: perToken((datum) => datum.logprobs),
-        referenceLogProbs: perToken((datum) => datum.refLogprobs),
+        weights: perToken("weights"),
+        advantages: perToken("advantages"),
+        oldLogProbs: perToken("logprobs"),
+        referenceLogProbs: perToken("refLogprobs"),
       },
       probe ?? {},
     );
