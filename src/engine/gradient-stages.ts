@@ -26,7 +26,6 @@ import {
   kept,
   layerKind,
   nextOf,
-  rowsAt,
   type Staging,
   stageSpecs,
 } from "./stages.ts";
@@ -133,10 +132,10 @@ export function layerAgain(...of: LayerOf) {
   });
 }
 
-/** Out of the stream: the loss of some tokens, and its gradient for what is trained there and for their rows of the stream [N, D]. */
+/** Out of the stream: the loss of tokens after rows of it [N, D], and its gradient for what is trained there and for those rows. */
 export function leaveGradient(
   { config, programs }: Staging,
-  [B, T, N]: readonly [number, number, number],
+  N: number,
   { kind, temperature, terms }: TokenLoss,
   names: readonly string[],
 ) {
@@ -156,21 +155,19 @@ export function leaveGradient(
   const differentiated = valueAndGrad(lossOf as never, { hasAux: true }) as unknown as (
     ...args: Parameters<typeof lossOf>
   ) => [[JaxArray, JaxArray], Own];
-  return kept(programs, ["leave gradient", config, kind, temperature, B, T, N], () =>
+  return kept(programs, ["leave gradient", config, kind, temperature, N], () =>
     compile(
       (
         weights: TracedWeights,
         others: TracedWeights,
-        x_BTD: JaxArray,
-        index_N: JaxArray,
+        rows_ND: JaxArray,
         targets_N: JaxArray,
         arrays: Record<string, JaxArray>,
       ) => {
-        const rows_ND = rowsAt(config, x_BTD, index_N);
         const [[loss, clipped], own] = differentiated({ weights, rows_ND }, others, targets_N, arrays);
         return { gradient: own.weights, pull: own.rows_ND, told: threeOf(loss, clipped, np.array(0)) };
       },
-      [trained.leave, frozen.leave, floats([B, T, config.width]), ints([N]), ints([N]), arrays] as const,
+      [trained.leave, frozen.leave, floats([N, config.width]), ints([N]), arrays] as const,
       { runtime: programs.runtime },
     ),
   );

@@ -6,7 +6,7 @@ import type { Handle } from "../tensor/index.ts";
 import type { PackedBatch } from "./batches.ts";
 import { placesAtOnce, type Room } from "./memory.ts";
 import { chunksOf, placesOf } from "./places.ts";
-import { leaveProgram, type Staging, throughLayers } from "./stages.ts";
+import { leaveProgram, rowsProgram, type Staging, throughLayers } from "./stages.ts";
 import type { Sequence } from "./types.ts";
 import type { Given } from "./weights.ts";
 
@@ -52,11 +52,14 @@ export async function forwardByLayers(
   }
   const places = placesOf(batch, sequences);
   const N = placesAtOnce(config, places.length, room);
-  const program = await leaveProgram(staging, [B, T, N], temperature);
+  const [rows, leave] = [await rowsProgram(staging, [B, T, N]), await leaveProgram(staging, N, temperature)];
   const told: { logProbs: Handle; entropies: Handle }[] = [];
   const chunks = chunksOf(places, N);
-  for (const { index_N, targets_N } of chunks)
-    told.push(await program.run(stages.leave, x, index_N, targets_N));
+  for (const { index_N, targets_N } of chunks) {
+    const rows_ND = await rows.run(x, index_N);
+    told.push(await leave.run(stages.leave, rows_ND, targets_N));
+    runtime.free(rows_ND);
+  }
   runtime.free(x);
   const empty = () =>
     batch.indices.map((index) => new Float32Array(writtenPositions(sequences[index]!).length));

@@ -18,7 +18,15 @@ import {
 import { fitting, placesAtOnce, type Room } from "./memory.ts";
 import { chunksOf, placesOf } from "./places.ts";
 import type { ProgramStore } from "./programs.ts";
-import { type Asked, enterStream, frameOf, freeFrames, layerProgram, type Staging } from "./stages.ts";
+import {
+  type Asked,
+  enterStream,
+  frameOf,
+  freeFrames,
+  layerProgram,
+  rowsProgram,
+  type Staging,
+} from "./stages.ts";
 import type { Sequence } from "./types.ts";
 import { type Given, type Placed, sumOf, usedAs } from "./weights.ts";
 
@@ -80,10 +88,11 @@ export async function gradientByLayers(
   const pulls: Handle[] = [];
   for (const chunk of chunks) {
     const arrays = loss.arrays(chunk);
-    const program = await leaveGradient(staging, [B, T, N], loss, Object.keys(arrays));
+    const rows_ND = await (await rowsProgram(staging, [B, T, N])).run(streams.at(-1)!, chunk.index_N);
     const { leave } = stages.trained;
-    const stream = streams.at(-1)!;
-    const out = await program.run(leave, stages.frozen.leave, stream, chunk.index_N, chunk.targets_N, arrays);
+    const program = await leaveGradient(staging, N, loss, Object.keys(arrays));
+    const out = await program.run(leave, stages.frozen.leave, rows_ND, chunk.targets_N, arrays);
+    runtime.free(rows_ND);
     told.push(out.told);
     pulls.push(out.pull);
     await gather(out.gradient as Placed);

@@ -273,26 +273,32 @@ export async function throughLayers(
   return x;
 }
 
-/** Log-probabilities and entropies [N] of the next tokens at some positions, counted through the stream [B, T, D]. */
-export function leaveProgram(
-  { config, programs }: Staging,
-  [B, T, N]: readonly [number, number, number],
-  temperature: number,
-) {
-  const specs = stageSpecs(config).all.leave;
-  return kept(programs, ["leave", config, B, T, N, temperature], () =>
+/**
+ * Rows [N, D] of the stream [B, T, D] at some positions, counted through the batch. A program of its own: what leaves the stream,
+ * whose logits take much memory, is then compiled for N only, and not for every shape of a batch.
+ */
+export function rowsProgram({ config, programs }: Staging, [B, T, N]: readonly [number, number, number]) {
+  const { width: D } = config;
+  return kept(programs, ["rows", D, B, T, N], () =>
     compile(
-      (weights: TracedWeights, x_BTD: JaxArray, index_N: JaxArray, targets_N: JaxArray) =>
-        nextOf(config, weights, rowsAt(config, x_BTD, index_N), targets_N, temperature),
-      [specs, floats([B, T, config.width]), ints([N]), ints([N])] as const,
+      (x_BTD: JaxArray, index_N: JaxArray) => x_BTD.reshape([-1, D]).slice(index_N),
+      [floats([B, T, D]), ints([N])] as const,
       { runtime: programs.runtime },
     ),
   );
 }
 
-/** Rows [N, D] of the stream at some positions, counted through the batch. */
-export function rowsAt({ width }: DecoderConfig, x_BTD: JaxArray, index_N: JaxArray): JaxArray {
-  return x_BTD.reshape([-1, width]).slice(index_N);
+/** Log-probabilities and entropies [N] of the next tokens after rows [N, D] of the stream. */
+export function leaveProgram({ config, programs }: Staging, N: number, temperature: number) {
+  const specs = stageSpecs(config).all.leave;
+  return kept(programs, ["leave", config, N, temperature], () =>
+    compile(
+      (weights: TracedWeights, rows_ND: JaxArray, targets_N: JaxArray) =>
+        nextOf(config, weights, rows_ND, targets_N, temperature),
+      [specs, floats([N, config.width]), ints([N])] as const,
+      { runtime: programs.runtime },
+    ),
+  );
 }
 
 /** What is known of the next tokens after rows of the stream that leaves the last layer. */
