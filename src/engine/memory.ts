@@ -56,7 +56,11 @@ const FOR_LOGITS = 1 / 4;
  * kept of every layer, or the streams between them, and what one layer computes. Counted in the programs of a Llama's layer
  * (kept: 3 hidden, 3 width, the keys and values, 2 heads x T, and the adapter's), with a little room.
  */
-function bytesPerToken({ layers, heads, width, hidden }: ModelConfig, T: number, keeps: boolean): number {
+function bytesPerToken(config: ModelConfig, T: number, keeps: boolean): number {
+  const { layers, heads, width } = config;
+  const experts = isEmbedded(config) ? undefined : config.experts;
+  // All experts compute, and what each gives is kept to be weighted.
+  const hidden = experts ? experts.count * (config.hidden + width) : config.hidden;
   const inLayer = 20 * width + 9 * hidden + 4 * heads * T;
   const ofLayer = keeps ? 6 * width + 4 * hidden + 3 * heads * T : width;
   return Float32Array.BYTES_PER_ELEMENT * (layers * ofLayer + inLayer);

@@ -25,7 +25,7 @@ const PROMPT = 5;
 
 /** Each adapter's folder. */
 const adapters =
-  "adapter adapter-narrowed adapter-patterns adapter-dora gpt2/adapter gpt2/adapter-dora pythia/adapter phi3/adapter mistral/adapter olmo2/adapter gemma2/adapter gemma3/adapter qwen3/adapter qwen2-window/adapter".split(
+  "adapter adapter-narrowed adapter-patterns adapter-dora gpt2/adapter gpt2/adapter-dora pythia/adapter phi3/adapter mistral/adapter olmo2/adapter gemma2/adapter gemma3/adapter qwen3/adapter qwen3-moe/adapter qwen2-window/adapter".split(
     " ",
   );
 

@@ -60,6 +60,7 @@ export type Architecture =
   | "mistral"
   | "qwen2"
   | "qwen3"
+  | "qwen3_moe"
   | "olmo2"
   | "phi3"
   | "gemma2"
@@ -85,6 +86,7 @@ export interface DecoderConfig {
   keyValueHeads: number;
   headDim: number;
   width: number;
+  /** Of an MLP: of one expert, where there are some. */
   hidden: number;
   /** `offset` is added to the weights: 1 in Gemma's files, 0 where it is not given. */
   norm: { kind: "rms" | "layer"; epsilon: number; offset?: number };
@@ -104,6 +106,11 @@ export interface DecoderConfig {
   caps?: { attention?: number; logits?: number };
   /** The activation of the MLP, and whether it gates another product (SwiGLU, GeGLU). */
   mlp: "gated-silu" | "gated-gelu-tanh" | "gelu-tanh" | "gelu" | "squared-relu";
+  /**
+   * MLPs side by side in each layer, of which a token takes those few that its router gives most, weighted by that (Shazeer et al. 2017,
+   * "Outrageously Large Neural Networks"); `normalised`: do the weights of those that are taken add up to 1?
+   */
+  experts?: { count: number; perToken: number; normalised: boolean };
   /** Are the output logits a product with the embedding? */
   tied: boolean;
   biases: { queryKeyValue: boolean; attentionOut: boolean; mlp: boolean };

@@ -5,7 +5,7 @@ import type { JaxArray } from "../tensor/index.ts";
 import type { Attend, KeysValues, Scoring } from "./attention.ts";
 import { type AdapterSize, type DecoderConfig, normsOf } from "./config.ts";
 import { rotaries, type Turns, turned, turnsAt } from "./rotary.ts";
-import { isGated, type LayerTraits, traitsOf } from "./shapes.ts";
+import { isGated, type LayerTraits, mlpPaths, traitsOf } from "./shapes.ts";
 import { byStage } from "./stages.ts";
 import type { Edit, Observe, TracedWeights } from "./types.ts";
 
@@ -105,7 +105,7 @@ export function decoderLayer(
   if (!before) x = stream("hook_resid_mid", x);
 
   const mlpIn = norm(before ?? x.ref, norms.mlp.before);
-  const mlpOut = norm(mlp(mlpIn, config, project), norms.mlp.after);
+  const mlpOut = norm(mlps(weights, mlpIn, config, project), norms.mlp.after);
   observe("hook_mlp_out", mlpOut);
   return stream("hook_resid_post", x.add(mlpOut));
 }
@@ -146,13 +146,39 @@ function queriesKeysValues(
   };
 }
 
-function mlp(y: JaxArray, { mlp, fused }: DecoderConfig, project: Project): JaxArray {
+/** The MLP, or the sum of those that each token takes. */
+function mlps(weights: TracedWeights, y: JaxArray, config: DecoderConfig, project: Project): JaxArray {
+  const paths = mlpPaths(config);
+  if (!config.experts) return mlp(y, paths[0]!, config, project);
+  // Every expert sees every token, also those that do not take it: simple on every runtime, at the price of all experts' products.
+  const parts = np.split(
+    routed(np.dot(y.ref, weightOf(weights, "mlp.gate").transpose()), config.experts),
+    paths.length,
+    -1,
+  );
+  const outputs = paths.map((path, e) => mlp(y.ref, path, config, project).mul(parts[e]!));
+  y.dispose();
+  return outputs.reduce((sum, one) => sum.add(one));
+}
+
+/** How much of each expert a token takes [.., E], from the router's logits: 0 of most. */
+function routed(logits: JaxArray, { perToken, normalised }: NonNullable<DecoderConfig["experts"]>): JaxArray {
+  const shares = nn.softmax(logits, -1);
+  const most = (x: JaxArray) => np.max(x, -1, { keepdims: true });
+  let left = lax.stopGradient(shares.ref);
+  for (let i = 1; i < perToken; i++) left = np.where(left.ref.less(most(left.ref)), left, -1);
+  const taken = np.where(shares.ref.less(most(left)), 0, shares);
+  return normalised ? taken.ref.mul(np.reciprocal(np.sum(taken, -1, { keepdims: true }))) : taken;
+}
+
+function mlp(y: JaxArray, path: string, { mlp, fused }: DecoderConfig, project: Project): JaxArray {
   const activation = ACTIVATIONS[mlp];
-  if (!isGated(mlp)) return project(activation(project(y, "mlp.up_proj")), "mlp.down_proj");
-  const [gate, up] = fused?.gateUp
-    ? np.split(project(y, "mlp.gate_up_proj"), 2, -1)
-    : [project(y.ref, "mlp.gate_proj"), project(y, "mlp.up_proj")];
-  return project(activation(gate!).mul(up!), "mlp.down_proj");
+  const [up, down] = [`${path}.up_proj`, `${path}.down_proj`];
+  if (!isGated(mlp)) return project(activation(project(y, up)), down);
+  const [gate, gated] = fused?.gateUp
+    ? np.split(project(y, `${path}.gate_up_proj`), 2, -1)
+    : [project(y.ref, `${path}.gate_proj`), project(y, up)];
+  return project(activation(gate!).mul(gated!), down);
 }
 
 /** The stream [.., D] that leaves the last layer, normalised. */

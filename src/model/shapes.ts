@@ -25,10 +25,14 @@ export function projections(config: DecoderConfig): Projection[] {
   const attention = (name: string, outputs: number, inputs: number, bias: boolean): Projection => {
     return { path: `self_attn.${name}`, outputs, inputs, bias };
   };
-  const inMlp = (name: string, outputs: number, inputs: number): Projection => {
-    return { path: `mlp.${name}`, outputs, inputs, bias: biases.mlp };
+  const inMlp = (path: string): Projection[] => {
+    const own = (name: string, outputs: number, inputs: number): Projection => {
+      return { path: `${path}.${name}`, outputs, inputs, bias: biases.mlp };
+    };
+    const gates = isGated(mlp) && !fused.gateUp ? [own("gate_proj", F, D)] : [];
+    const up = fused.gateUp ? own("gate_up_proj", 2 * F, D) : own("up_proj", F, D);
+    return [...gates, up, own("down_proj", D, F)];
   };
-  const gates = isGated(mlp) && !fused.gateUp ? [inMlp("gate_proj", F, D)] : [];
   return [
     ...(fused.queryKeyValue
       ? [attention("qkv_proj", queries + 2 * keys, D, biases.queryKeyValue)]
@@ -38,10 +42,13 @@ export function projections(config: DecoderConfig): Projection[] {
           attention("v_proj", keys, D, biases.queryKeyValue),
         ]),
     attention("o_proj", D, queries, biases.attentionOut),
-    ...gates,
-    fused.gateUp ? inMlp("gate_up_proj", 2 * F, D) : inMlp("up_proj", F, D),
-    inMlp("down_proj", D, F),
+    ...mlpPaths(config).flatMap(inMlp),
   ];
+}
+
+/** The names of a layer's MLPs in it. */
+export function mlpPaths({ experts }: DecoderConfig): string[] {
+  return experts ? Array.from({ length: experts.count }, (_, e) => `mlp.experts.${e}`) : ["mlp"];
 }
 
 /** Shapes of the checkpoint's weights by our names, which are Llama's, in the order of use. */
@@ -59,6 +66,7 @@ export function decoderShapes(config: DecoderConfig): Record<string, number[]> {
     for (const part of ["attention", "mlp"] as const) {
       const { before, after } = norms[part];
       if (before) norm(`${block}.${before}`, D);
+      if (part === "mlp" && config.experts) shapes[`${block}.mlp.gate.weight`] = [config.experts.count, D];
       for (const { path, outputs, inputs, bias } of projections(config)) {
         if (path.startsWith("mlp.") !== (part === "mlp")) continue;
         shapes[`${block}.${path}.weight`] = [outputs, inputs];

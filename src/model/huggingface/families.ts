@@ -11,6 +11,7 @@ import {
   neoxSchema,
   olmo2Schema,
   phi3Schema,
+  qwen3MoeSchema,
   qwenSchema,
 } from "./keys.ts";
 import { gemma3Rope, neoxRope, phi3Rope, type RopeKeys, ropeOf } from "./rope.ts";
@@ -53,6 +54,11 @@ export const families = {
     ...likeLlama({ ...json, head_dim: json.head_dim === undefined ? 128 : json.head_dim }, path),
     ...qwenWindows(json, path),
     queryKeyNorm: "head",
+  })),
+  qwen3_moe: family(qwen3MoeSchema, (json, path) => ({
+    ...likeLlama({ ...json, intermediate_size: json.moe_intermediate_size }, path),
+    queryKeyNorm: "head",
+    experts: expertsOf(json, path),
   })),
   olmo2: family(olmo2Schema, (json, path) => ({
     ...likeLlama(json, path),
@@ -227,6 +233,21 @@ function qwenWindows(json: z.infer<typeof qwenSchema>, path: string): Pick<Decod
       `${path}: layer_types has layers with windows, and use_sliding_window is not true, so that their width is not known`,
     );
   return windows(window, layers);
+}
+
+function expertsOf(
+  json: z.infer<typeof qwen3MoeSchema>,
+  path: string,
+): NonNullable<DecoderConfig["experts"]> {
+  const { num_experts: older, num_local_experts: newer, num_experts_per_tok: perToken } = json;
+  const count = newer ?? older ?? 128;
+  if (older && older !== count)
+    throw new Error(`${path}: num_experts is ${older}, and num_local_experts ${count}; they are one number`);
+  if (perToken > count)
+    throw new Error(
+      `${path}: num_experts_per_tok is ${perToken}, of ${count} experts; it should be ${count} at most`,
+    );
+  return { count, perToken, normalised: json.norm_topk_prob };
 }
 
 function capsOf(

@@ -31,7 +31,7 @@ import { loadDecoderWeights } from "./weights.ts";
 
 const fixtures = fileURLToPath(new URL("../../../test/fixtures/checkpoints", import.meta.url));
 const families =
-  "llama llama-linear llama3 mistral qwen2 qwen2-yarn qwen2-window qwen3 olmo2 phi3 phi3-longrope gemma2 gemma3 gpt2 pythia neox-in-turn".split(
+  "llama llama-linear llama3 mistral qwen2 qwen2-yarn qwen2-window qwen3 qwen3-moe qwen3-moe-plain olmo2 phi3 phi3-longrope gemma2 gemma3 gpt2 pythia neox-in-turn".split(
     " ",
   );
 
@@ -284,6 +284,30 @@ describe("a checkpoint's folder", () => {
     await edit("config.json", () => {});
     await rm(join(folder, "tokenizer.json"));
     await expect(loadTokenizer(folder, [2], 300)).rejects.toThrow(/tokenizer.json: is missing/);
+  });
+});
+
+describe("experts", () => {
+  const folder = join(fixtures, "qwen3-moe");
+  const read = async (change: Record<string, unknown>) => {
+    const json = JSON.parse(await readFile(join(folder, "config.json"), "utf8")) as object;
+    return readDecoderConfig({ ...json, ...change }, null, "config.json");
+  };
+
+  it("are counted by the name before transformers 5, too", async () => {
+    const expected = { count: 4, perToken: 2, normalised: true };
+    const older = await read({ num_local_experts: undefined, num_experts: 4 });
+    expect(older.experts).toEqual(expected);
+    expect((await read({})).experts).toEqual(expected);
+  });
+
+  it.each([
+    ["two counts", { num_experts: 5 }, /num_experts is 5, and num_local_experts 4/],
+    ["more for a token than there are", { num_experts_per_tok: 5 }, /num_experts_per_tok is 5, of 4 experts/],
+    ["layers without them", { mlp_only_layers: [0] }, /mlp_only_layers/],
+    ["layers without them in turn", { decoder_sparse_step: 2 }, /decoder_sparse_step/],
+  ])("are refused with %s", async (_, change, message) => {
+    await expect(read(change)).rejects.toThrow(message);
   });
 });
 

@@ -169,6 +169,25 @@ export const qwenSchema = foreignTable({
   off: { ...WHOLE_HEADS, mlp_bias: [false] },
 });
 
+/** Of a Qwen3 with experts in every layer. */
+export const qwen3MoeSchema = foreignTable({
+  read: {
+    ...{ model_type: z.literal("qwen3_moe"), ...llamaKeys },
+    num_key_value_heads: size.nullable().default(4),
+    num_experts: size.nullish(),
+    /** The name since transformers 5. */
+    num_local_experts: size.nullish(),
+    num_experts_per_tok: size.default(8),
+    moe_intermediate_size: size.default(768),
+    norm_topk_prob: z.boolean().default(false),
+    decoder_sparse_step: z.literal(1).default(1),
+    mlp_only_layers: z.array(z.never()).nullish(),
+  },
+  // The first is of MLPs without experts, the others of training and of what is given back.
+  harmless: [...HARMLESS, "max_window_layers sliding_window router_aux_loss_coef output_router_logits"],
+  off: { ...WHOLE_HEADS, mlp_bias: [false] },
+});
+
 /** Of an OLMo 2. */
 export const olmo2Schema = foreignTable({
   read: {
