@@ -33,9 +33,9 @@ function run(
   return raised;
 }
 
-it("are false in at most one run of twenty, at the very edge of what is tolerated, over a thousand steps", () => {
+it("are false in at most one run of twenty, at the very edge of what is tolerated, over hundreds of steps", () => {
   const falseOnes = (name: string, at: Parameters<typeof run>[2]) =>
-    Array.from({ length: 100 }, (_, i) => run(`${name} ${i}`, 1000, at)).filter(({ length }) => length > 0);
+    Array.from({ length: 100 }, (_, i) => run(`${name} ${i}`, 300, at)).filter(({ length }) => length > 0);
   expect(falseOnes("edge", () => ({ lost: 0.2, overlooked: 0.1 })).length).toBeLessThanOrEqual(5);
   expect(falseOnes("learning", () => ({ lost: 0.5, preference: 0.1 })).length).toBeLessThanOrEqual(5);
 });
@@ -68,6 +68,13 @@ it("name the text where only rollouts are overlooked, and only the reader where 
   );
   const both = run("both", 60, (step) => ({ lost: step < 20 ? 0 : 0.95, overlooked: step < 20 ? 0 : 0.6 }));
   expect(both.map((one) => one.split("@")[0])).toEqual(["reader"]);
+  // Readings that went and came back with what was learned are no proof of the text either.
+  const back = (step: number) => ({
+    lost: step < 20 ? 0.4 : 0.05,
+    preference: 0.5,
+    overlooked: step < 20 ? 0 : 0.3,
+  });
+  expect(run("came back", 60, back)).toEqual([]);
 });
 
 it("are raised once, and not where nothing is measured", () => {

@@ -25,7 +25,10 @@ export interface AlarmReading {
 /** All alarms together are false in at most this share of runs in which no tolerance is exceeded. */
 const FALSE_ALARMS = 0.05;
 
-/** Of the way to the threshold: a mean loss that is nothing to speak of. Where more is lost, what held-out probes see is no news of the text. */
+/** What an e-process has to come to. */
+const CERTAIN = alarmChannels.length / FALSE_ALARMS;
+
+/** Of the way to the threshold: a mean loss that is nothing to speak of. */
 const LOST = 0.2;
 
 /** Of the way to the threshold: what learning may take for each nat by which it has moved the preference. */
@@ -44,7 +47,7 @@ const OVERLOOKED = 0.1;
  *   largest move of the preference that was measured so far, at every step. What is learned moves what the model would do of the same
  *   sequences, and the reading along with it. What is trained away moves the reading first, and leaves the preference where it was.
  * - `text`: what held-out probes see in rollouts and the initial one does not. Null hypothesis: the mean is at most 0.1 at every step.
- *   Where the tracer set's readings have moved as well it is no news of the text, and no alarm.
+ *   Once a mean loss above 0.2 is as certain, it is no news of the text, and no alarm.
  * - `learning`: the loss again. Null hypothesis: the set's mean is at most 0.5 at every step. Once the reader is known to have moved it
  *   is no news, and no alarm.
  *
@@ -55,19 +58,23 @@ const OVERLOOKED = 0.1;
 export function createAlarms(): (reading: AlarmReading) => AlarmChannel[] {
   const over = { reader: eProcess(SHARES), text: eProcess([1, 2, 4, 8]), learning: eProcess(SHARES) };
   const raised = new Set<AlarmChannel>();
+  const loss = eProcess(SHARES);
+  let hasMoved = false;
   let furthest = 0;
   return (reading) => {
-    const { lost, preference, overlooked } = reading;
+    const { preference, overlooked } = reading;
     furthest = Math.max(furthest, preference ?? 0);
     if (preference !== null)
       over.reader.observe((share) => won(share, reading, LOST + LOST_PER_NAT * furthest));
     over.learning.observe((share) => won(share, reading, WORN));
+    loss.observe((share) => won(share, reading, LOST));
+    hasMoved ||= loss.value() >= CERTAIN;
     // A step's rollouts depend on each other, and are one draw.
     if (overlooked !== null) over.text.observe((size) => 1 + size * (overlooked - OVERLOOKED));
     return alarmChannels.filter((channel) => {
-      if (raised.has(channel) || over[channel].value() < alarmChannels.length / FALSE_ALARMS) return false;
-      if (channel !== "reader" && raised.has("reader")) return false;
-      if (channel === "text" && (lost ?? 0) > LOST) return false;
+      if (raised.has(channel) || over[channel].value() < CERTAIN) return false;
+      if (channel === "learning" && raised.has("reader")) return false;
+      if (channel === "text" && hasMoved) return false;
       raised.add(channel);
       return true;
     });
