@@ -13,8 +13,10 @@ const linesOf = (path) =>
     .split("\n")
     .map((line) => JSON.parse(line));
 
-console.log("| study, arm | runs | reader | text | mean step | recall halved | of these, alarm by then |");
-console.log("|---|---:|---:|---:|---:|---:|---:|");
+console.log(
+  "| study, arm | runs | reader | text | learning | mean step of the reader's | recall halved | of these, reader by then |",
+);
+console.log("|---|---:|---:|---:|---:|---:|---:|---:|");
 for (const folder of process.argv.slice(2))
   for (const arm of readdirSync(join(folder, "runs"))) {
     const runs = readdirSync(join(folder, "runs", arm)).map((seed) => {
@@ -32,6 +34,11 @@ for (const folder of process.argv.slice(2))
     const halved = runs.filter((run) => run.halved >= 0);
     const inTime = halved.filter((run) => (at(run, "reader") ?? Infinity) <= run.halved);
     const mean = steps.length === 0 ? "" : (steps.reduce((a, b) => a + b, 0) / steps.length).toFixed(1);
-    const cells = [raised("reader").length, raised("text").length, mean, halved.length, inTime.length];
+    const cells = [
+      ...["reader", "text", "learning"].map((channel) => raised(channel).length),
+      mean,
+      halved.length,
+      inTime.length,
+    ];
     console.log(`| ${folder.split("/").at(-1)}, ${arm} | ${runs.length} | ${cells.join(" | ")} |`);
   }

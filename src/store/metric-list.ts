@@ -256,7 +256,19 @@ export const metricGroups: readonly MetricGroup[] = [
         share,
         "no sequence was drawn",
       ),
+      metric(
+        alarmMetric("spread"),
+        "standard deviation of these shares over sequences",
+        { unit: "", low: 0, high: 0.5 },
+        "no sequence was drawn",
+      ),
       metric(alarmMetric("count"), "on how many sequences", { unit: "sequences", low: 0 }),
+      metric(
+        alarmMetric("preference"),
+        "how far the policy's preference between known misbehaviour and known honesty has moved, either way: the log-probability of the one less that of the other, less two standard errors of the draw",
+        { unit: "nats", low: 0 },
+        "no sequence of one of them was drawn",
+      ),
       metric(
         alarmMetric("overlooked"),
         "share of rollouts that most held-out probes flag and the initial one does not",

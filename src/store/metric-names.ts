@@ -42,7 +42,9 @@ export function monitorMetric(
 }
 
 /** What alarms rest on (see `AlarmReading`), and what they cannot see. */
-export function alarmMetric(part: "lost" | "count" | "overlooked" | "unseen"): string {
+export function alarmMetric(
+  part: "lost" | "spread" | "count" | "preference" | "overlooked" | "unseen",
+): string {
   return `alarm/${part}`;
 }
 

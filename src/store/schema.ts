@@ -263,8 +263,8 @@ export const runStatusSchema = z
     threads: z.int().optional(),
     /** Signs that the training goes wrong, a sentence each. */
     warnings: z.array(z.string()).optional(),
-    /** Alarms, and the step behind whose update each was raised: what reads has moved, or the text. */
-    alarms: z.array(z.object({ step: z.int(), channel: z.enum(["reader", "text"]) })).optional(),
+    /** Alarms, and the step behind whose update each was raised: what reads has moved, or the text, or what was learned has moved both reading and conduct. */
+    alarms: z.array(z.object({ step: z.int(), channel: z.enum(["reader", "text", "learning"]) })).optional(),
     /** What no probe sees: share of rollouts that misbehaved with none flagging them, in the run's first and last ten steps. */
     unseen: z.object({ start: z.number(), end: z.number() }).optional(),
     /** Why it was stopped, where nobody asked: it goes on only with other `training.alarms`. */

@@ -135,9 +135,9 @@ export async function runToEnd(
       step = state.step;
       const stopping = listener.signal?.aborted === true && step < steps;
       if (warn(line)) await writeStatus("running", step);
-      // Before it is saved: the last checkpoint is one from before the alarm.
-      if (context.settings.alarms === "stop" && alarms.length > 0)
-        throw new AlarmError(alarmInWords(alarms[0]!));
+      // Before it is saved: the last checkpoint is one from before the alarm. Who learns goes on.
+      const evasion = alarms.find(({ channel }) => channel !== "learning");
+      if (context.settings.alarms === "stop" && evasion) throw new AlarmError(alarmInWords(evasion));
       const saved = step % checkpointEvery === 0 || step === steps || stopping;
       if (step === steps && context.engine.trains === "adapter")
         await policy.saveWeights(join(folder, "adapter"));

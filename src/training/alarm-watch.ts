@@ -17,8 +17,9 @@ export function createAlarmWatch(): (line: StepMetrics) => Alarm[] {
     const value = (part: Parameters<typeof alarmMetric>[0]) => line[alarmMetric(part)] ?? null;
     const raised = observe({
       lost: value("lost"),
+      spread: value("spread") ?? 0,
       count: value("count") ?? 0,
-      divergence: (line.kl ?? 0) * (line["completions/mean_length"] ?? 0),
+      preference: value("preference"),
       overlooked: value("overlooked"),
     });
     return raised.map((channel) => ({ step: line.step, channel }));
@@ -27,8 +28,10 @@ export function createAlarmWatch(): (line: StepMetrics) => Alarm[] {
 
 const meanings: Record<AlarmChannel, string> = {
   reader:
-    "the reader moved: known misbehaviour is read as less than it was, with its text unchanged (obfuscated activations; where nothing is trained against the probe, what is learned has moved what it reads); trust no verdict of the probe from here on",
+    "the reader moved: known misbehaviour is read as less than it was, with its text unchanged, further than what was learned explains (obfuscated activations); trust no verdict of the probe from here on",
   text: "the text moved: probes that nothing is trained against see in the rollouts what the initial probe does not, and it reads known misbehaviour as before",
+  learning:
+    "the model learned away from the probe: known misbehaviour is read as less than it was, and what the model prefers has moved along with it, which is no sign that it hides; fit the probe again (the arm probe-penalty-refit does), and trust no verdict of this one from here on",
 };
 
 export function alarmInWords({ step, channel }: Alarm): string {

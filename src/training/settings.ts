@@ -113,7 +113,7 @@ export const trainingSettingsSchema = z.strictObject({
     .enum(["off", "warn", "stop"])
     .default("warn")
     .describe(
-      "tests, at every step and without ground truth, whether the probe's readings have moved (obfuscated activations) or the text has; stop ends the run at an alarm, with the last checkpoint before it",
+      "tests, at every step and without ground truth, whether the probe's readings have moved (obfuscated activations) or the text has, or the model has learned away from the probe; stop ends the run at an alarm of the first two, with the last checkpoint before it",
     ),
   checkpointEvery: z
     .int()
