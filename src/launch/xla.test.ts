@@ -15,6 +15,9 @@ import { randomFor, randomInt } from "../random.ts";
 /** Workers and nodes that are killed. Few, so that the test takes half a minute each, and more where it is asked for. */
 const [WORKERS, NODES] = (process.env.PROBEWARD_KILLS ?? "2,1").split(",").map(Number) as [number, number];
 
+/** Milliseconds that each part may take: on a machine that others keep busy, a kill takes minutes. */
+const PATIENCE = 300_000 * Math.max(4, WORKERS, NODES);
+
 /** One thread, as tasks of the cluster have. */
 const alone = { PROBEWARD_THREADS: "1" };
 const settings = {
@@ -33,7 +36,7 @@ onXla("a run on two processes", () => {
     const { ended, runs } = await study("whole", { processes: 2 });
     expect(await ended).toMatchObject({ status: 0 });
     whole = await leftIn(runs);
-  }, 300_000);
+  }, PATIENCE);
   afterAll(async () => {
     await cluster?.stop();
     await rm(place, { recursive: true });
@@ -83,7 +86,7 @@ onXla("a run on two processes", () => {
     }
     console.log(`Killed: ${moments.join(", ")}`);
     expect(await leftIn(join(place, "killed/study/runs"))).toEqual(whole);
-  }, 1_200_000);
+  }, PATIENCE);
 
   it.skipIf(missing)(
     `comes to the same on two nodes of a cluster, which die ${NODES} times`,
@@ -123,7 +126,7 @@ onXla("a run on two processes", () => {
         if (held) await cluster!.slurm("scontrol", "update", `JobId=${held}`, "StartTime=now");
       }
     },
-    1_200_000,
+    PATIENCE,
   );
 });
 

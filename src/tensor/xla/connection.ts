@@ -145,9 +145,7 @@ export class Connection {
     return this.#holding(
       () =>
         new Promise((resolve, reject) => {
-          this.#socket.write(new Uint8Array(), (error) =>
-            error ? reject(this.#ended ?? error) : resolve(),
-          );
+          this.#socket.write(new Uint8Array(), (error) => (error ? reject(this.#ended ?? error) : resolve()));
         }),
     );
   }
