@@ -45,6 +45,8 @@ export interface Room {
   /** What computes, and how many devices: the rows of a batch are dealt to them. */
   platform?: RuntimeInfo["platform"];
   devices?: number;
+  /** Groups of devices that hold all weights each: logits are divided among a group's devices, and there in each. */
+  copies?: number;
 }
 
 /**
@@ -80,7 +82,7 @@ function bytesPerToken(config: ModelConfig, T: number, keeps: boolean): number {
 
 /** The room that there is where a runtime computes. */
 export function roomOn({ platform, devices }: RuntimeInfo, room: Room): Room {
-  return { ...room, platform, devices: devices?.count ?? 1 };
+  return { ...room, platform, devices: devices?.count ?? 1, copies: devices?.copies ?? 1 };
 }
 
 /** How a batch is run: its rows, and whether what layers computed is kept for the backward pass, or computed again. */
@@ -118,10 +120,10 @@ export function fitting(
 export function placesAtOnce(
   config: ModelConfig,
   count: number,
-  { memoryMB = DEFAULT_MEMORY_MB }: Room = {},
+  { memoryMB = DEFAULT_MEMORY_MB, copies = 1 }: Room = {},
 ): number {
   // Logits, their exponentials, their differences and their gradient.
-  const bytes = 4 * Float32Array.BYTES_PER_ELEMENT * vocabularySize(config);
+  const bytes = copies * 4 * Float32Array.BYTES_PER_ELEMENT * vocabularySize(config);
   const fit = (memoryMB * 2 ** 20 * FOR_LOGITS) / bytes;
   return Math.min(powerOfTwo(Math.max(1, count)), 2 ** Math.floor(Math.log2(Math.max(1, fit))));
 }
