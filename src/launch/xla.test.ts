@@ -54,39 +54,43 @@ onXla("a run on two processes", () => {
     return { ...probeward(args, { ...alone, ...cluster?.environment }), folder, runs };
   }
 
-  it(`comes to the same after ${WORKERS} of its workers were killed`, async () => {
-    const random = randomFor("killed workers");
-    const moments: string[] = [];
-    for (let status: number | null = 1; status !== 0; ) {
-      const { child, ended, runs } = await study("killed", { processes: 2 });
-      if (moments.length < WORKERS) {
-        const over = () => child.exitCode !== null;
-        const workers = () => workersOf(child.pid!);
-        await until(async () => (await workers()).length === 2 || over(), 120);
-        // Every other time while it is made ready, else in a step.
-        const before = await linesOf(runs);
-        if (moments.length % 2 === 0) await Promise.race([ended, setTimeout(randomInt(random, 6000))]);
-        else {
-          await until(async () => (await linesOf(runs)) > before || over(), 300);
-          await Promise.race([ended, setTimeout(randomInt(random, 1000))]);
+  it(
+    `comes to the same after ${WORKERS} of its workers were killed`,
+    async () => {
+      const random = randomFor("killed workers");
+      const moments: string[] = [];
+      for (let status: number | null = 1; status !== 0; ) {
+        const { child, ended, runs } = await study("killed", { processes: 2 });
+        if (moments.length < WORKERS) {
+          const over = () => child.exitCode !== null;
+          const workers = () => workersOf(child.pid!);
+          await until(async () => (await workers()).length === 2 || over(), 120);
+          // Every other time while it is made ready, else in a step.
+          const before = await linesOf(runs);
+          if (moments.length % 2 === 0) await Promise.race([ended, setTimeout(randomInt(random, 6000))]);
+          else {
+            await until(async () => (await linesOf(runs)) > before || over(), 300);
+            await Promise.race([ended, setTimeout(randomInt(random, 1000))]);
+          }
+          const which = randomInt(random, 2);
+          const victim = (await workers())[which];
+          if (victim !== undefined && !over()) {
+            process.kill(victim, "SIGKILL");
+            moments.push(`${which} at step ${await linesOf(runs)}`);
+          }
         }
-        const which = randomInt(random, 2);
-        const victim = (await workers())[which];
-        if (victim !== undefined && !over()) {
-          process.kill(victim, "SIGKILL");
-          moments.push(`${which} at step ${await linesOf(runs)}`);
-        }
+        const { status: own, stderr } = await ended;
+        status = own;
+        if (status !== 0)
+          expect(stderr).toMatch(
+            /^probeward: xla: (the worker|process \d of the worker).*Run the same command again/m,
+          );
       }
-      const { status: own, stderr } = await ended;
-      status = own;
-      if (status !== 0)
-        expect(stderr).toMatch(
-          /^probeward: xla: (the worker|process \d of the worker).*Run the same command again/m,
-        );
-    }
-    console.log(`Killed: ${moments.join(", ")}`);
-    expect(await leftIn(join(place, "killed/study/runs"))).toEqual(whole);
-  }, PATIENCE);
+      console.log(`Killed: ${moments.join(", ")}`);
+      expect(await leftIn(join(place, "killed/study/runs"))).toEqual(whole);
+    },
+    PATIENCE,
+  );
 
   it.skipIf(missing)(
     `comes to the same on two nodes of a cluster, which die ${NODES} times`,

@@ -76,7 +76,7 @@ export type EngineSettings = z.infer<typeof engineSettingsSchema>;
  * @param kept bytes that all weights will take there, with gradients and moments
  * @throws UsageError where it cannot be had, or a setting does not go with it
  */
-export async function openRuntime(settings: EngineSettings | undefined, kept: number): Promise<Runtime> {
+export async function openRuntime(settings: EngineSettings | undefined, kept?: number): Promise<Runtime> {
   const { runtime = "onnx", weights, ...options } = settings ?? {};
   if (runtime === "xla") {
     if (weights && weights !== "float32")

@@ -15,7 +15,7 @@ import {
 import { shippedModel } from "../prepare/base-model.ts";
 import { standInProbe } from "../prepare/index.ts";
 import { randomFor } from "../random.ts";
-import { type DryRuntime, groupsOf, type Ledger, type MemoryPeak, startDry } from "../tensor/index.ts";
+import { type DryRuntime, deviceGroups, type Ledger, type MemoryPeak, startDry } from "../tensor/index.ts";
 import { type Arm, type RunContext, startPolicy, train } from "../training/index.ts";
 import { expand, type PlannedRun } from "./expand.ts";
 import { armsOf, type Closeable } from "./own-arms.ts";
@@ -58,7 +58,7 @@ export async function planStudy(
   const machines = Math.ceil(devices / peaks.perMachine);
   const kept = keptBytes(dtype, { weights, trained: adapter ? 0 : weights });
   const data =
-    compute?.data ?? groupsOf(machines, { count: devices, copies: 1, memory: devices * memory }, kept);
+    compute?.data ?? deviceGroups(machines, { count: devices, copies: 1, memory: devices * memory }, kept);
   onStage(`Compiling for ${devices} x ${peaks.name}, without them`);
   const runtime = await startDry({
     ...{ devices, platform: peaks.platform, device: peaks.name, ends: endTokens(config) },

@@ -58,6 +58,6 @@ export {
   type ProgramCost,
   startDry,
 } from "./xla/dry.ts";
-export { groupsOf } from "./xla/groups.ts";
+export { deviceGroups } from "./xla/groups.ts";
 export type { XlaOptions } from "./xla/options.ts";
 export { startXla } from "./xla/start.ts";

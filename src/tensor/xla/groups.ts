@@ -12,7 +12,7 @@ const FOR_WEIGHTS = 1 / 2;
  * @param kept bytes of all weights with gradients and moments, in each group
  * @returns 1 where the memory is not known, or does not hold them
  */
-export function groupsOf(machines: number, { count, memory }: DevicesInfo, kept: number): number {
+export function deviceGroups(machines: number, { count, memory }: DevicesInfo, kept: number): number {
   const divides = count % machines === 0;
   return divides && memory !== undefined && machines * kept <= FOR_WEIGHTS * memory ? machines : 1;
 }

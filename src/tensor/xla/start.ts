@@ -9,7 +9,7 @@ import { pythonOf } from "../../python/index.ts";
 import type { DevicesInfo, RuntimeInfo } from "../runtime.ts";
 import { Connection } from "./connection.ts";
 import { gather, type JoinedProcess, tell } from "./gather.ts";
-import { groupsOf } from "./groups.ts";
+import { deviceGroups } from "./groups.ts";
 import { type Message, MessageReader, PROTOCOL } from "./message.ts";
 import type { XlaOptions } from "./options.ts";
 import { AGAIN, CHOOSE } from "./process.ts";
@@ -44,7 +44,7 @@ async function compiledPrograms(): Promise<string> {
 export async function startXla(options: XlaOptions = {}): Promise<XlaRuntime> {
   const { told, machines, connection, stop } = await greetWorker(options);
   const found = devicesOf(told.devices as number, options.data, told.memory as number | null);
-  const { data = groupsOf(machines, found, options.kept ?? Number.POSITIVE_INFINITY) } = options;
+  const { data = deviceGroups(machines, found, options.kept ?? Number.POSITIVE_INFINITY) } = options;
   if (data !== found.copies) await divide(data, connection, stop);
   const info = {
     name: "xla" as const,
