@@ -7,7 +7,7 @@ import sys
 
 from . import PROTOCOL
 from .join import Refused, end_with, join, listen, meet, wait_for
-from .message import Malformed, pass_on, receive, send
+from .message import Malformed, calls_of, pass_on, receive, send
 
 
 def main():
@@ -106,13 +106,14 @@ def serve(receive, answer, process, others):
         message = receive()
         if message is None:
             return
-        answered = worker.handle(message.call, message.tensors)
-        if answered is not None:
-            answer(*answered)
-        if message.call["call"] == "close":
-            return
+        for call, tensors in calls_of(message):
+            answered = worker.handle(call, tensors)
+            if answered is not None:
+                answer(*answered)
+            if call["call"] == "close":
+                return
         # What it held is not needed while the next one is waited for.
-        message = answered = None
+        message = call = tensors = answered = None
 
 
 main()

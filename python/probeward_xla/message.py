@@ -61,6 +61,22 @@ def send(sock, call, tensors=None):
         sock.sendall(stored.data)
 
 
+def calls_of(message):
+    """The calls of a message, in their order, each with its tensors: of several, names begin with the call's number. Raises Malformed."""
+    if "calls" not in message.call:
+        return [(message.call, message.tensors)]
+    calls = message.call["calls"]
+    if not isinstance(calls, list) or not all(isinstance(call, dict) for call in calls):
+        raise Malformed("its calls are no list of tables")
+    tensors = [{} for _ in calls]
+    for name, stored in message.tensors.items():
+        number, _, own = name.partition(".")
+        if not number.isdigit() or int(number) >= len(calls):
+            raise Malformed(f"tensor {name!r} belongs to none of its {len(calls)} calls")
+        tensors[int(number)][own] = stored
+    return list(zip(calls, tensors))
+
+
 def pass_on(sock, message):
     """Sends a message as it came."""
     for piece in message.pieces:

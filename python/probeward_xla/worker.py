@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .decode import by_calls, decoder
+from .devices import Devices
 from .draw import draw_tokens, likeliest
 from .message import Malformed, Stored
 from .program import TYPES, Program, as_numpy, spec
@@ -26,17 +27,28 @@ class Failed(Exception):
 class Worker:
     """Calls take effect in their order. Those with an answer return it, a table and tensors; the others return None."""
 
-    ANSWERED = {"compile", "get", "draw", "decode", "memory", "close"}
+    ANSWERED = {"divide", "compile", "get", "draw", "decode", "memory", "close"}
     UNANSWERED = {"put", "zeros", "run", "copy", "free", "forget"}
 
     def __init__(self, devices, dtype, peers=None):
-        self.devices, self.dtype, self.peers = devices, dtype, peers
+        self.dtype, self.peers = dtype, peers
         self.arrays, self.programs, self.decoders = {}, {}, {}
         self._round = jax.jit(lambda array: array.astype(jnp.bfloat16), donate_argnums=0)
         self._copy = jax.jit(_copy_positions, donate_argnums=0)
+        self._on(devices)
+
+    def _on(self, devices):
+        self.devices = devices
         self._draw, self._likeliest = (
             jax.jit(fn, out_shardings=devices.whole) for fn in (draw_tokens, likeliest)
         )
+
+    def divide(self, call, _):
+        """Devices become other groups, before there is anything on them."""
+        if self.arrays or self.programs:
+            raise Malformed("a call to divide devices that hold something")
+        self._on(Devices(call["data"]))
+        return {}, {}
 
     def handle(self, call, tensors):
         """Answers a call, or does it. What fails is told in the answer, or by those that need what it was to make."""

@@ -10,7 +10,7 @@ import {
   type Tokenizer,
   trainableShapes,
   vocabularySize,
-  weightShapes,
+  weightCount,
   weightsSha256,
   withAdapter,
 } from "../model/index.ts";
@@ -85,7 +85,7 @@ class RuntimeEngine implements Engine {
     this.#shared = shared;
     const config = adapter ? withAdapter(loaded.config, adapter) : loaded.config;
     this.trainable = Object.values(trainableShapes(config)).reduce((sum, shape) => sum + sizeOf(shape), 0);
-    const weights = Object.values(weightShapes(loaded.config)).reduce((sum, shape) => sum + sizeOf(shape), 0);
+    const weights = weightCount(loaded.config);
     this.memoryMB = options.memoryMB ?? memoryFor(this.info, { weights, trained: this.trainable });
     const { memoryMB } = this;
     this.#running = { name: model.name, config, programs, memoryMB };

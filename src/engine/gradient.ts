@@ -120,13 +120,12 @@ async function gather(
     told.push(...own.told);
   }
   const metrics: LossMetrics = { loss: 0, clipFraction: 0, probeLoss: 0 };
-  for (const handle of told) {
-    const { data } = await runtime.get(handle);
+  for (const { data } of await Promise.all(told.map((handle) => runtime.get(handle)))) {
     metrics.loss += data[0]!;
     metrics.clipFraction += data[1]!;
     metrics.probeLoss += data[2]!;
-    runtime.free(handle);
   }
+  for (const handle of told) runtime.free(handle);
   return { gradient, metrics };
 }
 
@@ -182,13 +181,18 @@ type PerToken = "weights" | "advantages" | "logprobs" | "refLogprobs";
 
 type PolicyGradient = Extract<Loss, { kind: "policy_gradient" }>;
 
+/** The bits of some numbers, which are written sooner than their digits. */
+function bitsOf(numbers: Float32Array | undefined): Int32Array | undefined {
+  return numbers && new Int32Array(numbers.buffer, numbers.byteOffset, numbers.length);
+}
+
 /** Equal data as one, whose shares are theirs together: groups hold many equal completions, which had equal fates. */
 function merged(data: readonly Datum[]): Datum[] {
   const { firsts, of } = distinct(data, (datum) => {
-    const { promptLength, tokens, observations, ...share } = datum;
-    const { weights, advantages, logprobs, refLogprobs, probeWeight } = share;
-    const own = [weights, advantages, logprobs, refLogprobs, probeWeight];
-    return [promptLength, tokens, observations, ...own].join(";");
+    const { promptLength, tokens, observations, probeWeight, ...share } = datum;
+    const { weights, advantages, logprobs, refLogprobs } = share;
+    const own = [weights, advantages, logprobs, refLogprobs].map(bitsOf);
+    return [promptLength, tokens, observations, probeWeight, ...own].join(";");
   });
   const counts = firsts.map(() => 0);
   for (const index of of) counts[index]!++;

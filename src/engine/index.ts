@@ -1,7 +1,7 @@
 /** @file What others may use of the engine. */
 
 export { createEngine, openEngine } from "./engine.ts";
-export { DEFAULT_MEMORY_MB } from "./memory.ts";
+export { DEFAULT_MEMORY_MB, keptBytes } from "./memory.ts";
 export { STATE_FILES } from "./state.ts";
 export type {
   Datum,

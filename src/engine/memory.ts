@@ -11,6 +11,18 @@ export const DEFAULT_MEMORY_MB = 2048;
 const BYTES_OF_TRAINED = 16;
 
 /**
+ * Bytes that weights take in all, where operands are kept as they are given, with gradients and moments of what is trained.
+ *
+ * @param numbers of the model's weights, and those that are trained
+ */
+export function keptBytes(
+  operands: "float32" | "bfloat16" | undefined,
+  { weights, trained }: { weights: number; trained: number },
+): number {
+  return weights * (operands === "bfloat16" ? 2 : 4) + trained * BYTES_OF_TRAINED;
+}
+
+/**
  * The default: of memory that is known, half of what weights, gradients and moments leave.
  *
  * @param numbers of the model's weights, and those that are trained
@@ -20,8 +32,7 @@ export function memoryFor(
   { weights, trained }: { weights: number; trained: number },
 ): number {
   if (devices?.memory === undefined) return DEFAULT_MEMORY_MB;
-  const kept = weights * (operands === "bfloat16" ? 2 : 4) + trained * BYTES_OF_TRAINED;
-  const left = devices.memory - devices.copies * kept;
+  const left = devices.memory - devices.copies * keptBytes(operands, { weights, trained });
   return Math.max(DEFAULT_MEMORY_MB, Math.floor(left / 2 / 2 ** 20));
 }
 
@@ -34,18 +45,21 @@ export interface Room {
   /** What computes, and how many devices: the rows of a batch are dealt to them. */
   platform?: RuntimeInfo["platform"];
   devices?: number;
+  /** Groups of devices that hold all weights each: logits are divided among a group's devices, and there in each. */
+  copies?: number;
 }
 
-/** Tokens beyond which a batch is no faster on an accelerator, whose units wait for work in smaller ones. */
-const ENOUGH_FOR_AN_ACCELERATOR = 8192;
-
 /**
- * Tokens beyond which a batch is no faster on a processor: enough to run at full speed, few enough for the working set to stay in
- * the caches, which hold fewer of a wide model.
+ * Tokens beyond which a batch is no faster: enough to run at full speed. A processor's caches hold fewer of a wide model. What an
+ * accelerator does for a token of one grows with the square of its width: its units, which wait for work in small batches, have
+ * enough in fewer tokens, and those take less of its memory.
  */
 function enough({ width }: ModelConfig, platform: Room["platform"]): number {
-  if (platform === "gpu" || platform === "tpu") return ENOUGH_FOR_AN_ACCELERATOR;
-  return Math.min(1024, Math.max(256, 2 ** Math.floor(Math.log2(2 ** 17 / width))));
+  const [least, most, wanted] =
+    platform === "gpu" || platform === "tpu"
+      ? [2048, 8192, 2 ** 37 / width ** 2]
+      : [256, 1024, 2 ** 17 / width];
+  return Math.min(most, Math.max(least, 2 ** Math.floor(Math.log2(wanted))));
 }
 
 /** The share of the memory that the output's logits may take; activations have the rest. */
@@ -68,7 +82,7 @@ function bytesPerToken(config: ModelConfig, T: number, keeps: boolean): number {
 
 /** The room that there is where a runtime computes. */
 export function roomOn({ platform, devices }: RuntimeInfo, room: Room): Room {
-  return { ...room, platform, devices: devices?.count ?? 1 };
+  return { ...room, platform, devices: devices?.count ?? 1, copies: devices?.copies ?? 1 };
 }
 
 /** How a batch is run: its rows, and whether what layers computed is kept for the backward pass, or computed again. */
@@ -106,10 +120,10 @@ export function fitting(
 export function placesAtOnce(
   config: ModelConfig,
   count: number,
-  { memoryMB = DEFAULT_MEMORY_MB }: Room = {},
+  { memoryMB = DEFAULT_MEMORY_MB, copies = 1 }: Room = {},
 ): number {
   // Logits, their exponentials, their differences and their gradient.
-  const bytes = 4 * Float32Array.BYTES_PER_ELEMENT * vocabularySize(config);
+  const bytes = copies * 4 * Float32Array.BYTES_PER_ELEMENT * vocabularySize(config);
   const fit = (memoryMB * 2 ** 20 * FOR_LOGITS) / bytes;
   return Math.min(powerOfTwo(Math.max(1, count)), 2 ** Math.floor(Math.log2(Math.max(1, fit))));
 }

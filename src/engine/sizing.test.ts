@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { expect, it } from "vitest";
 import { tinyLlama } from "../../test/tiny.ts";
 import { loadModel } from "../model/index.ts";
-import { DEFAULT_MEMORY_MB, memoryFor } from "./memory.ts";
+import { DEFAULT_MEMORY_MB, fitting, memoryFor, placesAtOnce } from "./memory.ts";
 import { sizingOf } from "./sizing.ts";
 
 /** Of Llama-3-70B's keys and values: 80 x 8 x 128 x 2 numbers, 655,360 bytes a token. */
@@ -42,6 +42,20 @@ it("has the embedded model's rows divided, too", async () => {
   expect(sizingOf(config).minRows).toBe(16);
   expect(sizingOf(config, { devices: on(4) }).minRows).toBe(16);
   expect(sizingOf(config, { devices: on(6) }).minRows).toBe(18);
+});
+
+it("has a batch of fewer tokens on an accelerator, the wider the model is", () => {
+  const rows = (width: number, platform: "cpu" | "gpu", devices = 1) =>
+    fitting({ ...large, width }, 512, { platform, devices, memoryMB: 1e9 }).rows;
+  expect([2048, 4096, 5120, 8192, 16384].map((width) => rows(width, "gpu"))).toEqual([16, 16, 8, 4, 4]);
+  expect(rows(8192, "gpu", 64)).toBe(4 * 64);
+  expect([64, 576, 8192].map((width) => rows(width, "cpu"))).toEqual([2, 1, 1]);
+});
+
+it("has room for fewer logits where groups of devices have them each", () => {
+  // 16 bytes for each of 512 words, in a quarter of the memory.
+  const at = (copies: number) => placesAtOnce({ ...large, vocabulary: 512 }, 1e6, { memoryMB: 32, copies });
+  expect([at(1), at(2), at(8)]).toEqual([1024, 512, 128]);
 });
 
 it("takes half of what is left of memory that is known", () => {

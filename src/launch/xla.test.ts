@@ -15,6 +15,9 @@ import { randomFor, randomInt } from "../random.ts";
 /** Workers and nodes that are killed. Few, so that the test takes half a minute each, and more where it is asked for. */
 const [WORKERS, NODES] = (process.env.PROBEWARD_KILLS ?? "2,1").split(",").map(Number) as [number, number];
 
+/** Milliseconds that each part may take: on a machine that others keep busy, a kill takes minutes. */
+const PATIENCE = 300_000 * Math.max(4, WORKERS, NODES);
+
 /** One thread, as tasks of the cluster have. */
 const alone = { PROBEWARD_THREADS: "1" };
 const settings = {
@@ -33,7 +36,7 @@ onXla("a run on two processes", () => {
     const { ended, runs } = await study("whole", { processes: 2 });
     expect(await ended).toMatchObject({ status: 0 });
     whole = await leftIn(runs);
-  }, 300_000);
+  }, PATIENCE);
   afterAll(async () => {
     await cluster?.stop();
     await rm(place, { recursive: true });
@@ -51,39 +54,43 @@ onXla("a run on two processes", () => {
     return { ...probeward(args, { ...alone, ...cluster?.environment }), folder, runs };
   }
 
-  it(`comes to the same after ${WORKERS} of its workers were killed`, async () => {
-    const random = randomFor("killed workers");
-    const moments: string[] = [];
-    for (let status: number | null = 1; status !== 0; ) {
-      const { child, ended, runs } = await study("killed", { processes: 2 });
-      if (moments.length < WORKERS) {
-        const over = () => child.exitCode !== null;
-        const workers = () => workersOf(child.pid!);
-        await until(async () => (await workers()).length === 2 || over(), 120);
-        // Every other time while it is made ready, else in a step.
-        const before = await linesOf(runs);
-        if (moments.length % 2 === 0) await Promise.race([ended, setTimeout(randomInt(random, 6000))]);
-        else {
-          await until(async () => (await linesOf(runs)) > before || over(), 300);
-          await Promise.race([ended, setTimeout(randomInt(random, 1000))]);
+  it(
+    `comes to the same after ${WORKERS} of its workers were killed`,
+    async () => {
+      const random = randomFor("killed workers");
+      const moments: string[] = [];
+      for (let status: number | null = 1; status !== 0; ) {
+        const { child, ended, runs } = await study("killed", { processes: 2 });
+        if (moments.length < WORKERS) {
+          const over = () => child.exitCode !== null;
+          const workers = () => workersOf(child.pid!);
+          await until(async () => (await workers()).length === 2 || over(), 120);
+          // Every other time while it is made ready, else in a step.
+          const before = await linesOf(runs);
+          if (moments.length % 2 === 0) await Promise.race([ended, setTimeout(randomInt(random, 6000))]);
+          else {
+            await until(async () => (await linesOf(runs)) > before || over(), 300);
+            await Promise.race([ended, setTimeout(randomInt(random, 1000))]);
+          }
+          const which = randomInt(random, 2);
+          const victim = (await workers())[which];
+          if (victim !== undefined && !over()) {
+            process.kill(victim, "SIGKILL");
+            moments.push(`${which} at step ${await linesOf(runs)}`);
+          }
         }
-        const which = randomInt(random, 2);
-        const victim = (await workers())[which];
-        if (victim !== undefined && !over()) {
-          process.kill(victim, "SIGKILL");
-          moments.push(`${which} at step ${await linesOf(runs)}`);
-        }
+        const { status: own, stderr } = await ended;
+        status = own;
+        if (status !== 0)
+          expect(stderr).toMatch(
+            /^probeward: xla: (the worker|process \d of the worker).*Run the same command again/m,
+          );
       }
-      const { status: own, stderr } = await ended;
-      status = own;
-      if (status !== 0)
-        expect(stderr).toMatch(
-          /^probeward: xla: (the worker|process \d of the worker).*Run the same command again/m,
-        );
-    }
-    console.log(`Killed: ${moments.join(", ")}`);
-    expect(await leftIn(join(place, "killed/study/runs"))).toEqual(whole);
-  }, 1_200_000);
+      console.log(`Killed: ${moments.join(", ")}`);
+      expect(await leftIn(join(place, "killed/study/runs"))).toEqual(whole);
+    },
+    PATIENCE,
+  );
 
   it.skipIf(missing)(
     `comes to the same on two nodes of a cluster, which die ${NODES} times`,
@@ -123,7 +130,7 @@ onXla("a run on two processes", () => {
         if (held) await cluster!.slurm("scontrol", "update", `JobId=${held}`, "StartTime=now");
       }
     },
-    1_200_000,
+    PATIENCE,
   );
 });
 

@@ -71,6 +71,7 @@ export {
 export {
   hiddenStates,
   logitsOf,
+  weightCount,
   weightShapes,
   weightSpecs,
   weightsBefore,

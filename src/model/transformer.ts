@@ -1,7 +1,7 @@
 /** @file A model as a jax-js program, whatever its architecture: from tokens to states, and from states to logits. */
 
 import { numpy as np } from "@jax-js/jax";
-import type { JaxArray, TensorSpec } from "../tensor/index.ts";
+import { type JaxArray, sizeOf, type TensorSpec } from "../tensor/index.ts";
 import { type Attend, capped, causalAttention } from "./attention.ts";
 import { characterShapes, characterStates } from "./character.ts";
 import { checkHooks, isEmbedded, type ModelConfig, normsOf } from "./config.ts";
@@ -14,6 +14,11 @@ export function weightShapes(config: ModelConfig): Record<string, number[]> {
   return config.architecture === "probeward-character"
     ? characterShapes(config)
     : { ...decoderShapes(config), ...adapterShapes(config) };
+}
+
+/** How many numbers a model's weights are. */
+export function weightCount(config: ModelConfig): number {
+  return Object.values(weightShapes(config)).reduce((sum, shape) => sum + sizeOf(shape), 0);
 }
 
 /** Specifications of a model's weights. */

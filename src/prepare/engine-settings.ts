@@ -52,7 +52,7 @@ export const engineSettingsSchema = z.strictObject({
     .min(1)
     .optional()
     .describe(
-      "xla: groups of devices that each hold all weights (default: 1, weights are divided among all)",
+      "xla: groups of devices that each hold all weights (default: one for each machine where half of its memory holds them, else 1: they are divided among all)",
     ),
   python: z
     .string()
@@ -73,16 +73,17 @@ export type EngineSettings = z.infer<typeof engineSettingsSchema>;
 /**
  * Starts what settings name. Close it when done.
  *
+ * @param kept bytes that all weights will take there, with gradients and moments
  * @throws UsageError where it cannot be had, or a setting does not go with it
  */
-export async function openRuntime(settings: EngineSettings | undefined): Promise<Runtime> {
+export async function openRuntime(settings: EngineSettings | undefined, kept?: number): Promise<Runtime> {
   const { runtime = "onnx", weights, ...options } = settings ?? {};
   if (runtime === "xla") {
     if (weights && weights !== "float32")
       throw new UsageError(
         `engine.weights: ${weights} is for engine.runtime: onnx; on xla engine.dtype: bfloat16 says how frozen matrices are kept`,
       );
-    return startXla(options);
+    return startXla({ ...options, kept });
   }
   const idle = Object.entries(options).find(([, value]) => value !== undefined);
   if (idle)

@@ -1,7 +1,7 @@
 /** @file Opening the base model that a study starts from, and what it must be able to do. */
 
 import { access } from "node:fs/promises";
-import { createEngine, type Engine } from "../engine/index.ts";
+import { createEngine, type Engine, keptBytes } from "../engine/index.ts";
 import { type Environment, isTeachable } from "../environment/index.ts";
 import type { EnvironmentChoice } from "../environment/load.ts";
 import { UsageError } from "../errors.ts";
@@ -11,6 +11,7 @@ import {
   type LoadedModel,
   loadModel,
   takingAdapters,
+  weightCount,
 } from "../model/index.ts";
 import { shippedModel } from "./base-model.ts";
 import { type EngineSettings, openRuntime } from "./engine-settings.ts";
@@ -44,7 +45,10 @@ export async function openBaseModel(
   const { memoryMB } = settings.training ?? {};
   const named = { ...model, name: settings.model ?? model.name };
   if (beside) return checked(createEngine(named, { memoryMB, programsOf: beside }), environment, settings);
-  const runtime = await openRuntime(settings.engine);
+  const weights = weightCount(model.config);
+  // An adapter's are few.
+  const kept = keptBytes(settings.engine?.dtype, { weights, trained: settings.adapter ? 0 : weights });
+  const runtime = await openRuntime(settings.engine, kept);
   const engine = createEngine(named, { memoryMB, runtime });
   const closeEngine = engine.close.bind(engine);
   engine.close = async () => {

@@ -1,7 +1,7 @@
 /** @file What a step of a study would cost on devices that nobody has rented yet: training's own loop, over a runtime that computes nothing. */
 
 import { armId } from "../arm/arms.ts";
-import { createEngine, type Engine, type Model, type Policy } from "../engine/index.ts";
+import { createEngine, type Engine, keptBytes, type Model, type Policy } from "../engine/index.ts";
 import { loadEnvironment } from "../environment/load.ts";
 import { UsageError } from "../errors.ts";
 import {
@@ -10,12 +10,12 @@ import {
   isEmbedded,
   type ModelConfig,
   shapesOnly,
-  weightShapes,
+  weightCount,
 } from "../model/index.ts";
 import { shippedModel } from "../prepare/base-model.ts";
 import { standInProbe } from "../prepare/index.ts";
 import { randomFor } from "../random.ts";
-import { type DryRuntime, type Ledger, type MemoryPeak, sizeOf, startDry } from "../tensor/index.ts";
+import { type DryRuntime, deviceGroups, type Ledger, type MemoryPeak, startDry } from "../tensor/index.ts";
 import { type Arm, type RunContext, startPolicy, train } from "../training/index.ts";
 import { expand, type PlannedRun } from "./expand.ts";
 import { armsOf, type Closeable } from "./own-arms.ts";
@@ -51,11 +51,18 @@ export async function planStudy(
     throw new UsageError(error.message);
   });
   const { environment, sizes } = await environmentOf(settings, lengths, config);
-  const { dtype = "float32", data = 1, python, patience } = compute ?? {};
+  const { dtype = "float32", python, patience } = compute ?? {};
+  const weights = weightCount(config);
+  const memory = USABLE * peaks.memory;
+  // As a run on so many machines chooses them.
+  const machines = Math.ceil(devices / peaks.perMachine);
+  const kept = keptBytes(dtype, { weights, trained: adapter ? 0 : weights });
+  const data =
+    compute?.data ?? deviceGroups(machines, { count: devices, copies: 1, memory: devices * memory }, kept);
   onStage(`Compiling for ${devices} x ${peaks.name}, without them`);
   const runtime = await startDry({
     ...{ devices, platform: peaks.platform, device: peaks.name, ends: endTokens(config) },
-    ...{ dtype, data, python, patience, memory: USABLE * peaks.memory },
+    ...{ dtype, data, python, patience, memory },
   });
   const opened: Closeable[] = [];
   try {
@@ -96,9 +103,7 @@ export async function planStudy(
     const last = sumOfParts(
       [...evaluated].map(([, some]) => partOf(some, peaks, { count: devices, data, dtype })),
     );
-    const memory = memoryOf(steps, peaks);
     const trained = own.trainable;
-    const weights = Object.values(weightShapes(config)).reduce((sum, shape) => sum + sizeOf(shape), 0);
     const { memory: bytes, ...rest } = peaks;
     const plan: Omit<Plan, "advice"> = {
       version: 1,
@@ -110,7 +115,7 @@ export async function planStudy(
         ...{ prompts: training.prompts, each: training.rollouts },
         ...{ promptTokens: sizes.prompt, completionTokens: sizes.completion + 1 },
       },
-      ...{ memory, step: costs, total, evaluation: difference(last, total) },
+      ...{ memory: memoryOf(steps, peaks), step: costs, total, evaluation: difference(last, total) },
       compiled: { programs: runtime.programs, seconds: (performance.now() - began) / 1000 },
     };
     const advice = adviceOn(plan, {

@@ -58,5 +58,6 @@ export {
   type ProgramCost,
   startDry,
 } from "./xla/dry.ts";
+export { deviceGroups } from "./xla/groups.ts";
 export type { XlaOptions } from "./xla/options.ts";
 export { startXla } from "./xla/start.ts";

@@ -3,10 +3,14 @@
 import type { Socket } from "node:net";
 import { LostError } from "../../errors.ts";
 import type { StorableTensor } from "../safetensors.ts";
+import { sizeOf } from "../types.ts";
 import { type Message, MessageReader, messagePieces } from "./message.ts";
 
-/** Data that is no longer is copied: what it was in may change at once. */
-const COPIED = 2 ** 16;
+/** Data of no more numbers is copied: what it was in may change at once. */
+const COPIED = 2 ** 14;
+
+/** Calls wait for more of them, and go as one message: at the latest once so many do, or so many numbers. */
+const TOGETHER = { calls: 32, numbers: 2 ** 12 };
 
 interface Waiting {
   name: string;
@@ -24,23 +28,27 @@ export interface Call {
 /** Tensors of a call, by name. */
 export type Tensors = Record<string, StorableTensor>;
 
-/** What crossed, in bytes and calls. */
+/** What crossed, in bytes, calls, and messages in which calls went; `answered` of the calls were waited for. */
 export interface Traffic {
   sent: number;
   received: number;
   calls: number;
   answered: number;
+  messages: number;
 }
 
 /** One end of the socket. Answers come in the order of their calls. */
 export class Connection {
-  readonly traffic: Traffic = { sent: 0, received: 0, calls: 0, answered: 0 };
+  readonly traffic: Traffic = { sent: 0, received: 0, calls: 0, answered: 0, messages: 0 };
   readonly #socket: Socket;
   readonly #waiting: Waiting[] = [];
   readonly #patience: number;
   readonly #onFailure: (error: Error) => void;
   readonly #explain: (error: Error) => Promise<Error>;
   #ended: Error | undefined;
+  /** Calls that are not sent yet, and how many numbers go with them. */
+  #unsent: [Call, Tensors][] = [];
+  #numbers = 0;
   /** What keeps this process alive: answers and writes that are waited for. */
   #held = 0;
 
@@ -108,28 +116,36 @@ export class Connection {
 
   async #write(call: Call, tensors: Tensors): Promise<void> {
     this.traffic.calls++;
-    const written: Promise<void>[] = [];
-    // Many small writes at once go out as one.
-    if (this.#socket.writableCorked === 0) {
-      this.#socket.cork();
-      process.nextTick(() => this.#socket.uncork());
-    }
-    for (const piece of messagePieces(call, tensors)) {
-      this.traffic.sent += piece.length;
-      if (piece.length <= COPIED) this.#socket.write(piece.slice());
-      else written.push(this.#flushed(piece));
-    }
-    if (written.length === 0 && this.#socket.writableLength > 2 ** 24)
-      written.push(this.#flushed(new Uint8Array()));
-    await Promise.all(written);
+    const numbers = Object.values(tensors).reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+    // Once all that can be said now is said, it goes.
+    if (this.#unsent.length === 0) process.nextTick(() => this.#sendAll().catch(() => {}));
+    this.#unsent.push([call, numbers > COPIED ? tensors : copied(tensors)]);
+    this.#numbers += numbers;
+    if (this.#numbers > TOGETHER.numbers || this.#unsent.length >= TOGETHER.calls) await this.#sendAll();
   }
 
-  /** Resolves once a piece and all before it have left this process. */
-  #flushed(piece: Uint8Array): Promise<void> {
+  /** Sends what waits, as one message. Resolves as `send` does. */
+  async #sendAll(): Promise<void> {
+    if (this.#unsent.length === 0 || this.#ended) return;
+    const [calls, numbers] = [this.#unsent, this.#numbers];
+    this.#unsent = [];
+    this.#numbers = 0;
+    this.traffic.messages++;
+    this.#socket.cork();
+    for (const piece of piecesOf(calls)) {
+      this.traffic.sent += piece.length;
+      this.#socket.write(piece);
+    }
+    this.#socket.uncork();
+    if (numbers > COPIED || this.#socket.writableLength > 2 ** 24) await this.#flushed();
+  }
+
+  /** Resolves once all that was written has left this process. */
+  #flushed(): Promise<void> {
     return this.#holding(
       () =>
         new Promise((resolve, reject) => {
-          this.#socket.write(piece, (error) => (error ? reject(this.#ended ?? error) : resolve()));
+          this.#socket.write(new Uint8Array(), (error) => (error ? reject(this.#ended ?? error) : resolve()));
         }),
     );
   }
@@ -154,6 +170,21 @@ export class Connection {
     if (error === undefined || "problem" in message.call) waiting.resolve(message);
     else this.#explain(new Error(`xla: ${explained(String(error))}`)).then(waiting.reject);
   }
+}
+
+function copied(tensors: Tensors): Tensors {
+  return Object.fromEntries(
+    Object.entries(tensors).map(([name, { shape, data }]) => [name, { shape, data: data.slice() }]),
+  );
+}
+
+/** Several calls are numbered, and so are their tensors. */
+function piecesOf(calls: readonly (readonly [Call, Tensors])[]): Iterable<Uint8Array> {
+  if (calls.length === 1) return messagePieces(...calls[0]!);
+  const tensors = calls.flatMap(([, own], i) =>
+    Object.entries(own).map(([name, tensor]) => [`${i}.${name}`, tensor] as const),
+  );
+  return messagePieces({ calls: calls.map(([call]) => call) }, Object.fromEntries(tensors));
 }
 
 function unanswered(name: string, patience: number): Error {

@@ -10,7 +10,7 @@ export interface Message {
 }
 
 /** The form of messages and calls; both sides refuse to go on where it differs. */
-export const PROTOCOL = 2;
+export const PROTOCOL = 3;
 
 /** The bytes of a message, piece by piece: the header, then every tensor's where they lie. */
 export function messagePieces(call: object, tensors: Record<string, StorableTensor>): Iterable<Uint8Array> {

@@ -16,8 +16,10 @@ export interface XlaOptions {
   listen?: string | undefined;
   /** A file with the token by which they are known. */
   tokenFile?: string | undefined;
-  /** Groups of devices that each hold all weights. Default 1: weights are divided among all devices. */
+  /** Groups of devices that each hold all weights. Default: one for each machine where its memory is enough (`kept`), else 1. */
   data?: number | undefined;
+  /** Bytes that all weights will take, with gradients and moments. Where it is not given, they are divided among all devices. */
+  kept?: number | undefined;
   /** Seconds that a call may take before the worker counts as hung. Default 1800. */
   patience?: number | undefined;
 }

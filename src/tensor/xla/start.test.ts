@@ -198,6 +198,33 @@ onXla("a worker", () => {
     }
   });
 
+  it("divides its devices anew before there is anything on them, and understands several calls in a message", async () => {
+    const { socket, child } = await rawWorker();
+    const say = async (call: object, tensors = {}) => {
+      const told = nextMessage(socket);
+      for (const piece of messagePieces(call, tensors)) socket.write(piece);
+      return (await told).call;
+    };
+    const greeting = { minimum: "0.6.0", cache: await mkdtemp(join(tmpdir(), "probeward-cache-")) };
+    const options = { dtype: "float32", devices: 4, data: 1, processes: 1 };
+    const hello = { call: "hello", protocol: PROTOCOL, ...greeting, ...options };
+    expect((await say(hello)).mesh).toEqual({ data: 1, fsdp: 4 });
+    expect(await say({ call: "divide", data: 3 })).toMatchObject({
+      error: expect.stringContaining("4 devices are not 3 equal groups"),
+    });
+    expect(await say({ call: "divide", data: 2 })).toEqual({});
+    const put = { call: "put", id: 0, asOperand: false };
+    const there = { "0.tensor": floats([128, 256]) };
+    // Half of it is on each of the two devices of a group.
+    expect(await say({ calls: [put, { call: "memory" }] }, there)).toMatchObject({
+      kept: (128 * 256 * 4) / 2,
+    });
+    expect(await say({ call: "divide", data: 1 })).toEqual({
+      fatal: expect.stringContaining("a call to divide devices that hold something"),
+    });
+    await once(child, "close");
+  });
+
   it("ends with the process that started it, however that ends", async () => {
     const script = await bundle("xla-process.ts");
     try {

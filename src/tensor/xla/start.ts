@@ -9,6 +9,7 @@ import { pythonOf } from "../../python/index.ts";
 import type { DevicesInfo, RuntimeInfo } from "../runtime.ts";
 import { Connection } from "./connection.ts";
 import { gather, type JoinedProcess, tell } from "./gather.ts";
+import { deviceGroups } from "./groups.ts";
 import { type Message, MessageReader, PROTOCOL } from "./message.ts";
 import type { XlaOptions } from "./options.ts";
 import { AGAIN, CHOOSE } from "./process.ts";
@@ -41,18 +42,31 @@ async function compiledPrograms(): Promise<string> {
  * @throws Error where the worker ends before it works, or not all of its processes come
  */
 export async function startXla(options: XlaOptions = {}): Promise<XlaRuntime> {
-  const { told, connection, stop } = await greetWorker(options);
+  const { told, machines, connection, stop } = await greetWorker(options);
+  const found = devicesOf(told.devices as number, options.data, told.memory as number | null);
+  const { data = deviceGroups(machines, found, options.kept ?? Number.POSITIVE_INFINITY) } = options;
+  if (data !== found.copies) await divide(data, connection, stop);
   const info = {
     name: "xla" as const,
     versions: told.versions as Record<string, string>,
     threads: told.devices as number,
-    devices: devicesOf(told.devices as number, options.data, told.memory as number | null),
+    devices: { ...found, copies: data },
     platform: told.platform as RuntimeInfo["platform"],
     device: String(told.device),
     ...(options.dtype === "bfloat16" && { operands: options.dtype }),
     tokensPerCall: TOKENS_PER_CALL,
   };
   return new XlaRuntime(info, connection, stop);
+}
+
+/** Has devices be so many groups. */
+async function divide(data: number, connection: Connection, stop: () => Promise<void>): Promise<void> {
+  try {
+    await connection.ask({ call: "divide", data });
+  } catch (error) {
+    await stop();
+    throw error;
+  }
 }
 
 /** What is known of devices. @param memory bytes of each */
@@ -64,6 +78,8 @@ export function devicesOf(count: number, copies = 1, memory: number | null = nul
 export interface GreetedWorker {
   /** What it said of itself. */
   told: Message["call"];
+  /** On so many machines are its processes. */
+  machines: number;
   connection: Connection;
   stop: () => Promise<void>;
 }
@@ -110,7 +126,8 @@ export async function greetWorker(options: XlaOptions, asked: object = {}): Prom
       closing = true;
       return stop(opened, others, workers);
     };
-    return { told: call, connection: opened, stop: stopAll };
+    const machines = new Set(joined.map(({ host }) => host)).size;
+    return { told: call, machines, connection: opened, stop: stopAll };
   } catch (error) {
     connection?.end(error as Error);
     killAll();
