@@ -1,7 +1,6 @@
 /** @file Gradients of a loss over many sequences, summed over batches that fit the caches. */
 
 import { numpy as np, valueAndGrad } from "@jax-js/jax";
-import { distinct } from "../distinct.ts";
 import {
   ablating,
   checkHooks,
@@ -11,7 +10,6 @@ import {
   type TracedWeights,
   weightSpecs,
 } from "../model/index.ts";
-import { writtenPositions } from "../probe/index.ts";
 import {
   compile,
   type FloatTensor,
@@ -22,6 +20,7 @@ import {
   type Tensor,
 } from "../tensor/index.ts";
 import { batchesOf, layoutSpecs, type PackedBatch } from "./batches.ts";
+import { checkDatum, equalAsOne } from "./data.ts";
 import type { TokenLoss } from "./gradient-stages.ts";
 import { type BatchGradient, gradientByLayers } from "./layered-gradient.ts";
 import {
@@ -181,28 +180,6 @@ type PerToken = "weights" | "advantages" | "logprobs" | "refLogprobs";
 
 type PolicyGradient = Extract<Loss, { kind: "policy_gradient" }>;
 
-/** The bits of some numbers, which are written sooner than their digits. */
-function bitsOf(numbers: Float32Array | undefined): Int32Array | undefined {
-  return numbers && new Int32Array(numbers.buffer, numbers.byteOffset, numbers.length);
-}
-
-/** Equal data as one, whose shares are theirs together: groups hold many equal completions, which had equal fates. */
-function merged(data: readonly Datum[]): Datum[] {
-  const { firsts, of } = distinct(data, (datum) => {
-    const { promptLength, tokens, observations, probeWeight, ...share } = datum;
-    const { weights, advantages, logprobs, refLogprobs } = share;
-    const own = [weights, advantages, logprobs, refLogprobs].map(bitsOf);
-    return [promptLength, tokens, observations, probeWeight, ...own].join(";");
-  });
-  const counts = firsts.map(() => 0);
-  for (const index of of) counts[index]!++;
-  return firsts.map((datum, i) => ({
-    ...datum,
-    weights: datum.weights.map((weight) => weight * counts[i]!),
-    probeWeight: (datum.probeWeight ?? 0) * counts[i]!,
-  }));
-}
-
 async function addPolicy(
   { config, programs, memoryMB, rows }: GradientOptions,
   weights: Given,
@@ -217,7 +194,7 @@ async function addPolicy(
   };
   // Without a pull of its own on every sequence, the loss does not see those without an advantage.
   const needsAll = kl > 0 || entropy > 0 || probed !== undefined;
-  const data = merged(needsAll ? all : all.filter(({ advantages }) => advantages!.some((x) => x !== 0)));
+  const data = equalAsOne(needsAll ? all : all.filter(({ advantages }) => advantages!.some((x) => x !== 0)));
   const followUp = probed?.followUp ?? [];
   const room = roomOn(programs.runtime.info, { memoryMB, rows });
   const batches = batchesOf(config, data, { followUp, ...room });
@@ -306,18 +283,4 @@ function probeBatch(
     bias: floats([], new Float32Array([bias])),
     ...{ pool, weights },
   };
-}
-
-/** @throws Error naming what a datum lacks */
-function checkDatum(datum: Datum, { kind }: Loss): void {
-  const { length } = writtenPositions(datum);
-  const needed =
-    kind === "cross_entropy"
-      ? (["weights"] as const)
-      : (["weights", "advantages", "logprobs", "refLogprobs"] as const);
-  for (const name of needed)
-    if (datum[name]?.length !== length)
-      throw new Error(
-        `${kind}: a datum has ${datum[name] ? `${datum[name].length} ${name}` : `no ${name}`} for a completion of ${length} tokens; it should have one for each`,
-      );
 }
