@@ -62,6 +62,7 @@ export async function runStudy(
   return withStudy(folder, settings, onEvent, parts, async (work, earlier) => {
     onEvent({ kind: "stage", detail: workloadInWords(workloadOf(work)) });
     await prepare(work, onEvent);
+    onEvent({ kind: "stage", detail: "Training what has not been trained yet" });
     await (conduct ?? inThisProcess(onWriting))(work, onEvent, signal);
     return conclude(work, earlier + (performance.now() - started) / 1000);
   });
