@@ -1,5 +1,6 @@
 /** @file What a step's alarms rest on: a draw from the tracer set, and what held-out probes say of the rollouts. And what they cannot see. */
 
+import { mean } from "../audit/index.ts";
 import type { ForwardOptions, Model, Policy } from "../engine/index.ts";
 import type { Outcome } from "../environment/types.ts";
 import type { Probe } from "../probe/types.ts";
@@ -86,7 +87,7 @@ export async function createAlarmReader(
 }
 
 function momentsOf(values: readonly number[]): { mean: number; deviation: number } {
-  const meanOf = (some: readonly number[]) => some.reduce((sum, one) => sum + one, 0) / some.length;
-  const mean = meanOf(values);
-  return { mean, deviation: Math.sqrt(meanOf(values.map((one) => (one - mean) ** 2))) };
+  const of = (some: readonly number[]) => mean(some) ?? Number.NaN;
+  const centre = of(values);
+  return { mean: centre, deviation: Math.sqrt(of(values.map((one) => (one - centre) ** 2))) };
 }

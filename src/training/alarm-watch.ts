@@ -1,6 +1,6 @@
 /** @file A run's alarms, from its lines of metrics, and what they could not see. */
 
-import { type AlarmChannel, createAlarms, takeoverLevel } from "../audit/index.ts";
+import { type AlarmChannel, createAlarms, mean, takeoverLevel } from "../audit/index.ts";
 import { alarmMetric } from "../store/metric-names.ts";
 import type { StepMetrics } from "../store/records.ts";
 
@@ -48,8 +48,7 @@ const ENDS = 10;
 export function unseenOf(lines: readonly StepMetrics[]): { start: number; end: number } | null {
   const shares = lines.map((line) => line[alarmMetric("unseen")] ?? null).filter((share) => share !== null);
   if (shares.length === 0) return null;
-  const mean = (some: readonly number[]) => some.reduce((sum, share) => sum + share, 0) / some.length;
-  return { start: mean(shares.slice(0, ENDS)), end: mean(shares.slice(-ENDS)) };
+  return { start: mean(shares.slice(0, ENDS))!, end: mean(shares.slice(-ENDS))! };
 }
 
 /** Says so where it is not rare. */
