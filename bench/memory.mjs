@@ -1,17 +1,20 @@
 /**
  * @file Memory and time of a GRPO step with an adapter on a large model: npm run build, then
- * node bench/memory.mjs [--shape 135m|0.5b|1.5b] [--weights float32|bfloat16|int8] [--prompts 8] [--samples 4] [--prompt 32] [--tokens 16] [--memory 512] [--steps 2] [--parts sample,policy,reference,gradient].
+ * node bench/memory.mjs [--shape 135m|0.5b|1.5b] [--weights float32|bfloat16|int8|disk] [--prompts 8] [--samples 4] [--prompt 32] [--tokens 16] [--memory 512] [--steps 2] [--parts sample,policy,reference,gradient].
  *
  * Models have the shapes of SmolLM2-135M, Qwen2.5-0.5B and Qwen2.5-1.5B, and random weights that bfloat16 holds exactly. One JSON object
  * a line: a part of a step with its seconds, and resident memory in MB after it and at the highest until then.
  */
 
-import { readFileSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { createEngine } from "../dist/engine/index.js";
+import { fittingWeights } from "../dist/model/fit.js";
 import { CharacterTokenizer } from "../dist/model/index.js";
 import { weightShapes } from "../dist/model/transformer.js";
-import { BrainTensor, narrowed, threads } from "../dist/tensor/index.js";
+import { BrainTensor, narrowed, openSafetensors, threads } from "../dist/tensor/index.js";
 
 const { values: given } = parseArgs({
   options: Object.fromEntries(
@@ -76,7 +79,37 @@ function randomTensor(name, shape) {
   if (shape.length < 2)
     return { shape, dtype: "float32", data: new Float32Array(count).fill(name.includes("norm") ? 1 : 0) };
   const tensor = new BrainTensor(shape, randomHalves(count));
+  if (kept === "disk") return tensor;
   return kept === "float32" ? { shape, dtype: "float32", data: tensor.data } : narrowed(tensor, kept);
+}
+
+/** The same weights in a file that is removed at the end, and those of layers left there. */
+async function leftOnDisk(shapes) {
+  const folder = mkdtempSync(join(tmpdir(), "probeward-memory-"));
+  process.on("exit", () => rmSync(folder, { recursive: true }));
+  const path = join(folder, "model.safetensors");
+  const sizeOf = (shape) => shape.reduce((product, size) => product * size, 2);
+  let end = 0;
+  const entries = Object.entries(shapes).map(([name, shape]) => {
+    const begin = end;
+    end += sizeOf(shape);
+    return [name, { dtype: "BF16", shape, data_offsets: [begin, end] }];
+  });
+  const header = Buffer.from(JSON.stringify(Object.fromEntries(entries)));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(header.length));
+  const file = openSync(path, "w");
+  writeSync(file, length);
+  writeSync(file, header);
+  for (const [name, shape] of Object.entries(shapes)) {
+    const tensor = randomTensor(name, shape);
+    writeSync(file, (tensor instanceof BrainTensor ? tensor : narrowed(tensor, "bfloat16")).halves);
+  }
+  closeSync(file);
+  const source = await openSafetensors(path);
+  const weights = await fittingWeights(source, shapes, folder, { kept: "disk" });
+  await source.close();
+  return weights;
 }
 
 const megabytes = (key) =>
@@ -96,9 +129,11 @@ async function part(name, work, otherwise) {
 }
 
 const weights = await part("weights", async () =>
-  Object.fromEntries(
-    Object.entries(weightShapes(config)).map(([name, shape]) => [name, randomTensor(name, shape)]),
-  ),
+  kept === "disk"
+    ? leftOnDisk(weightShapes(config))
+    : Object.fromEntries(
+        Object.entries(weightShapes(config)).map(([name, shape]) => [name, randomTensor(name, shape)]),
+      ),
 );
 const parameters = Object.values(weightShapes(config)).reduce(
   (sum, shape) => sum + shape.reduce((product, size) => product * size, 1),

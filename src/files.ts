@@ -58,10 +58,15 @@ export async function withFile<T>(
     if (doing === "write") await askGuards(path);
     return await action();
   } catch (error) {
-    if (error instanceof FileError) throw error;
-    const { message, code } = error as NodeJS.ErrnoException;
-    throw new FileError(`cannot ${doing} ${path}: ${advice[code ?? ""] ?? message}`, { cause: error });
+    throw asFileError(doing, path, error);
   }
+}
+
+/** An error of the system, with what to do about it. */
+export function asFileError(doing: "read" | "write", path: string, error: unknown): FileError {
+  if (error instanceof FileError) return error;
+  const { message, code } = error as NodeJS.ErrnoException;
+  return new FileError(`cannot ${doing} ${path}: ${advice[code ?? ""] ?? message}`, { cause: error });
 }
 
 /**

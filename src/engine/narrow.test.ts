@@ -1,13 +1,15 @@
 /** @file Frozen matrices that are kept narrow: all that an engine computes is what their numbers give as float32, to the bit. */
 
+import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { tinyHook, tinyLlama, tinyModel } from "../../test/tiny.ts";
-import { type DecoderConfig, type Weights, weightShapes } from "../model/index.ts";
+import { type DecoderConfig, loadModel, type Weights, weightShapes } from "../model/index.ts";
 import { normal, randomFor } from "../random.ts";
 import { floats, type Narrow, narrowed } from "../tensor/index.ts";
 import { createEngine } from "./engine.ts";
 import type { Datum, Loss } from "./types.ts";
 
+const checkpoint = fileURLToPath(new URL("../../test/fixtures/checkpoints/qwen2", import.meta.url));
 const adapter = {
   rank: 2,
   alpha: 4,
@@ -118,4 +120,13 @@ describe("frozen matrices", () => {
       });
     },
   );
+
+  it("that stay in their file give what they do in memory, with and without what layers computed", async () => {
+    const [inMemory, inFile] = [await loadModel(checkpoint, "bfloat16"), await loadModel(checkpoint, "disk")];
+    const config = inMemory.config as DecoderConfig;
+    for (const memoryMB of [2048, 0.01])
+      expect(await everything(config, inFile.weights, adapter, memoryMB)).toEqual(
+        await everything(config, inMemory.weights, adapter, memoryMB),
+      );
+  });
 });

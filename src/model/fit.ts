@@ -1,16 +1,18 @@
 /** @file The tensors of files as the weights of a configuration: none lacks, none is over, all have their shapes and are finite. */
 
 import { allFinite, floats, NarrowTensor, narrowed, sizeOf, type TensorSource } from "../tensor/index.ts";
+import { IN_LAYER } from "./stages.ts";
 import type { Weights } from "./types.ts";
 
 /** How many tensors a message names. */
 const NAMED = 8;
 
 /**
- * How matrices are kept in memory: as float32, or narrower, rounded where their file has more of them. Unless it is said: as float32, but
- * for those of a model of `LARGE` that lie in bfloat16, which stay as they lie.
+ * How matrices are kept: in memory, as float32 or narrower, rounded where their file has more bits of them; or those of layers on the
+ * disk, where they lie in bfloat16, and the others as with `bfloat16`. Unless it is said: as float32, but for those of a model of
+ * `LARGE` that lie in bfloat16, which stay as they lie.
  */
-export type Keeping = "float32" | "bfloat16" | "int8";
+export type Keeping = "float32" | "bfloat16" | "int8" | "disk";
 
 /** Weights of a model whose matrices are not widened for nothing: 4 GiB of them. */
 const LARGE = 2 ** 30;
@@ -49,17 +51,24 @@ export async function fittingWeights(
     if (stored.join() !== shape.join())
       throw new Error(`${file}: ${name} has shape [${stored}]; its configuration wants [${shape}]`);
     const isMatrix = shape.length === 2;
-    const stays = kept === undefined ? isLarge : kept !== "float32";
-    const tensor = await source.read(name, isMatrix && stays);
+    const asItLies = isMatrix && (kept === undefined ? isLarge : kept !== "float32");
+    // Rows of an embedding are looked up for every token: from a file it would be read whole each time.
+    const inFile = isMatrix && kept === "disk" && IN_LAYER.test(name);
+    const tensor = await source.read(name, inFile ? "in its file" : asItLies ? "narrow" : "wide");
     const { data } = tensor;
     if (!(data instanceof Float32Array))
       throw new Error(`${file}: ${name} holds integers; weights are floating-point numbers`);
     broken.push(...brokenIn(data, name, file));
-    if (tensor instanceof NarrowTensor && (kept === undefined || kept === tensor.kept))
+    if (inFile && !(tensor instanceof NarrowTensor))
+      throw new Error(
+        `${file}: ${name} does not lie there in bfloat16 as layers have it, so that it cannot stay there; say engine.weights: bfloat16, or int8`,
+      );
+    const narrow = kept === "disk" ? "bfloat16" : kept === "float32" ? undefined : kept;
+    if (tensor instanceof NarrowTensor && (kept === undefined || narrow === tensor.kept))
       weights[name] = tensor;
     else {
       const wide = floats([...shape], data);
-      weights[name] = isMatrix && kept && kept !== "float32" ? narrowed(wide, kept) : wide;
+      weights[name] = isMatrix && narrow ? narrowed(wide, narrow) : wide;
     }
   }
   refuseBroken(broken);

@@ -10,7 +10,7 @@ export interface ByStage<T> {
   leave: Record<string, T>;
 }
 
-const IN_LAYER = /^model\.layers\.(\d+)\./;
+export const IN_LAYER = /^model\.layers\.(\d+)\./;
 
 /** A model's weights by stage. */
 export function byStage<T>(config: DecoderConfig, weights: Readonly<Record<string, T>>): ByStage<T> {

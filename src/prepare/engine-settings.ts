@@ -14,10 +14,10 @@ export const engineSettingsSchema = z.strictObject({
     .optional()
     .describe("xla: what operands of matrix products are rounded to; all else is float32 (default: float32)"),
   weights: z
-    .enum(["float32", "bfloat16", "int8"])
+    .enum(["float32", "bfloat16", "int8", "disk"])
     .optional()
     .describe(
-      "onnx: how a checkpoint's frozen matrices are kept, and rounded, in memory; each is widened to float32 when it is its turn (default: float32, but as they are in files with more than 2^30 bfloat16 weights)",
+      "onnx: how a checkpoint's frozen matrices are kept, and rounded, in memory, or disk: those of layers stay in their file, in bfloat16, and are read when it is their turn; each is widened to float32 when it is its turn (default: float32, but as they are in files with more than 2^30 bfloat16 weights)",
     ),
   processes: z
     .int()

@@ -25,11 +25,18 @@ export abstract class NarrowTensor implements FloatTensor {
 /** In bfloat16, the upper halves of float32 numbers. */
 export class BrainTensor extends NarrowTensor {
   readonly kept = "bfloat16";
-  readonly halves: Uint16Array;
+  /** Do its halves lie elsewhere, so that they are read each time that they are asked for? */
+  readonly isElsewhere: boolean;
+  readonly #halves: () => Uint16Array;
 
-  constructor(shape: readonly number[], halves: Uint16Array) {
+  constructor(shape: readonly number[], halves: Uint16Array | (() => Uint16Array)) {
     super(shape);
-    this.halves = halves;
+    this.isElsewhere = typeof halves === "function";
+    this.#halves = typeof halves === "function" ? halves : () => halves;
+  }
+
+  get halves(): Uint16Array {
+    return this.#halves();
   }
 
   get data(): Float32Array {

@@ -2,6 +2,7 @@
 
 import { type FileHandle, open } from "node:fs/promises";
 import { withFile } from "../files.ts";
+import { halvesInFile } from "./in-file.ts";
 import { BrainTensor } from "./narrow.ts";
 import {
   checkReadable,
@@ -14,17 +15,20 @@ import {
   readHeader,
   type SafetensorsFile,
 } from "./safetensors.ts";
-import type { Tensor } from "./types.ts";
+import { sizeOf, type Tensor } from "./types.ts";
+
+/**
+ * How a tensor is held that lies in bfloat16 (any other is wide): widened, as narrow as it lies, or not at all, so that it is read
+ * from its file each time that its numbers are asked for.
+ */
+export type Read = "wide" | "narrow" | "in its file";
 
 /** Tensors by name, read when asked for: no more than one is held twice. */
 export interface TensorSource {
   /** Shapes by name. */
   readonly shapes: Record<string, readonly number[]>;
-  /**
-   * @param asStored may it be kept as narrow as it lies, where that is known?
-   * @throws Error where the tensor's element type is not supported.
-   */
-  read(name: string, asStored?: boolean): Promise<Tensor>;
+  /** @throws Error where the tensor's element type is not supported. */
+  read(name: string, as?: Read): Promise<Tensor>;
   /** The name of the file that holds it. */
   fileOf(name: string): string;
   close(): Promise<void>;
@@ -54,7 +58,8 @@ export async function openSafetensors(
 ): Promise<TensorSource & Pick<SafetensorsFile, "metadata">> {
   const file = await withFile("read", path, () => open(path));
   try {
-    const { size } = await file.stat();
+    const stats = await file.stat();
+    const { size } = stats;
     if (size < 8) throw damaged(path, `it has ${size} bytes, fewer than the 8 that every file starts with`);
     const claimed = new DataView(await bytesAt(file, path, 0, 8)).getBigUint64(0, true);
     if (claimed > Math.min(size - 8, maxHeaderLength))
@@ -66,12 +71,16 @@ export async function openSafetensors(
     return {
       metadata,
       shapes: Object.fromEntries(entries.map(({ name, shape }) => [name, shape])),
-      async read(name, asStored = false) {
+      async read(name, as = "wide") {
         const entry = byName.get(name);
         if (entry === undefined) throw new Error(`${path}: lacks the tensor ${name}`);
         checkReadable(entry, path);
-        const bytes = await bytesAt(file, path, 8 + length + entry.begin, entry.end - entry.begin);
-        if (asStored && entry.dtype === "BF16") return new BrainTensor(entry.shape, new Uint16Array(bytes));
+        const begin = 8 + length + entry.begin;
+        const isBrain = entry.dtype === "BF16";
+        if (isBrain && as === "in its file")
+          return new BrainTensor(entry.shape, halvesInFile(path, stats, begin, sizeOf(entry.shape)));
+        const bytes = await bytesAt(file, path, begin, entry.end - entry.begin);
+        if (isBrain && as === "narrow") return new BrainTensor(entry.shape, new Uint16Array(bytes));
         return read(entry.dtype, entry.shape, bytes);
       },
       fileOf: () => path,

@@ -1,6 +1,6 @@
 /** @file Checkpoints of every family agree with what `transformers` computes (test/fixtures/make_checkpoints.py). */
 
-import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -175,6 +175,28 @@ describe("a checkpoint's folder", () => {
     expect(weightsSha256(small)).not.toBe(weightsSha256(wide));
   });
 
+  it("leaves its layers' matrices where they lie, where that is asked for, and says so when they are changed", async () => {
+    const { weights: narrow } = await loadModel(folder, "bfloat16");
+    const { weights: left } = await loadModel(folder, "disk");
+    for (const [name, { data }] of Object.entries(narrow)) {
+      expect(left[name]!.data, name).toEqual(data);
+      const tensor = left[name];
+      const isLeft = tensor instanceof BrainTensor && tensor.isElsewhere;
+      expect(isLeft, name).toBe(name.startsWith("model.layers.") && narrow[name] instanceof BrainTensor);
+    }
+    expect(weightsSha256(left)).toBe(weightsSha256(narrow));
+    const name = "model.layers.1.mlp.up_proj.weight";
+    const index = JSON.parse(await readFile(join(folder, "model.safetensors.index.json"), "utf8"));
+    const shard: string = index.weight_map[name];
+    const path = join(folder, shard);
+    await rename(path, join(folder, "before"));
+    expect(() => left[name]!.data).toThrow(`cannot read ${path}`);
+    await cp(join(fixtures, "qwen2", shard), path);
+    expect(() => left[name]!.data).toThrow(`${path}: was changed while weights were read from it`);
+    await rename(join(folder, "before"), path);
+    expect(left[name]!.data).toEqual(narrow[name]!.data);
+  });
+
   it("is rounded to bfloat16 where it has more bits and that is asked for", async () => {
     const llama = join(fixtures, "llama");
     const config = readDecoderConfig(
@@ -189,6 +211,9 @@ describe("a checkpoint's folder", () => {
     ];
     expect(narrow[name]!.data).toEqual(narrowed(wide[name]!, "bfloat16").data);
     expect(narrow[name]!.data).not.toEqual(wide[name]!.data);
+    await expect(loadDecoderWeights(llama, config, "disk")).rejects.toThrow(
+      /safetensors: model\.layers\.0\.\S+ does not lie there in bfloat16 .*engine\.weights: bfloat16/,
+    );
   });
 
   it("is refused by name where its architecture is not supported", async () => {

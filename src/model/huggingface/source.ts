@@ -24,8 +24,8 @@ export function familySource(source: TensorSource, config: DecoderConfig): Tenso
   }
   return {
     shapes,
-    async read(name, asStored) {
-      const tensor = await source.read(storedAs.get(name)!, asStored);
+    async read(name, as) {
+      const tensor = await source.read(storedAs.get(name)!, as);
       if (!isTransposed(name)) return tensor;
       const [outputs, inputs] = shapes[name] as [number, number];
       return floats([outputs, inputs], transposed(tensor.data as Float32Array, outputs));

@@ -49,7 +49,7 @@ export async function readWeights(
   const passed = (name: string) => COMPUTED.test(name) || isTied(name);
   const weights = await fittingWeights(source, shapes, where, { passed, kept });
   if (config.tied && OUTPUT in source.shapes) {
-    const [output, embedding] = [await source.read(OUTPUT, true), await source.read(EMBEDDING, true)];
+    const [output, embedding] = [await source.read(OUTPUT, "narrow"), await source.read(EMBEDDING, "narrow")];
     if (!sameNumbers(output, embedding))
       throw new Error(
         `${source.fileOf(OUTPUT)}: ${OUTPUT} is not ${EMBEDDING}, and the configuration says that they are one; say tie_word_embeddings: false, or remove the one that is wrong`,
@@ -115,7 +115,7 @@ async function openCheckpoint(folder: string): Promise<TensorSource> {
   }
   return {
     shapes: Object.fromEntries([...holders].map(([name, file]) => [name, file.shapes[name]!])),
-    read: (name, asStored) => holders.get(name)!.read(name, asStored),
+    read: (name, as) => holders.get(name)!.read(name, as),
     fileOf: (name) => holders.get(name)!.fileOf(name),
     close,
   };

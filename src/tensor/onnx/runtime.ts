@@ -93,8 +93,9 @@ class HostHandle extends Handle {
           : new OrtTensor("int8", tensor.numbers, dims);
       return new OrtTensor(this.dtype, tensor.data as Float32Array, dims);
     };
-    // Other shapes are rare, and as good as free.
-    if (isScales || shape.join() !== this.shape.join()) return make();
+    // What lies in a file is let go of again. Other shapes are rare, and as good as free.
+    const isElsewhere = tensor instanceof BrainTensor && tensor.isElsewhere;
+    if (isElsewhere || isScales || shape.join() !== this.shape.join()) return make();
     this.#own ??= make();
     return this.#own;
   }
