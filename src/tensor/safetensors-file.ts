@@ -21,14 +21,14 @@ import { sizeOf, type Tensor } from "./types.ts";
  * How a tensor is held that lies in bfloat16 (any other is wide): widened, as narrow as it lies, or not at all, so that it is read
  * from its file each time that its numbers are asked for.
  */
-export type Read = "wide" | "narrow" | "in its file";
+export type Held = "wide" | "narrow" | "in its file";
 
 /** Tensors by name, read when asked for: no more than one is held twice. */
 export interface TensorSource {
   /** Shapes by name. */
   readonly shapes: Record<string, readonly number[]>;
   /** @throws Error where the tensor's element type is not supported. */
-  read(name: string, as?: Read): Promise<Tensor>;
+  read(name: string, as?: Held): Promise<Tensor>;
   /** The name of the file that holds it. */
   fileOf(name: string): string;
   close(): Promise<void>;
