@@ -83,4 +83,51 @@ describe("ONNX Runtime", () => {
     );
     await program.close();
   });
+
+  it.each<Narrow>(["bfloat16", "int8"])(
+    "multiplies a large matrix in %s part by part, from both sides, by rows and by columns",
+    async (kept) => {
+      const [M, N] = [1_200, 1_000];
+      const draw = randomFor("parts");
+      const upTo = (most: number) => Math.floor((2 * most + 1) * draw()) - most;
+      // Whole numbers, whose sums are exact in any order: every row has a scale of 1.
+      const data = Float32Array.from({ length: M * N }, (_, i) => (i % N === 0 ? 127 : upTo(126)));
+      const matrix = floats([M, N], data);
+      const few = (rows: number, columns: number) =>
+        floats(
+          [rows, columns],
+          Float32Array.from({ length: rows * columns }, () => upTo(1)),
+        );
+      const products = (w: JaxArray, x: JaxArray, y: JaxArray) => ({
+        ...{ rows: np.dot(x.ref, w.ref.transpose()), columns: np.dot(y.ref, w.ref) },
+        ...{ turnedRows: np.dot(w.ref, x.transpose()), turnedColumns: np.dot(w.transpose(), y.transpose()) },
+      });
+      const [x, y] = [few(3, N), few(5, M)];
+      const program = await compile(products, [matrix, x, y]);
+      const narrow = narrowed(matrix, kept);
+      const numbers = narrow.data;
+      expect(data.every((one, i) => one === numbers[i])).toBe(true);
+      const handles = await program.run(await onnxRuntime.put(narrow, { asOperand: true }), x, y);
+      const of = async (name: keyof typeof handles) => (await onnxRuntime.get(handles[name])).data;
+      const wanted = (from: FloatTensor, along: "rows" | "columns") => {
+        const [count, inner] = from.shape as [number, number];
+        const outer = along === "rows" ? M : N;
+        const result = new Float32Array(count * outer);
+        for (let r = 0; r < count; r++)
+          for (let o = 0; o < outer; o++)
+            for (let i = 0; i < inner; i++)
+              result[r * outer + o]! +=
+                from.data[r * inner + i]! * data[along === "rows" ? o * N + i : i * N + o]!;
+        return result;
+      };
+      const turned = (flat: Float32Array, rows: number) =>
+        flat.map((_, i) => flat[(i % rows) * (flat.length / rows) + Math.floor(i / rows)]!);
+      const [byRows, byColumns] = [wanted(x, "rows"), wanted(y, "columns")];
+      expect(await of("rows")).toEqual(byRows);
+      expect(await of("columns")).toEqual(byColumns);
+      expect(await of("turnedRows")).toEqual(turned(byRows, 3));
+      expect(await of("turnedColumns")).toEqual(turned(byColumns, 5));
+      await program.close();
+    },
+  );
 });

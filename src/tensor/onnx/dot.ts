@@ -4,18 +4,27 @@ import { sizeOf } from "../types.ts";
 import { broadcastShapes, elementwise, reduce, viewInOrder } from "./elementwise.ts";
 import type { ElementType, Graph, Value } from "./graph.ts";
 import { layOut } from "./layout.ts";
+import { type NarrowValue, widenedIn, widenedParts } from "./narrow.ts";
 import { memoryOrder, shapeOf, stretchView, type View } from "./view.ts";
 
+/** An operand of a product, which may be kept narrow. */
+export interface Factor {
+  view: View;
+  narrow?: NarrowValue | undefined;
+}
+
 /**
- * Sum of products over the last axis; the other axes broadcast.
+ * Sum of products over the last axis; the other axes broadcast. Of a matrix that is kept narrow a part is wide at a time.
  *
  * Each of the other axes belongs to both operands (batch), to the left or to the right one only. The product is
  * [batch, left, K] x [batch, K, right]; where an operand lies as [.., K, left] or [.., right, K] it is used transposed.
  */
-export function dot(graph: Graph, leftOperand: View, rightOperand: View, dtype: ElementType): View {
-  const shape = broadcastShapes(shapeOf(leftOperand), shapeOf(rightOperand));
-  const x = stretchView(leftOperand, shape);
-  const y = stretchView(rightOperand, shape);
+export function dot(graph: Graph, leftOperand: Factor, rightOperand: Factor, dtype: ElementType): View {
+  if (leftOperand.narrow && rightOperand.narrow)
+    return dot(graph, widened(graph, leftOperand), rightOperand, dtype);
+  const shape = broadcastShapes(shapeOf(leftOperand.view), shapeOf(rightOperand.view));
+  const x = stretchView(leftOperand.view, shape);
+  const y = stretchView(rightOperand.view, shape);
   const contracted = shape.length - 1;
   const outShape = shape.slice(0, -1);
   const has = (view: View, axis: number) => view.axes[axis]!.stride > 0;
@@ -25,6 +34,9 @@ export function dot(graph: Graph, leftOperand: View, rightOperand: View, dtype: 
   const right = free.filter((axis) => !has(x, axis) && has(y, axis));
 
   const matrixLike = has(x, contracted) && has(y, contracted) && (left.length > 0 || right.length > 0);
+  const { narrow } = leftOperand.narrow ? leftOperand : rightOperand;
+  const asFloats = () => dot(graph, widened(graph, leftOperand), widened(graph, rightOperand), dtype);
+  if (!matrixLike && narrow) return asFloats();
   if (!matrixLike)
     return reduce(graph, "ReduceSum", elementwise(graph, "Mul", [x, y], shape, dtype), [contracted], dtype);
 
@@ -34,7 +46,13 @@ export function dot(graph: Graph, leftOperand: View, rightOperand: View, dtype: 
   const b = asMatrix(graph, y, batchOrder, right, contracted, "first");
   const size = (axes: readonly number[]) => sizeOf(axes.map((axis) => shape[axis]!));
   const batchSize = batch.length > 0 ? [size(batch)] : [];
-  const product = matmul(graph, a, b, [...batchSize, size(left), size(right)], dtype);
+  const sizes = [...batchSize, size(left), size(right)];
+  const [matrix, { base }] = leftOperand.narrow ? [a, x] : [b, y];
+  // Its parts are those of the matrix as it lies.
+  if (narrow && matrix.value.name !== base) return asFloats();
+  const product = narrow
+    ? matmulByParts(graph, a, b, matrix, narrow, sizes, dtype)
+    : matmul(graph, a, b, sizes, dtype);
   return viewInOrder(product.name, outShape, [...batchOrder, ...a.order, ...b.order]);
 }
 
@@ -66,6 +84,33 @@ function asMatrix(
   const matrix = lies === "first" ? [sizes([contracted]), sizes(order)] : [sizes(order), sizes([contracted])];
   const shape = batch.length > 0 ? [sizes(batch), ...matrix] : matrix;
   return { value: graph.reshape(layOut(graph, view, axes), shape), transposed, order };
+}
+
+function widened(graph: Graph, { view, narrow }: Factor): Factor {
+  return narrow ? { view: widenedIn(graph, view, narrow) } : { view };
+}
+
+/** A product of which one matrix is narrow: each part of it gives its own part of the result. */
+function matmulByParts(
+  graph: Graph,
+  a: Matrix,
+  b: Matrix,
+  matrix: Matrix,
+  narrow: NarrowValue,
+  shape: readonly number[],
+  dtype: ElementType,
+): Value {
+  const isLeft = matrix === a;
+  const along = isLeft ? 0 : 1;
+  const parts = widenedParts(graph, matrix.value, narrow, matrix.transposed === isLeft ? 1 : 0);
+  const products = parts.map(({ value, size }) => {
+    const own = { ...matrix, value };
+    const ownShape = shape.map((full, i) => (i === along ? size : full));
+    return matmul(graph, isLeft ? own : a, isLeft ? b : own, ownShape, dtype);
+  });
+  return products.length === 1
+    ? products[0]!
+    : graph.apply("Concat", products, shape, dtype, { axis: along });
 }
 
 function matmul(graph: Graph, a: Matrix, b: Matrix, shape: readonly number[], dtype: ElementType): Value {

@@ -146,7 +146,8 @@ const compare: Rule = (graph, inputs, { op }) => {
 
 const dotRule: Rule = (graph, [x, y], _, [dtype]) => {
   const negated = (x!.deferred === "Neg") !== (y!.deferred === "Neg");
-  const plain = (input: Lowered) => (input.deferred === "Neg" ? input.view : settle(graph, input));
+  const plain = (input: Lowered) =>
+    input.narrow ? input : { view: input.deferred === "Neg" ? input.view : settle(graph, input) };
   return [
     { view: dot(graph, plain(x!), plain(y!), dtype!), dtype: dtype!, deferred: negated ? "Neg" : undefined },
   ];
