@@ -27,8 +27,8 @@ const ours: Record<string, string> = {
 
 /** What a tab cannot have, from the folder of the sources: processes, servers, other people's files. It is not loaded. */
 const absent = [
-  ...["tensor/xla/start", "environment/python", "model/huggingface/load", "model/gguf/load", "model/hub"],
-  ...["environment/openenv/index", "study/python-arm"],
+  ...["tensor/in-file", "tensor/xla/start", "environment/python", "environment/openenv/index"],
+  ...["model/huggingface/load", "model/gguf/load", "model/hub", "study/python-arm"],
 ];
 
 function forBrowsers(): Plugin {

@@ -48,8 +48,8 @@ export function dot(graph: Graph, leftOperand: Factor, rightOperand: Factor, dty
   const batchSize = batch.length > 0 ? [size(batch)] : [];
   const sizes = [...batchSize, size(left), size(right)];
   const [matrix, { base }] = leftOperand.narrow ? [a, x] : [b, y];
-  // Its parts are those of the matrix as it lies.
-  if (narrow && matrix.value.name !== base) return asFloats();
+  // Its parts are those of one matrix as it lies.
+  if (narrow && (batch.length > 0 || matrix.value.name !== base)) return asFloats();
   const product = narrow
     ? matmulByParts(graph, a, b, matrix, narrow, sizes, dtype)
     : matmul(graph, a, b, sizes, dtype);
