@@ -31,7 +31,9 @@ export function halvesInFile(
     for (let done = 0; done < byteLength; ) {
       const length = Math.min(PIECE, byteLength - done);
       // A read may return fewer than asked for.
-      done += readSync(file, new Uint8Array(buffer, done, length), 0, length, position + done);
+      const read = readSync(file, new Uint8Array(buffer, done, length), 0, length, position + done);
+      if (read === 0) throw new FileError(`${path}: ended ${byteLength - done} bytes too early`);
+      done += read;
     }
     return halves;
   };
